@@ -1,0 +1,272 @@
+from csm.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ContextTurn(_message.Message):
+    __slots__ = ("speaker", "text", "audio_file", "frames")
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FILE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    speaker: int
+    text: str
+    audio_file: bytes
+    frames: _common_pb2.TokenFrames
+    def __init__(self, speaker: _Optional[int] = ..., text: _Optional[str] = ..., audio_file: _Optional[bytes] = ..., frames: _Optional[_Union[_common_pb2.TokenFrames, _Mapping]] = ...) -> None: ...
+
+class SynthesizeRequest(_message.Message):
+    __slots__ = ("text", "voice", "conversation_id", "context", "speaker", "sampling", "max_audio_ms", "format", "max_lead_ms")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    MAX_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    MAX_LEAD_MS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    voice: str
+    conversation_id: str
+    context: _containers.RepeatedCompositeFieldContainer[ContextTurn]
+    speaker: int
+    sampling: _common_pb2.Sampling
+    max_audio_ms: int
+    format: _common_pb2.AudioFormat
+    max_lead_ms: int
+    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ..., conversation_id: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextTurn, _Mapping]]] = ..., speaker: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ...) -> None: ...
+
+class SpeechAudio(_message.Message):
+    __slots__ = ("turn_id", "audio", "first_sample", "text_chars")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    audio: bytes
+    first_sample: int
+    text_chars: int
+    def __init__(self, turn_id: _Optional[str] = ..., audio: _Optional[bytes] = ..., first_sample: _Optional[int] = ..., text_chars: _Optional[int] = ...) -> None: ...
+
+class SpeechTurnStarted(_message.Message):
+    __slots__ = ("turn_id", "format", "seed")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    format: _common_pb2.AudioFormat
+    seed: int
+    def __init__(self, turn_id: _Optional[str] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class SpeechTurnCompleted(_message.Message):
+    __slots__ = ("turn_id", "finish_reason", "usage", "timing", "kept_audio_ms", "heard")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    finish_reason: _common_pb2.FinishReason
+    usage: _common_pb2.Usage
+    timing: _common_pb2.Timing
+    kept_audio_ms: int
+    heard: bool
+    def __init__(self, turn_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_common_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., kept_audio_ms: _Optional[int] = ..., heard: _Optional[bool] = ...) -> None: ...
+
+class SynthesizeResponse(_message.Message):
+    __slots__ = ("started", "audio", "completed")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    started: SpeechTurnStarted
+    audio: SpeechAudio
+    completed: SpeechTurnCompleted
+    def __init__(self, started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ...) -> None: ...
+
+class ConverseConfig(_message.Message):
+    __slots__ = ("conversation_id", "voice", "sampling", "max_audio_ms", "output_format", "input_format", "max_lead_ms", "heard_speaker")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    MAX_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    MAX_LEAD_MS_FIELD_NUMBER: _ClassVar[int]
+    HEARD_SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    voice: str
+    sampling: _common_pb2.Sampling
+    max_audio_ms: int
+    output_format: _common_pb2.AudioFormat
+    input_format: _common_pb2.AudioFormat
+    max_lead_ms: int
+    heard_speaker: int
+    def __init__(self, conversation_id: _Optional[str] = ..., voice: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., input_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., heard_speaker: _Optional[int] = ...) -> None: ...
+
+class ConverseHeardAudio(_message.Message):
+    __slots__ = ("audio",)
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    audio: bytes
+    def __init__(self, audio: _Optional[bytes] = ...) -> None: ...
+
+class ConverseText(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class ConverseEndOfTurn(_message.Message):
+    __slots__ = ("heard_text",)
+    HEARD_TEXT_FIELD_NUMBER: _ClassVar[int]
+    heard_text: str
+    def __init__(self, heard_text: _Optional[str] = ...) -> None: ...
+
+class ConverseCancel(_message.Message):
+    __slots__ = ("turn_id", "heard_ms")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    HEARD_MS_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    heard_ms: int
+    def __init__(self, turn_id: _Optional[str] = ..., heard_ms: _Optional[int] = ...) -> None: ...
+
+class ConverseRequest(_message.Message):
+    __slots__ = ("config", "heard_audio", "text", "end_of_turn", "cancel")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    HEARD_AUDIO_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    END_OF_TURN_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    config: ConverseConfig
+    heard_audio: ConverseHeardAudio
+    text: ConverseText
+    end_of_turn: ConverseEndOfTurn
+    cancel: ConverseCancel
+    def __init__(self, config: _Optional[_Union[ConverseConfig, _Mapping]] = ..., heard_audio: _Optional[_Union[ConverseHeardAudio, _Mapping]] = ..., text: _Optional[_Union[ConverseText, _Mapping]] = ..., end_of_turn: _Optional[_Union[ConverseEndOfTurn, _Mapping]] = ..., cancel: _Optional[_Union[ConverseCancel, _Mapping]] = ...) -> None: ...
+
+class ConverseStarted(_message.Message):
+    __slots__ = ("conversation_id", "output_format", "num_turns", "voice")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    NUM_TURNS_FIELD_NUMBER: _ClassVar[int]
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    output_format: _common_pb2.AudioFormat
+    num_turns: int
+    voice: str
+    def __init__(self, conversation_id: _Optional[str] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., num_turns: _Optional[int] = ..., voice: _Optional[str] = ...) -> None: ...
+
+class ConverseResponse(_message.Message):
+    __slots__ = ("started", "turn_started", "audio", "turn_completed")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    TURN_STARTED_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    TURN_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    started: ConverseStarted
+    turn_started: SpeechTurnStarted
+    audio: SpeechAudio
+    turn_completed: SpeechTurnCompleted
+    def __init__(self, started: _Optional[_Union[ConverseStarted, _Mapping]] = ..., turn_started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., turn_completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ...) -> None: ...
+
+class ListVoicesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Voice(_message.Message):
+    __slots__ = ("name", "speaker", "prompt_segments", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    speaker: int
+    prompt_segments: int
+    description: str
+    def __init__(self, name: _Optional[str] = ..., speaker: _Optional[int] = ..., prompt_segments: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+
+class ListVoicesResponse(_message.Message):
+    __slots__ = ("voices", "default_voice")
+    VOICES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VOICE_FIELD_NUMBER: _ClassVar[int]
+    voices: _containers.RepeatedCompositeFieldContainer[Voice]
+    default_voice: str
+    def __init__(self, voices: _Optional[_Iterable[_Union[Voice, _Mapping]]] = ..., default_voice: _Optional[str] = ...) -> None: ...
+
+class GetConversationRequest(_message.Message):
+    __slots__ = ("conversation_id",)
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    def __init__(self, conversation_id: _Optional[str] = ...) -> None: ...
+
+class ConversationTurn(_message.Message):
+    __slots__ = ("turn_id", "speaker", "text", "heard", "audio_ms")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    speaker: int
+    text: str
+    heard: bool
+    audio_ms: int
+    def __init__(self, turn_id: _Optional[str] = ..., speaker: _Optional[int] = ..., text: _Optional[str] = ..., heard: _Optional[bool] = ..., audio_ms: _Optional[int] = ...) -> None: ...
+
+class GetConversationResponse(_message.Message):
+    __slots__ = ("conversation_id", "voice", "turns")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    voice: str
+    turns: _containers.RepeatedCompositeFieldContainer[ConversationTurn]
+    def __init__(self, conversation_id: _Optional[str] = ..., voice: _Optional[str] = ..., turns: _Optional[_Iterable[_Union[ConversationTurn, _Mapping]]] = ...) -> None: ...
+
+class DeleteConversationRequest(_message.Message):
+    __slots__ = ("conversation_id",)
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    def __init__(self, conversation_id: _Optional[str] = ...) -> None: ...
+
+class DeleteConversationResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("version", "model", "sample_rate_hz", "frame_rate_hz", "num_codebooks", "max_positions", "default_voice", "max_text_chars", "sampling", "slots", "digest", "dtype", "device")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    FRAME_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    NUM_CODEBOOKS_FIELD_NUMBER: _ClassVar[int]
+    MAX_POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VOICE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    model: str
+    sample_rate_hz: int
+    frame_rate_hz: float
+    num_codebooks: int
+    max_positions: int
+    default_voice: str
+    max_text_chars: int
+    sampling: _common_pb2.Sampling
+    slots: int
+    digest: str
+    dtype: str
+    device: str
+    def __init__(self, version: _Optional[str] = ..., model: _Optional[str] = ..., sample_rate_hz: _Optional[int] = ..., frame_rate_hz: _Optional[float] = ..., num_codebooks: _Optional[int] = ..., max_positions: _Optional[int] = ..., default_voice: _Optional[str] = ..., max_text_chars: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., digest: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
