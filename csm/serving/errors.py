@@ -1,0 +1,201 @@
+"""Domain errors and their gRPC statuses with `google.rpc` details.
+
+A servicer raises one of these; the interceptor turns it into a status, a client turns the
+status back with `from_rpc_error`. The status table is `reference/serving.md` 3.4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "csm.v1"
+DETAILS_KEY = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One field that is wrong: its path in the request, and what is allowed."""
+
+    field: str
+    description: str
+
+
+class ServiceError(Exception):
+    """A failure with a gRPC code, a message safe to show, and typed details."""
+
+    code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+    reason: str = "UNKNOWN"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def details(self) -> Sequence[Message]:
+        """The `google.rpc` detail messages that travel with the status."""
+        return [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN)]
+
+
+class InvalidArgument(ServiceError):
+    """The request is wrong whatever the server's state; names every field at fault."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_ARGUMENT"
+
+    def __init__(self, *violations: FieldViolation) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
+        self.violations = violations
+
+    def details(self) -> Sequence[Message]:
+        return [
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=v.field, description=v.description
+                    )
+                    for v in self.violations
+                ]
+            )
+        ]
+
+
+def invalid(field: str, description: str) -> InvalidArgument:
+    """An `InvalidArgument` about a single field."""
+    return InvalidArgument(FieldViolation(field, description))
+
+
+class NotFound(ServiceError):
+    """A named thing that is not there."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "NOT_FOUND"
+
+    def __init__(self, resource_type: str, resource_name: str, hint: str = "") -> None:
+        super().__init__(f"{resource_type} {resource_name!r} is not known{hint and '; ' + hint}")
+        self.resource_type, self.resource_name = resource_type, resource_name
+
+    def details(self) -> Sequence[Message]:
+        return [
+            error_details_pb2.ResourceInfo(
+                resource_type=self.resource_type, resource_name=self.resource_name
+            )
+        ]
+
+
+class FailedPrecondition(ServiceError):
+    """Right in itself, but not in the present state."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "FAILED_PRECONDITION"
+
+
+class RetryableError(ServiceError):
+    """A refusal that carries how long to wait."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def details(self) -> Sequence[Message]:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(self.retry_after_s * 1000))
+        return [*super().details(), error_details_pb2.RetryInfo(retry_delay=delay)]
+
+
+class QueueFull(RetryableError):
+    """The server has as much work as it takes: back off."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "QUEUE_FULL"
+
+
+class Unavailable(RetryableError):
+    """Not loaded, draining, or a backend is gone: another replica may take it."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "UNAVAILABLE"
+
+
+class DeadlineExceeded(ServiceError):
+    """Too late: the caller's deadline passed before the work could be done."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"
+
+
+class Internal(ServiceError):
+    """A fault of ours; the message carries an id, never internal text."""
+
+    code = grpc.StatusCode.INTERNAL
+    reason = "INTERNAL"
+
+
+class UpstreamError(ServiceError):
+    """A status of another service, forwarded with its details."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, details: Sequence[Message]) -> None:
+        super().__init__(message)
+        self.code = code
+        self._details = details
+
+    def details(self) -> Sequence[Message]:
+        return self._details
+
+
+def status_details(error: ServiceError) -> bytes:
+    """Serialised `google.rpc.Status` for the trailer `grpc-status-details-bin`."""
+    status = status_pb2.Status(code=error.code.value[0], message=error.message)
+    for detail in error.details():
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status.SerializeToString()
+
+
+def retry_pushback_ms(error: ServiceError) -> int | None:
+    """Milliseconds for the trailer `grpc-retry-pushback-ms`; None where there is none."""
+    return int(error.retry_after_s * 1000) if isinstance(error, RetryableError) else None
+
+
+_DETAIL_TYPES: tuple[type[Message], ...] = (
+    error_details_pb2.BadRequest,
+    error_details_pb2.ErrorInfo,
+    error_details_pb2.ResourceInfo,
+    error_details_pb2.RetryInfo,
+    error_details_pb2.RequestInfo,
+    error_details_pb2.QuotaFailure,
+)
+
+
+def rpc_error_details(error: grpc.RpcError) -> list[Message]:
+    """The `google.rpc` details of a status, unpacked; unknown types are left out."""
+    for key, value in getattr(error, "trailing_metadata", tuple)() or ():
+        if key == DETAILS_KEY:
+            status = status_pb2.Status.FromString(value)
+            found: list[Message] = []
+            for packed in status.details:
+                for kind in _DETAIL_TYPES:
+                    detail = kind()
+                    if packed.Unpack(detail):
+                        found.append(detail)
+            return found
+    return []
+
+
+def from_rpc_error(error: grpc.RpcError, service: str) -> ServiceError:
+    """The domain error behind a status from `service` (a short name for messages).
+
+    INVALID_ARGUMENT and other faults of the caller pass through with their details;
+    UNKNOWN and INTERNAL become an opaque `Internal`, so that no internal text leaks.
+    """
+    code: grpc.StatusCode = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
+    message: str = getattr(error, "details", lambda: "")() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        refused = any(isinstance(d, error_details_pb2.RetryInfo) for d in rpc_error_details(error))
+        return Unavailable(message if refused else f"the {service} cannot be reached")
+    if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+        return Internal(f"the {service} failed")
+    return UpstreamError(code, message, rpc_error_details(error))

@@ -1,0 +1,170 @@
+"""One interceptor around every RPC: admission, metrics, request id, errors to statuses.
+
+Every streaming handler of ours is an async generator over `(request_iterator, context)`. The
+interceptor turns it into a coroutine that writes, so that a call cancelled while it sends still
+closes the generator (its `finally` runs at once, not at the next collection).
+"""
+
+import asyncio
+import inspect
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc.aio import ServicerContext
+
+from csm.serving import errors
+from csm.serving.logging import request_id
+from csm.serving.metrics import ServerMetrics
+
+log = logging.getLogger(__name__)
+
+EXEMPT = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
+
+Handler = Callable[[Any, ServicerContext], Awaitable[Any]]
+Gate = Callable[[], errors.ServiceError | None]
+
+
+class RpcInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each handler of one server. `gate` says why a new call is refused, if it is."""
+
+    def __init__(self, metrics: ServerMetrics, gate: Gate) -> None:
+        self._metrics = metrics
+        self._gate = gate
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(handler_call_details)
+        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        if handler is None or service in EXEMPT:
+            return handler
+        rpc = _Rpc(self._metrics, self._gate, service, method, handler)
+        build = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[handler.request_streaming, handler.response_streaming]
+        return build(
+            rpc.stream if handler.response_streaming else rpc.unary,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+class _Rpc:
+    """One method of one service, wrapped."""
+
+    def __init__(
+        self,
+        metrics: ServerMetrics,
+        gate: Gate,
+        service: str,
+        method: str,
+        handler: grpc.RpcMethodHandler,
+    ) -> None:
+        kind = {
+            (False, False): "unary",
+            (False, True): "server_stream",
+            (True, False): "client_stream",
+            (True, True): "bidi_stream",
+        }[handler.request_streaming, handler.response_streaming]
+        labels = (service, method, kind)
+        self._name = f"{service}/{method}"
+        self._gate = gate
+        self._requests_stream = handler.request_streaming
+        self._started = metrics.started.labels(*labels)
+        self._handled = lambda code: metrics.handled.labels(*labels, code.name)
+        self._seconds = metrics.handling_seconds.labels(*labels)
+        self._received = metrics.received.labels(*labels)
+        self._sent = metrics.sent.labels(*labels)
+        self._in_flight = metrics.in_flight.labels(service)
+        self._behavior: Any = (
+            handler.stream_stream
+            or handler.stream_unary
+            or handler.unary_stream
+            or handler.unary_unary
+        )
+        if handler.response_streaming and not inspect.isasyncgenfunction(self._behavior):
+            raise TypeError(f"{self._name} must be an async generator function")
+
+    async def unary(self, request: Any, context: ServicerContext) -> Any:
+        async def call() -> Any:
+            return await self._behavior(self._count(request), context)
+
+        return await self._run(call, context)
+
+    async def stream(self, request: Any, context: ServicerContext) -> None:
+        async def call() -> None:
+            responses = self._behavior(self._count(request), context)
+            try:
+                async for response in responses:
+                    await context.write(response)
+                    self._sent.inc()
+            finally:
+                await responses.aclose()
+
+        await self._run(call, context)
+
+    def _count(self, request: Any) -> Any:
+        return self._counted(request) if self._requests_stream else request
+
+    async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            self._received.inc()
+            yield request
+
+    async def _run(self, call: Callable[[], Awaitable[Any]], context: ServicerContext) -> Any:
+        metadata = dict(context.invocation_metadata() or ())
+        given = str(metadata.get("x-request-id", ""))
+        rid = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        request_id.set(rid)
+        began = time.monotonic()
+        code = grpc.StatusCode.OK
+        self._started.inc()
+        self._in_flight.inc()
+        try:
+            if refusal := self._gate():
+                raise refusal
+            return await call()
+        except errors.ServiceError as error:
+            code = error.code
+            log.log(
+                logging.ERROR if code is grpc.StatusCode.INTERNAL else logging.INFO,
+                "%s ended with %s: %s",
+                self._name,
+                code.name,
+                error.message,
+            )
+            await _abort(context, error)
+        except asyncio.CancelledError:
+            code = grpc.StatusCode.CANCELLED
+            if (left := context.time_remaining()) is not None and left <= 0:
+                code = grpc.StatusCode.DEADLINE_EXCEEDED
+            raise
+        except grpc.aio.AbortError:
+            code = grpc.StatusCode.UNKNOWN
+            raise
+        except Exception:
+            code = grpc.StatusCode.INTERNAL
+            log.exception("%s failed, request %s", self._name, rid)
+            await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+        finally:
+            self._in_flight.dec()
+            self._handled(code).inc()
+            self._seconds.observe(time.monotonic() - began)
+
+
+async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:
+    trailers: list[tuple[str, str | bytes]] = [(errors.DETAILS_KEY, errors.status_details(error))]
+    if (pushback := errors.retry_pushback_ms(error)) is not None:
+        trailers.append(("grpc-retry-pushback-ms", str(pushback)))
+    await context.abort(error.code, error.message, tuple(trailers))

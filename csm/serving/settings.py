@@ -1,0 +1,71 @@
+"""Settings of a service: environment `CSM_<SERVICE>_<NAME>`, the same names as flags."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from csm.serving.logging import LogFormat
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+
+
+class ServiceSettings(BaseSettings):
+    """What all services share. Subclasses set `env_prefix` and add their own."""
+
+    model_config = SettingsConfigDict(extra="ignore", cli_kebab_case=True)
+
+    host: str = Field("127.0.0.1", description="address that gRPC and metrics listen on")
+    port: Port = Field(0, description="gRPC port; 0 picks a free one")
+    metrics_port: Port | None = Field(None, description="Prometheus port; none: no endpoint")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
+    log_format: LogFormat = Field("text", description="log format: text or json")
+    reflection: bool = Field(True, description="serve gRPC reflection")
+    max_message_bytes: int = Field(
+        4 << 20, ge=64 << 10, le=256 << 20, description="largest gRPC message"
+    )
+    max_concurrent_rpcs: int = Field(
+        256, ge=1, le=100_000, description="RPCs under way before further ones are refused"
+    )
+    drain_delay_s: Seconds = Field(
+        0.0, description="seconds between not ready and refusing, for endpoints to notice"
+    )
+    drain_finish_s: Seconds = Field(
+        30.0, description="seconds that live streams may go on after SIGTERM"
+    )
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def _problem(cls: type[ServiceSettings], error: dict[str, Any]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    prefix = cls.model_config.get("env_prefix", "")
+    flag = "--" + name.replace("_", "-")
+    value = "" if error["type"] == "missing" else f" is {error['input']!r}"
+    return f"{prefix}{name.upper()} ({flag}){value}: {error['msg']}"
+
+
+def load(cls: type[S], argv: Sequence[str], program: str) -> S:
+    """Settings from flags, then environment, then defaults; exits with a message if wrong.
+
+    `--print-config` prints the result as JSON and exits with 0.
+    """
+    arguments = [a for a in argv if a != "--print-config"]
+    try:
+        settings = cls(_cli_parse_args=arguments, _cli_prog_name=program)  # type: ignore[call-arg]
+    except ValidationError as error:
+        for one in error.errors():
+            print(f"{program}: {_problem(cls, dict(one))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except SettingsError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if len(arguments) != len(argv):
+        print(json.dumps(settings.model_dump(mode="json"), indent=2))
+        raise SystemExit(0)
+    return settings
