@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
 from torch import Tensor
 
 from benchmarks import machine
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
+from services.generator.model.csm import Csm
+from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
 from cli.all_in_one import AllInOne
 from csm.client import AsyncClient
-
-from benchmarks import machine
 
 TEXTS = (
     "The evening train was late again.",
