@@ -29,7 +29,7 @@ from csm.pcm import (
     resample,
     to_integers,
 )
-from csm.wav import WavStream, check_sizes, wav_header
+from csm.wav import WavStream, wav_header, with_true_size
 
 __all__ = [
     "ENCODING_OF_BIT_DEPTH",
@@ -90,43 +90,55 @@ def read_audio(
     if isinstance(source, (str, Path)):
         field = str(source) if name == "audio" else name
         try:
-            with open(source, "rb") as file:
-                return _read(file, field, max_seconds)
+            with open(source, "rb") as opened:
+                return _read(opened, field, max_seconds)
         except OSError as error:
             raise AudioError(field, f"cannot be read: {error.strerror or error}") from error
-    file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
-    return _read(file, name, max_seconds)
+    return _read(io.BytesIO(source) if isinstance(source, bytes) else source, name, max_seconds)
+
+
+class _Sequential(soundfile.SoundFile):
+    """Read from start to end. soundfile seeks after each block of a seekable file, which is slow
+    in compressed audio and fails in a FLAC of open length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _reason(error: soundfile.SoundFileError) -> str:
+    text = str(getattr(error, "error_string", error))
+    return text.removeprefix("Error : ").strip().rstrip(".")
 
 
 def _read(file: BinaryIO, field: str, max_seconds: float | None) -> tuple[Samples, int]:
     if not file.seekable():
         file = io.BytesIO(file.read())
-    _check_content(file, field)
+    file = _checked(file, field)
     try:
-        with soundfile.SoundFile(file) as sound:
+        with _Sequential(file) as sound:
             check_rate(sound.samplerate, field)
             check_channels(sound.channels, field)
             limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
             return _read_blocks(sound, field, limit), sound.samplerate
     except soundfile.SoundFileError as error:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError(
-            field, f"cannot be read as audio ({reason}); allowed are {_ALLOWED}"
+            field, f"cannot be read as audio ({_reason(error)}); allowed are {_ALLOWED}"
         ) from error
 
 
-def _check_content(file: BinaryIO, field: str) -> None:
+def _checked(file: BinaryIO, field: str) -> BinaryIO:
+    """The file at its start, if its first bytes are those of a container that is allowed."""
     file.seek(0)
     head = file.read(12)
     file.seek(0)
     if not head:
         raise AudioError(field, f"is empty (0 bytes); allowed are {_ALLOWED}")
     if head[:4] in (b"RIFF", b"RIFX", b"RF64"):
-        check_sizes(file, field)
-        return
+        return with_true_size(file, field)
     mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
     if not (head[:4] in (b"fLaC", b"OggS") or head[:3] == b"ID3" or mpeg):
         raise AudioError(field, f"is not audio (begins with {head[:4]!r}); allowed are {_ALLOWED}")
+    return file
 
 
 def _read_blocks(sound: soundfile.SoundFile, field: str, limit: int | None) -> Samples:
@@ -194,8 +206,7 @@ def write_audio(
             for first in range(0, len(samples), _BLOCK_SAMPLES):
                 sound.write(_stored(samples[first : first + _BLOCK_SAMPLES], subtype))
     except soundfile.SoundFileError as error:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError(str(path), f"cannot be written: {reason}") from error
+        raise AudioError(str(path), f"cannot be written: {_reason(error)}") from error
 
 
 def _stored(samples: Samples, subtype: str) -> np.ndarray:

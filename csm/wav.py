@@ -4,6 +4,7 @@ Chunk layout: Multimedia Programming Interface and Data Specifications 1.0 (RIFF
 EBU Tech 3306 (RF64).
 """
 
+import io
 import os
 import struct
 from pathlib import Path
@@ -14,18 +15,21 @@ from csm.pcm import BYTES_PER_SAMPLE, AudioError, complete_format
 from csm.v1 import common_pb2
 
 UNKNOWN_SIZE = 0xFFFFFFFF
-# What writers to a pipe put for a size that they cannot know: nothing, espeak-ng and sox, and
-# others all ones (less the header's length).
-_PIPE_SIZES = (0, 0x7FFFF000)
+# What writers to a pipe put for a size that they cannot know: 0, all ones (some less the
+# header's length), and what espeak-ng and sox put.
+_PIPE_SIZE = 0x7FFFF000
 _ALL_ONES = 0xFFFFFF00
 _CODE_PCM, _CODE_FLOAT = 1, 3
 _HEADER_BYTES = 44
 
 
-def check_sizes(file: BinaryIO, field: str) -> None:
-    """Raises `AudioError` about `field` where a RIFF file is shorter than it declares.
+def with_true_size(file: BinaryIO, field: str) -> BinaryIO:
+    """A RIFF file whose sizes are true, at its start: `file` itself wherever it is honest.
 
-    Sizes that writers to a pipe use for "unknown" are taken as such. Leaves `file` at its start.
+    Sizes that writers to a pipe use for "unknown" are taken as such; the one of them that
+    libsndfile takes for no samples at all, 0, is replaced in a copy.
+
+    Raises `AudioError` about `field` where the file is shorter than it declares.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -54,13 +58,18 @@ def check_sizes(file: BinaryIO, field: str) -> None:
         size = wide_size
     elif size == 0 and riff_size + 8 == end:
         raise AudioError(field, "has zero frames; allowed is at least 1")
-    elif size in _PIPE_SIZES or size >= _ALL_ONES:
-        return
+    elif size == 0:
+        patched = bytearray(file.read())
+        struct.pack_into(order + "I", patched, position - 4, min(left, UNKNOWN_SIZE))
+        return io.BytesIO(patched)
+    elif size == _PIPE_SIZE or size >= _ALL_ONES:
+        return file
     if size > left:
         raise AudioError(
             field,
             f"is truncated: its header declares {size} bytes of samples, {left} are there",
         )
+    return file
 
 
 def wav_header(form: common_pb2.AudioFormat, data_bytes: int | None = None) -> bytes:
