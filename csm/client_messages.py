@@ -1,16 +1,13 @@
-"""What the client gives and takes: plain values beside the wire messages of `csm.v1`."""
+"""What the client gives back: plain values beside the wire messages of `csm.v1`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from csm import frames
-from csm.audio import PcmReader
+from csm.audio import PcmReader, PcmWriter
 from csm.v1 import common_pb2, speech_pb2
 
 Encoding = Literal["u8", "s16", "s24", "s32", "f32"]
@@ -78,8 +75,8 @@ class FinishReason(StrEnum):
 def finish_reason(value: int) -> FinishReason:
     """The reason behind a number of the wire."""
     name = common_pb2.FinishReason.DESCRIPTOR.values_by_number.get(value)
-    known = name.name.removeprefix("FINISH_REASON_").lower() if name else "unknown"
-    return FinishReason(known) if known in FinishReason else FinishReason.UNKNOWN
+    known = name.name.removeprefix("FINISH_REASON_") if name else "UNKNOWN"
+    return FinishReason.__members__.get(known, FinishReason.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -141,6 +138,11 @@ class AudioChunk:
     """Characters of the turn's text whose sentence has begun by the end of this chunk."""
 
     @property
+    def sample_rate_hz(self) -> int:
+        """Samples a second of one channel."""
+        return self.format.sample_rate_hz
+
+    @property
     def num_samples(self) -> int:
         """Samples of one channel."""
         return len(self.pcm) // self.format.sample_bytes
@@ -150,6 +152,7 @@ class AudioChunk:
         """Seconds of audio."""
         return self.num_samples / self.format.sample_rate_hz
 
+    @property
     def samples(self) -> NDArray[np.float32]:
         """Mono float32 [num_samples], -1..1."""
         return to_float(self.pcm, self.format)
@@ -210,85 +213,17 @@ class ConversationStarted:
 Event = TurnStarted | AudioChunk | TurnCompleted
 
 
-@dataclass(frozen=True)
-class ContextTurn:
-    """A turn given as context: text, and how it sounded as a file or as codes, or neither."""
-
-    speaker: int
-    text: str = ""
-    audio: bytes | Path | None = None
-    """A whole WAV, FLAC, Ogg or MP3 file, or the path of one."""
-    codes: NDArray[np.integer] | None = field(default=None, compare=False)
-    """Codes [frames, codebooks], 0..codebook_size-1."""
-
-    def to_proto(self) -> speech_pb2.ContextTurn:
-        """The wire message; reads the file where `audio` is a path (OSError)."""
-        if self.audio is not None and self.codes is not None:
-            raise ValueError("context: a turn takes audio or codes, not both")
-        message = speech_pb2.ContextTurn(speaker=self.speaker, text=self.text)
-        if self.audio is not None:
-            given = self.audio
-            message.audio_file = given.read_bytes() if isinstance(given, Path) else given
-        if self.codes is not None:
-            message.frames.CopyFrom(frames.pack(_checked(self.codes)))
-        return message
-
-
-def _checked(codes: NDArray[np.integer]) -> NDArray[np.uint16]:
-    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
-        raise ValueError(
-            f"codes: {codes.dtype} {list(codes.shape)} is not allowed; "
-            "integers [frames, codebooks]"
-        )
-    if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) <= 65535:
-        raise ValueError(f"codes: {codes.min()}..{codes.max()} is not allowed; 0..65535")
-    return codes.astype(np.uint16)
-
-
 def to_float(pcm: bytes, form: AudioFormat) -> NDArray[np.float32]:
     """PCM bytes as mono float32 [samples]."""
     reader = PcmReader(form.to_proto(), form.sample_rate_hz)
     return np.concatenate([reader.feed(pcm), reader.finish()])
 
 
-def sampling(
-    temperature: float | None = None,
-    depth_temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int | None = None,
-) -> common_pb2.Sampling:
-    """The wire message; what is None is the model's default."""
-    return common_pb2.Sampling(
-        temperature=temperature,
-        depth_temperature=depth_temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-    )
-
-
-def synthesize_request(
-    text: str,
-    *,
-    voice: str,
-    conversation_id: str,
-    context: Sequence[ContextTurn],
-    speaker: int | None,
-    sampling: common_pb2.Sampling,
-    max_audio_ms: int,
-    format: AudioFormat | None,
-    max_lead_ms: int,
-) -> speech_pb2.SynthesizeRequest:
-    """The wire message of `synthesize`."""
-    return speech_pb2.SynthesizeRequest(
-        text=text,
-        voice=voice,
-        conversation_id=conversation_id,
-        context=[turn.to_proto() for turn in context],
-        speaker=speaker,
-        sampling=sampling,
-        max_audio_ms=max_audio_ms,
-        format=format.to_proto() if format else None,
-        max_lead_ms=max_lead_ms,
-    )
+def from_float(samples: NDArray[np.floating], form: AudioFormat) -> bytes:
+    """Mono floats [samples] as PCM bytes, rounded and clipped."""
+    # The rate is not changed here, so any equal pair will do where the model's own is asked for.
+    rate_hz = form.sample_rate_hz or 24_000
+    wire = form.to_proto()
+    wire.sample_rate_hz = rate_hz
+    writer = PcmWriter(wire, rate_hz)
+    return writer.feed(np.asarray(samples, np.float32)) + writer.finish()

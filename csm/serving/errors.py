@@ -156,8 +156,13 @@ def status_details(error: ServiceError) -> bytes:
 
 
 def retry_pushback_ms(error: ServiceError) -> int | None:
-    """Milliseconds for the trailer `grpc-retry-pushback-ms`; None where there is none."""
-    return int(error.retry_after_s * 1000) if isinstance(error, RetryableError) else None
+    """Milliseconds for the trailer `grpc-retry-pushback-ms`; None where there is none.
+
+    At least 1: grpc 1.85 never makes the next attempt after a pushback of 0.
+    """
+    if not isinstance(error, RetryableError):
+        return None
+    return max(1, int(error.retry_after_s * 1000))
 
 
 _DETAIL_TYPES: tuple[type[Message], ...] = (
