@@ -1,0 +1,222 @@
+"""Where a model directory keeps its tensors, and safetensors headers read without their data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+INDEX_NAMES = ("model.safetensors.index.json", "transformers.safetensors.index.json")
+SINGLE_NAME = "model.safetensors"
+
+_MAX_HEADER_BYTES = 100 * 2**20
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+class ModelWeightsError(ValueError):
+    """A model's weights cannot be used; the message names the file, the tensor and the shapes."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a safetensors header says of one tensor. `dtype` is safetensors' own name (`BF16`)."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class TensorFiles:
+    """The tensors of a model, from one file or several shards, none of them read yet."""
+
+    files: tuple[Path, ...]
+    tensors: Mapping[str, TensorInfo]
+
+    @classmethod
+    def find(cls, path: Path) -> TensorFiles:
+        """Look in a model directory, or take one safetensors file.
+
+        An index of shards comes first (`model.` or `transformers.safetensors.index.json`), then
+        `model.safetensors`, then the only safetensors file there is.
+
+        Raises:
+            ModelWeightsError: there is no such path, no safetensors file, a shard is missing, or a
+                file's header is broken.
+        """
+        path = Path(path)
+        if path.is_dir():
+            files = _files_of_directory(path)
+        elif not path.exists():
+            raise ModelWeightsError(f"{path}: no such file or directory")
+        elif path.suffix == ".safetensors":
+            files = [path]
+        else:
+            raise ModelWeightsError(f"{path}: not a safetensors file. {_HOW_TO_CONVERT}")
+        tensors: dict[str, TensorInfo] = {}
+        for file in files:
+            tensors |= read_header(file)
+        return cls(tuple(files), tensors)
+
+    def stream(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tensor, memory-mapped, file by file; hold none of them for long."""
+        for file in self.files:
+            try:
+                with safe_open(file, framework="pt") as handle:
+                    for name in handle.keys():  # noqa: SIM118 - not a mapping
+                        yield name, handle.get_tensor(name)
+            except SafetensorError as error:
+                raise ModelWeightsError(
+                    f"{file}: not a readable safetensors file: {error}"
+                ) from None
+
+    def digest(self) -> str:
+        """Return sha256 over every file's header and size, as hex.
+
+        It tells two models apart by names, shapes, dtypes and sizes without reading gigabytes; it
+        does not notice changed values.
+        """
+        total = hashlib.sha256()
+        for file in self.files:
+            total.update(_header_bytes(file))
+            total.update(str(file.stat().st_size).encode())
+        return total.hexdigest()
+
+
+_HOW_TO_CONVERT = (
+    "Only safetensors are read, since a pickle can run code. Load a .pt you trust with "
+    "torch.load(..., weights_only=True) and write it with safetensors.torch.save_file, or use the "
+    "model.safetensors of the same repository"
+)
+
+
+def _files_of_directory(directory: Path) -> list[Path]:
+    incomplete = None
+    for name in INDEX_NAMES:
+        index = directory / name
+        if not index.is_file():
+            continue
+        try:
+            shards = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelWeightsError(f"{index}: not an index of shards: {error!r}") from None
+        for shard in shards:
+            if not isinstance(shard, str) or Path(shard).name != shard:
+                raise ModelWeightsError(f"{index}: shard {shard!r} is not a plain file name")
+        missing = [shard for shard in shards if not (directory / shard).is_file()]
+        if not missing and shards:
+            return [directory / shard for shard in shards]
+        incomplete = incomplete or f"{index}: shard {', '.join(missing) or '(none)'} is missing"
+    single = directory / SINGLE_NAME
+    if single.is_file():
+        return [single]
+    if incomplete:
+        raise ModelWeightsError(incomplete)
+    found = sorted(directory.glob("*.safetensors"))
+    if len(found) == 1:
+        return found
+    if found:
+        names = ", ".join(file.name for file in found)
+        raise ModelWeightsError(f"{directory}: several safetensors ({names}), name one of them")
+    pickles = sorted(directory.glob("*.pt")) + sorted(directory.glob("*.bin"))
+    if pickles:
+        raise ModelWeightsError(f"{pickles[0]}: not a safetensors file. {_HOW_TO_CONVERT}")
+    raise ModelWeightsError(f"{directory}: no {SINGLE_NAME} and no index of shards")
+
+
+def _header_bytes(file: Path) -> bytes:
+    with open(file, "rb") as stream:
+        prefix = stream.read(8)
+        if len(prefix) < 8:
+            raise ModelWeightsError(f"{file}: not a readable safetensors file: too short")
+        (length,) = struct.unpack("<Q", prefix)
+        if length > _MAX_HEADER_BYTES:
+            raise ModelWeightsError(f"{file}: not a readable safetensors file: header too large")
+        return stream.read(length)
+
+
+def read_header(file: Path) -> dict[str, TensorInfo]:
+    """Return what one safetensors file holds, by tensor name.
+
+    Raises:
+        ModelWeightsError: the file is no safetensors file, or cut short.
+    """
+    try:
+        header = json.loads(_header_bytes(file))
+        header.pop("__metadata__", None)
+        result = {}
+        end = 0
+        for name, value in header.items():
+            begin, stop = value["data_offsets"]
+            end = max(end, stop)
+            shape = tuple(value["shape"])
+            result[name] = TensorInfo(Path(file), value["dtype"], shape, stop - begin)
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ModelWeightsError):
+            raise
+        raise ModelWeightsError(f"{file}: not a readable safetensors file: {error!r}") from None
+    data = file.stat().st_size - 8 - len(_header_bytes(file))
+    if data < end:
+        raise ModelWeightsError(
+            f"{file}: cut short, {data} bytes of data where {end} are announced"
+        )
+    return result
+
+
+def write(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file tensor by tensor, so that no second copy of a model is needed.
+
+    The format is eight bytes of header length, a JSON header, and the tensors' bytes.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + size],
+        }
+        end += size
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    # Beside it first: the tensors may be memory-mapped from the very file that is replaced.
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(struct.pack("<Q", len(encoded)))
+            stream.write(encoded)
+            for tensor in tensors.values():
+                flat = tensor.detach().cpu().contiguous().reshape(-1)
+                stream.write(flat.view(torch.uint8).numpy().data)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

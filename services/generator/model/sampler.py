@@ -1,0 +1,158 @@
+"""Drawing codes, each row of the batch by its own parameters and its own random numbers.
+
+A code is drawn by an exponential race: with noise E ~ Exp(1) a code, the largest p / E wins, which
+draws from p exactly (the Gumbel trick; Sesame's `models.py` draws the same way). Here it runs on
+logarithms. Everything is elementwise or along one row, so that a row's code depends on nothing but
+its own logits, parameters and noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from services.generator.model.sampling import SamplingParams
+
+__all__ = ["Noise", "SamplingParams", "SamplingRows", "sample"]
+
+
+@dataclass
+class _HostRow:
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class SamplingRows:
+    """The parameters of every slot as tensors: temperature, depth_temperature and top_p fp32
+    [slots], top_k int64 [slots]. A fresh row is greedy."""
+
+    def __init__(self, slots: int, *, device: torch.device | str = "cpu") -> None:
+        if slots < 1:
+            raise ValueError(f"slots: {slots} is not allowed, must be >= 1")
+        self.temperature = torch.zeros(slots, device=device)
+        self.depth_temperature = torch.zeros(slots, device=device)
+        self.top_k = torch.zeros(slots, dtype=torch.int64, device=device)
+        self.top_p = torch.ones(slots, device=device)
+        # Known on the host, so that a step asks the device nothing.
+        self._host = [_HostRow() for _ in range(slots)]
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def set(self, slot: int, params: SamplingParams) -> None:
+        """Give a slot its parameters; the others keep theirs."""
+        if not 0 <= slot < len(self._host):
+            raise ValueError(f"slot: {slot} is not allowed, must be in [0, {len(self._host) - 1}]")
+        self.temperature[slot] = params.temperature
+        self.depth_temperature[slot] = params.depth_temperature
+        self.top_k[slot] = params.top_k
+        self.top_p[slot] = params.top_p
+        self._host[slot] = _HostRow(params.top_k, params.top_p)
+
+    @property
+    def max_top_k(self) -> int:
+        """The largest top_k of any row, 0 where none uses it."""
+        return max(row.top_k for row in self._host)
+
+    @property
+    def any_top_p(self) -> bool:
+        """Whether any row uses top_p."""
+        return any(row.top_p < 1.0 for row in self._host)
+
+
+class Noise:
+    """Exp(1) draws for every slot, each from a generator of its own.
+
+    Row r of `fill` depends only on the seed last given to slot r and on how often it was filled
+    since: neither the neighbours nor the slot's number come in.
+    """
+
+    def __init__(
+        self, slots: int, num_codebooks: int, vocab_size: int, *, device: torch.device | str = "cpu"
+    ) -> None:
+        sizes = {"slots": slots, "num_codebooks": num_codebooks, "vocab_size": vocab_size}
+        for name, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"{name}: {value} is not allowed, must be >= 1")
+        self._generators = [torch.Generator(device=device) for _ in range(slots)]
+        self._draws = torch.ones(slots, num_codebooks, vocab_size, device=device)
+        # Drawn at one address whatever the slot: vector code may round by alignment.
+        self._scratch = torch.empty(num_codebooks, vocab_size, device=device)
+        for slot in range(slots):
+            self.seed(slot, 0)
+
+    def seed(self, slot: int, seed: int) -> None:
+        """Start a slot's sequence of draws; `seed` in [0, 2**64 - 1].
+
+        Raises:
+            ValueError: the slot or the seed is out of range.
+        """
+        if not 0 <= slot < len(self._generators):
+            raise ValueError(
+                f"slot: {slot} is not allowed, must be in [0, {len(self._generators) - 1}]"
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+            raise ValueError(f"seed: {seed!r} is not allowed, must be an integer in [0, 2**64 - 1]")
+        self._generators[slot].manual_seed(seed)
+
+    def fill(self, active: Tensor) -> Tensor:
+        """Draw anew for the rows where `active` (bool [slots]) and return all rows' draws.
+
+        fp32 [slots, num_codebooks, vocab_size], one buffer, overwritten by the next call.
+        """
+        for slot, wanted in enumerate(active.tolist()):
+            if wanted:
+                self._scratch.exponential_(generator=self._generators[slot])
+                self._draws[slot] = self._scratch
+        return self._draws
+
+
+def _keep_top_k(scores: Tensor, sampling: SamplingRows) -> Tensor:
+    largest = scores.topk(min(sampling.max_top_k, scores.shape[-1]), dim=-1).values
+    index = (sampling.top_k - 1).clamp(0, largest.shape[-1] - 1)
+    threshold = largest.gather(-1, index[:, None])
+    # A threshold, not a choice of k: codes that tie with the k-th stay, as in Sesame's sampler.
+    dropped = (scores < threshold) & (sampling.top_k > 0)[:, None]
+    return scores.masked_fill(dropped, float("-inf"))
+
+
+def _keep_top_p(scores: Tensor, sampling: SamplingRows) -> Tensor:
+    ordered = scores.sort(dim=-1, descending=True).values
+    probabilities = ordered.softmax(dim=-1)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    kept = (before < sampling.top_p[:, None]).sum(dim=-1, keepdim=True)
+    threshold = ordered.gather(-1, (kept - 1).clamp(min=0))
+    dropped = (scores < threshold) & (sampling.top_p < 1.0)[:, None]
+    return scores.masked_fill(dropped, float("-inf"))
+
+
+def sample(
+    logits: Tensor,
+    temperature: Tensor,
+    sampling: SamplingRows,
+    noise: Tensor,
+    codebook_size: int,
+) -> Tensor:
+    """Draw one code a row.
+
+    Args:
+        logits: [slots, vocab]; codes from `codebook_size` on are never drawn.
+        temperature: fp32 [slots], `sampling`'s own for codebook 0 or for the others; 0 is argmax.
+        sampling: top_k and top_p of the rows.
+        noise: fp32 [slots, vocab], Exp(1) draws; unused where the temperature is 0.
+
+    Returns:
+        int64 [slots], each below `codebook_size`.
+    """
+    scores = logits[:, :codebook_size].float()
+    drawn = (temperature > 0)[:, None]
+    scores = scores / torch.where(drawn, temperature[:, None], 1.0)
+    if sampling.max_top_k:
+        scores = _keep_top_k(scores, sampling)
+    if sampling.any_top_p:
+        scores = _keep_top_p(scores, sampling)
+    tiny = torch.finfo(torch.float32).tiny
+    race = scores - noise[:, :codebook_size].clamp(min=tiny).log()
+    return torch.where(drawn, race, scores).argmax(dim=-1)
