@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from services.tokenizer.codec.linear import linear
 from services.tokenizer.codec.streaming import clear, store
 
 
@@ -112,10 +113,11 @@ class CausalConv1d(nn.Module):
             return y.transpose(1, 2)
         if self.kernel_size > 1:
             windows = x.unfold(1, self.span, self.stride)[..., :: self.dilation]
-            x = windows.transpose(2, 3).flatten(2)
+            # Said outright: left to the product, overlapping windows are copied element-wise.
+            x = windows.transpose(2, 3).flatten(2).contiguous()
         elif self.stride > 1:
             x = x[:, :: self.stride]
-        return F.linear(x, self.weight.flatten(1), self._output_bias())
+        return linear(x, self.weight.flatten(1), self._output_bias())
 
     def _output_bias(self) -> Tensor | None:
         return self.bias

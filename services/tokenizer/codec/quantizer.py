@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from services.tokenizer.codec.config import MimiConfig
+from services.tokenizer.codec.linear import linear
 
 # Kyutai and Hugging Face keep a codebook as a running sum and a usage count.
 _USAGE_FLOOR = 1e-5
@@ -60,7 +61,7 @@ class ResidualQuantizer(nn.Module):
 
     def project(self, latents: Tensor) -> Tensor:
         """`[rows, frames, hidden_size]` to the codebooks' space `[rows, frames, codebook_dim]`."""
-        return latents if self.input_proj is None else self.input_proj(latents)
+        return latents if self.input_proj is None else linear(latents, self.input_proj.weight)
 
     def encode(self, latents: Tensor) -> Tensor:
         """`[rows, frames, hidden_size]` to codes, int64 `[rows, codebooks, frames]`."""
@@ -68,7 +69,7 @@ class ResidualQuantizer(nn.Module):
         codes = []
         for codebook, half_norms in zip(self.codebooks, self.half_norms, strict=True):
             # The nearest is where |r - c|^2 / 2 is smallest; |r|^2 is the same for all.
-            code = torch.argmax(F.linear(residual, codebook, -half_norms), dim=-1)
+            code = torch.argmax(linear(residual, codebook, -half_norms), dim=-1)
             codes.append(code)
             residual = residual - F.embedding(code, codebook)
         return torch.stack(codes, dim=1)
@@ -80,7 +81,7 @@ class ResidualQuantizer(nn.Module):
         index = (codes + first).transpose(1, 2).reshape(rows * frames, count)
         total = F.embedding_bag(index, self.codebooks.flatten(0, 1), mode="sum")
         total = total.view(rows, frames, -1)
-        return total if self.output_proj is None else self.output_proj(total)
+        return total if self.output_proj is None else linear(total, self.output_proj.weight)
 
 
 class SplitQuantizer(nn.Module):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from services.tokenizer.codec.config import MimiConfig
+from services.tokenizer.codec.linear import linear
 from services.tokenizer.codec.streaming import clear
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -73,7 +74,9 @@ class Attention(nn.Module):
         """`[rows, time, hidden_size]` to the same shape; `ring` is this layer's keys and values."""
         rows, time, _ = x.shape
         heads, kv_heads = self.num_heads, self.num_kv_heads
-        qkv = self.qkv_proj(x).view(rows, time, heads + 2 * kv_heads, self.head_dim)
+        qkv = linear(x, self.qkv_proj.weight, self.qkv_proj.bias).view(
+            rows, time, heads + 2 * kv_heads, self.head_dim
+        )
         qkv = qkv.transpose(1, 2)
         rotated = _rotate(qkv[:, : heads + kv_heads], span.cos, span.sin)
         query, key = rotated[:, :heads], rotated[:, heads:]
@@ -86,7 +89,8 @@ class Attention(nn.Module):
             ring[1].scatter_(2, index, value)
             keys, values = self._repeat(ring[0]), self._repeat(ring[1])
             out = F.scaled_dot_product_attention(query, keys, values, span.bias)
-        return self.o_proj(out.transpose(1, 2).reshape(rows, time, -1))
+        out = out.transpose(1, 2).reshape(rows, time, -1)
+        return linear(out, self.o_proj.weight, self.o_proj.bias)
 
     def _repeat(self, x: Tensor) -> Tensor:
         if self.num_kv_heads == self.num_heads:
@@ -130,7 +134,7 @@ class FeedForward(nn.Module):
         self.activation = _ACTIVATIONS[config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activation(self.fc1(x)))
+        return linear(self.activation(linear(x, self.fc1.weight)), self.fc2.weight)
 
 
 class LayerScale(nn.Module):

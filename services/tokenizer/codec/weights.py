@@ -22,6 +22,9 @@ from services.tokenizer.codec.layout import (
     state_dict_kyutai,
 )
 from services.tokenizer.codec.mimi import Mimi
+from services.tokenizer.codec.random import create
+
+__all__ = ["CodecWeightsError", "create", "load", "state_dict_hf", "state_dict_kyutai"]
 
 # Flags of training that say nothing about the function.
 _IGNORED_SUFFIXES = (".initialized", "._initialized")
