@@ -1,0 +1,100 @@
+"""Options that several commands share: where the model runs, how codes are drawn, what to write."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Container(StrEnum):
+    """File formats that can be written."""
+
+    WAV = "wav"
+    FLAC = "flac"
+    OGG = "ogg"
+    MP3 = "mp3"
+
+
+class BitDepth(StrEnum):
+    """How a sample is stored."""
+
+    U8 = "8"
+    S16 = "16"
+    S24 = "24"
+    S32 = "32"
+    FLOAT = "float"
+
+
+class Dtype(StrEnum):
+    """Weight types of a stored or benchmarked model."""
+
+    FLOAT32 = "fp32"
+    BFLOAT16 = "bf16"
+    FLOAT16 = "fp16"
+
+    @property
+    def torch_name(self) -> str:
+        """Its name in torch and in the services' settings."""
+        return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[self.value]
+
+
+_HERE = "Running it here"
+_SAMPLING = "Sampling"
+_OUTPUT = "Output"
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "-M", help="Model directory; default: the voice that ships.",
+        rich_help_panel=_HERE,
+    ),
+]  # fmt: skip
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Torch threads; default: all cores.", min=0, rich_help_panel=_HERE),
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_HERE)]
+ServingDtype = Annotated[
+    str | None,
+    typer.Option("--dtype", help="Weights of the generator: auto, float32 or bfloat16 "
+                 "(fp32 and bf16 for short).", rich_help_panel=_HERE),
+]  # fmt: skip
+
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", "-t", help="0..10; 0 is argmax.", rich_help_panel=_SAMPLING),
+]
+DepthTemperature = Annotated[
+    float | None,
+    typer.Option(help="That of codebooks 1 and up.", rich_help_panel=_SAMPLING),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option("--top-k", "-k", help="Keep the k likeliest; 0: all.", rich_help_panel=_SAMPLING),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", "-p", help="Keep this much probability.", rich_help_panel=_SAMPLING),
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Same seed, same speech.", rich_help_panel=_SAMPLING)
+]
+
+Format = Annotated[
+    Container | None,
+    typer.Option("--format", help="Default: by the output's suffix.", rich_help_panel=_OUTPUT),
+]
+Rate = Annotated[
+    int, typer.Option(help="Samples a second; 0: the model's.", min=0, rich_help_panel=_OUTPUT)
+]
+Bits = Annotated[
+    BitDepth | None,
+    typer.Option("--bit-depth", help="Default: 16, where the format has one.",
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+
+
+def serving_dtype(given: str | None) -> str | None:
+    """The settings' name of a dtype given in either way."""
+    return Dtype(given).torch_name if given in list(Dtype) else given
