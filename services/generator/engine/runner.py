@@ -1,0 +1,133 @@
+"""Carries out a plan: tensors in, the model's passes, one host copy of the codes out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from services.generator.engine.kv_cache import KVCache
+from services.generator.engine.scheduler import Outcome, Plan
+from services.generator.model.attention import KVBuffers
+from services.generator.model.config import CsmConfig
+from services.generator.model.sampler import Noise, SamplingRows
+
+log = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """What the engine needs of a model; `services.generator.model.csm.Csm` is one."""
+
+    @property
+    def config(self) -> CsmConfig:
+        """Sizes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its hidden states are made of."""
+
+    def allocate_cache(self, slots: int, max_positions: int) -> KVBuffers:
+        """A zeroed cache."""
+
+    def prefill(self, frames: Tensor, start: int, slot: int, cache: KVBuffers) -> Tensor:
+        """[T, K + 1] rows of one slot to the last one's hidden state [D]."""
+
+    def backbone_step(
+        self, codes: Tensor, positions: Tensor, active: Tensor, cache: KVBuffers
+    ) -> Tensor:
+        """Frames [slots, K] fed back at positions [slots] to hidden states [slots, D]."""
+
+    def sample_frame(self, hidden: Tensor, sampling: SamplingRows, noise: Tensor) -> Tensor:
+        """Hidden states [slots, D] to codes [slots, K]."""
+
+
+class Runner:
+    """The model, its cache and the state of every slot on the device."""
+
+    def __init__(self, model: Model, slots: int, max_positions: int, chunk: int) -> None:
+        config, device = model.config, model.device
+        books = config.num_codebooks
+        self._model = model
+        self._slots = slots
+        self.cache = KVCache(model, slots, max_positions, books + 1, chunk)
+        self._sampling = SamplingRows(slots, device=device)
+        self._noise = Noise(slots, books, config.audio_vocab_size, device=device)
+        self._hidden = torch.zeros(slots, config.backbone.width, device=device, dtype=model.dtype)
+        self._codes = torch.zeros(slots, books, dtype=torch.int64, device=device)
+
+    def run(self, plan: Plan) -> Outcome:
+        """Runs one step. A failure is told in the outcome, never raised: a prefill that fails
+        takes its own slot with it, anything else every slot of the plan."""
+        outcome = Outcome()
+        try:
+            with torch.inference_mode():
+                self._run(plan, outcome)
+        except Exception as error:
+            log.exception("a step failed for slots %s", sorted(plan.slots))
+            outcome.codes = None
+            outcome.failed = dict.fromkeys(plan.slots, error)
+            outcome.batch_failed = True
+        for slot in outcome.failed:
+            # On a broken device this fails too; the engine then reports itself as not alive.
+            with suppress(Exception):
+                self.cache.clear(slot)
+        return outcome
+
+    def _run(self, plan: Plan, outcome: Outcome) -> None:
+        clock = time.perf_counter
+        for begin in plan.began:
+            self._sampling.set(begin.slot, begin.sampling)
+            self._noise.seed(begin.slot, begin.seed)
+        for copy in plan.copies:
+            self.cache.copy(copy.source, copy.target, copy.length)
+        if plan.prefills:
+            began = clock()
+            self._prefill(plan, outcome)
+            outcome.phases_s["prefill"] = clock() - began
+        if plan.decode:
+            began = clock()
+            active = self._mask(plan.decode).to(self._codes.device)
+            positions = torch.zeros(self._slots, dtype=torch.int64)
+            for slot, position in plan.decode.items():
+                positions[slot] = position
+            positions = positions.to(self._codes.device)
+            stepped = self._model.backbone_step(self._codes, positions, active, self.cache)
+            self._hidden = torch.where(active[:, None], stepped, self._hidden)
+            outcome.phases_s["backbone"] = clock() - began
+        drawn = [slot for slot in plan.sample if slot not in outcome.failed]
+        if drawn:
+            began = clock()
+            chosen = self._mask(drawn)
+            noise = self._noise.fill(chosen)
+            active = chosen.to(self._codes.device)
+            codes = self._model.sample_frame(self._hidden, self._sampling, noise)
+            self._codes = torch.where(active[:, None], codes, self._codes)
+            # The one wait for the device in a step; on CUDA it carries the other phases' time too.
+            outcome.codes = self._codes.cpu().numpy()
+            outcome.phases_s["depth"] = clock() - began
+
+    def _prefill(self, plan: Plan, outcome: Outcome) -> None:
+        for chunk in plan.prefills:
+            try:
+                rows = torch.from_numpy(chunk.rows).to(self._codes.device)
+                hidden = self._model.prefill(rows, chunk.start, chunk.slot, self.cache)
+            except Exception as error:
+                log.exception("prefill of slot %d failed", chunk.slot)
+                outcome.failed[chunk.slot] = error
+                continue
+            if chunk.last:
+                self._hidden[chunk.slot] = hidden
+
+    def _mask(self, slots: Iterable[int]) -> Tensor:
+        mask = torch.zeros(self._slots, dtype=torch.bool)
+        mask[list(slots)] = True
+        return mask

@@ -1,0 +1,307 @@
+"""What the next step does: admit, prefill, decode; and what its outcome means. No torch.
+
+Order of service is first come, first served for slots. In a step every turn that has a frame to
+feed back advances, and prefill gets one chunk of positions beside it, so that running turns keep
+their 80 ms whatever joins.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.generator.engine.record import CacheRecord
+from services.generator.engine.sequence import (
+    MASKED,
+    Event,
+    Finished,
+    FinishReason,
+    FrameReady,
+    PromptRows,
+    Started,
+    Turn,
+    TurnState,
+)
+from services.generator.engine.slots import Copy, SlotTable
+
+if TYPE_CHECKING:
+    from services.generator.model.sampler import SamplingParams
+
+OLDEST_FIRST_EVERY = 4
+"""Prefill serves the turn with the least left; every so many steps, the oldest (no starvation)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Begin:
+    """A turn takes its slot: how its codes are drawn from here on."""
+
+    slot: int
+    sampling: SamplingParams
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prefill:
+    """Positions `start`.. of a slot, from prompt rows [T, K + 1]. `last`: the prompt ends here."""
+
+    slot: int
+    start: int
+    rows: PromptRows
+    last: bool
+
+
+@dataclass(eq=False)
+class Plan:
+    """One step. `decode` feeds each slot's last frame back at its position; `sample` draws a frame
+    from each slot's hidden state, after prefill and decode. In this order throughout."""
+
+    began: list[Begin] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    prefills: list[Prefill] = field(default_factory=list)
+    decode: dict[int, int] = field(default_factory=dict)
+    sample: list[int] = field(default_factory=list)
+    blocked: int = 0
+
+    @property
+    def slots(self) -> set[int]:
+        """Every slot that the step touches."""
+        began = {b.slot for b in self.began} | {p.slot for p in self.prefills}
+        return began | set(self.decode) | set(self.sample)
+
+
+@dataclass(eq=False)
+class Outcome:
+    """What became of a plan: codes [slots, K] where something was sampled, and slots that failed;
+    `batch_failed` where no single row was at fault."""
+
+    codes: NDArray[np.int64] | None = None
+    failed: dict[int, BaseException] = field(default_factory=dict)
+    batch_failed: bool = False
+    phases_s: dict[str, float] = field(default_factory=dict)
+
+
+class Scheduler:
+    """Turns in the queue and in slots. All methods run on the engine thread."""
+
+    def __init__(self, record: CacheRecord, *, stall_s: float = float("inf")) -> None:
+        self.record = record
+        self.slots = SlotTable(record)
+        self._stall_s = stall_s
+        self._waiting: deque[Turn] = deque()
+        self._running: dict[int, Turn] = {}
+        self._by_key: dict[str, Turn] = {}
+        self._events: list[tuple[Turn, Event]] = []
+        self._prefill_steps = 0
+        self.evictions = 0
+
+    @property
+    def waiting(self) -> int:
+        """Turns without a slot."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Turns with a slot."""
+        return len(self._running)
+
+    @property
+    def runnable(self) -> bool:
+        """Whether a step would do anything."""
+        return any(
+            turn.state is TurnState.PREFILL or turn.has_credit for turn in self._running.values()
+        ) or bool(self._waiting and len(self._running) < len(self.slots))
+
+    def next_expiry_s(self) -> float | None:
+        """When the next turn runs out of time, on the monotonic clock."""
+        times = [t.request.deadline_s for t in self._by_key.values()]
+        times += [
+            t.blocked_since_s + self._stall_s
+            for t in self._by_key.values()
+            if t.blocked_since_s is not None
+        ]
+        return min((time_s for time_s in times if time_s is not None), default=None)
+
+    def submit(self, turn: Turn) -> None:
+        """Puts the turn at the end of the queue."""
+        self._waiting.append(turn)
+        self._by_key[turn.request.key] = turn
+
+    def cancel(self, key: str, reason: FinishReason, requested_s: float, now: float) -> None:
+        """Ends the turn, wherever it is; nothing happens if it is over."""
+        if turn := self._by_key.get(key):
+            self._finish(turn, reason, now, requested_s=requested_s)
+
+    def credit(self, key: str, frames: int) -> None:
+        """Allows the turn more frames; nothing happens if it is over or has no flow control."""
+        turn = self._by_key.get(key)
+        if turn and turn.credit is not None:
+            turn.credit += frames
+            turn.blocked_since_s = None
+
+    def end_all(self, reason: FinishReason, now: float, error: BaseException | None = None) -> None:
+        """Ends every turn, queued or running."""
+        for turn in list(self._by_key.values()):
+            self._finish(turn, reason, now, error=error)
+
+    def expire(self, now: float) -> None:
+        """Ends turns whose deadline has passed, queued ones before they run, and turns that have
+        waited for credit for too long."""
+        for turn in list(self._by_key.values()):
+            deadline_s, blocked_s = turn.request.deadline_s, turn.blocked_since_s
+            late = deadline_s is not None and now >= deadline_s
+            stalled = blocked_s is not None and now - blocked_s >= self._stall_s
+            if late or stalled:
+                self._finish(turn, FinishReason.DEADLINE, now)
+
+    def schedule(self, now: float) -> Plan:
+        """Decides the next step."""
+        self.expire(now)
+        plan = Plan()
+        self._admit(plan, now)
+        for slot, turn in self._running.items():
+            if turn.state is not TurnState.DECODE:
+                continue
+            if not turn.has_credit:
+                plan.blocked += 1
+            else:
+                if not turn.hidden_ready:
+                    plan.decode[slot] = self.record.length(slot)
+                plan.sample.append(slot)
+        self._plan_prefill(plan, now)
+        return plan
+
+    def commit(self, plan: Plan, outcome: Outcome, now: float) -> list[tuple[Turn, Event]]:
+        """Books what the step did; returns what the turns are to hear, in order."""
+        for slot, error in outcome.failed.items():
+            if turn := self._running.get(slot):
+                self._finish(turn, FinishReason.ERROR, now, error=error)
+            self.slots.reset(slot)
+        for chunk in plan.prefills:
+            if chunk.slot not in outcome.failed:
+                self._commit_prefill(chunk, now)
+        for slot in plan.decode:
+            if slot not in outcome.failed:
+                turn = self._running[slot]
+                self.record.append(slot, frame_row(turn.last_codes), prefilled=False)
+                turn.hidden_ready = True
+        if outcome.codes is not None:
+            for slot in plan.sample:
+                if slot not in outcome.failed:
+                    self._commit_frame(self._running[slot], outcome.codes[slot], now)
+        return self.take_events()
+
+    def take_events(self) -> list[tuple[Turn, Event]]:
+        """What happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def _admit(self, plan: Plan, now: float) -> None:
+        while self._waiting:
+            turn = self._waiting[0]
+            spared: set[str | None] = {t.request.owner for t in self._waiting}
+            acquired = self.slots.acquire(turn, spared)
+            if acquired is None:
+                return
+            self._waiting.popleft()
+            slot, evicted = acquired
+            self.evictions += evicted is not None
+            self._running[slot.index] = turn
+            turn.state = TurnState.PREFILL
+            turn.slot_s = now
+            plan.began.append(Begin(slot.index, turn.request.sampling, turn.request.seed))
+
+    def _plan_prefill(self, plan: Plan, now: float) -> None:
+        turns = [t for t in self._running.values() if t.state is TurnState.PREFILL]
+        if not turns:
+            return
+        self._prefill_steps += 1
+        turns.sort(key=lambda t: t.accepted_s)
+        if self._prefill_steps % OLDEST_FIRST_EVERY:
+            turns.sort(key=lambda t: t.remaining)
+        budget = self.record.chunk
+        for turn in turns:
+            if not turn.begun:
+                self._begin(turn, plan, now)
+            prompt, start = turn.request.prompt, turn.computed
+            end = self.record.chunk_end(start, len(prompt))
+            if plan.prefills and end - start > budget:
+                return
+            budget -= end - start
+            last = end == len(prompt)
+            plan.prefills.append(Prefill(turn.slot, start, prompt[start:end], last))
+            if last and turn.has_credit:
+                plan.sample.append(turn.slot)
+
+    def _begin(self, turn: Turn, plan: Plan, now: float) -> None:
+        if copy := self.slots.adopt(turn):
+            plan.copies.append(copy)
+        turn.begun = True
+        turn.prefill_began_s = now
+        slot_s = turn.slot_s if turn.slot_s is not None else now
+        self._events.append(
+            (turn, Started(len(turn.request.prompt), turn.reused, slot_s - turn.accepted_s))
+        )
+
+    def _commit_prefill(self, chunk: Prefill, now: float) -> None:
+        turn = self._running[chunk.slot]
+        self.record.append(chunk.slot, chunk.rows, prefilled=True)
+        turn.computed = chunk.start + len(chunk.rows)
+        if chunk.last:
+            turn.state = TurnState.DECODE
+            turn.prefilled_s = now
+            turn.hidden_ready = True
+            self._note_credit(turn, now)
+
+    def _commit_frame(self, turn: Turn, codes: NDArray[np.int64], now: float) -> None:
+        turn.hidden_ready = False
+        if not codes.any():
+            self._finish(turn, FinishReason.EOS, now)
+            return
+        turn.last_codes = codes.copy()
+        gap_s = None if turn.last_frame_s is None else now - turn.last_frame_s
+        if turn.first_frame_s is None:
+            turn.first_frame_s = now
+        turn.last_frame_s = now
+        index, turn.frames = turn.frames, turn.frames + 1
+        if turn.credit is not None:
+            turn.credit -= 1
+        self._note_credit(turn, now)
+        first_frame_s = turn.first_frame_s - turn.accepted_s
+        self._events.append((turn, FrameReady(turn.last_codes, index, gap_s, first_frame_s)))
+        full = self.record.length(turn.slot) >= self.record.max_positions
+        if turn.frames >= turn.request.max_frames or full:
+            self._finish(turn, FinishReason.MAX_DURATION, now)
+
+    def _note_credit(self, turn: Turn, now: float) -> None:
+        if not turn.has_credit:
+            turn.blocked_since_s = now
+
+    def _finish(
+        self,
+        turn: Turn,
+        reason: FinishReason,
+        now: float,
+        *,
+        requested_s: float | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        del self._by_key[turn.request.key]
+        if turn.state is TurnState.QUEUED:
+            self._waiting.remove(turn)
+        else:
+            del self._running[turn.slot]
+            self.slots.vacate(turn)
+        turn.state = TurnState.FINISHED
+        finished: Finished = turn.finished(reason, now, requested_s=requested_s, error=error)
+        self._events.append((turn, finished))
+
+
+def frame_row(codes: NDArray[np.int64] | None) -> PromptRows:
+    """The prompt row [1, K + 1] that feeding back a frame [K] amounts to."""
+    if codes is None:
+        raise ValueError("codes: None; there is no frame to feed back")
+    return np.append(codes, MASKED)[None]

@@ -1,0 +1,217 @@
+"""The generator as a service: load, warm up, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+
+import grpc
+import torch
+
+from csm.serving import errors
+from csm.serving.metrics import GeneratorMetrics, Metrics
+from csm.v1 import generator_pb2, generator_pb2_grpc
+from services.generator import loading, messages
+from services.generator.context import ContextLimits
+from services.generator.engine.engine import Engine
+from services.generator.engine.runner import Runner
+from services.generator.engine.sequence import (
+    FRAME_MS,
+    Event,
+    Finished,
+    FinishReason,
+    TurnRequest,
+)
+from services.generator.loading import LoadedModel
+from services.generator.model.prompt import Segment, segment_frames
+from services.generator.servicer import GeneratorServicer
+from services.generator.session import Session
+from services.generator.settings import GeneratorSettings
+from services.generator.stream import StreamConfig
+from services.generator.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+WARM_UP_FRAMES = 3
+TERMINALS_S = 2.0
+"""How long the last terminals may take to reach their clients."""
+
+
+class GeneratorService:
+    """What a host runs; see `csm.serving.bootstrap.Service`."""
+
+    name = "csm.v1.GeneratorService"
+
+    def __init__(self, settings: GeneratorSettings, metrics: Metrics) -> None:
+        self.settings = settings
+        self._metrics = GeneratorMetrics(metrics.registry)
+        self._telemetry = Telemetry(self._metrics)
+        self._sessions: set[Session] = set()
+        self._all_closed = asyncio.Event()
+        self._draining = False
+        self._loaded: LoadedModel | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model; there is none before `start`."""
+        if self._loaded is None:
+            raise errors.Unavailable("the model is still loading")
+        return self._loaded
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; there is none before `start`."""
+        if self._engine is None:
+            raise errors.Unavailable("the model is still loading")
+        return self._engine
+
+    async def start(self) -> None:
+        """Loads the model, starts the engine and warms it up.
+
+        Raises:
+            FailedPrecondition: the model directory or a setting cannot be used; says why.
+        """
+        settings = self.settings
+        # Loading and allocating take seconds; the loop must answer liveness meanwhile.
+        loaded, runner = await asyncio.to_thread(self._load)
+        self._loaded = loaded
+        engine = Engine(
+            runner,
+            max_queue=settings.max_queue,
+            stall_s=settings.max_stall_s,
+            observer=self._telemetry,
+            prepare=self._use_threads,
+        )
+        engine.start()
+        self._engine = engine
+        await self._warm_up()
+        self._metrics.model_info.labels(
+            loaded.name, loaded.dtype_name, str(loaded.model.device)
+        ).set(1)
+        self._telemetry.begin(engine)
+        log.info(
+            "%s in %s on %s: %d slots of %d positions, %.0f MiB of KV cache",
+            loaded.name,
+            loaded.dtype_name,
+            loaded.model.device,
+            settings.slots,
+            engine.max_positions,
+            runner.cache.nbytes / 2**20,
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds the servicer."""
+        generator_pb2_grpc.add_GeneratorServiceServicer_to_server(GeneratorServicer(self), server)
+
+    def alive(self) -> bool:
+        """Whether the engine goes round. A full queue or a client that is slow never fails it."""
+        return self._engine is None or self._engine.alive(self.settings.stuck_after_s)
+
+    async def drain(self, finish_s: float) -> None:
+        """Lets turns finish for `finish_s` seconds; the rest ends with SHUTDOWN."""
+        if self._engine is None:
+            return
+        self._draining = True
+        self._engine.drain()
+        for session in list(self._sessions):
+            session.shut_down()
+        await self._sessions_over(finish_s)
+        self._engine.end_all(FinishReason.SHUTDOWN)
+        await self._sessions_over(TERMINALS_S)
+
+    async def stop(self) -> None:
+        """Ends the engine's thread."""
+        if self._engine is not None:
+            await self._engine.stop()
+
+    def open(self, config: StreamConfig) -> Session:
+        """A new stream."""
+        if self._draining:
+            raise errors.Unavailable("the service is shutting down")
+        config_limits = self.wire_limits
+        limits = ContextLimits(
+            max_positions=config_limits.max_positions,
+            num_codebooks=config_limits.num_codebooks,
+            max_text_chars=self.settings.max_text_chars,
+            max_context_segments=self.loaded.max_context_segments,
+        )
+        session = Session(self.engine, self.loaded.tokenizer, limits, self._metrics, config)
+        self._sessions.add(session)
+        return session
+
+    def close(self, session: Session, *, deadline_passed: bool) -> None:
+        """The stream is over."""
+        session.close(deadline_passed=deadline_passed)
+        self._sessions.discard(session)
+        if not self._sessions:
+            self._all_closed.set()
+
+    def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
+        """The config of a stream over this model's defaults."""
+        defaults = self.loaded.defaults
+        given_ms = self.settings.max_audio_ms
+        max_frames = given_ms // FRAME_MS if given_ms else defaults.max_frames
+        return messages.stream_config(message, defaults.sampling, max_frames)
+
+    @property
+    def wire_limits(self) -> messages.WireLimits:
+        """What frames on the wire must hold to."""
+        config = self.loaded.model.config
+        return messages.WireLimits(
+            config.num_codebooks, config.codebook_size, self.engine.max_positions
+        )
+
+    async def evict(self, conversation_id: str) -> bool:
+        """Frees the slot of an idle conversation."""
+        return await self.engine.evict(Session.owner_of(conversation_id))
+
+    def _load(self) -> tuple[LoadedModel, Runner]:
+        settings = self.settings
+        loaded = loading.load(settings.model, device=settings.device, dtype=settings.dtype)
+        most = loaded.model.config.backbone.max_positions
+        if settings.max_positions > most:
+            raise errors.FailedPrecondition(
+                f"max_positions: {settings.max_positions} is not allowed; the model has {most}"
+            )
+        positions = settings.max_positions or most
+        return loaded, Runner(loaded.model, settings.slots, positions, settings.prefill_chunk)
+
+    def _use_threads(self) -> None:
+        # Of this thread, and of whichever thread of the process first uses torch after it.
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+
+    async def _warm_up(self) -> None:
+        """A few frames through the whole engine: first calls allocate, tune and compile."""
+        began = time.monotonic()
+        loaded, engine = self.loaded, self.engine
+        prompt = segment_frames(
+            Segment(0, "hello."), loaded.tokenizer, loaded.model.config.num_codebooks
+        )
+        done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Finished) and not done.done():
+                done.set_result(event)
+
+        key = f"warm-up:{uuid.uuid4().hex}"
+        engine.submit(
+            TurnRequest(key, key, prompt, loaded.defaults.sampling, 0, WARM_UP_FRAMES), hear
+        )
+        finished = await done
+        engine.release(key)
+        if finished.reason is FinishReason.ERROR:
+            raise errors.FailedPrecondition(
+                f"model: {self.settings.model} failed its warm-up: {finished.error}"
+            )
+        log.info("warmed up in %.2f s", time.monotonic() - began)
+
+    async def _sessions_over(self, within_s: float) -> None:
+        self._all_closed.clear()
+        if self._sessions:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), within_s)

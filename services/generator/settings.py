@@ -1,0 +1,51 @@
+"""Settings of the generator: environment `CSM_GENERATOR_<NAME>`, the same names as flags."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from csm.model_directory import default_model_directory
+from csm.serving.settings import Port, ServiceSettings
+
+
+class GeneratorSettings(ServiceSettings):
+    """What the generator adds to what all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="CSM_GENERATOR_", protected_namespaces=())
+
+    port: Port = Field(50052, description="gRPC port; 0 picks a free one")
+    metrics_port: Port | None = Field(9466, description="Prometheus port; none: no endpoint")
+    model: Path = Field(
+        default_factory=default_model_directory, description="model directory, or safetensors file"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the model runs; auto: cuda where there is one"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="weight type; auto: bfloat16 on cuda and for 500 million parameters and more, "
+        "else float32",
+    )
+    threads: int = Field(0, ge=0, le=1024, description="threads of torch; 0: all cores")
+    slots: int = Field(8, ge=1, le=512, description="turns that run at once")
+    max_positions: int = Field(
+        0, ge=0, le=1 << 20, description="positions of a slot; 0: as many as the model has"
+    )
+    max_queue: int = Field(16, ge=0, le=10_000, description="turns that may wait for a slot")
+    prefill_chunk: int = Field(
+        64, ge=1, le=4096, description="positions of prefill in one step beside running turns"
+    )
+    max_text_chars: int = Field(
+        4096, ge=1, le=1_000_000, description="longest text of a turn or segment in characters"
+    )
+    max_audio_ms: Annotated[int, Field(ge=80, le=600_000)] | None = Field(
+        None, description="longest turn where a call does not say; none: the model's own default"
+    )
+    max_stall_s: float = Field(
+        300.0, gt=0, le=86_400, description="seconds that a turn may wait for credit in its slot"
+    )
+    stuck_after_s: float = Field(
+        60.0, gt=0, le=3600, description="seconds of one step after which liveness fails"
+    )
