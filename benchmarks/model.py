@@ -24,11 +24,13 @@ class Loop:
     positions: int = 0
 
     def __post_init__(self) -> None:
-        self.cache = self.model.allocate_cache(self.batch, self.model.config.max_positions)
+        self.cache = self.model.allocate_cache(self.batch, self.model.config.backbone.max_positions)
         self.codes = torch.zeros(self.batch, self.model.config.num_codebooks, dtype=torch.int64)
         self.active = torch.ones(self.batch, dtype=torch.bool)
         self.sampling = SamplingRows(self.batch)
-        self.noise = Noise(self.batch, self.model.config)
+        self.noise = Noise(
+            self.batch, self.model.config.num_codebooks, self.model.config.audio_vocab_size
+        )
         for slot in range(self.batch):
             self.sampling.set(slot, SamplingParams(temperature=0.9, depth_temperature=0.9))
             self.noise.seed(slot, slot)
@@ -59,7 +61,7 @@ def run(
     context: int = 100, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Median milliseconds a frame, and frames per second over all slots."""
-    config = CsmConfig.from_shape(shape)
+    config = CsmConfig.named(shape)
     model = weights.create(config, seed=seed, dtype=DTYPES[dtype])
     loop = Loop(model, batch)
     prefill_ms = machine.time_ms(lambda: loop.prefill(context)) / batch

@@ -44,7 +44,7 @@ def _hugging_face(model: Any, shape: CsmConfig) -> Any:
 @torch.inference_mode()
 def model(shape: str, dtype: str, batch: int, frames: int, rounds: int) -> dict[str, Any]:
     """A frame of csm against `CsmForConditionalGeneration.generate`, prefill subtracted."""
-    config = CsmConfig.from_shape(shape)
+    config = CsmConfig.named(shape)
     ours = weights.create(config, seed=0, dtype=DTYPES[dtype])
     loop = Loop(ours, batch)
     peer = _hugging_face(ours, config)
