@@ -1,0 +1,132 @@
+"""Small odd shapes of CSM, and transformers' CSM on the very memory of one of ours."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from transformers import AutoModel, CsmForConditionalGeneration
+from transformers import CsmConfig as HfConfig
+from transformers.models.csm.modeling_csm import CsmRotaryEmbedding
+
+from services.generator.model import weights
+from services.generator.model.config import CsmConfig, LlamaConfig, RopeScaling, TokenIds
+from services.generator.model.csm import Csm
+
+STRONG_SCALING = RopeScaling(8.0, 1.0, 4.0, 48)
+"""Stretches wavelengths of 12 to 48 positions on, so that a short prompt shows it."""
+
+_llama = partial(LlamaConfig, max_positions=160)
+
+FIVE_BOOKS = CsmConfig(
+    backbone=_llama(layers=3, heads=6, kv_heads=2, width=40, head_dim=12, ffn_width=72),
+    depth=_llama(layers=2, heads=3, kv_heads=3, width=36, head_dim=10, ffn_width=52),
+    text_vocab_size=50,
+    audio_vocab_size=67,
+    num_codebooks=5,
+    codebook_size=64,
+    token_ids=TokenIds(1, 2, 0, 48, 49),
+)
+"""Odd widths, groups of three queries, plain RoPE at 500000."""
+
+SCALED = CsmConfig(
+    backbone=_llama(
+        layers=2, heads=9, kv_heads=3, width=30, head_dim=8, ffn_width=56,
+        rope_scaling=STRONG_SCALING,
+    ),
+    depth=_llama(
+        layers=3, heads=4, kv_heads=1, width=22, head_dim=6, ffn_width=34,
+        rope_theta=10_000.0, rope_scaling=RopeScaling(4.0, 1.0, 4.0, 12),
+    ),
+    text_vocab_size=33,
+    audio_vocab_size=35,
+    num_codebooks=7,
+    codebook_size=32,
+    token_ids=TokenIds(1, 2, 0, 31, 32),
+)  # fmt: skip
+"""Three kv groups, Llama 3's scaling in both stacks, nothing a multiple of sixteen."""
+
+ODD_CONFIGS = {"five_books": FIVE_BOOKS, "scaled": SCALED}
+
+
+def codec_config(config: CsmConfig) -> dict[str, object]:
+    """Return a tiny Mimi for transformers, of the config's codebooks: 12.5 frames a second."""
+    return {
+        "model_type": "mimi",
+        "hidden_size": 16,
+        "num_filters": 2,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 24,
+        "codebook_size": config.codebook_size,
+        "codebook_dim": 8,
+        "vector_quantization_hidden_dimension": 8,
+        "upsample_groups": 16,
+        "num_quantizers": config.num_codebooks,
+        "num_semantic_quantizers": 1,
+    }
+
+
+def oracle(model: Csm) -> CsmForConditionalGeneration:
+    """Return transformers' model whose parameters are views of ours: no second copy."""
+    values = model.config.to_dict(codec_config(model.config))
+    config = HfConfig.from_dict({key: values[key] for key in values if key != "architectures"})
+    config._attn_implementation = "sdpa"
+    with torch.device("meta"):
+        theirs = CsmForConditionalGeneration(config)
+    # What is computed, not loaded, and the codec, were left on the meta device.
+    torch.manual_seed(0)
+    theirs.codec_model = AutoModel.from_config(config.codec_config)
+    for name, buffer in theirs.codec_model.named_buffers():
+        if name.endswith("embed_sum"):
+            buffer.normal_()
+    theirs.backbone_model.rotary_emb = CsmRotaryEmbedding(config)
+    theirs.depth_decoder.model.rotary_emb = CsmRotaryEmbedding(config.depth_decoder_config)
+    offsets = torch.arange(config.num_codebooks) * config.vocab_size
+    theirs.backbone_model.embed_tokens.audio_tokens_offsets = offsets
+    missing, unexpected = theirs.load_state_dict(
+        weights.state_dict_hf(model), strict=False, assign=True
+    )
+    if unexpected or any(not name.startswith("codec_model.") for name in missing):
+        raise AssertionError(f"missing {missing}, unexpected {unexpected}")
+    return theirs.eval()
+
+
+def their_greedy(
+    theirs: CsmForConditionalGeneration, ids: list[int], frames: int, **audio: torch.Tensor
+) -> torch.Tensor:
+    """Return transformers' own greedy frames, int64 [frames, num_codebooks], EOS frame included."""
+    input_ids = torch.tensor([ids])
+    # Codes the codec lacks are masked in ours; here the oracle is told the same.
+    size, vocab = theirs.config.codec_config.codebook_size, theirs.config.vocab_size
+    reserved = list(range(size, vocab))
+    theirs.depth_decoder.generation_config.suppress_tokens = reserved
+    return theirs.generate(
+        input_ids=input_ids,
+        attention_mask=torch.ones_like(input_ids),
+        do_sample=False,
+        depth_decoder_do_sample=False,
+        max_new_tokens=frames,
+        suppress_tokens=reserved,
+        eos_token_id=None,
+        pad_token_id=0,
+        **audio,
+    )[0]
+
+
+def random_frames(config: CsmConfig, generator: np.random.Generator) -> np.ndarray:
+    """Return a prompt of two segments with audio and a last text, int64 [positions, books + 1]."""
+    from services.generator.model.prompt import audio_frames, text_frames
+
+    def text(count: int) -> np.ndarray:
+        return text_frames(generator.integers(0, config.text_vocab_size, count), books)
+
+    def audio(count: int) -> np.ndarray:
+        codes = generator.integers(0, config.codebook_size, (count, books))
+        return audio_frames(codes, books)
+
+    books = config.num_codebooks
+    return np.concatenate((text(7), audio(11), text(4), audio(6), text(9)))
