@@ -87,7 +87,10 @@ def state_dict_kyutai(mimi: Mimi) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def kyutai_to_hf(mimi: Mimi, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Kyutai's tensors under Hugging Face's names; `mimi` gives the structure."""
+    """Kyutai's tensors under Hugging Face's names; `mimi` gives the structure.
+
+    The flags `initialized` stay away: they say nothing about the function.
+    """
     config = mimi.config
     query_size = config.num_attention_heads * config.head_dim
     kv_size = config.num_key_value_heads * config.head_dim
