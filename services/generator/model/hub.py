@@ -171,9 +171,10 @@ def _what_to_do(error: Exception, repo_id: str, revision: str | None) -> str | N
         return f"HF_HUB_OFFLINE is set, so {repo_id} was not fetched: unset it, {instead}"
     # The HTTP client under the hub library has errors of its own (no route, bad certificate).
     client = type(error).__module__.split(".")[0].rstrip("0123456789")
+    reason = (str(error).splitlines() or [""])[0]
     if isinstance(error, OSError) or client in {"httpx", "httpcore", "requests"}:
         return (
-            f"{repo_id} could not be fetched ({type(error).__name__}: {error}): check the network "
+            f"{repo_id} could not be fetched ({type(error).__name__}: {reason}): check the network "
             f"(HTTPS_PROXY, HF_ENDPOINT for a mirror) and the disk, {instead}"
         )
     return None

@@ -79,7 +79,7 @@ def test_a_copy_holds_exactly_what_was_copied() -> None:
     held.append(1, random_rows(20, 3), prefilled=True)
     held.copy(0, 1, 4)
     np.testing.assert_array_equal(held.rows(1), rows[:4])
-    with pytest.raises(ValueError, match="it shares 8"):
+    with pytest.raises(ValueError, match="12 rows of slot 0; 8 are shared"):
         held.copy(0, 1, 12)
 
 
