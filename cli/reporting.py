@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DEBUG_VARIABLE = "CSM_DEBUG"
 INTERRUPTED = 130
+# What a client's installation goes without.
+_OF_THE_MODELS = ("torch", "safetensors", "tokenizers", "huggingface_hub")
 
 
 class CommandError(Exception):
@@ -48,7 +50,7 @@ def describe(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name in _OF_THE_MODELS:
         return f"the package {error.name!r} is missing; install csm-server[models]"
     # Errors of the model and the codec about files are ValueErrors with a whole sentence.
     if isinstance(error, CommandError | ServiceError | ValueError):
