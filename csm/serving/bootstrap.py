@@ -66,6 +66,7 @@ class Host:
             "the service is still loading", retry_after_s=2.0
         )
         self._watch: asyncio.Task[None] | None = None
+        self._draining = False
         self.server = grpc.aio.server(
             interceptors=[RpcInterceptor(metrics.server, lambda: self._refusal)],
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -123,6 +124,7 @@ class Host:
     async def stop(self, *, finish_s: float | None = None) -> None:
         """Drains and stops: not ready, refuse, finish, terminals, GOAWAY, worker down."""
         settings = self.settings
+        self._draining = True
         await self.health.set_draining()
         self._gauges(ready=0, draining=1)
         await asyncio.sleep(settings.drain_delay_s)
@@ -141,11 +143,21 @@ class Host:
         self.metrics.server.draining.labels(self.service.name).set(draining)
 
     async def _watch_worker(self) -> None:
+        # A service may lean on others: the one that has `ready()` is ready while it says so.
+        ready: Callable[[], bool] | None = getattr(self.service, "ready", None)
+        was_ready = True
         while True:
             due = time.monotonic() + WATCH_INTERVAL_S
             await asyncio.sleep(WATCH_INTERVAL_S)
             self.metrics.server.loop_delay_seconds.observe(max(0.0, time.monotonic() - due))
             await self.health.set_alive(self.service.alive())
+            if ready is None or self._draining:
+                continue
+            if (is_ready := ready()) != was_ready:
+                was_ready = is_ready
+                log.warning("%s is %s", self.service.name, "ready" if is_ready else "not ready")
+                self._gauges(ready=int(is_ready), draining=0)
+                await self.health.set_ready(is_ready)
 
 
 def expose_metrics(metrics: Metrics, host: str, port: int | None) -> None:

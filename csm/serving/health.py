@@ -24,9 +24,9 @@ class Health:
         await self.servicer.set("", _SERVING)
         await self.servicer.set(self.service_name, _NOT_SERVING)
 
-    async def set_ready(self) -> None:
-        """Loaded and warmed."""
-        await self.servicer.set(self.service_name, _SERVING)
+    async def set_ready(self, ready: bool = True) -> None:
+        """Loaded and warmed; False: what it leans on is gone for now."""
+        await self.servicer.set(self.service_name, _SERVING if ready else _NOT_SERVING)
 
     async def set_alive(self, alive: bool) -> None:
         """The worker's heartbeat: liveness follows it."""

@@ -1,0 +1,79 @@
+"""What callers ask of the gateway, as plain data that has been checked (see `checks`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from csm.v1 import common_pb2
+
+
+@dataclass(frozen=True)
+class ContextTurn:
+    """A turn given as context: a file to encode, or frames, or text alone."""
+
+    field: str
+    speaker: int
+    text: str
+    audio_file: bytes = b""
+    codes: bytes = b""
+    num_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A text to speak."""
+
+    text: str
+    voice: str
+    conversation_id: str
+    context: Sequence[ContextTurn]
+    speaker: int | None
+    sampling: common_pb2.Sampling
+    max_audio_ms: int
+    form: common_pb2.AudioFormat
+    max_lead_ms: int
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a conversation is to go."""
+
+    conversation_id: str
+    voice: str
+    sampling: common_pb2.Sampling
+    max_audio_ms: int
+    output: common_pb2.AudioFormat
+    input: common_pb2.AudioFormat
+    max_lead_ms: int
+    heard_speaker: int | None
+
+
+@dataclass(frozen=True)
+class HeardPart:
+    """Audio of the other side."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """Text to speak."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class EndOfTurn:
+    """What was heard, or is to be spoken, is complete."""
+
+    heard_text: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Barge-in."""
+
+    turn_id: str
+    heard_ms: int | None
+
+
+Command = HeardPart | TextPart | EndOfTurn | Cancel

@@ -1,0 +1,72 @@
+"""The gateway as a service: waits for its backends, speaks, drains."""
+
+import asyncio
+
+import grpc
+
+from csm.serving.metrics import GatewayMetrics, Metrics
+from csm.v1 import speech_pb2_grpc
+from gateway.backends import Backends
+from gateway.conversations import ConversationStore, Limits
+from gateway.servicer import SpeechServicer
+from gateway.settings import GatewaySettings
+from gateway.speech import Speech
+from gateway.voices import Voices, load_voices
+
+SWEEP_INTERVAL_S = 30.0
+
+
+class GatewayService:
+    """Implements `csm.serving.bootstrap.Service`."""
+
+    name = "csm.v1.SpeechService"
+
+    def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+        """Call inside a running event loop: channels belong to it."""
+        self._settings = settings
+        gateway_metrics = GatewayMetrics(metrics.registry)
+        self.backends = Backends(settings)
+        self.store = ConversationStore(
+            max_conversations=settings.max_conversations,
+            ttl_s=settings.conversation_ttl_s,
+            limits=Limits(settings.max_conversation_turns, settings.max_conversation_frames),
+            on_count=gateway_metrics.conversations_active.set,
+        )
+        self._speech = Speech(settings, self.backends, Voices({}, ""), self.store, gateway_metrics)
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when both backends answer and the voices' prompts are encoded."""
+        await self.backends.start()
+        self._speech.voices = await load_voices(
+            self.backends, self._settings.voices_directory, self._settings.default_voice
+        )
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds SpeechService."""
+        speech_pb2_grpc.add_SpeechServiceServicer_to_server(SpeechServicer(self._speech), server)
+
+    def alive(self) -> bool:
+        """There is no worker thread: a loop that answers is alive."""
+        return True
+
+    def ready(self) -> bool:
+        """Whether both backends answer; the host's readiness follows it."""
+        return self.backends.ready()
+
+    async def drain(self, finish_s: float) -> None:
+        """Lets turns finish; what is left gets its terminal SHUTDOWN."""
+        await self._speech.drain(finish_s)
+
+    async def stop(self) -> None:
+        """Closes the channels."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self.backends.stop()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            self.store.sweep()

@@ -1,0 +1,176 @@
+"""SpeechService on the wire: messages to plain data, events to messages. No logic."""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from grpc.aio import ServicerContext
+
+import csm
+from csm.serving.errors import invalid
+from csm.v1 import speech_pb2, speech_pb2_grpc
+from gateway.checks import Checker
+from gateway.events import Audio, ConversationOpened, Event, TurnCompleted, TurnStarted
+from gateway.requests import Command
+from gateway.speech import Speech
+
+
+class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
+    """The handlers."""
+
+    def __init__(self, speech: Speech) -> None:
+        self._speech = speech
+
+    async def Synthesize(
+        self, request: speech_pb2.SynthesizeRequest, context: ServicerContext
+    ) -> AsyncGenerator[speech_pb2.SynthesizeResponse, None]:
+        events = self._speech.synthesize(
+            lambda: self._checker().synthesis(request), _deadline(context)
+        )
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if isinstance(event, Audio):
+                    yield speech_pb2.SynthesizeResponse(audio=_audio(event))
+                elif isinstance(event, TurnStarted):
+                    yield speech_pb2.SynthesizeResponse(started=_started(event))
+                elif isinstance(event, TurnCompleted):
+                    yield speech_pb2.SynthesizeResponse(completed=_completed(event))
+
+    async def Converse(
+        self, request_iterator: AsyncIterator[speech_pb2.ConverseRequest], context: ServicerContext
+    ) -> AsyncGenerator[speech_pb2.ConverseResponse, None]:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("request") != "config":
+            got = first.WhichOneof("request") if first is not None else "nothing"
+            raise invalid("config", f"the first message is {got}; allowed is the config")
+        checker = self._checker()
+        events = self._speech.converse(
+            checker.opening(first.config), _commands(checker, request_iterator), _deadline(context)
+        )
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield _conversed(event)
+
+    async def ListVoices(
+        self, request: speech_pb2.ListVoicesRequest, context: ServicerContext
+    ) -> speech_pb2.ListVoicesResponse:
+        voices = self._speech.voices
+        return speech_pb2.ListVoicesResponse(
+            voices=[
+                speech_pb2.Voice(
+                    name=voice.name,
+                    speaker=voice.speaker,
+                    prompt_segments=len(voice.prompts),
+                    description=voice.description,
+                )
+                for voice in voices.all()
+            ],
+            default_voice=voices.default,
+        )
+
+    async def GetConversation(
+        self, request: speech_pb2.GetConversationRequest, context: ServicerContext
+    ) -> speech_pb2.GetConversationResponse:
+        checker = self._checker()
+        conversation = self._speech.store.get(checker.conversation_id(request.conversation_id))
+        frame_ms = self._speech.backends.info.frame_ms
+        return speech_pb2.GetConversationResponse(
+            conversation_id=conversation.conversation_id,
+            voice=conversation.voice,
+            turns=[
+                speech_pb2.ConversationTurn(
+                    turn_id=turn.turn_id,
+                    speaker=turn.speaker,
+                    text=turn.text,
+                    heard=turn.heard,
+                    audio_ms=round(turn.num_frames * frame_ms),
+                )
+                for turn in conversation.turns
+            ],
+        )
+
+    async def DeleteConversation(
+        self, request: speech_pb2.DeleteConversationRequest, context: ServicerContext
+    ) -> speech_pb2.DeleteConversationResponse:
+        conversation_id = self._checker().conversation_id(request.conversation_id)
+        await self._speech.delete_conversation(conversation_id)
+        return speech_pb2.DeleteConversationResponse()
+
+    async def GetServerInfo(
+        self, request: speech_pb2.GetServerInfoRequest, context: ServicerContext
+    ) -> speech_pb2.GetServerInfoResponse:
+        info = self._speech.backends.info
+        tokenizer, generator = info.tokenizer, info.generator
+        return speech_pb2.GetServerInfoResponse(
+            version=csm.__version__,
+            model=generator.model,
+            sample_rate_hz=tokenizer.sample_rate_hz,
+            frame_rate_hz=tokenizer.frame_rate_hz,
+            num_codebooks=tokenizer.num_codebooks,
+            max_positions=generator.max_positions,
+            default_voice=self._speech.voices.default,
+            max_text_chars=self._speech.settings.max_text_chars,
+            sampling=generator.sampling,
+            slots=generator.slots,
+            digest=generator.digest,
+            dtype=generator.dtype,
+            device=generator.device,
+        )
+
+    def _checker(self) -> Checker:
+        return Checker(self._speech.settings, self._speech.backends.info)
+
+
+async def _commands(
+    checker: Checker, requests: AsyncIterator[speech_pb2.ConverseRequest]
+) -> AsyncGenerator[Command, None]:
+    async for request in requests:
+        yield checker.command(request)
+
+
+def _deadline(context: ServicerContext) -> float | None:
+    left = context.time_remaining()
+    return None if left is None else time.monotonic() + left
+
+
+def _conversed(event: Event) -> speech_pb2.ConverseResponse:
+    if isinstance(event, Audio):
+        return speech_pb2.ConverseResponse(audio=_audio(event))
+    if isinstance(event, TurnStarted):
+        return speech_pb2.ConverseResponse(turn_started=_started(event))
+    if isinstance(event, TurnCompleted):
+        return speech_pb2.ConverseResponse(turn_completed=_completed(event))
+    return speech_pb2.ConverseResponse(started=_opened(event))
+
+
+def _opened(event: ConversationOpened) -> speech_pb2.ConverseStarted:
+    return speech_pb2.ConverseStarted(
+        conversation_id=event.conversation_id,
+        output_format=event.form,
+        num_turns=event.num_turns,
+        voice=event.voice,
+    )
+
+
+def _started(event: TurnStarted) -> speech_pb2.SpeechTurnStarted:
+    return speech_pb2.SpeechTurnStarted(turn_id=event.turn_id, format=event.form, seed=event.seed)
+
+
+def _audio(event: Audio) -> speech_pb2.SpeechAudio:
+    return speech_pb2.SpeechAudio(
+        turn_id=event.turn_id,
+        audio=event.pcm,
+        first_sample=event.first_sample,
+        text_chars=event.text_chars,
+    )
+
+
+def _completed(event: TurnCompleted) -> speech_pb2.SpeechTurnCompleted:
+    return speech_pb2.SpeechTurnCompleted(
+        turn_id=event.turn_id,
+        finish_reason=event.finish_reason,
+        usage=event.usage,
+        timing=event.timing,
+        kept_audio_ms=event.kept_audio_ms,
+        heard=event.heard,
+    )

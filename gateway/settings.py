@@ -1,0 +1,84 @@
+"""Settings of the gateway: `CSM_GATEWAY_<NAME>` in the environment, the same names as flags."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from csm.serving.settings import Port, ServiceSettings
+
+LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
+LeadMs = Annotated[int, Field(ge=0, le=600_000)]
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway can be told. Defaults fit one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="CSM_GATEWAY_", extra="ignore")
+
+    port: Port = Field(50050, description="gRPC port; 0 picks a free one")
+    metrics_port: Port | None = Field(9464, description="Prometheus port; none: no endpoint")
+
+    tokenizer_target: str = Field(
+        "127.0.0.1:50051", min_length=1, description="tokenizer: host:port or dns:///name:port"
+    )
+    generator_target: str = Field(
+        "127.0.0.1:50052", min_length=1, description="generator: host:port or dns:///name:port"
+    )
+    tokenizer_load_balancing: LoadBalancing = Field(
+        "round_robin", description="how calls spread over tokenizers"
+    )
+    generator_load_balancing: LoadBalancing = Field(
+        "ring_hash", description="how calls spread over generators; ring_hash keeps a conversation"
+    )
+    backend_refresh_s: float = Field(
+        5.0, gt=0, le=300, description="seconds between looks at a backend that answers"
+    )
+    backend_retry_s: float = Field(
+        0.5, gt=0, le=60, description="seconds between looks at a backend that does not"
+    )
+    failover_s: float = Field(
+        2.0, ge=0, le=60, description="seconds that a turn waits for a backend before its retry"
+    )
+
+    voices_directory: Path | None = Field(
+        None, description="folder of NAME/voice.json with their recordings; none: the model's voice"
+    )
+    default_voice: str = Field(
+        "", max_length=64, description="voice where none is named; empty: the model's own"
+    )
+
+    max_streams: int = Field(
+        64, ge=1, le=10_000, description="Synthesize and Converse calls at once"
+    )
+    max_text_chars: int = Field(4096, ge=1, le=100_000, description="longest text of a turn")
+    max_sentence_chars: int = Field(
+        200, ge=20, le=4096, description="longer sentences are cut at a comma or a space"
+    )
+    max_context_turns: int = Field(
+        64, ge=1, le=1024, description="turns of context that a Synthesize call may bring"
+    )
+    max_heard_audio_ms: int = Field(
+        300_000, ge=1000, le=3_600_000, description="longest heard turn in milliseconds"
+    )
+    initial_credit_frames: int = Field(
+        64, ge=8, le=4096, description="frames generated ahead of what the client has taken"
+    )
+    default_max_lead_ms: LeadMs = Field(
+        0, description="lead over real time where a call names none; 0: as fast as it is made"
+    )
+    cancel_timeout_s: float = Field(
+        1.0, gt=0, le=30, description="seconds that a cancelled turn waits for the generator"
+    )
+
+    conversation_ttl_s: float = Field(
+        3600.0, gt=0, le=30 * 86_400, description="seconds that an unused conversation is kept"
+    )
+    max_conversations: int = Field(1000, ge=1, le=1_000_000, description="conversations kept")
+    max_conversation_turns: int = Field(
+        400, ge=4, le=100_000, description="turns kept of a conversation; the oldest go first"
+    )
+    max_conversation_frames: int = Field(
+        40_000, ge=1000, le=10_000_000, description="frames kept of a conversation"
+    )

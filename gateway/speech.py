@@ -1,0 +1,271 @@
+"""Speaking: one text, or a conversation; who may, and how a drain ends what is left."""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from typing import Protocol
+
+from csm.serving import errors
+from csm.serving.metrics import GatewayMetrics
+from csm.v1 import common_pb2
+from gateway.attempt import SHUTDOWN
+from gateway.backends import Backends
+from gateway.conversations import Conversation, ConversationStore, Segment, Turn
+from gateway.converse import Session
+from gateway.encoding import encode_file
+from gateway.events import Event, Outbox
+from gateway.meter import TurnMeter
+from gateway.requests import Command, ContextTurn, Opening, Synthesis
+from gateway.sentences import Sentence, SentenceSplitter
+from gateway.settings import GatewaySettings
+from gateway.turn import Manner, SpokenTurn, outcome_of
+from gateway.upstream import context_messages
+from gateway.voices import Voices
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_TERMINALS_S = 2.0
+
+
+class _Live(Protocol):
+    """A call under way."""
+
+    def drain(self) -> None:
+        """Finish what runs, begin nothing."""
+
+    def shutdown(self) -> None:
+        """End now, with the terminal SHUTDOWN."""
+
+
+class Speech:
+    """What SpeechService does, without protobuf of its own."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        backends: Backends,
+        voices: Voices,
+        store: ConversationStore,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self.settings = settings
+        self.backends = backends
+        self.voices = voices
+        self.store = store
+        self._metrics = metrics
+        self._live: set[_Live] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._streams = 0
+
+    async def synthesize(
+        self, asked: Callable[[], Synthesis], deadline: float | None
+    ) -> AsyncGenerator[Event, None]:
+        """Speaks one text: `TurnStarted`, `Audio`, `TurnCompleted`.
+
+        `asked` gives the checked request, or raises what is wrong with it.
+        """
+        meter = TurnMeter(self._metrics, "Synthesize")
+        meter.accepted()
+        outbox = Outbox()
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self._admitted())
+                turn = await self._turn(asked(), outbox, meter, deadline, held)
+            except errors.ServiceError as error:
+                meter.finish(outcome_of(error), 0.0)
+                raise
+            except BaseException:
+                meter.finish("cancelled", 0.0)
+                raise
+            held.enter_context(self._registered(_OneTurn(turn)))
+            task = asyncio.create_task(_speak(turn, outbox))
+            try:
+                async for event in outbox:
+                    yield event
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def converse(
+        self, opening: Opening, commands: AsyncIterator[Command], deadline: float | None
+    ) -> AsyncGenerator[Event, None]:
+        """A conversation: `ConversationOpened`, then the events of its turns."""
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._admitted())
+            voice = self.voices.get(opening.voice or self.store.voice_of(opening.conversation_id))
+            conversation = held.enter_context(self._acquired(opening.conversation_id, voice.name))
+            session = Session(
+                opening,
+                voice,
+                conversation,
+                self.backends,
+                self.settings,
+                self._metrics,
+                deadline,
+            )
+            held.enter_context(self._registered(session))
+            async with contextlib.aclosing(session.run(commands)) as events:
+                async for event in events:
+                    yield event
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        """Forgets a conversation here and in the generator. Raises as the store does."""
+        self.store.delete(conversation_id)
+        await self.backends.forget(conversation_id)
+
+    async def drain(self, finish_s: float) -> None:
+        """Idle conversations end at once, turns may finish; after `finish_s` all end."""
+        for live in list(self._live):
+            live.drain()
+        await self._empty(finish_s)
+        for live in list(self._live):
+            live.shutdown()
+        await self._empty(SHUTDOWN_TERMINALS_S)
+
+    async def _empty(self, timeout_s: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+
+    @contextlib.contextmanager
+    def _admitted(self) -> Iterator[None]:
+        gauge, limit = self._metrics.streams_active, self.settings.max_streams
+        if self._streams >= limit:
+            raise errors.QueueFull(f"{limit} calls speak or converse, as many as are allowed")
+        self._streams += 1
+        gauge.inc()
+        try:
+            yield
+        finally:
+            self._streams -= 1
+            gauge.dec()
+
+    @contextlib.contextmanager
+    def _registered(self, live: _Live) -> Iterator[None]:
+        self._live.add(live)
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._live.discard(live)
+            if not self._live:
+                self._idle.set()
+
+    @contextlib.contextmanager
+    def _acquired(self, conversation_id: str, voice: str) -> Iterator[Conversation]:
+        conversation = self.store.acquire(conversation_id, voice)
+        conversation.voice = voice
+        try:
+            yield conversation
+        finally:
+            self.store.release(conversation)
+
+    async def _turn(
+        self,
+        asked: Synthesis,
+        outbox: Outbox,
+        meter: TurnMeter,
+        deadline: float | None,
+        held: contextlib.ExitStack,
+    ) -> SpokenTurn:
+        info = self.backends.info
+        voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
+        speaker = voice.speaker if asked.speaker is None else asked.speaker
+        conversation: Conversation | None = None
+        context: list[Segment] = []
+        if asked.conversation_id:
+            conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
+        elif asked.context:
+            began = time.monotonic()
+            timeout_s = None if deadline is None else max(0.0, deadline - began)
+            context = await self._encoded(asked.context, timeout_s)
+            self._metrics.stage_duration_seconds.labels("context_encode").observe(
+                time.monotonic() - began
+            )
+            if not asked.text and asked.speaker is None:
+                speaker = asked.context[-1].speaker
+
+        def history() -> list[common_pb2.Segment]:
+            if conversation is None:
+                return context_messages(voice.prompts, context)
+            return context_messages(
+                voice.prompts, conversation.history(info.generator.max_positions)
+            )
+
+        def keep(turn: Turn) -> None:
+            if conversation is not None and turn.segments:
+                conversation.add(turn)
+
+        turn = SpokenTurn(
+            uuid.uuid4().hex[:16],
+            Manner(
+                speaker,
+                asked.form,
+                asked.sampling,
+                asked.max_audio_ms,
+                asked.max_lead_ms,
+                asked.conversation_id,
+            ),
+            history,
+            self.backends,
+            self.settings,
+            outbox,
+            meter,
+            deadline,
+            keep,
+        )
+        if asked.text:
+            splitter = SentenceSplitter(self.settings.max_sentence_chars)
+            turn.add(splitter.feed(asked.text) + splitter.finish())
+        else:
+            # No words: the generator goes on with the last audio of the context.
+            turn.add([Sentence("", 0)])
+        turn.end_text()
+        return turn
+
+    async def _encoded(
+        self, context: Sequence[ContextTurn], timeout_s: float | None
+    ) -> list[Segment]:
+        """The context's segments in order, its files encoded side by side."""
+
+        async def one(turn: ContextTurn) -> Segment:
+            if not turn.audio_file:
+                return Segment(turn.speaker, turn.text, turn.codes, turn.num_frames)
+            frames = await encode_file(
+                self.backends, turn.audio_file, f"{turn.field}.audio_file", timeout_s
+            )
+            return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
+
+        tasks = [asyncio.create_task(one(turn)) for turn in context]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _OneTurn:
+    """A Synthesize call under way."""
+
+    def __init__(self, turn: SpokenTurn) -> None:
+        self._turn = turn
+
+    def drain(self) -> None:
+        """A text that is being spoken is spoken to its end."""
+
+    def shutdown(self) -> None:
+        """Ends it now."""
+        self._turn.stop(SHUTDOWN)
+
+
+async def _speak(turn: SpokenTurn, outbox: Outbox) -> None:
+    try:
+        await turn.run()
+    except Exception as error:
+        outbox.fail(error)
+    else:
+        outbox.close()

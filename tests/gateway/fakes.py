@@ -1,0 +1,403 @@
+"""A tokenizer and a generator that speak the real wire, quickly and predictably, and can fail.
+
+The generator makes `frames_per_char` frames for each character of a sentence (rounded up): frame n
+of the stream's whole life has all its codes equal to n modulo 1000, so a test can tell frames
+apart. The tokenizer makes of a frame 1920 samples of S16LE, each equal to the frame's first code.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import numpy as np
+
+from csm.serving import errors
+from csm.serving.bootstrap import Host
+from csm.serving.metrics import Metrics
+from csm.serving.settings import ServiceSettings
+from csm.v1 import (
+    common_pb2,
+    generator_pb2,
+    generator_pb2_grpc,
+    speech_pb2_grpc,
+    tokenizer_pb2,
+    tokenizer_pb2_grpc,
+)
+from gateway.service import GatewayService
+from gateway.settings import GatewaySettings
+
+K = 8
+CODEBOOK_SIZE = 512
+RATE = 24_000
+FRAME_SAMPLES = 1920
+FRAME_MS = 80
+
+EOS = common_pb2.FINISH_REASON_EOS
+MAX_DURATION = common_pb2.FINISH_REASON_MAX_DURATION
+CANCELLED = common_pb2.FINISH_REASON_CANCELLED
+SHUTDOWN = common_pb2.FINISH_REASON_SHUTDOWN
+ERROR = common_pb2.FINISH_REASON_ERROR
+
+
+class Backend:
+    """A fake on a port that it keeps across restarts."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self.host: Host | None = None
+        self.port = 0
+
+    async def up(self) -> None:
+        settings = ServiceSettings(port=self.port, reflection=False, max_concurrent_rpcs=1000)
+        self.host = Host(self, settings, Metrics())  # type: ignore[arg-type]
+        await self.host.start()
+        self.port = self.host.port
+
+    async def down(self) -> None:
+        """Dies: connections are cut."""
+        if self.host is not None:
+            await self.host.server.stop(0)
+            if self.host._watch is not None:
+                self.host._watch.cancel()
+            self.host = None
+
+    async def start(self) -> None: ...
+
+    def alive(self) -> bool:
+        return True
+
+    async def drain(self, finish_s: float) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
+    """See the module."""
+
+    name = "csm.v1.GeneratorService"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames_per_char = 0.2
+        self.frame_s = 0.0
+        """Seconds that a frame takes."""
+        self.finish: dict[int, int] = {}
+        """Turn of a stream (from 0) -> the reason it ends with instead of EOS."""
+        self.fail_before_frame: dict[int, Exception] = {}
+        """Frames that were sent in all -> what the next stream raises instead of the next frame."""
+        self.deaf_to_cancel = False
+        self.mute = asyncio.Event()
+        self.mute.set()
+        """Cleared: generation stands still."""
+        self.streams: list[Stream] = []
+        self.running = 0
+        self.evicted: list[str] = []
+        self.metadata: list[dict[str, Any]] = []
+        self.num_codebooks = K
+        self.refuse: list[errors.ServiceError] = []
+        """Raised at the flush of the next streams, one each."""
+
+    def register(self, server: grpc.aio.Server) -> None:
+        generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self, server)
+
+    async def GetModelInfo(self, request: Any, context: Any) -> Any:
+        return generator_pb2.GetModelInfoResponse(
+            model="fake",
+            num_codebooks=self.num_codebooks,
+            codebook_size=CODEBOOK_SIZE,
+            max_positions=2048,
+            slots=4,
+            dtype="float32",
+            device="cpu",
+            digest="ab",
+            max_text_chars=4096,
+        )
+
+    async def EvictConversation(self, request: Any, context: Any) -> Any:
+        self.evicted.append(request.conversation_id)
+        return generator_pb2.EvictConversationResponse(evicted=True)
+
+    async def Generate(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        stream = Stream(self)
+        self.streams.append(stream)
+        self.metadata.append(dict(context.invocation_metadata()))
+        reader = asyncio.create_task(stream.read(request_iterator))
+        self.running += 1
+        try:
+            async for answer in stream.answers():
+                yield answer
+        finally:
+            self.running -= 1
+            stream.over = True
+            reader.cancel()
+
+
+class Stream:
+    """One Generate call: what came in, and what goes out."""
+
+    def __init__(self, generator: FakeGenerator) -> None:
+        self.generator = generator
+        self.config = generator_pb2.GenerateConfig()
+        self.context: list[common_pb2.Segment] = []
+        self.texts: list[str] = []
+        self.cancels: list[tuple[str, int | None]] = []
+        self.credit = 0
+        self.peak_uncredited = 0
+        self.sent = 0
+        self.over = False
+        self._text = ""
+        self._flushes: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
+        self._cancelled: set[str] = set()
+        self._wake = asyncio.Event()
+
+    async def read(self, requests: AsyncIterator[Any]) -> None:
+        async for request in requests:
+            kind = request.WhichOneof("request")
+            if kind == "config":
+                self.config = request.config
+                self.credit = request.config.initial_credit_frames
+            elif kind == "segments":
+                if request.segments.replace:
+                    self.context.clear()
+                self.context.extend(request.segments.segments)
+            elif kind == "text":
+                self._text += request.text.text
+            elif kind == "flush":
+                self.texts.append(self._text)
+                self._flushes.put_nowait((request.flush.turn_id, self._text))
+                self._text = ""
+            elif kind == "cancel":
+                keep = (
+                    request.cancel.keep_frames if request.cancel.HasField("keep_frames") else None
+                )
+                self.cancels.append((request.cancel.turn_id, keep))
+                if not self.generator.deaf_to_cancel:
+                    self._cancelled.add(request.cancel.turn_id)
+            elif kind == "credit":
+                self.credit += request.credit.frames
+            self._wake.set()
+        self._flushes.put_nowait(None)
+
+    async def answers(self) -> AsyncIterator[Any]:
+        number = 0
+        while (flush := await self._flushes.get()) is not None:
+            turn_id, text = flush
+            if self.generator.refuse:
+                raise self.generator.refuse.pop(0)
+            async for answer in self._turn(number, turn_id, text):
+                yield answer
+            number += 1
+
+    async def _turn(self, number: int, turn_id: str, text: str) -> AsyncIterator[Any]:
+        generator = self.generator
+        seed = self.config.sampling.seed if self.config.sampling.HasField("seed") else 1000
+        yield generator_pb2.GenerateResponse(
+            started=generator_pb2.GenerateStarted(turn_id=turn_id, seed=seed + number)
+        )
+        wanted = max(1, math.ceil(len(text) * generator.frames_per_char)) if text else 5
+        reason = EOS
+        limit = self.config.max_audio_ms // FRAME_MS
+        if limit and wanted >= limit:
+            wanted, reason = limit, MAX_DURATION
+        made = 0
+        while made < wanted:
+            if turn_id in self._cancelled:
+                reason = CANCELLED
+                break
+            failure = generator.fail_before_frame.pop(self.sent, None)
+            if failure is not None:
+                raise failure
+            if self.sent >= self.credit > 0 or not generator.mute.is_set():
+                self._wake.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), 0.02)
+                continue
+            if generator.frame_s:
+                await asyncio.sleep(generator.frame_s)
+            codes = np.full((1, K), self.sent % CODEBOOK_SIZE, "<u2")
+            yield generator_pb2.GenerateResponse(
+                frames=generator_pb2.GenerateFrames(
+                    turn_id=turn_id,
+                    frames=common_pb2.TokenFrames(
+                        codes=codes.tobytes(), num_frames=1, num_codebooks=K, first_frame=made
+                    ),
+                )
+            )
+            made += 1
+            self.sent += 1
+        reason = generator.finish.get(number, reason) if reason == EOS else reason
+        yield generator_pb2.GenerateResponse(
+            turn_completed=generator_pb2.GenerateTurnCompleted(
+                turn_id=turn_id,
+                finish_reason=reason,
+                usage=common_pb2.Usage(
+                    text_tokens=len(text),
+                    prompt_frames=10,
+                    reused_frames=4,
+                    generated_frames=made,
+                    audio_ms=made * FRAME_MS,
+                ),
+                timing=common_pb2.Timing(queue_ms=1.5, prefill_ms=2.5),
+            )
+        )
+
+
+class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
+    """See the module. Encoding makes a frame of each 1920 samples; codes tell their number."""
+
+    name = "csm.v1.TokenizerService"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoding = 0
+        self.encoding = 0
+        self.fail_decode_at: dict[int, Exception] = {}
+        """Frames decoded -> what the next decoder raises instead of the next."""
+        self.fail_encode: list[errors.ServiceError] = []
+        self.digest = "cd"
+        self.decoded_frames: list[int] = []
+        self.files: list[bytes] = []
+
+    def register(self, server: grpc.aio.Server) -> None:
+        tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server(self, server)
+
+    async def GetTokenizerInfo(self, request: Any, context: Any) -> Any:
+        return tokenizer_pb2.GetTokenizerInfoResponse(
+            model="fake",
+            sample_rate_hz=RATE,
+            frame_rate_hz=12.5,
+            frame_samples=FRAME_SAMPLES,
+            num_codebooks=K,
+            codebook_size=CODEBOOK_SIZE,
+            digest=self.digest,
+        )
+
+    async def Encode(self, request_iterator: Any, context: Any) -> Any:
+        data = b""
+        async for request in request_iterator:
+            data += request.audio
+        self.files.append(data)
+        if not data.startswith(b"RIFF"):
+            raise errors.invalid("audio", "is no audio")
+        codes = np.full((len(data) // 100, K), len(data) % CODEBOOK_SIZE, "<u2")
+        return tokenizer_pb2.EncodeResponse(
+            frames=common_pb2.TokenFrames(
+                codes=codes.tobytes(), num_frames=len(codes), num_codebooks=K
+            )
+        )
+
+    async def StreamingEncode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        self.encoding += 1
+        pending, frames = 0, 0
+        try:
+            async for request in request_iterator:
+                if self.fail_encode:
+                    raise self.fail_encode.pop()
+                pending += len(request.audio)
+                while pending >= 2 * FRAME_SAMPLES:
+                    pending -= 2 * FRAME_SAMPLES
+                    yield _encoded(frames)
+                    frames += 1
+            if pending:
+                yield _encoded(frames)
+                frames += 1
+            yield tokenizer_pb2.StreamingEncodeResponse(
+                completed=tokenizer_pb2.StreamingEncodeCompleted(num_frames=frames)
+            )
+        finally:
+            self.encoding -= 1
+
+    async def StreamingDecode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        self.decoding += 1
+        frames = 0
+        try:
+            async for request in request_iterator:
+                if request.WhichOneof("request") == "config":
+                    continue
+                codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
+                assert request.frames.first_frame == frames
+                for row in codes:
+                    if failure := self.fail_decode_at.pop(frames, None):
+                        raise failure
+                    self.decoded_frames.append(int(row[0]))
+                    pcm = np.full(FRAME_SAMPLES, row[0], "<i2").tobytes()
+                    yield tokenizer_pb2.StreamingDecodeResponse(
+                        audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
+                    )
+                    frames += 1
+        finally:
+            self.decoding -= 1
+
+
+def _encoded(frame: int) -> Any:
+    codes = np.full((1, K), 100 + frame, "<u2")
+    return tokenizer_pb2.StreamingEncodeResponse(
+        frames=common_pb2.TokenFrames(
+            codes=codes.tobytes(), num_frames=1, num_codebooks=K, first_frame=frame
+        )
+    )
+
+
+class Stack:
+    """The gateway in front of both fakes, and a stub to talk to it."""
+
+    def __init__(self) -> None:
+        self.generator = FakeGenerator()
+        self.tokenizer = FakeTokenizer()
+        self.metrics = Metrics()
+
+    async def up(self, **settings: Any) -> None:
+        await self.generator.up()
+        await self.tokenizer.up()
+        settings = {
+            "port": 0,
+            "metrics_port": None,
+            "tokenizer_target": f"127.0.0.1:{self.tokenizer.port}",
+            "generator_target": f"127.0.0.1:{self.generator.port}",
+            "backend_refresh_s": 0.2,
+            "backend_retry_s": 0.05,
+            **settings,
+        }
+        self.settings = GatewaySettings(**settings)
+        self.service = GatewayService(self.settings, self.metrics)
+        self.host = Host(self.service, self.settings, self.metrics)
+        await self.host.start()
+        self.channel = grpc.aio.insecure_channel(self.host.address)
+        self.stub: Any = speech_pb2_grpc.SpeechServiceStub(self.channel)
+
+    async def down(self) -> None:
+        await self.channel.close()
+        await self.host.stop(finish_s=0.5)
+        await self.generator.down()
+        await self.tokenizer.down()
+
+    def sample(self, name: str, **labels: str) -> float:
+        """A metric's value; 0 where it was never touched."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    async def settled(self) -> None:
+        """Returns when no backend holds anything for us; fails after two seconds."""
+        for _ in range(200):
+            busy = self.generator.running + self.tokenizer.decoding + self.tokenizer.encoding
+            if not busy and not self.sample("csm_gateway_streams_active"):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(
+            f"still held: {self.generator.running} generations, {self.tokenizer.decoding} "
+            f"decodings, {self.tokenizer.encoding} encodings"
+        )
+
+
+@contextlib.asynccontextmanager
+async def stack(**settings: Any) -> AsyncIterator[Stack]:
+    """A running stack."""
+    running = Stack()
+    await running.up(**settings)
+    try:
+        yield running
+    finally:
+        await running.down()
