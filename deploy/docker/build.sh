@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds the three images: deploy/docker/build.sh [TAG]    (default: latest)
+#
+# From the environment, all optional:
+#   CSM_ENGINE         docker or podman; the one that works is found
+#   CSM_BASE_IMAGE     what to build on; python:3.11-slim, or where that cannot be had and debootstrap
+#                      is installed, a Debian made on the spot
+#   CSM_TORCH_BACKEND  cpu, cu130, ... or pip (see the Dockerfile); pip where CSM_WHEELS has torch
+#   CSM_WHEELS         a folder of wheels to prefer; the find-links of pip
+#   CSM_PIP_CONF       a pip.conf for the build, never kept in an image
+#   CSM_CA             a CA bundle for the build, never kept in an image; the cert of pip
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+tag=${1:-latest}
+base=${CSM_BASE_IMAGE:-python:3.11-slim}
+engine=$(deploy/docker/engine.sh)
+
+pip_setting() { python3 -m pip config get "global.$1" 2>/dev/null | head -1 || true; }
+
+have() { "$engine" image inspect "$1" >/dev/null 2>&1 || "$engine" pull -q "$1" >/dev/null 2>&1; }
+
+if [[ -z ${CSM_BASE_IMAGE:-} ]] && ! have "$base"; then
+  base=localhost/csm-debian:bookworm
+  if ! "$engine" image inspect "$base" >/dev/null 2>&1; then
+    if ! command -v debootstrap >/dev/null || [[ $EUID -ne 0 ]]; then
+      echo "python:3.11-slim cannot be pulled; set CSM_BASE_IMAGE to an image that is here, or" \
+        "install debootstrap and run this as root" >&2
+      exit 1
+    fi
+    echo "python:3.11-slim cannot be pulled; making $base with debootstrap"
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    debootstrap --variant=minbase bookworm "$root" >/dev/null
+    tar -C "$root" -c . | "$engine" import - "$base" >/dev/null
+  fi
+fi
+
+wheels=${CSM_WHEELS:-${PIP_FIND_LINKS:-$(pip_setting find-links)}}
+ca=${CSM_CA:-${PIP_CERT:-$(pip_setting cert)}}
+backend=${CSM_TORCH_BACKEND:-}
+options=(--build-arg "BASE=$base")
+if [[ -d $wheels ]]; then
+  options+=(--build-context "wheels=$wheels")
+  [[ -n $backend ]] || ! compgen -G "$wheels/torch-*.whl" >/dev/null || backend=pip
+fi
+options+=(--build-arg "TORCH_BACKEND=${backend:-cpu}")
+[[ -f $ca ]] && options+=(--secret "id=ca,src=$ca")
+[[ -f ${CSM_PIP_CONF:-} ]] && options+=(--secret "id=pip,src=$CSM_PIP_CONF")
+if [[ $engine == podman ]]; then
+  # The OCI format has no health checks. The limits are lower than podman's own, which a machine
+  # that is itself confined may not grant.
+  options+=(--format docker --ulimit nofile=10000:10000 --ulimit nproc=4096:4096)
+fi
+
+for target in gateway tokenizer generator; do
+  echo "building csm-$target:$tag on $base"
+  "$engine" build -q -f deploy/docker/Dockerfile --target "$target" -t "csm-$target:$tag" \
+    "${options[@]}" .
+done

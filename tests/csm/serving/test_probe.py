@@ -1,0 +1,61 @@
+"""The health probe against a real health server."""
+
+from concurrent import futures
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from csm.serving import probe
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+def server():  # type: ignore[no-untyped-def]
+    """A health servicer and its address."""
+    it = grpc.server(futures.ThreadPoolExecutor(2))
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, it)
+    port = it.add_insecure_port("127.0.0.1:0")
+    it.start()
+    yield servicer, f"127.0.0.1:{port}"
+    it.stop(None)
+
+
+def test_a_serving_service_is_success(server) -> None:  # type: ignore[no-untyped-def]
+    servicer, address = server
+    servicer.set("csm.v1.TokenizerService", SERVING)
+    assert probe.main([address, "csm.v1.TokenizerService"]) == 0
+
+
+def test_without_a_name_the_question_is_liveness(server) -> None:  # type: ignore[no-untyped-def]
+    servicer, address = server
+    servicer.set("csm.v1.TokenizerService", NOT_SERVING)
+    assert probe.main([address]) == 0
+    servicer.set("", NOT_SERVING)
+    assert probe.main([address]) == 1
+
+
+def test_a_service_that_is_not_ready_is_failure(server, capsys) -> None:  # type: ignore[no-untyped-def]
+    servicer, address = server
+    servicer.set("csm.v1.TokenizerService", NOT_SERVING)
+    assert probe.main([address, "csm.v1.TokenizerService"]) == 1
+    assert "NOT_SERVING" in capsys.readouterr().out
+
+
+def test_an_unknown_service_is_failure_and_named(server, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert probe.main([server[1], "csm.v1.Nobody"]) == 1
+    assert "NOT_FOUND" in capsys.readouterr().err
+
+
+def test_nobody_there_is_failure_within_the_timeout(capsys) -> None:  # type: ignore[no-untyped-def]
+    assert probe.main(["127.0.0.1:1"]) == 1
+    assert "127.0.0.1:1: UNAVAILABLE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["localhost"], ["a:1", "b", "c"]])
+def test_a_wrong_call_shows_the_usage(arguments: list[str], capsys) -> None:  # type: ignore[no-untyped-def]
+    assert probe.main(arguments) == 2
+    assert "usage" in capsys.readouterr().err

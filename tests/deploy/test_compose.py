@@ -1,0 +1,147 @@
+"""compose.yaml against the settings of the services and against Prometheus's own file."""
+
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy import compose_file, dockerfile
+from tests.deploy.facts import DEPLOY, SERVICES, ServiceFacts
+
+COMPOSE = compose_file.load()
+OURS = {
+    "tokenizer": SERVICES["tokenizer"],
+    "generator": SERVICES["generator"],
+    "generator-gpu": SERVICES["generator"],
+    "gateway": SERVICES["gateway"],
+}
+each_service = pytest.mark.parametrize(("name", "facts"), OURS.items(), ids=OURS)
+
+
+def known_names(profile: str) -> dict[str, str]:
+    """Host names on the network of a profile -> the service behind each."""
+    names = {}
+    for name, service in COMPOSE["services"].items():
+        if profile in service["profiles"]:
+            names[name] = name
+            if isinstance(service["networks"], dict):
+                names |= dict.fromkeys(service["networks"]["csm"].get("aliases", ()), name)
+    return names
+
+
+@each_service
+def test_a_service_is_told_only_what_it_knows(name: str, facts: ServiceFacts) -> None:
+    facts.configured(COMPOSE["services"][name]["environment"])
+
+
+@each_service
+def test_a_service_may_finish_before_it_is_killed(name: str, facts: ServiceFacts) -> None:
+    service = COMPOSE["services"][name]
+    grace_s = compose_file.seconds(service["stop_grace_period"])
+    assert grace_s > facts.shutdown_s(service["environment"])
+
+
+@each_service
+def test_a_service_is_asked_by_its_own_name(name: str, facts: ServiceFacts) -> None:
+    test = COMPOSE["services"][name]["healthcheck"]["test"]
+    assert test[-2:] == [f"127.0.0.1:{facts.port}", facts.full_name]
+
+
+@each_service
+def test_a_service_gets_no_more_rights_than_it_needs(name: str, facts: ServiceFacts) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "devices", "network_mode"} & set(service)
+
+
+@each_service
+def test_a_service_is_built_from_its_stage(name: str, facts: ServiceFacts) -> None:
+    build = COMPOSE["services"][name]["build"]
+    assert (compose_file.PATH.parent / build["context"] / build["dockerfile"]).samefile(
+        dockerfile.PATH
+    )
+    assert build["target"] == facts.name
+    arguments = {
+        rest.split("=")[0]
+        for stage in dockerfile.stages().values()
+        for keyword, rest in stage
+        if keyword == "ARG"
+    } | {"BASE"}
+    assert set(build["args"]) <= arguments
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "generator", "generator-gpu"])
+def test_threads_follow_the_cpu_limit(name: str) -> None:
+    service = COMPOSE["services"][name]
+    facts = OURS[name]
+    threads = service["environment"][f"{facts.prefix}THREADS"]
+    assert float(threads) == float(service["deploy"]["resources"]["limits"]["cpus"])
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_a_profile_has_all_three_services_and_the_gateway_finds_them(profile: str) -> None:
+    names = known_names(profile)
+    assert {OURS[name].name for name in names.values() if name in OURS} == set(SERVICES)
+    environment = COMPOSE["services"]["gateway"]["environment"]
+    for backend in ("tokenizer", "generator"):
+        target = environment[f"CSM_GATEWAY_{backend.upper()}_TARGET"]
+        host, port = target.removeprefix("dns:///").split(":")
+        assert OURS[names[host]].name == backend
+        assert int(port) == SERVICES[backend].port
+
+
+def test_the_gateway_waits_until_its_backends_are_ready() -> None:
+    waits = COMPOSE["services"]["gateway"]["depends_on"]
+    assert set(waits) == set(OURS) - {"gateway"}
+    assert {one["condition"] for one in waits.values()} == {"service_healthy"}
+    # The generators belong to one profile each: neither may be demanded.
+    demanded = {name for name, one in waits.items() if one.get("required", True)}
+    assert demanded == {"tokenizer"}
+
+
+def test_only_the_gateway_and_prometheus_are_published_and_to_this_machine_alone() -> None:
+    published = {
+        name: service["ports"]
+        for name, service in COMPOSE["services"].items()
+        if "ports" in service
+    }
+    assert set(published) == {"gateway", "prometheus"}
+    for ports in published.values():
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert published["gateway"][0].endswith(f":{SERVICES['gateway'].port}")
+
+
+def test_the_gpu_profile_gets_a_gpu_and_a_torch_that_uses_it() -> None:
+    service = COMPOSE["services"]["generator-gpu"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert service["environment"]["CSM_GENERATOR_DEVICE"] == "cuda"
+    assert service["build"]["args"]["TORCH_BACKEND"].startswith("cu")
+
+
+def scrape_targets() -> dict[str, dict[str, Any]]:
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    return {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_prometheus_scrapes_all_three_services(profile: str) -> None:
+    targets = scrape_targets()
+    assert set(targets) == set(SERVICES)
+    for name, facts in SERVICES.items():
+        assert targets[name]["port"] == facts.metrics_port
+        for host in targets[name]["names"]:
+            assert OURS[known_names(profile)[host]] is facts
+
+
+def test_prometheus_accepts_its_configuration() -> None:
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed (package prometheus)")
+    path = DEPLOY / "prometheus" / "prometheus.yml"
+    done = subprocess.run([promtool, "check", "config", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,278 @@
+"""The three images, really run as compose.yaml says: `make test-containers` builds them first."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from csm.client import Client, FinishReason, RetryPolicy
+from csm.serving import errors
+from tests.deploy import compose_file
+from tests.deploy.facts import DEPLOY, ROOT, SERVICES
+
+pytestmark = pytest.mark.containers
+
+COMPOSE = compose_file.load()
+TAG = os.environ.get("CSM_TAG", "test")
+START_S = 120.0
+LONG_TEXT = " ".join(["This is a sentence that takes a while to say."] * 6)
+
+
+class Engine:
+    """docker or podman on this machine."""
+
+    def __init__(self) -> None:
+        found = subprocess.run(
+            [DEPLOY / "docker" / "engine.sh"], capture_output=True, text=True, check=False
+        )
+        if found.returncode:
+            pytest.fail(found.stderr.strip(), pytrace=False)
+        self.name = found.stdout.strip()
+
+    def __call__(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run([self.name, *arguments], capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{self.name} {' '.join(arguments)}: {done.stderr[-2000:]}")
+        return done.stdout
+
+    def succeeds(self, *arguments: str) -> bool:
+        return not subprocess.run([self.name, *arguments], capture_output=True).returncode
+
+
+class Stack:
+    """The three services in a network of their own, named as in compose.yaml."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.id = f"csm-test-{uuid.uuid4().hex[:8]}"
+
+    def container(self, name: str) -> str:
+        return f"{self.id}-{name}"
+
+    def start(self) -> None:
+        self.engine("network", "create", self.id)
+        for name in ("tokenizer", "generator", "gateway"):
+            self.run(name)
+        for name in SERVICES:
+            self.wait_healthy(name)
+
+    def run(self, name: str) -> None:
+        arguments = ["--network", self.id, "--network-alias", name]
+        if self.engine.name == "podman":
+            # A machine that is itself confined may not grant podman's own, higher limits.
+            arguments += ["--ulimit", "nofile=10000:10000", "--ulimit", "nproc=4096:4096"]
+        if name == "gateway":
+            arguments += ["--publish", f"127.0.0.1::{SERVICES[name].port}"]
+        service = COMPOSE["services"][name]
+        self.engine(
+            *("run", "--detach", "--name", self.container(name)),
+            *arguments,
+            *compose_file.run_arguments(service),
+            f"csm-{name}:{TAG}",
+        )
+
+    def is_healthy(self, name: str) -> bool:
+        test = COMPOSE["services"][name]["healthcheck"]["test"]
+        if test[0] != "CMD":
+            raise AssertionError(f"{name}: {test[0]} is not understood here")
+        return self.engine.succeeds("exec", self.container(name), *test[1:])
+
+    def wait_healthy(self, name: str) -> None:
+        deadline = time.monotonic() + START_S
+        while not self.is_healthy(name):
+            running = self.engine("inspect", "-f", "{{.State.Running}}", self.container(name))
+            if time.monotonic() > deadline or running.strip() != "true":
+                raise AssertionError(f"{name} did not become healthy:\n{self.logs(name)}")
+            time.sleep(0.5)
+
+    def logs(self, name: str) -> str:
+        done = subprocess.run(
+            [self.engine.name, "logs", self.container(name)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.stdout[-4000:]
+
+    def python(self, name: str, code: str) -> str:
+        """What a piece of Python prints inside the container."""
+        return self.engine("exec", self.container(name), "python", "-c", code)
+
+    @property
+    def address(self) -> str:
+        """Where the gateway is reached from this machine."""
+        port = self.engine("port", self.container("gateway"), f"{SERVICES['gateway'].port}/tcp")
+        return port.split()[0]
+
+    def exit_code(self, name: str) -> int:
+        return int(
+            self.engine("inspect", "-f", "{{.State.ExitCode}}", self.container(name)).strip()
+        )
+
+    def wait_exit(self, name: str) -> int:
+        deadline = time.monotonic() + 60
+        while (
+            self.engine("inspect", "-f", "{{.State.Running}}", self.container(name)).strip()
+            == "true"
+        ):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{name} still runs:\n{self.logs(name)}")
+            time.sleep(0.2)
+        return self.exit_code(name)
+
+    def remove(self) -> None:
+        for name in SERVICES:
+            self.engine("rm", "--force", self.container(name), check=False)
+        self.engine("network", "rm", self.id, check=False)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    it = Engine()
+    for name in SERVICES:
+        if not it.succeeds("image", "inspect", f"csm-{name}:{TAG}"):
+            pytest.fail(f"no image csm-{name}:{TAG}; build it: deploy/docker/build.sh {TAG}")
+    return it
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Engine) -> Iterator[Stack]:
+    it = Stack(engine)
+    try:
+        it.start()
+        yield it
+    finally:
+        it.remove()
+
+
+def test_an_utterance_goes_through_the_three_containers(stack: Stack, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    command = [sys.executable, "-m", "cli.main", "speak", "Hello there.", "-o", str(out)]
+    done = subprocess.run(
+        [*command, "--server", stack.address],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + stack.logs("gateway")
+    audio, rate_hz = soundfile.read(out)
+    assert rate_hz == 24_000
+    assert 0.3 < len(audio) / rate_hz < 20
+    assert np.abs(audio).max() > 0.02, "silence"
+
+
+def test_a_conversation_keeps_its_cache_between_turns(stack: Stack) -> None:
+    with Client(stack.address) as client:
+        reused = []
+        for text in ("How are you?", "I am very well."):
+            speech = client.synthesize(text, conversation_id="containers", max_audio_ms=1500)
+            for _ in speech:
+                pass
+            assert speech.completed is not None
+            reused.append(speech.completed.usage.reused_frames)
+    assert reused[0] == 0
+    assert reused[1] > 0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_health_check_of_the_image_passes(stack: Stack, name: str) -> None:
+    (image,) = json.loads(stack.engine("image", "inspect", f"csm-{name}:{TAG}"))
+    check = (image.get("Config") or {}).get("Healthcheck") or image.get("HealthCheck")
+    kind, command = check["Test"]
+    assert kind == "CMD-SHELL"
+    assert stack.engine.succeeds("exec", stack.container(name), "sh", "-c", command)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_metrics_of_a_container_pass_promtool(stack: Stack, name: str) -> None:
+    url = f"http://127.0.0.1:{SERVICES[name].metrics_port}/metrics"
+    text = stack.python(
+        name, f"import urllib.request as u; print(u.urlopen({url!r}).read().decode())"
+    )
+    assert f'csm_ready{{grpc_service="{SERVICES[name].full_name}"}} 1.0' in text
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed (package prometheus)")
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_gateway_image_has_no_torch(stack: Stack) -> None:
+    found = "import importlib.util as u; print(u.find_spec('torch') is not None)"
+    assert stack.python("gateway", found).strip() == "False"
+    assert stack.python("tokenizer", found).strip() == "True"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_is_an_ordinary_user_that_can_write_nothing(stack: Stack, name: str) -> None:
+    code = """
+import os
+print(os.getuid())
+for folder in ("/", "/app", "/venv", "/home", "/var", "/etc"):
+    try:
+        open(folder + "/written", "w")
+        print("wrote to", folder)
+    except OSError:
+        pass
+open("/tmp/written", "w")
+"""
+    assert stack.python(name, code).split("\n", 1) == ["1000", ""]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_logs_are_json_lines_without_the_text(stack: Stack, name: str) -> None:
+    lines = stack.logs(name).splitlines()
+    assert any("ready" in json.loads(line)["message"] for line in lines if line.startswith("{"))
+    assert "Hello there" not in stack.logs(name)
+
+
+def test_a_conversation_survives_a_generator_that_was_replaced(stack: Stack) -> None:
+    with Client(stack.address) as client:
+        client.synthesize("Hello.", conversation_id="replaced", max_audio_ms=1000).read_all()
+        stack.engine("rm", "--force", stack.container("generator"))
+        stack.run("generator")
+        stack.wait_healthy("generator")
+        stack.wait_healthy("gateway")
+        speech = client.synthesize("Again.", conversation_id="replaced", max_audio_ms=1000)
+        assert len(speech.read_all()) > 0
+        turns = client.get_conversation("replaced").turns
+    assert [turn.text for turn in turns] == ["Hello.", "Again."]
+
+
+def test_sigterm_lets_an_utterance_finish_refuses_the_next_and_exits_with_0(stack: Stack) -> None:
+    """Last of the file: it ends the stack."""
+    with Client(stack.address) as client, ThreadPoolExecutor(1) as pool:
+        speech = client.synthesize(LONG_TEXT, max_lead_ms=200, timeout_s=60)
+        first = next(iter(speech))
+        rest = pool.submit(speech.read_all)
+        stack.engine("kill", "--signal", "TERM", stack.container("gateway"))
+        time.sleep(1.0)
+        with (
+            Client(stack.address, retry=RetryPolicy(max_attempts=1)) as late,
+            pytest.raises(errors.Unavailable),
+        ):
+            late.synthesize("Too late.", timeout_s=5).read_all()
+        samples = rest.result(timeout=60)
+        assert speech.completed is not None
+        assert speech.completed.finish_reason is FinishReason.EOS
+        assert len(first.pcm) // 2 + len(samples) > 24_000
+    assert stack.wait_exit("gateway") == 0, stack.logs("gateway")
+    for name in ("generator", "tokenizer"):
+        stack.engine("kill", "--signal", "TERM", stack.container(name))
+        assert stack.wait_exit(name) == 0, stack.logs(name)
+        assert "Traceback" not in stack.logs(name)

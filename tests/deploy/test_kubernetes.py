@@ -1,0 +1,269 @@
+"""The manifests: rendered by kubectl, checked against the schemas and against the code."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy.facts import DEPLOY, SERVICES, ServiceFacts
+
+KUBERNETES = DEPLOY / "kubernetes"
+OVERLAYS = ["base", "overlays/cpu", "overlays/gpu"]
+Manifest = dict[str, Any]
+
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+@cache
+def rendered(overlay: str) -> tuple[Manifest, ...]:
+    """The objects of an overlay, as `kubectl kustomize` (or kustomize) writes them."""
+    path = str(KUBERNETES / overlay)
+    for command in (["kubectl", "kustomize", path], ["kustomize", "build", path]):
+        if shutil.which(command[0]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return tuple(yaml.safe_load_all(done.stdout))
+    pytest.skip("neither kubectl nor kustomize is installed")
+
+
+def one(overlay: str, kind: str, name: str) -> Manifest:
+    (found,) = (
+        each
+        for each in rendered(overlay)
+        if each["kind"] == kind and each["metadata"]["name"] == name
+    )
+    return found
+
+
+def pod(overlay: str, name: str) -> Manifest:
+    return dict(one(overlay, "Deployment", name)["spec"]["template"]["spec"])
+
+
+def container(overlay: str, name: str) -> Manifest:
+    (only,) = pod(overlay, name)["containers"]
+    return dict(only)
+
+
+def environment(overlay: str, name: str) -> dict[str, str]:
+    """The variables of a container; those of the downward API as the limit that they follow."""
+    values = {}
+    for each in container(overlay, name)["env"]:
+        if "value" in each:
+            values[each["name"]] = each["value"]
+        else:
+            reference = each["valueFrom"]["resourceFieldRef"]
+            assert reference["containerName"] == name
+            section, resource = reference["resource"].split(".")
+            values[each["name"]] = container(overlay, name)["resources"][section][resource]
+    return values
+
+
+@each_overlay
+def test_every_object_follows_its_schema(overlay: str) -> None:
+    objects = rendered(overlay)
+    assert {each["kind"] for each in objects} >= {"Deployment", "Service", "NetworkPolicy"}
+    for each in objects:
+        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+
+
+@each_overlay
+def test_names_are_unique_and_all_in_one_namespace(overlay: str) -> None:
+    seen = [(each["kind"], each["metadata"]["name"]) for each in rendered(overlay)]
+    assert len(seen) == len(set(seen))
+    namespaces = {
+        each["metadata"].get("namespace")
+        for each in rendered(overlay)
+        if each["kind"] != "Namespace"
+    }
+    assert namespaces == {"csm"}
+
+
+@each_overlay
+@each_service
+def test_a_container_is_told_only_what_its_service_knows(
+    service: ServiceFacts, overlay: str
+) -> None:
+    service.configured(environment(overlay, service.name))
+
+
+@each_overlay
+@each_service
+def test_a_pod_may_finish_before_it_is_killed(service: ServiceFacts, overlay: str) -> None:
+    grace_s = pod(overlay, service.name)["terminationGracePeriodSeconds"]
+    assert grace_s > service.shutdown_s(environment(overlay, service.name))
+    # Endpoints need some seconds to notice that a pod is going.
+    assert service.configured(environment(overlay, service.name)).drain_delay_s >= 5
+    assert "lifecycle" not in container(overlay, service.name)
+
+
+@each_service
+def test_ports_are_those_of_the_service(service: ServiceFacts) -> None:
+    ports = {
+        each["name"]: each["containerPort"] for each in container("base", service.name)["ports"]
+    }
+    assert ports == {"grpc": service.port, "metrics": service.metrics_port}
+    (port,) = one("base", "Service", service.name)["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (service.port, "grpc")
+
+
+@each_service
+def test_probes_ask_liveness_without_and_readiness_with_the_full_name(
+    service: ServiceFacts,
+) -> None:
+    it = container("base", service.name)
+    assert it["livenessProbe"]["grpc"] == {"port": service.port}
+    ready = {"port": service.port, "service": service.full_name}
+    assert it["readinessProbe"]["grpc"] == ready
+    assert it["startupProbe"]["grpc"] == ready
+
+
+@each_service
+def test_prometheus_finds_the_metrics_by_annotation(service: ServiceFacts) -> None:
+    template = one("base", "Deployment", service.name)["spec"]["template"]
+    annotations = template["metadata"]["annotations"]
+    assert annotations["prometheus.io/scrape"] == "true"
+    assert annotations["prometheus.io/port"] == str(service.metrics_port)
+
+
+@each_overlay
+@each_service
+def test_a_pod_gets_no_more_rights_than_it_needs(service: ServiceFacts, overlay: str) -> None:
+    it, its_container = pod(overlay, service.name), container(overlay, service.name)
+    assert it["securityContext"]["runAsNonRoot"] is True
+    assert it["securityContext"]["runAsUser"] == 1000
+    assert it["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert it["automountServiceAccountToken"] is False
+    assert its_container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"requests", "limits"} <= set(its_container["resources"])
+
+
+@each_service
+def test_service_links_do_not_reach_the_settings(service: ServiceFacts) -> None:
+    # A link is a variable such as GATEWAY_PORT=tcp://10.0.0.1:50050.
+    assert pod("base", service.name)["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("backend", ["tokenizer", "generator"])
+def test_the_gateway_sees_every_pod_of_a_backend(backend: str) -> None:
+    spec = one("base", "Service", backend)["spec"]
+    assert spec["clusterIP"] == "None"
+    target = environment("base", "gateway")[f"CSM_GATEWAY_{backend.upper()}_TARGET"]
+    assert target == f"dns:///{backend}:{SERVICES[backend].port}"
+
+
+def test_calls_spread_over_tokenizers_and_a_conversation_keeps_its_generator() -> None:
+    settings = SERVICES["gateway"].configured(environment("base", "gateway"))
+    assert settings.model_dump()["tokenizer_load_balancing"] == "round_robin"
+    assert settings.model_dump()["generator_load_balancing"] == "ring_hash"
+
+
+@each_service
+def test_selectors_meet_the_pods(service: ServiceFacts) -> None:
+    labels = one("base", "Deployment", service.name)["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        one("base", "Service", service.name)["spec"]["selector"],
+        one("base", "Deployment", service.name)["spec"]["selector"]["matchLabels"],
+        one("base", "PodDisruptionBudget", service.name)["spec"]["selector"]["matchLabels"],
+        one("base", "NetworkPolicy", service.name)["spec"]["podSelector"]["matchLabels"],
+        one("base", "NetworkPolicy", "metrics")["spec"]["podSelector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector
+        assert selector.items() <= labels.items()
+    assert pod("base", service.name)["serviceAccountName"] == service.name
+    one("base", "ServiceAccount", service.name)
+
+
+def policy_rule(name: str, direction: str, port: int) -> Manifest:
+    rules = one("base", "NetworkPolicy", name)["spec"][direction]
+    (found,) = (rule for rule in rules if port in {each["port"] for each in rule["ports"]})
+    return dict(found)
+
+
+@pytest.mark.parametrize("backend", ["tokenizer", "generator"])
+def test_only_the_gateway_reaches_a_backend(backend: str) -> None:
+    everyone = one("base", "NetworkPolicy", "default-deny")["spec"]
+    assert everyone == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    port = SERVICES[backend].port
+    gateway = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "gateway"}}}
+    assert policy_rule(backend, "ingress", port)["from"] == [gateway]
+    (to,) = policy_rule("gateway", "egress", port)["to"]
+    assert to == {"podSelector": {"matchLabels": {"app.kubernetes.io/name": backend}}}
+    assert "egress" not in one("base", "NetworkPolicy", backend)["spec"]
+
+
+def test_prometheus_reaches_every_metrics_port() -> None:
+    (rule,) = one("base", "NetworkPolicy", "metrics")["spec"]["ingress"]
+    assert {each["port"] for each in rule["ports"]} == {
+        service.metrics_port for service in SERVICES.values()
+    }
+    assert rule["from"]
+
+
+def test_the_gpu_overlay_runs_the_generator_on_one_gpu() -> None:
+    it = container("overlays/gpu", "generator")
+    assert str(it["resources"]["limits"]["nvidia.com/gpu"]) == "1"
+    assert environment("overlays/gpu", "generator")["CSM_GENERATOR_DEVICE"] == "cuda"
+    strategy = one("overlays/gpu", "Deployment", "generator")["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    for name in ("tokenizer", "gateway"):
+        assert "nvidia.com/gpu" not in container("overlays/gpu", name)["resources"]["limits"]
+
+
+def test_the_cpu_overlay_asks_for_no_gpu() -> None:
+    assert "nvidia" not in yaml.safe_dump_all(rendered("overlays/cpu"))
+    assert environment("overlays/cpu", "generator")["CSM_GENERATOR_DEVICE"] == "cpu"
+
+
+@pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu"])
+@each_service
+def test_an_overlay_names_the_version_of_its_images(service: ServiceFacts, overlay: str) -> None:
+    assert re.fullmatch(r"csm-[a-z-]+:\d+\.\d+\.\d+", container(overlay, service.name)["image"])
+
+
+def test_the_model_volume_gives_both_model_services_the_same_directory(tmp_path: Any) -> None:
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    overlay = KUBERNETES / "overlays" / "cpu"
+    component = KUBERNETES / "components" / "model-volume"
+    # Kustomize takes relative paths only.
+    depth = "../" * (len(tmp_path.resolve().parts) - 1)
+    (tmp_path / "kustomization.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "resources": [depth + str(overlay)[1:]],
+                "components": [depth + str(component)[1:]],
+            }
+        )
+    )
+    done = subprocess.run(["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    objects = list(yaml.safe_load_all(done.stdout))
+    for each in objects:
+        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+    for name in ("tokenizer", "generator"):
+        (deployment,) = (
+            each
+            for each in objects
+            if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+        )
+        spec = deployment["spec"]["template"]["spec"]
+        (it,) = spec["containers"]
+        mount = next(each for each in it["volumeMounts"] if each["name"] == "models")
+        assert mount["readOnly"] is True
+        assert "models" in {each["name"] for each in spec["volumes"]}
+        values = {each["name"]: each.get("value") for each in it["env"]}
+        prefix = SERVICES[name].prefix
+        assert values[f"{prefix}MODEL"] == f"{mount['mountPath']}/model"
