@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -12,7 +13,7 @@ from prometheus_client import generate_latest
 
 from cli.all_in_one import AllInOne, make_settings, tokenizer_alone
 from cli.reporting import CommandError
-from csm.client import AsyncClient, FinishReason, TurnCompleted
+from csm.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
 from csm.client_tokenizer import AsyncTokenizerClient
 from csm.serving import errors
 from services.generator.settings import GeneratorSettings
@@ -23,6 +24,14 @@ from tests.cli.conftest import PICO, chirp
 async def stack() -> AsyncIterator[AllInOne]:
     async with AllInOne(model=PICO, slots=2, threads=1) as running:
         yield running
+
+
+async def terminal_of(conversation: AsyncConversation) -> TurnCompleted:
+    """The next terminal, whatever comes before it."""
+    async for event in conversation:
+        if isinstance(event, TurnCompleted):
+            return event
+    raise AssertionError("the conversation ended without a terminal")
 
 
 async def test_an_utterance_goes_through_all_three(stack: AllInOne) -> None:
@@ -60,11 +69,9 @@ async def test_a_conversation_hears_speaks_and_is_interrupted(stack: AllInOne) -
         started = await anext(conv)
         await anext(conv)
         await conv.cancel(heard_ms=80)
-        async for event in conv:
-            if isinstance(event, TurnCompleted):
-                break
-        assert event.finish_reason is FinishReason.CANCELLED
-        assert event.turn_id == started.turn_id  # type: ignore[union-attr]
+        terminal = await terminal_of(conv)
+        assert terminal.finish_reason is FinishReason.CANCELLED
+        assert terminal.turn_id == started.turn_id
         turns = (await client.get_conversation(conv.conversation_id)).turns
     assert [turn.heard for turn in turns] == [True, False]
     assert turns[1].audio_ms == 80
@@ -81,31 +88,31 @@ async def test_a_wrong_request_leaves_the_stack_unharmed(stack: AllInOne) -> Non
 
 
 async def test_draining_lets_what_runs_finish_and_refuses_what_is_new() -> None:
-    async with AllInOne(model=PICO, slots=2, threads=1) as stack:
-        async with AsyncClient(stack.address) as client:
-            # Paced, so that it is still under way when the drain begins.
-            speech = client.synthesize("A longer text.", max_audio_ms=2000, max_lead_ms=200, seed=2)
-            await anext(speech)
-            async with grpc.aio.insecure_channel(stack.address) as channel:
-                stub = health_pb2_grpc.HealthStub(channel)
-                ask = health_pb2.HealthCheckRequest(service="csm.v1.SpeechService")
-                assert (await stub.Check(ask)).status == health_pb2.HealthCheckResponse.SERVING
-                stopping = asyncio.create_task(stack.stop())
-                await asyncio.sleep(0.1)
-                answer = await stub.Check(ask)
-                assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-            rest = await speech.read_pcm()
-            assert rest
-            assert speech.completed is not None
-            assert speech.completed.finish_reason in (FinishReason.EOS, FinishReason.MAX_DURATION)
-            await asyncio.wait_for(stopping, 20)
+    running = AllInOne(model=PICO, slots=2, threads=1)
+    async with running as stack, AsyncClient(stack.address) as client:
+        # Paced, so that it is still under way when the drain begins.
+        speech = client.synthesize("A longer text.", max_audio_ms=2000, max_lead_ms=200, seed=2)
+        await anext(speech)
+        async with grpc.aio.insecure_channel(stack.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            ask = health_pb2.HealthCheckRequest(service="csm.v1.SpeechService")
+            assert (await stub.Check(ask)).status == health_pb2.HealthCheckResponse.SERVING
+            stopping = asyncio.create_task(stack.stop())
+            await asyncio.sleep(0.1)
+            answer = await stub.Check(ask)
+            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        rest = await speech.read_pcm()
+        assert rest
+        assert speech.completed is not None
+        assert speech.completed.finish_reason in (FinishReason.EOS, FinishReason.MAX_DURATION)
+        await asyncio.wait_for(stopping, 20)
 
 
 async def test_stopping_leaves_no_task_and_no_thread_of_ours() -> None:
     before = {thread.name for thread in threading.enumerate()}
-    async with AllInOne(model=PICO, slots=1, threads=1) as stack:
-        async with AsyncClient(stack.address) as client:
-            await client.synthesize("Hi.", max_audio_ms=160).read_pcm()
+    running = AllInOne(model=PICO, slots=1, threads=1)
+    async with running as stack, AsyncClient(stack.address) as client:
+        await client.synthesize("Hi.", max_audio_ms=160).read_pcm()
     await asyncio.sleep(0.1)
     ours = asyncio.all_tasks() - {asyncio.current_task()}
     assert [task.get_coro().__qualname__ for task in ours if not task.done()] == []  # type: ignore[union-attr]
@@ -113,7 +120,9 @@ async def test_stopping_leaves_no_task_and_no_thread_of_ours() -> None:
     assert [name for name in left if "csm" in name or "engine" in name] == []
 
 
-async def test_a_model_that_cannot_be_loaded_is_said_and_nothing_keeps_running(tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_model_that_cannot_be_loaded_is_said_and_nothing_keeps_running(
+    tmp_path: Path,
+) -> None:
     with pytest.raises((errors.ServiceError, ValueError), match=str(tmp_path)):
         async with AllInOne(model=tmp_path):
             pass

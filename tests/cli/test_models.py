@@ -15,7 +15,7 @@ from services.generator.model import weights
 from services.tokenizer.codec import weights as codec_weights
 from tests.cli.conftest import PICO, Csm
 
-SMALL = {
+SMALL: dict[str, dict[str, object]] = {
     "backbone": {
         "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "hidden_size": 32, "head_dim": 8, "intermediate_size": 48, "max_position_embeddings": 64,
@@ -36,7 +36,7 @@ SMALL = {
 
 def shape_file(directory: Path, text_vocab_size: int = 300, *, codec: bool = True) -> Path:
     """A config.json of a tiny model with 5 codebooks of 16."""
-    values = SMALL["backbone"] | {
+    values: dict[str, object] = SMALL["backbone"] | {
         "text_vocab_size": text_vocab_size,
         "vocab_size": 19,
         "num_codebooks": 5,
