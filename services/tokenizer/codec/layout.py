@@ -97,10 +97,11 @@ def kyutai_to_hf(mimi: Mimi, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     renamed: dict[str, Tensor] = {}
     for path, module in mimi.named_modules():
         for name, _ in _export(path, module):
+            if name.endswith(".initialized"):
+                continue
             if ".q_proj." in name:
-                merged = tensors[
-                    kyutai_name(name.replace(".q_proj.weight", ".in_proj_weight"), mimi)
-                ]
+                merged_name = name.replace(".q_proj.weight", ".in_proj_weight")
+                merged = tensors[kyutai_name(merged_name, mimi)]
                 query, key, value = merged.split([query_size, kv_size, kv_size])
                 renamed[name] = _halve(query, config.head_dim)
                 renamed[name.replace(".q_proj.", ".k_proj.")] = _halve(key, config.head_dim)
