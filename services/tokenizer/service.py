@@ -1,0 +1,164 @@
+"""The tokenizer as a service: load, warm up, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+import torch
+
+from csm.serving import errors
+from csm.serving.metrics import Metrics, TokenizerMetrics
+from csm.v1 import tokenizer_pb2_grpc
+from services.tokenizer import runner
+from services.tokenizer.codec import MimiConfig
+from services.tokenizer.decoding import Decoder
+from services.tokenizer.encoding import EncodeLimits, Encoder
+from services.tokenizer.pool import CodecPool
+from services.tokenizer.servicer import TokenizerServicer
+from services.tokenizer.settings import TokenizerSettings
+
+log = logging.getLogger(__name__)
+
+# A message of audio stays well below gRPC's limit, whatever the rate and the channels.
+_MAX_CHUNK_BYTES = 1 << 20
+_MESSAGE_OVERHEAD_BYTES = 1 << 10
+
+
+@dataclass(frozen=True)
+class CodecInfo:
+    """What the codec is."""
+
+    model: str
+    config: MimiConfig
+    digest: str
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What there is once the codec is loaded."""
+
+    info: CodecInfo
+    pool: CodecPool
+    encoder: Encoder
+    decoder: Decoder
+
+
+class TokenizerService:
+    """What a host runs; see `csm.serving.bootstrap.Service`."""
+
+    name = "csm.v1.TokenizerService"
+
+    def __init__(self, settings: TokenizerSettings, metrics: Metrics) -> None:
+        self.settings = settings
+        self._metrics = TokenizerMetrics(metrics.registry)
+        # Containers and large chunks: minutes of audio must not hold up the loop.
+        self._converters = ThreadPoolExecutor(2, "audio")
+        self._loaded: _Running | None = None
+
+    async def start(self) -> None:
+        """Loads the codec, starts its worker and warms it up.
+
+        Raises:
+            FailedPrecondition: the model or a setting cannot be used; says why.
+        """
+        # Loading takes seconds; the loop must answer liveness meanwhile.
+        loaded = await asyncio.to_thread(self._load)
+        await loaded.pool.start()
+        self._loaded = loaded
+        log.info(
+            "codec of %s on %s: %d codebooks of %d, %d streams each way",
+            loaded.info.model,
+            loaded.info.device,
+            loaded.info.config.num_codebooks,
+            loaded.info.config.codebook_size,
+            self.settings.max_streams,
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds the servicer."""
+        tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server(TokenizerServicer(self), server)
+
+    def alive(self) -> bool:
+        """Whether the worker runs and is not stuck in a step."""
+        return self._loaded is None or self._loaded.pool.alive(self.settings.stuck_after_s)
+
+    async def drain(self, finish_s: float) -> None:
+        """Lets calls finish for `finish_s` seconds; the rest ends with UNAVAILABLE."""
+        if self._loaded is not None:
+            shutdown = errors.Unavailable("the service is shutting down")
+            await self._loaded.pool.drain(finish_s, shutdown)
+
+    async def stop(self) -> None:
+        """Ends the worker's thread."""
+        if self._loaded is not None:
+            await self._loaded.pool.stop()
+        self._converters.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def info(self) -> CodecInfo:
+        """What the codec is."""
+        return self._running.info
+
+    @property
+    def encoder(self) -> Encoder:
+        """Audio to frames."""
+        return self._running.encoder
+
+    @property
+    def decoder(self) -> Decoder:
+        """Frames to audio."""
+        return self._running.decoder
+
+    @property
+    def pool(self) -> CodecPool:
+        """The streams."""
+        return self._running.pool
+
+    @property
+    def max_frames(self) -> int:
+        """Frames of the longest recording that Decode takes."""
+        return int(self.settings.max_audio_s * self.info.config.frame_rate_hz)
+
+    @property
+    def _running(self) -> _Running:
+        if self._loaded is None:
+            raise errors.Unavailable("the codec is still loading")
+        return self._loaded
+
+    def _load(self) -> _Running:
+        settings, path = self.settings, self.settings.model
+        mimi = runner.load_codec(path, settings.device)
+        config, parameter = mimi.config, next(mimi.parameters())
+        info = CodecInfo(
+            model=(path if path.is_dir() else path.parent).resolve().name,
+            config=config,
+            digest=runner.digest(mimi),
+            device=str(parameter.device),
+            dtype=str(parameter.dtype).removeprefix("torch."),
+        )
+        rows = settings.max_streams
+        pool = CodecPool(
+            (runner.EncodeHalf(mimi, rows), runner.DecodeHalf(mimi, rows)),
+            config.frame_rate_hz,
+            self._metrics,
+            self._use_threads,
+        )
+        limits = EncodeLimits(settings.max_audio_s, settings.max_file_bytes)
+        chunk_bytes = min(_MAX_CHUNK_BYTES, settings.max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
+        return _Running(
+            info,
+            pool,
+            Encoder(pool, config, limits, self._converters, self._metrics),
+            Decoder(pool, config, chunk_bytes, self._metrics),
+        )
+
+    def _use_threads(self) -> None:
+        # Of this thread, and of whichever thread of the process first uses torch after it.
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)

@@ -1,0 +1,123 @@
+"""TokenizerService on the wire: messages in, messages out, no logic."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
+
+from grpc.aio import ServicerContext
+
+from csm.frames import pack
+from csm.serving.errors import invalid
+from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
+from services.tokenizer import messages
+from services.tokenizer.encoding import Encoded
+
+if TYPE_CHECKING:
+    from services.tokenizer.service import TokenizerService
+
+# A whole decoding is handed to the codec in blocks, so that its queue stays short.
+_BLOCK_FRAMES = 64
+
+
+class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
+    """The RPCs of the wire over a `TokenizerService`."""
+
+    def __init__(self, service: TokenizerService) -> None:
+        self._service = service
+
+    async def Encode(
+        self,
+        request_iterator: AsyncIterator[tokenizer_pb2.EncodeRequest],
+        context: ServicerContext,
+    ) -> tokenizer_pb2.EncodeResponse:
+        config = await messages.first_config(request_iterator)
+        codes, encoded = await self._service.encoder.recording(
+            config.format, messages.audio_chunks(request_iterator)
+        )
+        return tokenizer_pb2.EncodeResponse(
+            frames=pack(codes),
+            num_samples=encoded.num_samples,
+            sample_rate_hz=self._service.info.config.sampling_rate_hz,
+        )
+
+    async def Decode(
+        self, request: tokenizer_pb2.DecodeRequest, context: ServicerContext
+    ) -> AsyncGenerator[tokenizer_pb2.DecodeResponse, None]:
+        service = self._service
+        codes = messages.codes_of(request.frames, service.info.config, service.max_frames)
+        if not len(codes):
+            raise invalid("frames.num_frames", "0 is not allowed; allowed is at least 1")
+        most = len(codes) * service.info.config.frame_samples
+        if request.num_samples > most:
+            raise invalid(
+                "num_samples", f"{request.num_samples} is more than the frames' {most} samples"
+            )
+        chunks = service.decoder.decode(
+            messages.one_by_one(codes, _BLOCK_FRAMES),
+            service.decoder.writer(request.format, "format"),
+            request.num_samples or None,
+        )
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield tokenizer_pb2.DecodeResponse(
+                    audio=chunk.audio, first_sample=chunk.first_sample
+                )
+
+    async def StreamingEncode(
+        self,
+        request_iterator: AsyncIterator[tokenizer_pb2.StreamingEncodeRequest],
+        context: ServicerContext,
+    ) -> AsyncGenerator[tokenizer_pb2.StreamingEncodeResponse, None]:
+        config = await messages.first_config(request_iterator)
+        outputs = self._service.encoder.live(config.format, messages.audio_chunks(request_iterator))
+        first_frame = 0
+        async with contextlib.aclosing(outputs):
+            async for output in outputs:
+                if isinstance(output, Encoded):
+                    yield tokenizer_pb2.StreamingEncodeResponse(
+                        completed=tokenizer_pb2.StreamingEncodeCompleted(
+                            num_samples=output.num_samples, num_frames=output.num_frames
+                        )
+                    )
+                else:
+                    yield tokenizer_pb2.StreamingEncodeResponse(frames=pack(output, first_frame))
+                    first_frame += len(output)
+
+    async def StreamingDecode(
+        self,
+        request_iterator: AsyncIterator[tokenizer_pb2.StreamingDecodeRequest],
+        context: ServicerContext,
+    ) -> AsyncGenerator[tokenizer_pb2.StreamingDecodeResponse, None]:
+        config = await messages.first_config(request_iterator)
+        service = self._service
+        chunks = service.decoder.decode(
+            messages.frame_blocks(request_iterator, service.info.config),
+            service.decoder.writer(config.format, "config.format"),
+        )
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield tokenizer_pb2.StreamingDecodeResponse(
+                    audio=chunk.audio,
+                    first_sample=chunk.first_sample,
+                    num_frames=chunk.num_frames,
+                )
+
+    async def GetTokenizerInfo(
+        self, request: tokenizer_pb2.GetTokenizerInfoRequest, context: ServicerContext
+    ) -> tokenizer_pb2.GetTokenizerInfoResponse:
+        info, settings = self._service.info, self._service.settings
+        return tokenizer_pb2.GetTokenizerInfoResponse(
+            model=info.model,
+            sample_rate_hz=info.config.sampling_rate_hz,
+            frame_rate_hz=info.config.frame_rate_hz,
+            frame_samples=info.config.frame_samples,
+            num_codebooks=info.config.num_codebooks,
+            codebook_size=info.config.codebook_size,
+            max_streams=settings.max_streams,
+            max_audio_ms=int(settings.max_audio_s * 1000),
+            digest=info.digest,
+            dtype=info.dtype,
+            device=info.device,
+        )

@@ -1,0 +1,39 @@
+"""Settings of the tokenizer: environment `CSM_TOKENIZER_<NAME>`, the same names as flags."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from csm.model_directory import default_model_directory
+from csm.serving.settings import Port, ServiceSettings
+
+
+class TokenizerSettings(ServiceSettings):
+    """What the tokenizer adds to what all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="CSM_TOKENIZER_", protected_namespaces=())
+
+    port: Port = Field(50051, description="gRPC port; 0 picks a free one")
+    metrics_port: Port | None = Field(9465, description="Prometheus port; none: no endpoint")
+    model: Path = Field(
+        default_factory=default_model_directory,
+        description="model directory with a codec in it, or a codec's safetensors file",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the codec runs; auto: cuda where there is one"
+    )
+    threads: int = Field(0, ge=0, le=1024, description="threads of torch; 0: all cores")
+    max_streams: int = Field(
+        16, ge=1, le=512, description="streams open at once, of each direction; more are refused"
+    )
+    max_audio_s: float = Field(
+        1800.0, ge=1, le=7200, description="longest recording of Encode and Decode in seconds"
+    )
+    max_file_bytes: int = Field(
+        64 << 20, ge=1 << 10, le=1 << 30, description="largest audio file that Encode buffers"
+    )
+    stuck_after_s: float = Field(
+        60.0, gt=0, le=3600, description="seconds of one step after which liveness fails"
+    )
