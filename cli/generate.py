@@ -39,7 +39,9 @@ def generate(
     text: Annotated[
         str, typer.Option(help="What to say after the recording; empty: its audio goes on.")
     ] = "",
-    prompt_text: Annotated[str, typer.Option(help="What is said in the recording.")] = "",
+    prompt_text: Annotated[
+        str, typer.Option(help="What is said in the recording; TEXT then follows in one breath.")
+    ] = "",
     speaker: Annotated[int, typer.Option(help="Speaker number.", min=0, max=65535)] = 0,
     codec: Annotated[
         Path | None, typer.Option(help="Kyutai's Mimi file, where WEIGHTS come without a codec.")
@@ -59,7 +61,7 @@ def generate(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Continue a recording: its audio goes on, or TEXT is said after it in its voice.
+    """Continue a recording: its audio goes on, or TEXT is said after it.
 
     Through the three services in this process: encode, context, generate, decode.
     """
@@ -90,9 +92,13 @@ def generate(
                 )
             client = await stack.enter_async_context(AsyncClient(running.address))
             info = await client.server_info()
-            prompt = await _heard(source, running, speaker, prompt_text)
+            # One segment with the words of both, of which the first part has been spoken: the
+            # model says the rest in the same breath. Without the first words, TEXT is a turn.
+            one_breath = bool(text and prompt_text)
+            words = f"{prompt_text} {text}" if one_breath else prompt_text
+            prompt = await _heard(source, running, speaker, words)
             speech = client.synthesize(
-                text,
+                "" if one_breath else text,
                 context=[prompt],
                 speaker=speaker,
                 temperature=temperature,
@@ -105,7 +111,10 @@ def generate(
             )
             heard = await write_speech(speech, target, "continuing")
             if heard is None:
-                raise CommandError(f"{target.path}: not written, the model ended without audio")
+                raise CommandError(
+                    f"{target.path}: not written, for the model the recording is complete; "
+                    "say with --text what follows, or try another --seed"
+                )
             report(heard, target)
 
     asyncio.run(life())

@@ -150,7 +150,7 @@ def test_decoding_writes_every_depth_rate_and_container(csm: Csm, tmp_path: Path
         ("x.flac", ("--rate", "44100"), "PCM_16", 44_100),
         ("x.ogg", ("--rate", "48000"), "VORBIS", 48_000),
         ("x.mp3", (), "MPEG_LAYER_III", 24_000),
-        ("x.raw", ("--format", "wav", "--rate", "8000"), "PCM_16", 8_000),
+        ("x.data", ("--format", "wav", "--rate", "8000"), "PCM_16", 8_000),
     ):
         file = tmp_path / name
         result = csm("decode", codes, "-o", file, *options, *LOCAL)
@@ -225,14 +225,31 @@ def test_a_recording_made_elsewhere_is_continued(csm: Csm, tmp_path: Path) -> No
     source = tmp_path / "in.wav"
     subprocess.run(["flite", "-t", "The evening train was late again", "-o", source], check=True)
     assert soundfile.info(source).samplerate != 24_000
-    for name, more in (("a.wav", ()), ("b.wav", ("--text", "Hello there."))):
+    words = ("--prompt-text", "the evening train was late again")
+    for name, more in (
+        ("turn.wav", ("--text", "Hello there.")),
+        ("breath.wav", (*words, "--text", "and again until nobody came")),
+    ):
         output = tmp_path / name
         result = csm("generate", "-w", PICO, "-i", source, "-o", output, "-m", 20, "-t", 0.8,
                      "-k", 50, "-p", 0.9, "--seed", 1, "--threads", 1, *more)  # fmt: skip
         assert result.exit_code == 0, result.output
-        found = soundfile.info(output)
-        assert found.samplerate == 24_000
-        assert 0 < found.frames <= 20 * 1920
+        samples, rate_hz = soundfile.read(output)
+        assert rate_hz == 24_000
+        assert 5 * 1920 <= len(samples) <= 20 * 1920
+        assert np.abs(samples).max() > 0.01
+
+
+def test_the_audio_goes_on_where_a_recording_breaks_off(csm: Csm, tmp_path: Path) -> None:
+    whole, cut, output = (tmp_path / name for name in ("whole.wav", "cut.wav", "rest.wav"))
+    text = "the evening train was late again."
+    assert csm("speak", text, "-o", whole, "--seed", 1, *LOCAL).exit_code == 0
+    samples, rate_hz = soundfile.read(whole)
+    soundfile.write(cut, samples[: len(samples) // 2], rate_hz)
+    result = csm("generate", "-w", PICO, "-i", cut, "-o", output, "--prompt-text", text,
+                 "--seed", 1, "--threads", 1)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert soundfile.info(output).frames >= 3 * 1920
 
 
 def test_a_flavor_that_the_weights_are_not_is_refused(csm: Csm, tmp_path: Path) -> None:
