@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 import torch
-from codec_cases import FIVE, NINE
 
 from services.tokenizer.codec import Mimi, MimiConfig, create
+from tests.tokenizer.codec.cases import FIVE, NINE
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from codec_cases import BIASED, FIVE, FULL, NINE, assert_same_codes, noise, random_codes
 from safetensors.torch import save_file
 from transformers import CsmForConditionalGeneration, MimiModel
 
 from services.tokenizer.codec import Mimi, load, state_dict_hf
+from tests.tokenizer.codec.cases import (
+    BIASED,
+    FIVE,
+    FULL,
+    NINE,
+    assert_same_codes,
+    noise,
+    random_codes,
+)
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 CONFIGS = pytest.mark.parametrize(

@@ -15,10 +15,10 @@ os.environ.setdefault("NO_TORCH_COMPILE", "1")
 
 import pytest
 import torch
-from codec_cases import FIVE, FULL, NINE, assert_same_codes, noise, random_codes
 from torch import Tensor
 
 from services.tokenizer.codec import Mimi, MimiConfig, state_dict_kyutai
+from tests.tokenizer.codec.cases import FIVE, FULL, NINE, assert_same_codes, noise, random_codes
 
 loaders = pytest.importorskip("moshi.models.loaders", reason="pip install --no-deps moshi")
 from moshi.modules import transformer as moshi_transformer  # noqa: E402

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from codec_cases import BIASED, FIVE, FULL, NINE
 
 from services.tokenizer.codec import MimiConfig
+from tests.tokenizer.codec.cases import BIASED, FIVE, FULL, NINE
 
 PICO = Path(__file__).parents[3] / "voices" / "pico" / "config.json"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from codec_cases import BIASED, FIVE, FULL, NINE, noise, random_codes
 
 from services.tokenizer.codec import create
+from tests.tokenizer.codec.cases import BIASED, FIVE, FULL, NINE, noise, random_codes
 
 
 @pytest.mark.parametrize("config", [FIVE, NINE, BIASED], ids=["five", "nine", "biased"])

@@ -6,12 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from codec_cases import BIASED, FIVE, FULL, NINE, assert_same_codes, noise, random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.tokenizer.codec import create
 from services.tokenizer.codec.layout import load_hf, state_dict_hf
+from tests.tokenizer.codec.cases import (
+    BIASED,
+    FIVE,
+    FULL,
+    NINE,
+    assert_same_codes,
+    noise,
+    random_codes,
+)
 
 FRAMES = 45
 # Sizes beyond the longest single pass (16 frames) are among them.

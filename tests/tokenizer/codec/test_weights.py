@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from codec_cases import BIASED, FIVE, NINE, noise, random_codes
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from services.tokenizer.codec import (
     state_dict_hf,
     state_dict_kyutai,
 )
+from tests.tokenizer.codec.cases import BIASED, FIVE, NINE, noise, random_codes
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 # A tensor of each layout to spoil.
