@@ -125,18 +125,22 @@ class Attempt:
         self._on_audio = on_audio
         self._running = ""
         self._stopping = False
+        self._decoded = False
         self._generation = Generation(backends, config, context, timeout_s)
         self._decoding = Decoding(backends, form, timeout_s)
         meter.submitted()
 
     async def run(self, script: Script) -> None:
         """Speaks the script to its end; raises `UpstreamFailure`."""
-        tasks = (
-            asyncio.create_task(self._generate(script)),
-            asyncio.create_task(self._decode()),
-        )
+        generate = asyncio.create_task(self._generate(script))
+        decode = asyncio.create_task(self._decode())
+        tasks = (generate, decode)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            if generate in done and decode not in done and self._decoded:
+                # The generator failed; the frames that it made are good, and the client listens.
+                self._decoding.requests.close()
+                await asyncio.wait((decode,), timeout=END_TIMEOUT_S)
             for task in done:
                 task.result()
         finally:
@@ -303,12 +307,13 @@ class Attempt:
         try:
             while (answer := await self._decoding.read()) is not None:
                 if answer.audio and not self._stopping:
+                    self._decoded = True
                     self._meter.decoded()
                     self._on_audio(answer.audio, answer.num_frames)
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        if not self._stopping and not self._generation.requests.closed:
+        if not self._stopping and not self._decoding.requests.closed:
             raise UpstreamFailure(
                 "tokenizer",
                 grpc.StatusCode.UNAVAILABLE,

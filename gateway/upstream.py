@@ -12,6 +12,7 @@ import grpc
 
 from csm.serving import errors
 from csm.serving.logging import request_id
+from csm.status import TrueStatus
 from csm.v1 import common_pb2, generator_pb2, tokenizer_pb2
 from gateway.backends import Backends, affinity
 from gateway.conversations import Segment
@@ -117,12 +118,16 @@ class Call:
         if rid := request_id.get():
             metadata = (*metadata, ("x-request-id", rid))
         self._call = method(aiter(self.requests), timeout=timeout_s, metadata=metadata)
+        self._status = TrueStatus(self._call)
 
     async def read(self) -> Any:
         """The next answer; None after the last."""
         try:
             answer = await self._call.read()
-        except grpc.aio.AioRpcError as error:
+        except grpc.aio.AioRpcError as raised:
+            error = await self._status.of(raised)
+            if error.code() is grpc.StatusCode.OK:
+                return None
             raise UpstreamFailure.of(self.service, error) from error
         return None if answer is EOF else answer
 

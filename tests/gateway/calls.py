@@ -32,10 +32,10 @@ class Heard:
         return [int(s) for s in samples[:, 0]]
 
 
-async def synthesize(stack: Stack, text: str = "", timeout: float = 20, **fields: Any) -> Heard:
+async def synthesize(stack: Stack, text: str = "", timeout_s: float = 20, **fields: Any) -> Heard:
     heard = Heard()
     request = speech_pb2.SynthesizeRequest(text=text, **fields)
-    async for answer in stack.stub.Synthesize(request, timeout=timeout):
+    async for answer in stack.stub.Synthesize(request, timeout=timeout_s):
         getattr(heard, answer.WhichOneof("response")).append(
             getattr(answer, answer.WhichOneof("response"))
         )
@@ -55,8 +55,8 @@ def violations(error: grpc.RpcError) -> dict[str, str]:
 class Conversation:
     """A Converse call; `answers` and `turns` fill up while it is open."""
 
-    def __init__(self, stack: Stack, timeout: float = 20, **config: Any) -> None:
-        self.call = stack.stub.Converse(timeout=timeout)
+    def __init__(self, stack: Stack, timeout_s: float = 20, **config: Any) -> None:
+        self.call = stack.stub.Converse(timeout=timeout_s)
         self.config = config
         self.answers: list[Any] = []
         self.order: list[str] = []

@@ -360,18 +360,27 @@ class Stack:
             "generator_target": f"127.0.0.1:{self.generator.port}",
             "backend_refresh_s": 0.2,
             "backend_retry_s": 0.05,
+            "failover_s": 0.5,
             **settings,
         }
-        self.settings = GatewaySettings(**settings)
+        await self.serve(GatewaySettings(**settings))
+
+    async def serve(self, settings: GatewaySettings) -> None:
+        """Only the gateway, as the settings say."""
+        self.settings = settings
         self.service = GatewayService(self.settings, self.metrics)
         self.host = Host(self.service, self.settings, self.metrics)
         await self.host.start()
         self.channel = grpc.aio.insecure_channel(self.host.address)
         self.stub: Any = speech_pb2_grpc.SpeechServiceStub(self.channel)
 
-    async def down(self) -> None:
+    async def close(self) -> None:
+        """Only the gateway."""
         await self.channel.close()
         await self.host.stop(finish_s=0.5)
+
+    async def down(self) -> None:
+        await self.close()
         await self.generator.down()
         await self.tokenizer.down()
 

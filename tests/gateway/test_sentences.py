@@ -1,5 +1,7 @@
 """Where sentences end, and that it does not matter how the text arrives."""
 
+# ruff: noqa: RUF001 (punctuation of many scripts)
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,7 +79,9 @@ def test_positions_count_the_characters_of_the_text_as_it_was_given() -> None:
 def test_control_characters_become_spaces() -> None:
     assert clean("a\x00b\x1b[0m\r\n c") == "a b [0m c"
     assert not speakable("\x00\n🙂…!")
-    assert speakable("é") and speakable("7") and speakable("中")
+    assert speakable("é")
+    assert speakable("7")
+    assert speakable("中")
 
 
 PIECES = st.sampled_from(
@@ -122,4 +126,5 @@ def test_no_word_is_lost_and_no_sentence_is_too_long(text: str, max_chars: int) 
     assert kept == "".join(c for c in clean(text) if speakable(c))
     assert all(len(s.text) <= max_chars for s in found)
     ends = [s.end_chars for s in found]
-    assert ends == sorted(set(ends)) and all(e <= len(text) for e in ends)
+    assert ends == sorted(set(ends))
+    assert all(e <= len(text) for e in ends)

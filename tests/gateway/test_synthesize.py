@@ -19,9 +19,11 @@ async def test_a_text_comes_back_as_started_audio_and_completed(running: Stack) 
     assert [a.first_sample for a in heard.audio] == [n * FRAME_SAMPLES for n in range(4)]
     (started,) = heard.started
     assert (started.format.encoding, started.format.sample_rate_hz) == (S16, RATE)
-    assert started.format.channels == 1 and started.seed == 1000
+    assert started.format.channels == 1
+    assert started.seed == 1000
     (completed,) = heard.completed
-    assert completed.finish_reason == EOS and not completed.heard
+    assert completed.finish_reason == EOS
+    assert not completed.heard
     assert completed.kept_audio_ms == 320
     assert {a.turn_id for a in heard.audio} == {started.turn_id} == {completed.turn_id}
     await running.settled()
@@ -35,9 +37,11 @@ async def test_sentences_share_one_generator_stream_and_one_decoder(running: Sta
     assert heard.frames == list(range(3 + 4 + 1))
     assert [a.text_chars for a in heard.audio] == [14] * 3 + [32] * 4 + [len(text)]
     usage = heard.completed[0].usage
-    assert usage.generated_frames == 8 and usage.audio_ms == 640
+    assert usage.generated_frames == 8
+    assert usage.audio_ms == 640
     assert usage.text_tokens == len("".join(stream.texts))
-    assert usage.prompt_frames == 30 and usage.reused_frames == 12
+    assert usage.prompt_frames == 30
+    assert usage.reused_frames == 12
 
 
 async def test_the_first_audio_leaves_after_the_first_frame(running: Stack) -> None:
@@ -55,7 +59,8 @@ async def test_timing_and_metrics_are_filled_in(running: Stack) -> None:
     running.generator.frame_s = 0.01
     completed = (await synthesize(running, "Hello there, you all.")).completed[0]
     timing = completed.timing
-    assert timing.queue_ms == 1.5 and timing.prefill_ms == 2.5
+    assert timing.queue_ms == 1.5
+    assert timing.prefill_ms == 2.5
     assert 5 < timing.first_frame_ms <= timing.total_ms < 5000
     name = "csm_gateway_"
     assert running.sample(name + "requests_total", rpc="Synthesize", outcome="completed") == 1
@@ -82,8 +87,10 @@ async def test_sampling_speaker_seed_and_limit_reach_the_generator(running: Stac
         max_audio_ms=4000,
     )
     config = running.generator.streams[0].config
-    assert config.speaker == 7 and config.max_audio_ms == 4000
-    assert config.sampling.top_k == 9 and config.sampling.seed == 41
+    assert config.speaker == 7
+    assert config.max_audio_ms == 4000
+    assert config.sampling.top_k == 9
+    assert config.sampling.seed == 41
     assert heard.started[0].seed == 41
     assert config.conversation_id == ""
 
@@ -92,7 +99,8 @@ async def test_max_audio_ms_ends_the_whole_turn_whichever_sentence_reaches_it(
     running: Stack,
 ) -> None:
     one = await synthesize(running, "x" * 100, max_audio_ms=400)
-    assert len(one.frames) == 5 and one.completed[0].finish_reason == MAX_DURATION
+    assert len(one.frames) == 5
+    assert one.completed[0].finish_reason == MAX_DURATION
     text = "Ten chars. Ten chars. Ten chars. Ten chars. Ten chars."
     three = await synthesize(running, text, max_audio_ms=400)
     assert three.frames == [0, 1, 2, 3, 4]
@@ -128,7 +136,8 @@ async def test_context_is_encoded_and_sent_before_the_text(running: Stack) -> No
         (0, "Frames.", 4),
         (1, "Text alone.", 0),
     ]
-    assert context[0].frames.num_codebooks == 8 and not context[2].HasField("frames")
+    assert context[0].frames.num_codebooks == 8
+    assert not context[2].HasField("frames")
     assert running.tokenizer.files == [b"RIFF" + bytes(496)]
     assert running.sample("csm_gateway_stage_duration_seconds_count", stage="context_encode") == 1
 
@@ -137,8 +146,10 @@ async def test_an_empty_text_continues_the_last_turn_of_the_context(running: Sta
     turn = speech_pb2.ContextTurn(speaker=5, text="Once upon", frames=tokens(3))
     heard = await synthesize(running, "", context=[turn])
     stream = running.generator.streams[0]
-    assert stream.texts == [""] and stream.config.speaker == 5
-    assert len(heard.frames) == 5 and heard.completed[0].finish_reason == EOS
+    assert stream.texts == [""]
+    assert stream.config.speaker == 5
+    assert len(heard.frames) == 5
+    assert heard.completed[0].finish_reason == EOS
 
 
 async def test_turns_of_a_conversation_join_it_and_are_sent_as_context(running: Stack) -> None:
@@ -155,7 +166,8 @@ async def test_turns_of_a_conversation_join_it_and_are_sent_as_context(running: 
     ]
     assert running.generator.streams[1].config.conversation_id == "c/ü"
     first, second = (m["x-csm-conversation"] for m in running.generator.metadata)
-    assert first == second and len(first) == 32
+    assert first == second
+    assert len(first) == 32
     assert running.sample("csm_gateway_conversations_active") == 1
     await running.stub.DeleteConversation(
         speech_pb2.DeleteConversationRequest(conversation_id="c/ü")
@@ -216,7 +228,8 @@ async def test_a_client_that_goes_frees_everything_and_what_was_sent_is_kept(
     await running.settled()
     assert running.generator.streams[0].sent < 30
     ((heard, speaker, text, audio_ms),) = await turns_of(running, "gone")
-    assert not heard and speaker == 0
+    assert not heard
+    assert speaker == 0
     assert 5 * 80 <= audio_ms <= 30 * 80
     assert 0 < len(text) < 191
     assert running.sample("csm_gateway_requests_total", rpc="Synthesize", outcome="cancelled") == 1
@@ -226,7 +239,7 @@ async def test_a_deadline_is_passed_on_and_ends_the_backends_work(running: Stack
     running.generator.mute.clear()
     began = time.monotonic()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await synthesize(running, "Never.", timeout=0.4)
+        await synthesize(running, "Never.", timeout_s=0.4)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - began < 2
     await running.settled()

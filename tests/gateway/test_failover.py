@@ -1,0 +1,342 @@
+"""Backends that fail at chosen points: retry where nothing was delivered, honesty elsewhere."""
+
+import asyncio
+import contextlib
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from csm.serving import errors
+from csm.serving.metrics import Metrics
+from csm.v1 import speech_pb2
+from gateway.service import GatewayService
+from gateway.settings import GatewaySettings
+from tests.gateway.calls import Conversation, synthesize, turns_of, violations
+from tests.gateway.fakes import EOS, ERROR, SHUTDOWN, FakeGenerator, FakeTokenizer, Stack, stack
+
+RETRIES = "csm_gateway_upstream_retries_total"
+REQUESTS = "csm_gateway_requests_total"
+GONE = errors.Unavailable("going away")
+
+
+async def test_a_generator_that_fails_before_the_first_audio_is_tried_again(
+    running: Stack,
+) -> None:
+    running.generator.refuse = [GONE]
+    heard = await synthesize(running, "Hello there. And again.")
+    assert heard.frames == [0, 1, 2, 3, 4]
+    assert len(heard.started) == 1
+    assert [s.texts for s in running.generator.streams] == [
+        ["Hello there."],
+        ["Hello there.", "And again."],
+    ]
+    assert running.sample(RETRIES, service="generator", code="UNAVAILABLE") == 1
+
+
+async def test_the_second_try_keeps_the_seed_that_was_told(running: Stack) -> None:
+    running.generator.fail_before_frame = {0: GONE}
+    heard = await synthesize(running, "Hello there.")
+    assert len(heard.started) == 1
+    first, second = running.generator.streams
+    assert not first.config.sampling.HasField("seed")
+    assert second.config.sampling.seed == heard.started[0].seed
+
+
+async def test_a_decoder_that_fails_before_the_first_audio_is_tried_again(running: Stack) -> None:
+    running.tokenizer.fail_decode_at = {0: GONE}
+    heard = await synthesize(running, "Hello there.")
+    assert heard.frames == [0, 1, 2]
+    assert heard.completed[0].usage.generated_frames == 3
+    assert running.sample(RETRIES, service="tokenizer", code="UNAVAILABLE") == 1
+    await running.settled()
+
+
+async def test_a_turn_is_tried_again_only_once(running: Stack) -> None:
+    running.generator.refuse = [GONE, GONE, GONE]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "Hello there.")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert len(running.generator.streams) == 2
+    assert running.sample(REQUESTS, rpc="Synthesize", outcome="failed") == 1
+    await running.settled()
+
+
+@pytest.mark.parametrize("place", ["generator", "tokenizer", "finish"])
+async def test_a_failure_after_audio_was_delivered_is_a_status(running: Stack, place: str) -> None:
+    running.generator.frame_s = 0.02
+    if place == "generator":
+        running.generator.fail_before_frame = {6: GONE}
+    elif place == "tokenizer":
+        running.tokenizer.fail_decode_at = {6: GONE}
+    else:
+        running.generator.finish = {0: ERROR}
+    audio = 0
+    call = running.stub.Synthesize(
+        speech_pb2.SynthesizeRequest(text="x" * 39 + ".", conversation_id="half")
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:  # noqa: PT012
+        while (answer := await call.read()) is not grpc.aio.EOF:
+            audio += answer.WhichOneof("response") == "audio"
+    expected = grpc.StatusCode.INTERNAL if place == "finish" else grpc.StatusCode.UNAVAILABLE
+    assert caught.value.code() is expected
+    assert audio == (8 if place == "finish" else 6)
+    assert len(running.generator.streams) == 1
+    ((_, _, text, audio_ms),) = await turns_of(running, "half")
+    assert audio_ms == 80 * audio
+    assert text
+    await running.settled()
+
+
+async def test_in_a_conversation_a_failure_is_a_terminal_and_the_call_goes_on(
+    running: Stack,
+) -> None:
+    running.generator.frame_s = 0.02
+    running.generator.fail_before_frame = {5: GONE}
+    async with Conversation(running, conversation_id="on") as call:
+        await call.say("A sentence that breaks off in the middle. ")
+        completed = await call.until("turn_completed")
+        assert completed.finish_reason == ERROR
+        assert completed.kept_audio_ms == 400
+        # What was still being written of that turn goes nowhere.
+        await call.say("More of the same turn.")
+        await call.end()
+        await call.say("Once more.")
+        await call.end()
+        assert (await call.until("turn_completed", 2)).finish_reason == EOS
+        await call.done()
+    assert call.error is None
+    assert len(call.spoken) == 2
+    turns = await turns_of(running, "on")
+    assert [t[3] for t in turns] == [400, 160]
+    assert running.sample(REQUESTS, rpc="Converse", outcome="failed") == 1
+
+
+async def test_a_generator_that_shuts_down_says_so_in_the_terminal(running: Stack) -> None:
+    running.generator.frame_s = 0.01
+    running.generator.finish = {0: SHUTDOWN}
+    async with Conversation(running) as call:
+        await call.say("Last words.")
+        await call.end()
+        assert (await call.until("turn_completed")).finish_reason == SHUTDOWN
+
+
+async def test_what_the_generator_finds_wrong_is_told_with_its_fields(running: Stack) -> None:
+    running.generator.refuse = [errors.invalid("text", "no character is known")] * 2
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "你好")
+    assert violations(caught.value) == {"text": "no character is known"}
+    async with Conversation(running) as call:
+        await call.say("你好")
+        await call.end()
+        assert violations(await call.failed()) == {"text": "no character is known"}
+    assert len(running.generator.streams) == 2
+
+
+async def test_a_full_queue_is_told_at_once_and_not_tried_again(running: Stack) -> None:
+    running.generator.refuse = [errors.QueueFull("16 turns wait", retry_after_s=3)]
+    began = time.monotonic()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "Hello.")
+    assert time.monotonic() - began < 0.5
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    retry = [d for d in errors.rpc_error_details(caught.value) if hasattr(d, "retry_delay")]
+    assert retry[0].retry_delay.seconds == 3  # type: ignore[attr-defined]
+    assert len(running.generator.streams) == 1
+    assert running.sample(REQUESTS, rpc="Synthesize", outcome="rejected") == 1
+
+
+async def test_a_slot_that_is_not_yet_free_is_tried_again(running: Stack) -> None:
+    running.generator.refuse = [errors.FailedPrecondition("has a turn under way")]
+    assert (await synthesize(running, "Hello.", conversation_id="quick")).completed
+
+
+async def test_heard_audio_that_is_wrong_is_told_about_the_callers_field(running: Stack) -> None:
+    running.tokenizer.fail_encode = [errors.invalid("audio", "sample 3 is nan")]
+    async with Conversation(running) as call:
+        await call.hear(2)
+        await call.end()
+        assert violations(await call.failed()) == {"heard_audio.audio": "sample 3 is nan"}
+
+
+async def test_a_tokenizer_that_fails_while_it_hears_costs_that_turn_only(running: Stack) -> None:
+    running.tokenizer.fail_encode = [GONE]
+    async with Conversation(running, conversation_id="deaf") as call:
+        await call.hear(2)
+        await call.hear(2)
+        await call.end("What was it?")
+        heard = await call.until("turn_completed")
+        assert heard.heard
+        assert heard.finish_reason == ERROR
+        await call.say("Pardon?")
+        await call.end()
+        assert (await call.until("turn_completed", 2)).finish_reason == EOS
+        await call.done()
+    assert await turns_of(running, "deaf") == [
+        (True, 1, "What was it?", 0),
+        (False, 0, "Pardon?", 160),
+    ]
+
+
+async def test_readiness_falls_with_a_backend_and_comes_back_with_it(running: Stack) -> None:
+    health = health_pb2_grpc.HealthStub(running.channel)
+
+    async def until_ready(wanted: bool) -> None:
+        request = health_pb2.HealthCheckRequest(service="csm.v1.SpeechService")
+        for _ in range(200):
+            answer = await health.Check(request)
+            if (answer.status == health_pb2.HealthCheckResponse.SERVING) is wanted:
+                gauge = running.sample("csm_ready", grpc_service="csm.v1.SpeechService")
+                assert gauge == float(wanted)
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"never became {wanted}")
+
+    await until_ready(True)
+    for backend in (running.generator, running.tokenizer):
+        await backend.down()
+        await until_ready(False)
+        alive = await health.Check(health_pb2.HealthCheckRequest())
+        assert alive.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await synthesize(running, "Anyone?")
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        await backend.up()
+        await until_ready(True)
+        assert (await synthesize(running, "Back again.")).completed
+
+
+async def test_a_backend_that_dies_in_mid_turn_is_told_and_found_again(running: Stack) -> None:
+    running.generator.frame_s = 0.02
+    async with Conversation(running) as call:
+        await call.say("x" * 150 + ". ")
+        await call.until("audio", 3)
+        await running.generator.down()
+        assert (await call.until("turn_completed")).finish_reason == ERROR
+        await call.end()
+        await call.say("Are you there?")
+        await call.end()
+        await asyncio.sleep(0.2)
+        await running.generator.up()
+        assert (await call.until("turn_completed", 2)).finish_reason == EOS
+        await call.done()
+    await running.settled()
+
+
+async def test_backends_that_do_not_fit_each_other_are_named_at_start() -> None:
+    generator, tokenizer = FakeGenerator(), FakeTokenizer()
+    generator.num_codebooks = 32
+    await generator.up()
+    await tokenizer.up()
+    settings = GatewaySettings(
+        tokenizer_target=f"127.0.0.1:{tokenizer.port}",
+        generator_target=f"127.0.0.1:{generator.port}",
+    )
+    service = GatewayService(settings, Metrics())
+    with pytest.raises(ValueError, match="makes 32 codes of 512, the tokenizer takes 8 of 512"):
+        await service.start()
+    await service.stop()
+    await generator.down()
+    await tokenizer.down()
+
+
+async def test_a_codec_that_changes_under_the_gateway_makes_it_not_ready(running: Stack) -> None:
+    assert running.service.ready()
+    running.tokenizer.digest = "another"
+    for _ in range(100):
+        if not running.service.ready():
+            break
+        await asyncio.sleep(0.02)
+    assert not running.service.ready()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "Hello.")
+    assert "restart the gateway" in (caught.value.details() or "")
+
+
+async def test_the_gateway_waits_for_backends_that_come_later() -> None:
+    generator, tokenizer = FakeGenerator(), FakeTokenizer()
+    for backend in (generator, tokenizer):
+        await backend.up()
+        await backend.down()
+    settings = GatewaySettings(
+        tokenizer_target=f"127.0.0.1:{tokenizer.port}",
+        generator_target=f"127.0.0.1:{generator.port}",
+        backend_retry_s=0.05,
+    )
+    service = GatewayService(settings, Metrics())
+    start = asyncio.create_task(service.start())
+    await asyncio.sleep(0.3)
+    assert not start.done()
+    assert not service.ready()
+    await generator.up()
+    await tokenizer.up()
+    await asyncio.wait_for(start, 10)
+    assert service.ready()
+    await service.stop()
+    await generator.down()
+    await tokenizer.down()
+
+
+# --- drain ---
+
+
+async def test_a_drain_lets_turns_finish_and_ends_idle_conversations(running: Stack) -> None:
+    running.generator.frame_s = 0.03
+    async with Conversation(running) as idle, Conversation(running) as busy:
+        await idle.until("started")
+        await busy.say("x" * 40 + ".")
+        await busy.end()
+        speaking = asyncio.create_task(synthesize(running, "y" * 40 + "."))
+        await busy.until("audio")
+        stopping = asyncio.create_task(running.host.stop(finish_s=10))
+        assert (await idle.failed()).code() is grpc.StatusCode.UNAVAILABLE
+        assert (await busy.until("turn_completed")).finish_reason == EOS
+        assert (await busy.failed()).code() is grpc.StatusCode.UNAVAILABLE
+        assert (await speaking).completed[0].finish_reason == EOS
+        await stopping
+
+
+async def test_a_drain_that_takes_too_long_ends_turns_with_the_terminal_shutdown(
+    running: Stack,
+) -> None:
+    running.generator.mute.clear()
+    async with Conversation(running) as call:
+        await call.say("Never finished.")
+        await call.end()
+        await call.until("turn_started")
+        speaking = asyncio.create_task(synthesize(running, "Nor this."))
+        await asyncio.sleep(0.1)
+        await running.host.stop(finish_s=0.2)
+        assert (await call.until("turn_completed")).finish_reason == SHUTDOWN
+        assert (await call.failed()).code() is grpc.StatusCode.UNAVAILABLE
+        assert (await speaking).completed[0].finish_reason == SHUTDOWN
+
+
+async def test_ring_hash_keeps_a_conversation_on_one_of_several_generators() -> None:
+    async with stack() as running:
+        second = FakeGenerator()
+        await second.up()
+        both = f"ipv4:127.0.0.1:{running.generator.port},127.0.0.1:{second.port}"
+        other = Stack()
+        other.generator, other.tokenizer = running.generator, running.tokenizer
+        settings = GatewaySettings(
+            port=0,
+            metrics_port=None,
+            tokenizer_target=f"127.0.0.1:{running.tokenizer.port}",
+            generator_target=both,
+            generator_load_balancing="ring_hash",
+        )
+        async with contextlib.AsyncExitStack() as held:
+            await other.serve(settings)
+            held.push_async_callback(other.close)
+            for number in range(12):
+                for _ in range(2):
+                    await synthesize(other, "Hi.", conversation_id=f"c{number}")
+        counts = []
+        for generator in (running.generator, second):
+            names = [s.config.conversation_id for s in generator.streams]
+            assert all(names.count(n) == 2 for n in names)
+            counts.append(len(names))
+        assert sum(counts) == 24
+        await second.down()
