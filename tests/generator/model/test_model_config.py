@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import model_oracle
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from services.generator.model.csm import Csm
 from services.generator.model.generate import generate
 from services.generator.model.generation_config import GenerationConfigError, GenerationDefaults
 from services.generator.model.sampling import GREEDY, SamplingParams
+from tests.generator.model import model_oracle
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 

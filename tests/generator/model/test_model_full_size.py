@@ -11,16 +11,16 @@ import resource
 import sys
 from pathlib import Path
 
-import model_oracle
 import numpy as np
 import pytest
 import torch
-from test_model_parity import embedded_by, two_audio_segments
 
 from services.generator.model import files, weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.generate import generate
 from services.generator.model.sampling import GREEDY
+from tests.generator.model import model_oracle
+from tests.generator.model.test_model_parity import embedded_by, two_audio_segments
 
 FRAMES = 50
 

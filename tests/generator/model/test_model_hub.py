@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import model_oracle
 import pytest
 
 from services.generator.model import weights
 from services.generator.model.hub import PullError, pull
+from tests.generator.model import model_oracle
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 

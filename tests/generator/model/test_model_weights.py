@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import model_oracle
 import numpy as np
 import pytest
 import torch
@@ -19,6 +18,7 @@ from services.generator.model.csm import Csm
 from services.generator.model.files import ModelWeightsError
 from services.generator.model.generate import generate
 from services.generator.model.sampling import GREEDY
+from tests.generator.model import model_oracle
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 CONFIG = model_oracle.FIVE_BOOKS
