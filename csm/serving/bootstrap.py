@@ -109,7 +109,12 @@ class Host:
         self._gauges(ready=0, draining=0)
         await self.health.begin()
         await self.server.start()
-        await self.service.start()
+        try:
+            await self.service.start()
+        except BaseException:
+            # A server left running is stopped by its destructor, on a loop that is closed by then.
+            await self.server.stop(None)
+            raise
         self._refusal = None
         self._gauges(ready=1, draining=0)
         await self.health.set_ready()

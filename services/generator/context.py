@@ -144,7 +144,7 @@ class Context:
             pinned, speaker, tokens = self._pinned, self._speaker, len(own)
         else:
             last = self._last()
-            if last is None or last.segment.codes is None or not len(last.segment.codes):
+            if last is None or last.segment.codes is None:
                 raise invalid(
                     "text", "it is empty; only behind a segment with audio may it be, to continue"
                 )
@@ -195,7 +195,10 @@ class Context:
                 f"{len(segment.text)} characters; at most {self._limits.max_text_chars} are "
                 "allowed",
             )
-        if not segment.text and (segment.codes is None or not len(segment.codes)):
+        if segment.codes is not None and not len(segment.codes):
+            # No frames at all, rather than a turn that ended before it began.
+            segment = Segment(segment.speaker, segment.text)
+        if not segment.text and segment.codes is None:
             raise invalid(where, "neither text nor frames; one of them is needed")
         rows = segment_frames(segment, self._tokenizer, self._limits.num_codebooks)
         return _Entry(segment, rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,14 @@ NEVER = 1 << 30
 
 def fake_config(num_codebooks: int = 4, max_positions: int = 256) -> CsmConfig:
     """A config of the fake's sizes; 61 codes a codebook, 300 text ids."""
-    stack = {"layers": 1, "heads": 1, "kv_heads": 1, "width": 2, "ffn_width": 2, "head_dim": 2}
+    stack: dict[str, Any] = {
+        "layers": 1,
+        "heads": 1,
+        "kv_heads": 1,
+        "width": 2,
+        "ffn_width": 2,
+        "head_dim": 2,
+    }
     return CsmConfig(
         backbone=LlamaConfig(max_positions=max_positions, **stack),
         depth=LlamaConfig(max_positions=num_codebooks + 1, **stack),

@@ -225,6 +225,9 @@ class Scheduler:
         budget = self.record.chunk
         for turn in turns:
             if not turn.begun:
+                # Later, it may find in the cache what a turn before it computes now.
+                if plan.prefills and turn.remaining > budget:
+                    return
                 self._begin(turn, plan, now)
             prompt, start = turn.request.prompt, turn.computed
             end = self.record.chunk_end(start, len(prompt))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ async def reference(frames: int = 5) -> np.ndarray:
 
 
 async def bring_to(place: str, turns: Turns, deadline_s: float | None = None) -> Listener:
-    """A turn of owner "a" that is queued, in the middle of its prefill or of its frames, or over."""
+    """A turn of owner "a" that is queued, amid its prefill or its frames, or over."""
     if place == "queued":
         blocker = turns.submit(random_rows(4, 2), owner="blocker", credit=1)
         await blocker.frames(1)
@@ -46,9 +47,7 @@ async def bring_to(place: str, turns: Turns, deadline_s: float | None = None) ->
         listener = turns.submit(PROMPT, owner="a", max_frames=1000, deadline_s=deadline_s)
         await turns.reached("prefill")
     elif place == "decode":
-        listener = turns.submit(
-            PROMPT, owner="a", max_frames=1000, credit=3, deadline_s=deadline_s
-        )
+        listener = turns.submit(PROMPT, owner="a", max_frames=1000, credit=3, deadline_s=deadline_s)
         await listener.frames(3)
         turns.model.gates["backbone"].close()
         turns.engine.credit(listener.key, 1000)
@@ -379,7 +378,7 @@ async def test_a_step_wakes_the_event_loop_once_however_many_turns_advance() -> 
         wakes: list[int] = []
         call = turns.engine._call
 
-        def counting(*arguments: object) -> None:
+        def counting(*arguments: Any) -> None:
             wakes.append(1)
             call(*arguments)
 
@@ -419,7 +418,7 @@ async def interleave(model: Callable[[], FakeModel], seed: int, slots: int) -> N
                 prompt, owner=owner, sampling=SAMPLED, seed=turn_seed, max_frames=frames
             )
             if cancel_after is not None and cancel_after < frames:
-                await listener.until(lambda n=cancel_after, x=listener: len(x.codes) >= n)
+                await listener.frames(cancel_after)
                 turns.engine.cancel(listener.key)
             await listener.finished()
             heard[owner, number] = (listener.codes, prompt, turn_seed, frames)
