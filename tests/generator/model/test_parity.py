@@ -21,7 +21,7 @@ from services.generator.model.prompt import Segment, audio_frames, prompt_frames
 from services.generator.model.sampler import SamplingRows
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
-from tests.generator.model import model_oracle
+from tests.generator.model import oracle as model_oracle
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 FRAME_SAMPLES = 1920

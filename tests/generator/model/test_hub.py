@@ -12,7 +12,7 @@ import pytest
 
 from services.generator.model import weights
 from services.generator.model.hub import PullError, pull
-from tests.generator.model import model_oracle
+from tests.generator.model import oracle as model_oracle
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 

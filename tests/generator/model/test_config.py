@@ -15,7 +15,7 @@ from services.generator.model.csm import Csm
 from services.generator.model.generate import generate
 from services.generator.model.generation_config import GenerationConfigError, GenerationDefaults
 from services.generator.model.sampling import GREEDY, SamplingParams
-from tests.generator.model import model_oracle
+from tests.generator.model import oracle as model_oracle
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 

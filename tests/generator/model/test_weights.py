@@ -18,7 +18,7 @@ from services.generator.model.csm import Csm
 from services.generator.model.files import ModelWeightsError
 from services.generator.model.generate import generate
 from services.generator.model.sampling import GREEDY
-from tests.generator.model import model_oracle
+from tests.generator.model import oracle as model_oracle
 
 PICO = Path(__file__).parents[3] / "voices" / "pico"
 CONFIG = model_oracle.FIVE_BOOKS

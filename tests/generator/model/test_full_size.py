@@ -19,8 +19,8 @@ from services.generator.model import files, weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.generate import generate
 from services.generator.model.sampling import GREEDY
-from tests.generator.model import model_oracle
-from tests.generator.model.test_model_parity import embedded_by, two_audio_segments
+from tests.generator.model import oracle as model_oracle
+from tests.generator.model.test_parity import embedded_by, two_audio_segments
 
 FRAMES = 50
 
