@@ -113,9 +113,10 @@ def serve(
             "generator": running.generator_settings,
             "gateway": running.gateway_settings,
         }
-        typer.echo(
-            json.dumps({k: v.model_dump(mode="json") for k, v in settings.items()}, indent=2)
-        )
+        # Where the two others are is known when they listen.
+        unknown = {"tokenizer_target", "generator_target"}
+        shown = {k: v.model_dump(mode="json", exclude=unknown) for k, v in settings.items()}
+        typer.echo(json.dumps(shown, indent=2))
         return
     try:
         expose_metrics(metrics, host, metrics_port or None)
