@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Encoder:
         self, reader: PcmReader, chunks: AsyncIterator[bytes]
     ) -> AsyncGenerator[Samples, None]:
         async for chunk in chunks:
-            yield await self._convert(len(chunk), lambda chunk=chunk: reader.feed(chunk))  # type: ignore[misc]
+            yield await self._convert(len(chunk), functools.partial(reader.feed, chunk))
         yield reader.finish()
 
     async def _bounded(self, parts: AsyncIterator[Samples]) -> AsyncGenerator[Samples, None]:
@@ -138,7 +139,9 @@ class Encoder:
                     "the most that is allowed",
                 )
             data += chunk
-        return await self._convert(max(len(data), _INLINE_BYTES), lambda: self._read(bytes(data)))
+        return await self._convert(
+            max(len(data), _INLINE_BYTES), functools.partial(self._read, bytes(data))
+        )
 
     def _read(self, data: bytes) -> Samples:
         samples, rate_hz = read_audio(data, name=_AUDIO, max_seconds=self._limits.max_audio_s)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import grpc
 import torch
 
+from csm import frames
 from csm.serving import errors
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
@@ -142,6 +143,7 @@ class TokenizerService:
             device=str(parameter.device),
             dtype=str(parameter.dtype).removeprefix("torch."),
         )
+        self._check_limits(config)
         rows = settings.max_streams
         pool = CodecPool(
             (runner.EncodeHalf(mimi, rows), runner.DecodeHalf(mimi, rows)),
@@ -157,6 +159,20 @@ class TokenizerService:
             Encoder(pool, config, limits, self._converters, self._metrics),
             Decoder(pool, config, chunk_bytes, self._metrics),
         )
+
+    def _check_limits(self, config: MimiConfig) -> None:
+        """All frames of the longest recording travel in one message."""
+        longest_bytes = (
+            config.num_frames(int(self.settings.max_audio_s * config.sampling_rate_hz))
+            * config.num_codebooks
+            * frames.WIRE_DTYPE.itemsize
+        )
+        room = self.settings.max_message_bytes - _MESSAGE_OVERHEAD_BYTES
+        if longest_bytes > room:
+            raise errors.FailedPrecondition(
+                f"max_audio_s: the frames of {self.settings.max_audio_s:g} s take {longest_bytes} "
+                f"bytes; max_message_bytes has room for {room}"
+            )
 
     def _use_threads(self) -> None:
         # Of this thread, and of whichever thread of the process first uses torch after it.
