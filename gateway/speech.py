@@ -190,6 +190,10 @@ class Speech:
 
         def history() -> list[common_pb2.Segment]:
             if conversation is None:
+                # A model trained without context leaves history out; what the caller gives
+                # explicitly is asked for, so it is pinned there like a voice's prompt.
+                if info.generator.HasField("max_context_segments"):
+                    return context_messages([*voice.prompts, *context], [])
                 return context_messages(voice.prompts, context)
             return context_messages(
                 voice.prompts, conversation.history(info.generator.max_positions)
