@@ -42,6 +42,14 @@ def test_only_whole_chunks_on_the_grid_are_shared() -> None:
     assert held.shareable_prefix(0, rows[:7]) == 4
 
 
+def test_a_chunk_computed_in_two_parts_is_not_shared() -> None:
+    rows = random_rows(12, 1)
+    held = record(chunk=4)
+    for start, end in ((0, 4), (4, 6), (6, 8), (8, 12)):
+        held.append(0, rows[start:end], prefilled=True)
+    assert held.shareable_prefix(0, rows) == 4
+
+
 def test_rows_computed_off_the_grid_or_by_decoding_are_never_shared() -> None:
     rows = random_rows(12, 1)
     held = record(chunk=4)

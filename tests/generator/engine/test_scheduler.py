@@ -37,10 +37,10 @@ class Bench:
         self.scheduler.submit(turn)
         return turn
 
-    def step(self, code: int = 7, failed: tuple[int, ...] = ()) -> Plan:
+    def step(self, code: int | np.ndarray = 7, failed: tuple[int, ...] = ()) -> Plan:
         self.now += 1
         plan = self.scheduler.schedule(self.now)
-        codes = np.full((self.slots, 4), code, np.int64) if plan.sample else None
+        codes = np.zeros((self.slots, 4), np.int64) + code if plan.sample else None
         outcome = Outcome(codes, {slot: RuntimeError("broken") for slot in failed})
         for turn, event in self.scheduler.commit(plan, outcome, self.now):
             turn.sink(event)
@@ -79,6 +79,18 @@ def test_the_eos_frame_ends_a_turn_and_is_not_delivered() -> None:
     bench.step(code=0)
     assert bench.terminal("a").reason is FinishReason.EOS
     assert bench.terminal("a").generated_frames == 1
+
+
+@pytest.mark.parametrize("book", range(4))
+def test_a_frame_with_any_code_but_zero_is_no_eos(book: int) -> None:
+    bench = Bench()
+    bench.submit(random_rows(4, 1), "a", max_frames=2)
+    codes = np.zeros(4, np.int64)
+    codes[book] = 5
+    for _ in range(2):
+        bench.step(code=codes)
+    assert bench.terminal("a").reason is FinishReason.MAX_DURATION
+    assert bench.terminal("a").generated_frames == 2
 
 
 def test_a_turn_ends_with_the_last_position() -> None:
