@@ -349,6 +349,7 @@ class Stack:
         self.generator = FakeGenerator()
         self.tokenizer = FakeTokenizer()
         self.metrics = Metrics()
+        self.channel: grpc.aio.Channel | None = None
 
     async def up(self, **settings: Any) -> None:
         await self.generator.up()
@@ -376,8 +377,12 @@ class Stack:
 
     async def close(self) -> None:
         """Only the gateway."""
-        await self.channel.close()
-        await self.host.stop(finish_s=0.5)
+        if self.channel is not None:
+            await self.channel.close()
+            await self.host.stop(finish_s=0.5)
+        else:  # it did not start
+            await self.service.stop()
+            await self.host.server.stop(0)
 
     async def down(self) -> None:
         await self.close()
@@ -405,8 +410,8 @@ class Stack:
 async def stack(**settings: Any) -> AsyncIterator[Stack]:
     """A running stack."""
     running = Stack()
-    await running.up(**settings)
     try:
+        await running.up(**settings)
         yield running
     finally:
         await running.down()
