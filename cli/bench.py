@@ -1,7 +1,7 @@
 """`csm bench`: the measurements of `benchmarks/`, as tables or JSON."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON on standard output
 @app.command()
 def model(
     shape: Annotated[str, typer.Option(help="csm-1b, pico, or a config.json.")] = "csm-1b",
-    dtype: Annotated[options.Dtype, typer.Option(help="Weights.")] = options.Dtype.BFLOAT16,
+    dtype: Annotated[Literal["fp32", "bf16"], typer.Option(help="Weights.")] = "bf16",
     batch: Annotated[int, typer.Option(help="Slots.", min=1)] = 1,
     frames: Annotated[int, typer.Option(help="Frames timed.", min=1)] = 20,
     context: Annotated[int, typer.Option(help="Positions before them.", min=1)] = 100,
@@ -26,7 +26,7 @@ def model(
 
     _run(
         lambda: benchmark.run(
-            shape=shape, dtype=dtype.value, batch=batch, frames=frames, context=context
+            shape=shape, dtype=dtype, batch=batch, frames=frames, context=context
         ),
         as_json,
     )
