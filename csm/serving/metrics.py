@@ -210,7 +210,7 @@ class GeneratorMetrics:
     FINISH_REASONS = ("eos", "max_duration", "cancelled", "deadline", "shutdown", "error")
     REJECTIONS = ("queue_full", "deadline", "draining", "too_long")
     PHASES = ("prefill", "backbone", "depth", "deliver")
-    EVICTIONS = ("lru", "request", "replaced")
+    EVICTIONS = ("lru", "request")
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str) -> Gauge:
