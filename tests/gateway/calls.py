@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 
 from csm.serving.errors import rpc_error_details
+from csm.status import TrueStatus
 from csm.v1 import common_pb2, speech_pb2
 from tests.gateway.fakes import FRAME_SAMPLES, Stack
 
@@ -57,6 +58,7 @@ class Conversation:
 
     def __init__(self, stack: Stack, timeout_s: float = 20, **config: Any) -> None:
         self.call = stack.stub.Converse(timeout=timeout_s)
+        self._status = TrueStatus(self.call)
         self.config = config
         self.answers: list[Any] = []
         self.order: list[str] = []
@@ -137,7 +139,7 @@ class Conversation:
                 self.order.append(answer.WhichOneof("response"))
                 self._changed.set()
         except grpc.aio.AioRpcError as error:
-            self.error = error
+            self.error = await self._status.of(error)
         finally:
             self._changed.set()
 
