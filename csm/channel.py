@@ -43,6 +43,10 @@ def options(
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # A pod that is replaced comes back under another address. By default its clients would
+        # not ask the DNS again for 30 s, and wait 20 s for an address that nobody answers.
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.service_config", json.dumps(config)),
