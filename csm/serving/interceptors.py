@@ -6,6 +6,7 @@ closes the generator (its `finally` runs at once, not at the next collection).
 """
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import re
@@ -24,6 +25,8 @@ from csm.serving.metrics import ServerMetrics
 log = logging.getLogger(__name__)
 
 EXEMPT = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
+PAUSE_S = 0.03
+READ_ON_S = 1.0
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 Handler = Callable[[Any, ServicerContext], Awaitable[Any]]
@@ -97,14 +100,18 @@ class _Rpc:
             raise TypeError(f"{self._name} must be an async generator function")
 
     async def unary(self, request: Any, context: ServicerContext) -> Any:
-        async def call() -> Any:
-            return await self._behavior(self._count(request), context)
+        request = self._count(request)
 
-        return await self._run(call, context)
+        async def call() -> Any:
+            return await self._behavior(request, context)
+
+        return await self._run(call, request, context)
 
     async def stream(self, request: Any, context: ServicerContext) -> None:
+        request = self._count(request)
+
         async def call() -> None:
-            responses = self._behavior(self._count(request), context)
+            responses = self._behavior(request, context)
             try:
                 async for response in responses:
                     await context.write(response)
@@ -112,7 +119,7 @@ class _Rpc:
             finally:
                 await responses.aclose()
 
-        await self._run(call, context)
+        await self._run(call, request, context)
 
     def _count(self, request: Any) -> Any:
         return self._counted(request) if self._requests_stream else request
@@ -122,7 +129,9 @@ class _Rpc:
             self._received.inc()
             yield request
 
-    async def _run(self, call: Callable[[], Awaitable[Any]], context: ServicerContext) -> Any:
+    async def _run(
+        self, call: Callable[[], Awaitable[Any]], request: Any, context: ServicerContext
+    ) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("x-request-id", ""))
         rid = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
@@ -144,6 +153,8 @@ class _Rpc:
                 code.name,
                 error.message,
             )
+            if self._requests_stream:
+                await _read_on(request)
             await _abort(context, error)
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
@@ -161,6 +172,21 @@ class _Rpc:
             self._in_flight.dec()
             self._handled(code).inc()
             self._seconds.observe(time.monotonic() - began)
+
+
+async def _read_on(requests: AsyncIterator[Any]) -> None:
+    """Takes in and drops what a client is still sending, before it is told of the failure.
+
+    A grpc.aio client whose write meets the end of the call puts an INTERNAL of its own over the
+    status that the server sent (grpc issue 36066), so a sender in full flow is let to finish. Ends
+    with the client's last message, with the first pause, or after a second at the latest.
+    """
+    with contextlib.suppress(TimeoutError, RuntimeError, grpc.RpcError):
+        async with asyncio.timeout(READ_ON_S):
+            while True:
+                async with asyncio.timeout(PAUSE_S):
+                    if await anext(requests, None) is None:
+                        return
 
 
 async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:

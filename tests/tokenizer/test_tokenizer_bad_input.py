@@ -1,8 +1,4 @@
-"""Every bad input gets an error that names field, value and range, and harms nobody.
-
-The fault is always in the last message sent: a grpc.aio client that writes to a call which the
-server has ended may see INTERNAL of its own making instead of the server's status.
-"""
+"""Every bad input gets an error that names field, value and range, and harms nobody."""
 
 import io
 import struct
@@ -265,3 +261,26 @@ async def test_streams_that_fail_do_not_touch_those_that_run(tokenizer: Tokenize
             await tokenizer.encode_live(F32, [np.full(4000, np.nan, "<f4").tobytes()])
     await call.done_writing()
     np.testing.assert_allclose(np.frombuffer(heard, "<f4"), np.frombuffer(alone, "<f4"), atol=1e-5)
+
+
+async def test_a_sender_in_full_flow_gets_the_status_and_not_one_of_its_own_making(
+    start_tokenizer: Callable[..., Any],
+) -> None:
+    """grpc.aio puts INTERNAL over the status of a call that ends while it writes."""
+    tokenizer: Tokenizer = await start_tokenizer(max_streams=1)
+    nan = [np.full(4000, np.nan, "<f4").tobytes()] + [bytes(16_000)] * 50
+    for _ in range(10):
+        for call in (tokenizer.encode, tokenizer.encode_live):
+            with pytest.raises(grpc.RpcError) as caught:
+                await call(F32, nan)
+            refused(caught.value, "audio", "sample 0 is nan")
+        with pytest.raises(grpc.RpcError) as caught:
+            await tokenizer.encode_live(FILE, [bytes(1000)] * 20)
+        refused(caught.value, "config.format.encoding", "AUDIO_ENCODING_FILE")
+    taken = tokenizer.service.pool.open("decode")
+    for _ in range(10):
+        with pytest.raises(grpc.RpcError) as caught:
+            await tokenizer.decode_live([random_codes(3)] * 100)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    taken.close()
+    await unharmed(tokenizer)
