@@ -82,7 +82,6 @@ def serve(
     from csm.serving.bootstrap import expose_metrics, wait_for_signal
     from csm.serving.metrics import Metrics
 
-    csm_logging.configure(log_level, log_format)
     metrics = Metrics().with_process()
     drain = {"drain_finish_s": drain_finish_s}
     running = AllInOne(
@@ -118,6 +117,7 @@ def serve(
         shown = {k: v.model_dump(mode="json", exclude=unknown) for k, v in settings.items()}
         typer.echo(json.dumps(shown, indent=2))
         return
+    csm_logging.configure(log_level, log_format)
     try:
         expose_metrics(metrics, host, metrics_port or None)
     except OSError as error:

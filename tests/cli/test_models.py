@@ -34,11 +34,13 @@ SMALL: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
-def shape_file(directory: Path, text_vocab_size: int = 300, *, codec: bool = True) -> Path:
-    """A config.json of a tiny model with 5 codebooks of 16."""
+def shape_file(
+    directory: Path, text_vocab_size: int = 300, *, codec: bool = True, codebook_size: int = 16
+) -> Path:
+    """A config.json of a tiny model with 5 codebooks."""
     values: dict[str, object] = SMALL["backbone"] | {
         "text_vocab_size": text_vocab_size,
-        "vocab_size": 19,
+        "vocab_size": codebook_size + 3,
         "num_codebooks": 5,
         "depth_decoder_config": SMALL["depth_decoder_config"],
     }

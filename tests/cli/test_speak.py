@@ -225,19 +225,15 @@ def test_a_recording_made_elsewhere_is_continued(csm: Csm, tmp_path: Path) -> No
     source = tmp_path / "in.wav"
     subprocess.run(["flite", "-t", "The evening train was late again", "-o", source], check=True)
     assert soundfile.info(source).samplerate != 24_000
-    words = ("--prompt-text", "the evening train was late again")
-    for name, more in (
-        ("turn.wav", ("--text", "Hello there.")),
-        ("breath.wav", (*words, "--text", "and again until nobody came")),
-    ):
-        output = tmp_path / name
-        result = csm("generate", "-w", PICO, "-i", source, "-o", output, "-m", 20, "-t", 0.8,
-                     "-k", 50, "-p", 0.9, "--seed", 1, "--threads", 1, *more)  # fmt: skip
-        assert result.exit_code == 0, result.output
-        samples, rate_hz = soundfile.read(output)
-        assert rate_hz == 24_000
-        assert 5 * 1920 <= len(samples) <= 20 * 1920
-        assert np.abs(samples).max() > 0.01
+    output = tmp_path / "out.wav"
+    result = csm("generate", "-w", PICO, "-i", source, "-o", output, "-m", 20, "-t", 0.8, "-k", 50,
+                 "-p", 0.9, "--prompt-text", "the evening train was late again",
+                 "--text", "and again until nobody came", "--seed", 1, "--threads", 1)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    samples, rate_hz = soundfile.read(output)
+    assert rate_hz == 24_000
+    assert 5 * 1920 <= len(samples) <= 20 * 1920
+    assert np.abs(samples).max() > 0.01
 
 
 def test_the_audio_goes_on_where_a_recording_breaks_off(csm: Csm, tmp_path: Path) -> None:
@@ -263,10 +259,37 @@ def test_a_flavor_that_the_weights_are_not_is_refused(csm: Csm, tmp_path: Path) 
 def test_random_weights_run_end_to_end(csm: Csm, tmp_path: Path) -> None:
     from tests.cli.test_models import shape_file
 
-    made = tmp_path / "m"
+    made, spoken = tmp_path / "m", tmp_path / "x.wav"
     assert csm("models", "create", "--shape", shape_file(tmp_path), "-o", made).exit_code == 0
-    result = csm("speak", "Hi there, 漢字!", "-o", tmp_path / "x.wav", "--model", made,
+    result = csm("speak", "Hi there, 漢字!", "-o", spoken, "--model", made,
                  "--max-audio-ms", 800, "--threads", 1)  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert soundfile.info(tmp_path / "x.wav").frames > 0
+    assert soundfile.info(spoken).frames > 0
     assert json.loads((made / "config.json").read_text())["num_codebooks"] == 5
+    # A text after a recording, as a turn of its own.
+    for weights in (made, made / "model.safetensors"):
+        result = csm("generate", "-w", weights, "-i", spoken, "-o", tmp_path / "y.wav",
+                     "--text", "Hello.", "-m", 7, "--seed", 3, "--threads", 1)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920
+
+
+def test_a_sesame_checkpoint_and_a_kyutai_file_run_as_they_are(csm: Csm, tmp_path: Path) -> None:
+    """Weights, Mimi and tokenizer from three places, none of them with a codec_config."""
+    from tests.cli.test_models import shape_file
+
+    made, sesame, apart = tmp_path / "m", tmp_path / "s", tmp_path / "apart"
+    shape = shape_file(tmp_path, codec=False, codebook_size=2048)
+    assert csm("models", "create", "--shape", shape, "-o", made).exit_code == 0
+    assert csm("models", "convert", made, sesame, "--layout", "sesame").exit_code == 0
+    apart.mkdir()
+    (sesame / "mimi.safetensors").rename(apart / "mimi.safetensors")
+    (sesame / "tokenizer.json").rename(apart / "tokenizer.json")
+    source = tmp_path / "in.wav"
+    soundfile.write(source, chirp(16_000, 0.5), 16_000)
+    result = csm("generate", "-w", sesame / "model.safetensors", "-i", source,
+                 "-o", tmp_path / "y.wav", "--codec", apart / "mimi.safetensors",
+                 "--tokenizer", apart / "tokenizer.json", "--text", "Hello.", "-m", 7,
+                 "--seed", 3, "--threads", 1)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920
