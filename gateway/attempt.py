@@ -7,7 +7,6 @@ there is no seam.
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from csm.v1 import common_pb2, generator_pb2
 from gateway.backends import Backends
 from gateway.conversations import Segment, cut
 from gateway.meter import TurnMeter
+from gateway.script import Script
 from gateway.sentences import Sentence
 from gateway.upstream import Decoding, Generation, UpstreamFailure
 
@@ -32,51 +32,6 @@ SHUTDOWN = common_pb2.FINISH_REASON_SHUTDOWN
 CHARS_PER_SECOND = 14
 # How long a generator that was told of the end may take to end the stream.
 END_TIMEOUT_S = 1.0
-
-
-class Script:
-    """The sentences of a turn: some may still be on their way."""
-
-    def __init__(self, on_starved: Callable[[], None]) -> None:
-        """`on_starved` is called when the next sentence comes after it was waited for."""
-        self._sentences: deque[Sentence] = deque()
-        self._ended = False
-        self._wake = asyncio.Event()
-        self._on_starved = on_starved
-
-    def add(self, sentences: Iterable[Sentence]) -> None:
-        """More to speak."""
-        self._sentences.extend(sentences)
-        self._wake.set()
-
-    def put_back(self, sentences: Iterable[Sentence]) -> None:
-        """To be spoken again, before all others."""
-        self._sentences.extendleft(reversed(list(sentences)))
-
-    def end(self, *, at_once: bool = False) -> None:
-        """There is no more; `at_once`: not even what is there."""
-        if at_once:
-            self._sentences.clear()
-        self._ended = True
-        self._wake.set()
-
-    async def ready(self) -> bool:
-        """Waits for a sentence; False: there is none and comes none."""
-        while not self._sentences:
-            if self._ended:
-                return False
-            self._wake.clear()
-            await self._wake.wait()
-        return True
-
-    async def next(self) -> Sentence | None:
-        """The next sentence, waited for; None after the last."""
-        starved = not self._sentences and not self._ended
-        if not await self.ready():
-            return None
-        if starved:
-            self._on_starved()
-        return self._sentences.popleft()
 
 
 @dataclass(slots=True)

@@ -65,6 +65,11 @@ class Turn:
         self.segments = kept
 
 
+def new_turn_id() -> str:
+    """A name that no other turn has."""
+    return uuid.uuid4().hex[:16]
+
+
 def cut(segment: Segment, num_frames: int, whole_frames: int) -> Segment:
     """The first `num_frames` of a segment that had, or was going to have, `whole_frames`."""
     if num_frames >= segment.num_frames and num_frames >= whole_frames:

@@ -6,10 +6,8 @@ takes turns from the queue, heard ones and spoken ones, one after another.
 
 import asyncio
 import contextlib
-import logging
 import math
 import time
-import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
@@ -19,18 +17,17 @@ from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
 from gateway.attempt import CANCELLED, SHUTDOWN
 from gateway.backends import Backends
-from gateway.conversations import Conversation, Segment, Turn
-from gateway.encoding import HeardAudio, about
-from gateway.events import ConversationOpened, Event, Outbox, TurnCompleted
+from gateway.conversations import Conversation, Turn, new_turn_id
+from gateway.encoding import HeardAudio
+from gateway.events import ConversationOpened, Event, Outbox
+from gateway.heard import HeardTurn
 from gateway.meter import TurnMeter
-from gateway.requests import Cancel, Command, EndOfTurn, HeardPart, Opening, TextPart
-from gateway.sentences import SentenceSplitter, speakable
+from gateway.requests import Cancel, Command, EndOfTurn, HeardPart, Manner, Opening, TextPart
+from gateway.sentences import SentenceSplitter
 from gateway.settings import GatewaySettings
-from gateway.turn import Manner, SpokenTurn
-from gateway.upstream import UpstreamFailure, context_messages
+from gateway.turn import SpokenTurn
+from gateway.upstream import context_messages
 from gateway.voices import Voice
-
-log = logging.getLogger(__name__)
 
 MAX_WAITING_TURNS = 64
 
@@ -44,15 +41,6 @@ class _Writing:
     num_chars: int = 0
     has_words: bool = False
     queued: bool = False
-
-
-@dataclass
-class _Heard:
-    """A heard turn that is complete."""
-
-    audio: HeardAudio | None
-    text: str
-    ended_at: float
 
 
 class Session:
@@ -92,7 +80,7 @@ class Session:
         self._hearing: HeardAudio | None = None
         self._writing: _Writing | None = None
         self._interrupted = False
-        self._turns: deque[SpokenTurn | _Heard] = deque()
+        self._turns: deque[SpokenTurn | HeardTurn] = deque()
         self._speaking: SpokenTurn | None = None
         self._busy = False
         self._wake = asyncio.Event()
@@ -165,8 +153,8 @@ class Session:
         self._hearing.feed(pcm)
 
     def _write(self, text: str) -> None:
-        if not text:
-            return
+        if not text or (self._writing is None and text.isspace()):
+            return  # white space alone begins no turn: texts often end in a line break
         self._interrupted = False
         if self._writing is None:
             self._writing = _Writing(
@@ -205,7 +193,7 @@ class Session:
             if hearing is not None:
                 hearing.close()
             self._hearing = None
-            self._queue(_Heard(hearing, heard_text, time.monotonic()))
+            self._queue(HeardTurn(new_turn_id(), hearing, heard_text))
         if writing is not None:
             self._queue_writing()
             self._writing = None
@@ -259,7 +247,7 @@ class Session:
                 writing.turn.meter.accepted()
             self._queue(writing.turn)
 
-    def _queue(self, turn: SpokenTurn | _Heard) -> None:
+    def _queue(self, turn: SpokenTurn | HeardTurn) -> None:
         if len(self._turns) >= MAX_WAITING_TURNS:
             raise errors.QueueFull(f"{MAX_WAITING_TURNS} turns wait in this call already")
         self._turns.append(turn)
@@ -289,40 +277,16 @@ class Session:
         except Exception as error:
             self._outbox.fail(error)
 
-    async def _take_in(self, heard: _Heard) -> None:
-        """A heard turn joins the conversation; exactly one terminal."""
-        turn_id, reason = _turn_id(), common_pb2.FINISH_REASON_EOS
-        codes, num_frames = b"", 0
-        try:
-            if heard.audio is not None:
-                codes, num_frames = await heard.audio.frames()
-        except UpstreamFailure as failure:
-            if not failure.lost:
-                raise about("heard_audio.audio", failure.error) from failure
-            reason = failure.reason
-        except asyncio.CancelledError:
-            if heard.audio is not None:
-                await heard.audio.abort()
-            raise
-        if num_frames or speakable(heard.text):
-            segment = Segment(self._heard_speaker, heard.text, codes, num_frames)
-            self._conversation.add(Turn(turn_id, self._heard_speaker, True, [segment]))
-        took_s = time.monotonic() - heard.ended_at
-        self._metrics.stage_duration_seconds.labels("context_encode").observe(took_s)
-        self._outbox.put(
-            TurnCompleted(
-                turn_id,
-                reason,
-                common_pb2.Usage(),
-                common_pb2.Timing(total_ms=took_s * 1000),
-                round(num_frames * self._frame_ms),
-                heard=True,
-            )
+    async def _take_in(self, heard: HeardTurn) -> None:
+        completed = await heard.join(self._conversation, self._heard_speaker, self._frame_ms)
+        self._metrics.stage_duration_seconds.labels("context_encode").observe(
+            completed.timing.total_ms / 1000
         )
+        self._outbox.put(completed)
 
     def _spoken_turn(self) -> SpokenTurn:
         return SpokenTurn(
-            _turn_id(),
+            new_turn_id(),
             self._manner,
             self._context,
             self._backends,
@@ -350,12 +314,8 @@ class Session:
         """Gives back what turns hold that nobody will work off."""
         for turn in self._spoken_turns():
             turn.abandon()
-        pending = [self._hearing, *(t.audio for t in self._turns if isinstance(t, _Heard))]
+        pending = [self._hearing, *(t.audio for t in self._turns if isinstance(t, HeardTurn))]
         for audio in pending:
             if audio is not None:
                 with contextlib.suppress(Exception):
                     await audio.abort()
-
-
-def _turn_id() -> str:
-    return uuid.uuid4().hex[:16]

@@ -8,6 +8,7 @@ from google.rpc import error_details_pb2
 
 from csm.pcm import BYTES_PER_SAMPLE
 from csm.serving import errors
+from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends import Backends
 from gateway.upstream import Call, UpstreamFailure
@@ -44,9 +45,12 @@ async def encode_file(
         for at in range(0, len(data), CHUNK_BYTES):
             yield tokenizer_pb2.EncodeRequest(audio=data[at : at + CHUNK_BYTES])
 
+    call = backends.tokenizer.Encode(requests(), timeout=timeout_s)
+    status = TrueStatus(call)
     try:
-        response = await backends.tokenizer.Encode(requests(), timeout=timeout_s)
-    except grpc.aio.AioRpcError as error:
+        response = await call
+    except grpc.aio.AioRpcError as raised:
+        error = await status.of(raised)
         raise about(field, UpstreamFailure.of("tokenizer", error).error) from error
     return response.frames
 

@@ -2,6 +2,9 @@
 
 import time
 
+import grpc
+
+from csm.serving import errors
 from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
 
@@ -13,6 +16,22 @@ OUTCOMES = {
     common_pb2.FINISH_REASON_SHUTDOWN: "failed",
     common_pb2.FINISH_REASON_ERROR: "failed",
 }
+
+
+def outcome_of(error: Exception) -> str:
+    """The metric's word for a turn that ended with a status."""
+    if not isinstance(error, errors.ServiceError):
+        return "failed"
+    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "deadline"
+    refused = (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+    )
+    return "rejected" if error.code in refused else "failed"
 
 
 class TurnMeter:

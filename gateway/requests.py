@@ -48,6 +48,23 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How a turn is spoken."""
+
+    speaker: int
+    form: common_pb2.AudioFormat
+    """Complete: encoding, rate and channels."""
+    sampling: common_pb2.Sampling
+    max_audio_ms: int = 0
+    """Of the whole turn; 0: the model's default for each sentence."""
+    max_lead_ms: int = 0
+    conversation_id: str = ""
+    """The generator's key for its KV cache."""
+    errors_in_band: bool = False
+    """A backend that fails ends the turn with a terminal, not the call with a status."""
+
+
+@dataclass(frozen=True)
 class HeardPart:
     """Audio of the other side."""
 

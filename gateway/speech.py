@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -13,19 +11,17 @@ from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
 from gateway.attempt import SHUTDOWN
 from gateway.backends import Backends
-from gateway.conversations import Conversation, ConversationStore, Segment, Turn
+from gateway.conversations import Conversation, ConversationStore, Segment, Turn, new_turn_id
 from gateway.converse import Session
 from gateway.encoding import encode_file
 from gateway.events import Event, Outbox
-from gateway.meter import TurnMeter
-from gateway.requests import Command, ContextTurn, Opening, Synthesis
+from gateway.meter import TurnMeter, outcome_of
+from gateway.requests import Command, ContextTurn, Manner, Opening, Synthesis
 from gateway.sentences import Sentence, SentenceSplitter
 from gateway.settings import GatewaySettings
-from gateway.turn import Manner, SpokenTurn, outcome_of
+from gateway.turn import SpokenTurn
 from gateway.upstream import context_messages
 from gateway.voices import Voices
-
-log = logging.getLogger(__name__)
 
 SHUTDOWN_TERMINALS_S = 2.0
 
@@ -204,7 +200,7 @@ class Speech:
                 conversation.add(turn)
 
         turn = SpokenTurn(
-            uuid.uuid4().hex[:16],
+            new_turn_id(),
             Manner(
                 speaker,
                 asked.form,

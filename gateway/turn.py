@@ -8,56 +8,25 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from csm.pcm import BYTES_PER_SAMPLE
-from csm.serving import errors
 from csm.v1 import common_pb2, generator_pb2
-from gateway.attempt import CANCELLED, EOS, MAX_DURATION, Attempt, Script
+from gateway.attempt import CANCELLED, EOS, MAX_DURATION, Attempt
 from gateway.backends import Backends
 from gateway.conversations import Turn
 from gateway.events import Audio, Outbox, TurnCompleted, TurnStarted
-from gateway.meter import OUTCOMES, TurnMeter
+from gateway.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.pacing import Playout
+from gateway.requests import Manner
+from gateway.script import Script
 from gateway.sentences import Sentence
 from gateway.settings import GatewaySettings
 from gateway.upstream import UpstreamFailure
 
 MIN_CREDIT_FRAMES = 8
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a turn is spoken."""
-
-    speaker: int
-    form: common_pb2.AudioFormat
-    """Complete: encoding, rate and channels."""
-    sampling: common_pb2.Sampling
-    max_audio_ms: int = 0
-    """Of the whole turn; 0: the model's default for each sentence."""
-    max_lead_ms: int = 0
-    conversation_id: str = ""
-    """The generator's key for its KV cache."""
-    errors_in_band: bool = False
-    """A backend that fails ends the turn with a terminal, not the call with a status."""
-
-
-def outcome_of(error: errors.ServiceError) -> str:
-    """The metric's word for a turn that ended with a status."""
-    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return "deadline"
-    refused = (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.OUT_OF_RANGE,
-    )
-    return "rejected" if error.code in refused else "failed"
 
 
 class SpokenTurn:
@@ -149,10 +118,12 @@ class SpokenTurn:
                     failure.lost or failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
                 )
                 if self._reason is None and not in_band:
-                    self._leave(outcome_of(failure.error))
                     raise failure.error from failure
                 reason = failure.reason
             self._end(reason if self._reason is None else self._reason)
+        except Exception as error:
+            self._leave(outcome_of(error))
+            raise
         finally:
             self.abandon()
 

@@ -151,6 +151,16 @@ async def test_turns_that_are_sent_ahead_are_spoken_in_order(running: Stack) -> 
     ]
 
 
+async def test_white_space_between_turns_begins_none(running: Stack) -> None:
+    async with Conversation(running) as call:
+        await call.say("Hello. \n")
+        await call.end()
+        await call.say("\n")
+        await call.done()
+    assert call.error is None
+    assert len(call.spoken) == 1
+
+
 async def test_a_conversation_goes_on_in_a_later_call_with_its_voice(running: Stack) -> None:
     async with Conversation(running, conversation_id="later") as call:
         await call.say("Hello.")

@@ -160,6 +160,16 @@ async def test_heard_audio_that_is_wrong_is_told_about_the_callers_field(running
         assert violations(await call.failed()) == {"heard_audio.audio": "sample 3 is nan"}
 
 
+async def test_a_file_that_is_refused_while_it_is_sent_is_told_about_its_field(
+    running: Stack,
+) -> None:
+    turn = speech_pb2.ContextTurn(text="x", audio_file=bytes(3 << 20))
+    for _ in range(5):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await synthesize(running, "Hello.", context=[turn])
+        assert violations(caught.value) == {"context[0].audio_file": "is no audio"}
+
+
 async def test_a_tokenizer_that_fails_while_it_hears_costs_that_turn_only(running: Stack) -> None:
     running.tokenizer.fail_encode = [GONE]
     async with Conversation(running, conversation_id="deaf") as call:
