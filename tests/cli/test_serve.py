@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from csm.client import Client, FinishReason
-from tests.cli.conftest import PICO, ROOT, Csm
+from tests.cli.conftest import PICO, ROOT, Csm, chirp
 
 FREE = ("--port", "0", "--tokenizer-port", "0", "--generator-port", "0")
 
@@ -178,3 +178,20 @@ def test_a_setting_out_of_range_is_named_with_what_is_allowed(csm: Csm) -> None:
     assert result.exit_code == 1
     assert "dtype: 'int3' is not allowed" in result.stderr
     assert "'bfloat16'" in result.stderr
+
+
+def test_the_examples_run_against_it(tmp_path: Path) -> None:
+    question, said = tmp_path / "question.wav", tmp_path / "said.wav"
+    soundfile.write(question, chirp(16_000, 1.0), 16_000)
+    with serving(*FREE, "--metrics-port", "0") as server:
+        gateway = server.address("gateway")
+        for example, arguments, word in (
+            ("synthesize.py", ("Hello there.", said, gateway), "first frame after"),
+            ("converse.py", (question, gateway), "cancelled"),
+            ("synthesize.py", ("!", said, gateway), "text"),
+        ):
+            command = [sys.executable, f"examples/{example}", *map(str, arguments)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert word in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+        assert soundfile.info(said).frames > 0
