@@ -52,7 +52,11 @@ Model = Annotated[
 ]  # fmt: skip
 Threads = Annotated[
     int | None,
-    typer.Option(help="Torch threads; default: all cores.", min=0, rich_help_panel=_HERE),
+    typer.Option(
+        help="Torch threads of each service; default: all cores, or one for a small model.",
+        min=0,
+        rich_help_panel=_HERE,
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_HERE)]
 ServingDtype = Annotated[

@@ -28,7 +28,12 @@ class GeneratorSettings(ServiceSettings):
         description="weight type; auto: bfloat16 on cuda and for 500 million parameters and more, "
         "else float32",
     )
-    threads: int = Field(0, ge=0, le=1024, description="threads of torch; 0: all cores")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="threads of torch; 0: all cores, or one for a model below 100 M parameters",
+    )
     slots: int = Field(8, ge=1, le=512, description="turns that run at once")
     max_positions: int = Field(
         0, ge=0, le=1 << 20, description="positions of a slot; 0: as many as the model has"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import torch
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 # A message of audio stays well below gRPC's limit, whatever the rate and the channels.
 _MAX_CHUNK_BYTES = 1 << 20
 _MESSAGE_OVERHEAD_BYTES = 1 << 10
+# A codec as small as pico's gains nothing from a second thread (docs/benchmarks.md).
+_THREADED_PARAMETERS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class TokenizerService:
             (runner.EncodeHalf(mimi, rows), runner.DecodeHalf(mimi, rows)),
             config.frame_rate_hz,
             self._metrics,
-            self._use_threads,
+            partial(self._use_threads, sum(p.numel() for p in mimi.parameters())),
         )
         limits = EncodeLimits(settings.max_audio_s, settings.max_file_bytes)
         chunk_bytes = min(_MAX_CHUNK_BYTES, settings.max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
@@ -174,7 +177,9 @@ class TokenizerService:
                 f"bytes; max_message_bytes has room for {room}"
             )
 
-    def _use_threads(self) -> None:
+    def _use_threads(self, parameters: int) -> None:
         # Of this thread, and of whichever thread of the process first uses torch after it.
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
+        elif parameters < _THREADED_PARAMETERS:
+            torch.set_num_threads(1)

@@ -24,7 +24,12 @@ class TokenizerSettings(ServiceSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the codec runs; auto: cuda where there is one"
     )
-    threads: int = Field(0, ge=0, le=1024, description="threads of torch; 0: all cores")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="threads of torch; 0: all cores, or one for a model below 20 M parameters",
+    )
     max_streams: int = Field(
         16, ge=1, le=512, description="streams open at once, of each direction; more are refused"
     )
