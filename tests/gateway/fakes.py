@@ -146,7 +146,7 @@ class Stream:
         self.texts: list[str] = []
         self.cancels: list[tuple[str, int | None]] = []
         self.credit = 0
-        self.peak_uncredited = 0
+        self.credit_messages = 0
         self.sent = 0
         self.over = False
         self._text = ""
@@ -179,6 +179,7 @@ class Stream:
                     self._cancelled.add(request.cancel.turn_id)
             elif kind == "credit":
                 self.credit += request.credit.frames
+                self.credit_messages += 1
             self._wake.set()
         self._flushes.put_nowait(None)
 

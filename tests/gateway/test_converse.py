@@ -365,12 +365,14 @@ async def test_cancel_ends_every_turn_that_waits_with_a_terminal_each(running: S
 async def test_a_generator_that_does_not_answer_a_cancel_holds_nobody_up() -> None:
     async with stack(cancel_timeout_s=0.1) as running:
         running.generator.deaf_to_cancel = True
-        running.generator.frame_s = 0.02
+        running.generator.frame_s = 0.1
         async with Conversation(running) as call:
             await call.say("x" * 150 + ". ")
             await call.until("audio", 2)
+            began = time.monotonic()
             await call.cancel()
             completed = await call.until("turn_completed")
+            assert time.monotonic() - began < 1
             assert completed.finish_reason == CANCELLED
             assert completed.usage.generated_frames >= 2
             await call.say("Next.")
