@@ -14,31 +14,12 @@ os.environ.setdefault("NO_TORCH_COMPILE", "1")
 import torch
 
 from benchmarks import codec as codec_benchmark
-from benchmarks import machine
+from benchmarks import hugging_face, machine
 from benchmarks.model import DTYPES, Loop
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.tokenizer.codec import weights as codec_weights
 from services.tokenizer.codec.config import MimiConfig
-
-
-def _hugging_face(model: Any, shape: CsmConfig) -> Any:
-    """transformers' model on the very tensors of ours, where it can share them."""
-    from transformers import CsmConfig as PeerConfig
-    from transformers import CsmForConditionalGeneration
-
-    config = PeerConfig(**shape.to_dict())
-    with torch.device("meta"):
-        peer = CsmForConditionalGeneration(config)
-    state = weights.state_dict_hf(model)
-    missing, unexpected = peer.load_state_dict(state, strict=False, assign=True)
-    if unexpected or any(not name.startswith("codec_model.") for name in missing):
-        missing = [name for name in missing if not name.startswith("codec_model.")]
-        if unexpected or any(
-            "audio_tokens_offsets" not in n and "rotary" not in n for n in missing
-        ):
-            raise RuntimeError(f"the peer does not take our weights: {missing}, {unexpected}")
-    return peer.eval()
 
 
 @torch.inference_mode()
@@ -47,7 +28,7 @@ def model(shape: str, dtype: str, batch: int, frames: int, rounds: int) -> dict[
     config = CsmConfig.named(shape)
     ours = weights.create(config, seed=0, dtype=DTYPES[dtype])
     loop = Loop(ours, batch)
-    peer = _hugging_face(ours, config)
+    peer: Any = hugging_face.oracle(ours)
     prompt = torch.randint(1, min(1000, config.text_vocab_size), (batch, 20))
 
     def generate(count: int, peer: Any = peer) -> float:
