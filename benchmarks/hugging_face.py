@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import AutoModel, CsmForConditionalGeneration
 from transformers import CsmConfig as HfConfig
