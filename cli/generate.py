@@ -36,6 +36,9 @@ def generate(
     frames: Annotated[
         int, typer.Option("--max-frames", "-m", help="Frames of 80 ms at the most.", min=1)
     ] = 100,
+    least_frames: Annotated[
+        int, typer.Option("--min-frames", help="Frames before the model may end.", min=0)
+    ] = 12,
     text: Annotated[
         str, typer.Option(help="What to say after the recording; empty: its audio goes on.")
     ] = "",
@@ -106,6 +109,7 @@ def generate(
                 top_k=top_k,
                 top_p=top_p,
                 seed=seed,
+                min_audio_ms=round(min(least_frames, frames) * 1000 / info.frame_rate_hz),
                 max_audio_ms=round(frames * 1000 / info.frame_rate_hz),
                 format=target.format,
             )
@@ -113,7 +117,7 @@ def generate(
             if heard is None:
                 raise CommandError(
                     f"{target.path}: not written, for the model the recording is complete; "
-                    "say with --text what follows, or try another --seed"
+                    "say with --text what follows, or ask for --min-frames"
                 )
             report(heard, target)
 

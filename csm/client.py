@@ -83,6 +83,7 @@ class Client:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
         format: AudioFormat | None = None,
         max_lead_ms: int = 0,
@@ -100,7 +101,9 @@ class Client:
             conversation_id=conversation_id,
             context=context,
             speaker=speaker,
-            sampling=requests.sampling(temperature, depth_temperature, top_k, top_p, seed),
+            sampling=requests.sampling(
+                temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
+            ),
             max_audio_ms=max_audio_ms,
             format=format,
             max_lead_ms=max_lead_ms,
@@ -122,6 +125,7 @@ class Client:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
         output_format: AudioFormat | None = None,
         input_format: AudioFormat | None = None,
@@ -137,7 +141,9 @@ class Client:
         config = requests.converse_config(
             voice=voice,
             conversation_id=conversation_id,
-            sampling=requests.sampling(temperature, depth_temperature, top_k, top_p, seed),
+            sampling=requests.sampling(
+                temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
+            ),
             max_audio_ms=max_audio_ms,
             output_format=output_format,
             input_format=input_format,
@@ -219,6 +225,7 @@ class AsyncClient:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
         format: AudioFormat | None = None,
         max_lead_ms: int = 0,
@@ -231,7 +238,9 @@ class AsyncClient:
             conversation_id=conversation_id,
             context=context,
             speaker=speaker,
-            sampling=requests.sampling(temperature, depth_temperature, top_k, top_p, seed),
+            sampling=requests.sampling(
+                temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
+            ),
             max_audio_ms=max_audio_ms,
             format=format,
             max_lead_ms=max_lead_ms,
@@ -253,6 +262,7 @@ class AsyncClient:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
         output_format: AudioFormat | None = None,
         input_format: AudioFormat | None = None,
@@ -264,7 +274,9 @@ class AsyncClient:
         config = requests.converse_config(
             voice=voice,
             conversation_id=conversation_id,
-            sampling=requests.sampling(temperature, depth_temperature, top_k, top_p, seed),
+            sampling=requests.sampling(
+                temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
+            ),
             max_audio_ms=max_audio_ms,
             output_format=output_format,
             input_format=input_format,

@@ -22,6 +22,7 @@ from csm.client_messages import (
     TurnStarted,
 )
 from csm.serving import errors
+from csm.status import TrueStatus
 from csm.v1 import speech_pb2
 
 Heard = bytes | NDArray[np.floating]
@@ -80,6 +81,9 @@ class _State:
     def _ended(self) -> errors.ServiceError:
         return errors.FailedPrecondition("the conversation has ended")
 
+    def _ended_at_once(self) -> errors.ServiceError:
+        return errors.Internal(f"the server at {self._target} ended the call at once")
+
 
 class AsyncConversation(_State):
     """A conversation for asyncio; made by `AsyncClient.converse`.
@@ -99,6 +103,7 @@ class AsyncConversation(_State):
         super().__init__(config, input_format, target, retry)
         self._open_call = open_call
         self._call: Any = None
+        self._true_status: TrueStatus
         self._messages: Any = None
         self._pending: asyncio.Task[Any] | None = None
         self._write = asyncio.Lock()
@@ -108,6 +113,7 @@ class AsyncConversation(_State):
         attempt = 1
         while True:
             self._call = self._open_call()
+            self._true_status = TrueStatus(self._call)
             self._messages = aiter(self._call)
             try:
                 # The status of a refusal is with the reads, so a failed write is not looked at.
@@ -115,15 +121,16 @@ class AsyncConversation(_State):
                     await self._call.write(self._config)
                 self._open(await anext(self._messages))
                 return self
-            except grpc.RpcError as error:
+            except grpc.aio.AioRpcError as raised:
+                error = await self._true_status.of(raised)
+                if error.code() is grpc.StatusCode.OK:
+                    raise self._ended_at_once() from None
                 failure = from_status(error, self._target)
                 delay_s = self._retry.delay_s(attempt, failure, None)
                 if delay_s is None:
                     raise failure from None
             except StopAsyncIteration:
-                raise errors.Internal(
-                    f"the server at {self._target} ended the call at once"
-                ) from None
+                raise self._ended_at_once() from None
             attempt += 1
             await asyncio.sleep(delay_s)
 
@@ -165,27 +172,29 @@ class AsyncConversation(_State):
         async with self._write:
             try:
                 await self._call.write(request)
-            except grpc.RpcError as error:
-                raise from_status(error, self._target) from None
+            except grpc.aio.AioRpcError as error:
+                raise await self._failure(error) from None
             except asyncio.InvalidStateError:
                 raise await self._status() from None
 
     async def _status(self) -> errors.ServiceError:
         if not self._call.done():
             return errors.FailedPrecondition("nothing can be sent after finish")
-        code = await self._call.code()
-        if code is grpc.StatusCode.OK or self._closing:
-            return self._ended()
-        return from_status(
+        return await self._failure(
             grpc.aio.AioRpcError(
-                code,
+                await self._call.code(),
                 await self._call.initial_metadata(),
                 await self._call.trailing_metadata(),
                 await self._call.details(),
                 None,
-            ),
-            self._target,
+            )
         )
+
+    async def _failure(self, raised: grpc.aio.AioRpcError) -> errors.ServiceError:
+        error = await self._true_status.of(raised)
+        if error.code() is grpc.StatusCode.OK or self._closing:
+            return self._ended()
+        return from_status(error, self._target)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -204,15 +213,21 @@ class AsyncConversation(_State):
         # wait() leaves the read under way when this task is cancelled; a bare await would not,
         # and a cancelled read ends the call.
         await asyncio.wait({self._pending})
-        pending, self._pending = self._pending, None
         try:
-            return pending.result()
-        except grpc.RpcError as error:
+            message = self._pending.result()
+        except grpc.aio.AioRpcError as raised:
+            error = await self._true_status.of(raised)
+            self._pending = None
+            if error.code() is grpc.StatusCode.OK:
+                return None
             raise from_status(error, self._target) from None
         except asyncio.CancelledError:
+            self._pending = None
             if self._closing:
                 return None
             raise await self._status() from None
+        self._pending = None
+        return message
 
 
 class Conversation(_State):
@@ -250,9 +265,7 @@ class Conversation(_State):
                 if delay_s is None:
                     raise failure from None
             except StopIteration:
-                raise errors.Internal(
-                    f"the server at {self._target} ended the call at once"
-                ) from None
+                raise self._ended_at_once() from None
             attempt += 1
             time.sleep(delay_s)
 

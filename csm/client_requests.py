@@ -65,6 +65,7 @@ def sampling(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int | None = None,
+    min_audio_ms: int | None = None,
 ) -> common_pb2.Sampling:
     """The wire message; what is None is the model's default."""
     message = common_pb2.Sampling()
@@ -76,6 +77,7 @@ def sampling(
         top_k=top_k,
         top_p=top_p,
         seed=seed,
+        min_audio_ms=min_audio_ms,
     )
     return message
 

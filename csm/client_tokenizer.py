@@ -12,6 +12,7 @@ from csm import channel, frames
 from csm.client_errors import from_status
 from csm.client_messages import AudioFormat
 from csm.serving.errors import invalid
+from csm.status import TrueStatus
 from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -74,10 +75,12 @@ class AsyncTokenizerClient:
                 if on_sent:
                     on_sent(len(chunk))
 
+        call = self._stub.Encode(messages(), timeout=timeout_s)
+        true_status = TrueStatus(call)
         try:
-            answer = await self._stub.Encode(messages(), timeout=timeout_s)
-        except grpc.RpcError as error:
-            raise from_status(error, self.target) from None
+            answer = await call
+        except grpc.aio.AioRpcError as raised:
+            raise from_status(await true_status.of(raised), self.target) from None
         packed = answer.frames
         codes = np.frombuffer(packed.codes, frames.WIRE_DTYPE)
         return Encoded(

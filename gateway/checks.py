@@ -249,6 +249,11 @@ class _Violations:
                     )
         if sampling.HasField("top_k") and sampling.top_k > MAX_TOP_K:
             self.add(f"{field}.top_k", f"{sampling.top_k} is not allowed; allowed are 0..65536")
+        if sampling.min_audio_ms > MAX_AUDIO_MS:
+            self.add(
+                f"{field}.min_audio_ms",
+                f"{sampling.min_audio_ms} is not allowed; allowed are 0..{MAX_AUDIO_MS}",
+            )
         if sampling.HasField("top_p") and not 0 < sampling.top_p <= 1:
             self.add(
                 f"{field}.top_p", f"{sampling.top_p:g} is not allowed; allowed is 0 < top_p <= 1"

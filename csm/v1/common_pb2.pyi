@@ -75,18 +75,20 @@ class Segment(_message.Message):
     def __init__(self, speaker: _Optional[int] = ..., text: _Optional[str] = ..., frames: _Optional[_Union[TokenFrames, _Mapping]] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("temperature", "depth_temperature", "top_k", "top_p", "seed")
+    __slots__ = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     DEPTH_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    MIN_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     temperature: float
     depth_temperature: float
     top_k: int
     top_p: float
     seed: int
-    def __init__(self, temperature: _Optional[float] = ..., depth_temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    min_audio_ms: int
+    def __init__(self, temperature: _Optional[float] = ..., depth_temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., min_audio_ms: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("text_tokens", "prompt_frames", "reused_frames", "generated_frames", "audio_ms", "evicted_segments")

@@ -86,6 +86,7 @@ def stream_config(
         speaker=message.speaker,
         sampling=replace(defaults, **overrides),
         seed=given.seed if given.HasField("seed") else None,
+        min_frames=math.ceil(given.min_audio_ms / FRAME_MS),
         max_frames=audio_ms // FRAME_MS if audio_ms else default_max_frames,
         credit_frames=message.initial_credit_frames or None,
     )
@@ -101,6 +102,8 @@ def _sampling_violations(message: common_pb2.Sampling) -> list[FieldViolation]:
         wrong.append(("top_k", message.top_k, f"0..{MAX_TOP_K}"))
     if message.HasField("top_p") and not 0 < message.top_p <= 1:
         wrong.append(("top_p", message.top_p, "above 0 and at most 1"))
+    if message.min_audio_ms > MAX_AUDIO_MS:
+        wrong.append(("min_audio_ms", message.min_audio_ms, f"0..{MAX_AUDIO_MS}"))
     return [
         FieldViolation(f"config.sampling.{name}", f"{value:g} is not allowed; must be {allowed}")
         for name, value, allowed in wrong

@@ -134,6 +134,7 @@ class Session:
             sampling=self._config.sampling,
             seed=seed,
             max_frames=self._config.max_frames,
+            min_frames=self._config.min_frames,
             credit_frames=self._balance,
             deadline_s=deadline_s,
         )

@@ -27,6 +27,7 @@ class StreamConfig:
     speaker: int
     sampling: SamplingParams
     seed: int | None
+    min_frames: int
     max_frames: int
     credit_frames: int | None
 

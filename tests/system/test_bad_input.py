@@ -219,6 +219,7 @@ def test_wrong_frames_are_named_everywhere(
         {"top_p": 0.0},
         {"top_p": 1.5},
         {"top_k": 1_000_000},
+        {"min_audio_ms": 600_001},
     ],
     ids=str,
 )

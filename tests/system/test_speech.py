@@ -94,9 +94,10 @@ def test_the_same_seed_sounds_the_same_alone_and_in_company(stack: AllInOne) -> 
 
 def test_a_recording_is_continued(client: Client, recording: Path, tmp_path: Path) -> None:
     turn = ContextTurn(speaker=0, text="The weather is fine today.", audio=recording)
-    speech = client.synthesize("", context=[turn], seed=2, max_audio_ms=2000)
+    speech = client.synthesize("", context=[turn], seed=2, min_audio_ms=1000, max_audio_ms=2000)
     pcm = speech.read_pcm()
     assert speech.completed
+    assert 1000 <= speech.completed.usage.audio_ms <= 2000
     assert speech.completed.usage.prompt_frames > 12
     out = tmp_path / "out.wav"
     soundfile.write(out, np.frombuffer(pcm, "<i2"), 24000)
@@ -158,6 +159,19 @@ def test_a_conversation_hears_speaks_and_is_interrupted(client: Client, recordin
     assert [turn.heard for turn in kept.turns] == [True, False]
     assert kept.turns[1].audio_ms == 640
     client.delete_conversation(identity)
+
+
+def test_a_turn_does_not_end_before_its_least_length(client: Client) -> None:
+    short = client.synthesize("Yes.", seed=1)
+    short.read_pcm()
+    long = client.synthesize("Yes.", seed=1, min_audio_ms=3000)
+    long.read_pcm()
+    assert short.completed
+    assert long.completed
+    assert short.completed.usage.audio_ms < 2000
+    assert long.completed.usage.audio_ms >= 3000
+    # Up to where the short one ended, nothing has changed.
+    assert long.completed.usage.prompt_frames == short.completed.usage.prompt_frames
 
 
 def test_server_info_says_what_runs(client: Client) -> None:

@@ -57,13 +57,15 @@ class Prefill:
 @dataclass(eq=False)
 class Plan:
     """One step. `decode` feeds each slot's last frame back at its position; `sample` draws a frame
-    from each slot's hidden state, after prefill and decode. In this order throughout."""
+    from each slot's hidden state, after prefill and decode; those of `unending` must not draw the
+    EOS frame yet. In this order throughout."""
 
     began: list[Begin] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     prefills: list[Prefill] = field(default_factory=list)
     decode: dict[int, int] = field(default_factory=dict)
     sample: list[int] = field(default_factory=list)
+    unending: list[int] = field(default_factory=list)
     blocked: int = 0
 
     @property
@@ -172,6 +174,7 @@ class Scheduler:
                     plan.decode[slot] = self.record.length(slot)
                 plan.sample.append(slot)
         self._plan_prefill(plan, now)
+        plan.unending = [slot for slot in plan.sample if not self._running[slot].may_end]
         return plan
 
     def commit(self, plan: Plan, outcome: Outcome, now: float) -> list[tuple[Turn, Event]]:

@@ -68,6 +68,7 @@ class TurnRequest:
     max_frames: int
     credit_frames: int | None = None
     deadline_s: float | None = None
+    min_frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,11 @@ class Turn:
     def has_credit(self) -> bool:
         """Whether another frame may be made."""
         return self.credit is None or self.credit > 0
+
+    @property
+    def may_end(self) -> bool:
+        """Whether its next frame may be the EOS frame."""
+        return self.frames >= self.request.min_frames
 
     @property
     def remaining(self) -> int:

@@ -202,7 +202,7 @@ class Csm(nn.Module):
             heat = sampling.depth_temperature if index else sampling.temperature
             return sample(logits, heat, sampling, noise[:, index], size)
 
-        first = draw(0, self.lm_head(hidden))
+        first = draw(0, sampling.without_end(self.lm_head(hidden)))
         cache = self._depth_cache(hidden.shape[0])
         return self.depth.complete(hidden, first, self.audio_embeddings, cache, draw)
 

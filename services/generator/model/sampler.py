@@ -37,9 +37,28 @@ class SamplingRows:
         self.top_p = torch.ones(slots, device=device)
         # Known on the host, so that a step asks the device nothing.
         self._host = [_HostRow() for _ in range(slots)]
+        self._held = torch.zeros(slots, dtype=torch.bool, device=device)
+        self._any_held = False
 
     def __len__(self) -> int:
         return len(self._host)
+
+    def hold(self, rows: Tensor) -> None:
+        """Let the rows of the mask, bool [slots] on the host, not end with their next frame."""
+        self._any_held = bool(rows.any())
+        if self._any_held:
+            self._held = rows.to(self.temperature.device)
+
+    def without_end(self, logits: Tensor) -> Tensor:
+        """Return codebook 0's logits [slots, vocab] with code 0 struck out for the held rows.
+
+        The EOS frame is all zeros, so without this code it cannot be drawn.
+        """
+        if not self._any_held:
+            return logits
+        struck = logits.clone()
+        struck[:, 0] = struck[:, 0].masked_fill(self._held, float("-inf"))
+        return struck
 
     def set(self, slot: int, params: SamplingParams) -> None:
         """Give a slot its parameters; the others keep theirs."""

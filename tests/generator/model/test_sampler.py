@@ -165,3 +165,15 @@ def test_a_slot_out_of_range_is_refused() -> None:
         SamplingRows(3).set(3, GREEDY)
     with pytest.raises(ValueError, match=r"slot: -1 is not allowed"):
         Noise(3, 1, 4).seed(-1, 0)
+
+
+def test_a_held_row_cannot_draw_the_code_that_ends_it() -> None:
+    rows = SamplingRows(3)
+    logits = torch.zeros(3, 8)
+    logits[:, 0] = 10.0
+    rows.hold(torch.tensor([False, True, False]))
+    struck = rows.without_end(logits)
+    assert struck.argmax(-1).tolist() == [0, 1, 0]
+    assert torch.equal(struck[[0, 2]], logits[[0, 2]])
+    rows.hold(torch.zeros(3, dtype=torch.bool))
+    assert rows.without_end(logits) is logits
