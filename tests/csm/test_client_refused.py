@@ -8,8 +8,8 @@ import grpc
 import numpy as np
 import pytest
 
+from csm import client_tokenizer
 from csm.client import AsyncClient, RetryPolicy
-from csm.client_tokenizer import AsyncTokenizerClient
 from csm.serving import errors
 from csm.v1 import speech_pb2, speech_pb2_grpc, tokenizer_pb2_grpc
 from tests.csm.fake_speech import FORMAT
@@ -74,10 +74,14 @@ async def test_who_says_and_who_listens_are_told_why_a_conversation_was_refused(
                     assert error.retry_after_s == 2.5
 
 
-async def test_who_encodes_is_told_why_the_recording_was_refused(target: str) -> None:
-    samples = np.zeros(2_000_000, np.float32)
-    async with AsyncTokenizerClient(target) as client:
-        for _ in range(TRIES):
+async def test_who_encodes_is_told_why_the_recording_was_refused(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small messages, so that one is nearly always on its way when the status comes.
+    monkeypatch.setattr(client_tokenizer, "_CHUNK_SAMPLES", 4)
+    samples = np.zeros(400, np.float32)
+    async with client_tokenizer.AsyncTokenizerClient(target) as client:
+        for _ in range(4 * TRIES):
             with pytest.raises(errors.QueueFull) as caught:
                 await client.encode(samples, 24_000)
             assert caught.value.retry_after_s == 2.5

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import CsmForConditionalGeneration
 
+from benchmarks.hugging_face import codec_config as codec_config
 from benchmarks.hugging_face import oracle as oracle
 from services.generator.model.config import CsmConfig, LlamaConfig, RopeScaling, TokenIds
 
