@@ -77,12 +77,14 @@ def read_audio(
     *,
     name: str = "audio",
     max_seconds: float | None,
+    rate_hz: int | None = None,
 ) -> tuple[Samples, int]:
-    """A whole recording as mono float32 [N], full scale -1..1, and its own rate in Hz.
+    """A whole recording as mono float32 [N], full scale -1..1, and its rate in Hz.
 
     WAV (8, 16, 24, 32 bit, float), FLAC, Ogg and MP3, recognised by content; 1 to 6 channels,
     averaged. `name` is the field that errors name (for a path, the path unless a name is given).
-    Memory is bounded by `max_seconds`, whatever the header says; None bounds nothing.
+    `rate_hz` resamples while it reads; None keeps the recording's own rate. Memory is bounded by
+    `max_seconds` at the rate that comes out, whatever the header says; None bounds nothing.
 
     Raises `AudioError`: unreadable, empty, not audio, truncated, zero frames, NaN or infinite
     samples, a rate or channel count out of range, longer than `max_seconds`.
@@ -91,10 +93,11 @@ def read_audio(
         field = str(source) if name == "audio" else name
         try:
             with open(source, "rb") as opened:
-                return _read(opened, field, max_seconds)
+                return _read(opened, field, max_seconds, rate_hz)
         except OSError as error:
             raise AudioError(field, f"cannot be read: {error.strerror or error}") from error
-    return _read(io.BytesIO(source) if isinstance(source, bytes) else source, name, max_seconds)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    return _read(file, name, max_seconds, rate_hz)
 
 
 class _Sequential(soundfile.SoundFile):
@@ -110,7 +113,9 @@ def _reason(error: soundfile.SoundFileError) -> str:
     return text.removeprefix("Error : ").strip().rstrip(".")
 
 
-def _read(file: BinaryIO, field: str, max_seconds: float | None) -> tuple[Samples, int]:
+def _read(
+    file: BinaryIO, field: str, max_seconds: float | None, rate_hz: int | None
+) -> tuple[Samples, int]:
     if not file.seekable():
         file = io.BytesIO(file.read())
     file = _checked(file, field)
@@ -119,7 +124,9 @@ def _read(file: BinaryIO, field: str, max_seconds: float | None) -> tuple[Sample
             check_rate(sound.samplerate, field)
             check_channels(sound.channels, field)
             limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
-            return _read_blocks(sound, field, limit), sound.samplerate
+            rate_hz = rate_hz or sound.samplerate
+            resampler = Resampler(sound.samplerate, rate_hz)
+            return _read_blocks(sound, field, limit, resampler), rate_hz
     except soundfile.SoundFileError as error:
         raise AudioError(
             field, f"cannot be read as audio ({_reason(error)}); allowed are {_ALLOWED}"
@@ -141,7 +148,9 @@ def _checked(file: BinaryIO, field: str) -> BinaryIO:
     return file
 
 
-def _read_blocks(sound: soundfile.SoundFile, field: str, limit: int | None) -> Samples:
+def _read_blocks(
+    sound: soundfile.SoundFile, field: str, limit: int | None, resampler: Resampler
+) -> Samples:
     declared = sound.frames if 0 < sound.frames < _OPEN_LENGTH else None
     if limit is not None and declared is not None and declared > limit:
         raise _too_long(sound, field, limit)
@@ -154,7 +163,8 @@ def _read_blocks(sound: soundfile.SoundFile, field: str, limit: int | None) -> S
             break
         mono = mix_down(buffer[:count])
         check_finite(mono, field, total)
-        blocks.append(mono.copy() if sound.channels == 1 else mono)
+        # A copy: the mono of one channel is the buffer itself.
+        blocks.append(resampler.feed(mono.copy() if sound.channels == 1 else mono))
         total += count
         if limit is not None and total > limit:
             raise _too_long(sound, field, limit)
@@ -166,7 +176,7 @@ def _read_blocks(sound: soundfile.SoundFile, field: str, limit: int | None) -> S
             field,
             f"is truncated: its header declares {declared} samples a channel, {total} are there",
         )
-    return np.concatenate(blocks)
+    return np.concatenate([*blocks, resampler.finish()])
 
 
 def _too_long(sound: soundfile.SoundFile, field: str, limit: int) -> AudioError:

@@ -91,7 +91,12 @@ class GeneratorService:
         )
         engine.start()
         self._engine = engine
-        await self._warm_up()
+        try:
+            await self._warm_up()
+        except BaseException:
+            # A host stops only what has started.
+            await engine.stop()
+            raise
         self._metrics.model_info.labels(
             loaded.name, loaded.dtype_name, str(loaded.model.device)
         ).set(1)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from prometheus_client import Histogram
 
-from csm.audio import PcmReader, Samples, read_audio, resample
+from csm.audio import PcmReader, Samples, read_audio
 from csm.frames import Codes
 from csm.serving.errors import invalid
 from csm.serving.metrics import TokenizerMetrics
@@ -76,7 +76,7 @@ class Encoder:
         with _Payload(self._metrics.payload_bytes.labels("encode")) as payload:
             call = _Call(self._config)
             if form.encoding == common_pb2.AUDIO_ENCODING_FILE:
-                samples = _once(await self._file(payload.counted(chunks)))
+                samples = self._file(payload.counted(chunks))
             else:
                 reader = PcmReader(form, self._config.sampling_rate_hz, _FORMAT, _AUDIO)
                 samples = self._bounded(self._pcm(reader, payload.counted(chunks)))
@@ -128,7 +128,8 @@ class Encoder:
                 )
             yield samples
 
-    async def _file(self, chunks: AsyncIterator[bytes]) -> Samples:
+    async def _file(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[Samples, None]:
+        # Runs inside the call's stream: no more files are held than there are streams.
         data = bytearray()
         async for chunk in chunks:
             if len(data) + len(chunk) > self._limits.max_file_bytes:
@@ -139,13 +140,18 @@ class Encoder:
                     "the most that is allowed",
                 )
             data += chunk
-        return await self._convert(
+        yield await self._convert(
             max(len(data), _INLINE_BYTES), functools.partial(self._read, bytes(data))
         )
 
     def _read(self, data: bytes) -> Samples:
-        samples, rate_hz = read_audio(data, name=_AUDIO, max_seconds=self._limits.max_audio_s)
-        return resample(samples, rate_hz, self._config.sampling_rate_hz)
+        samples, _ = read_audio(
+            data,
+            name=_AUDIO,
+            max_seconds=self._limits.max_audio_s,
+            rate_hz=self._config.sampling_rate_hz,
+        )
+        return samples
 
     async def _convert(self, size_bytes: int, convert: Callable[[], T]) -> T:
         if size_bytes < _INLINE_BYTES:
@@ -195,7 +201,3 @@ class _Payload:
 
     def __exit__(self, *_: object) -> None:
         self._histogram.observe(self._num_bytes)
-
-
-async def _once(samples: Samples) -> AsyncGenerator[Samples, None]:
-    yield samples

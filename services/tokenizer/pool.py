@@ -62,13 +62,21 @@ class CodecPool:
         self._all_closed: asyncio.Event | None = None
 
     async def start(self) -> None:
-        """Starts the worker and warms it up. Raises what the warm-up raised."""
+        """Starts the worker and warms it up. Raises what the warm-up raised.
+
+        Where it raises, or is cancelled, the worker ends; `stop` need not be called.
+        """
         self._loop = asyncio.get_running_loop()
         self._all_closed = asyncio.Event()
         warmed: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(warmed,), name="codec")
         self._thread.start()
-        await warmed
+        try:
+            await warmed
+        except BaseException:
+            # A process that is told to go while it warms up must not wait for an idle worker.
+            self._end()
+            raise
 
     def alive(self, stuck_after_s: float) -> bool:
         """Whether the worker runs, and is not stuck in a step. Idleness and load never fail it."""
@@ -86,9 +94,7 @@ class CodecPool:
 
     async def stop(self) -> None:
         """Ends the worker after its step."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._end()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
@@ -96,6 +102,11 @@ class CodecPool:
     def open_streams(self) -> int:
         """Streams that hold a row."""
         return len(self._streams)
+
+    def _end(self) -> None:
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
 
     # The streams' side, on the loop ----------------------------------------------------------
 

@@ -5,6 +5,7 @@ import itertools
 import shutil
 import struct
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -386,6 +387,27 @@ def test_audio_that_expands_is_stopped_at_the_limit() -> None:
     assert len(out.getvalue()) < 1 << 20
     with pytest.raises(AudioError, match="is longer than 30 s"):
         read_audio(out.getvalue(), max_seconds=30)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_reading_at_another_rate_equals_resampling_after_reading(channels: int) -> None:
+    data = wav(np.stack([chirp(200_000, seed) for seed in range(channels)], 1), 44_100)
+    samples, rate_hz = read_audio(data, max_seconds=None)
+    resampled, new_rate_hz = read_audio(data, max_seconds=None, rate_hz=24_000)
+    assert (rate_hz, new_rate_hz) == (44_100, 24_000)
+    np.testing.assert_array_equal(resampled, resample(samples, 44_100, 24_000))
+
+
+def test_reading_holds_only_what_comes_out() -> None:
+    """A minute at 192 kHz and six channels, which a FLAC of silence keeps in a few kilobytes."""
+    data = io.BytesIO()
+    soundfile.write(data, np.zeros((60 * 192_000, 6), np.int16), 192_000, format="FLAC")
+    tracemalloc.start()
+    samples, _ = read_audio(data.getvalue(), max_seconds=60, rate_hz=8000)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert samples.shape == (60 * 8000,)
+    assert peak_bytes < 16 << 20
 
 
 def test_the_limit_holds_where_the_header_leaves_the_length_open() -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,22 @@ async def test_the_service_is_alive_while_it_loads_and_while_it_runs() -> None:
     assert service.alive()
     await service.stop()
     assert not service.alive()
+
+
+def engine_threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name == "csm-generator-engine"}
+
+
+async def test_a_start_that_is_cancelled_leaves_no_engine_behind() -> None:
+    others = engine_threads()
+    values: dict[str, Any] = {"model": PICO, "slots": 1}
+    start = asyncio.create_task(build(GeneratorSettings(**values), Metrics()).start())
+    while not engine_threads() - others and not start.done():
+        await asyncio.sleep(0)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert not engine_threads() - others
 
 
 def copied(tmp_path: Path, drop: str | None = None, reshape: str | None = None) -> Path:

@@ -284,3 +284,29 @@ async def test_a_sender_in_full_flow_gets_the_status_and_not_one_of_its_own_maki
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     taken.close()
     await unharmed(tokenizer)
+
+
+async def test_absurdly_loud_audio_leaves_nothing_in_the_row_of_the_next_stream(
+    start_tokenizer: Callable[..., Any],
+) -> None:
+    tokenizer: Tokenizer = await start_tokenizer(max_streams=1)
+    good = chirp(24_000).tobytes()
+    before = await tokenizer.encode(F32, [good])
+    await tokenizer.encode(F32, [(chirp(24_000) * np.float32(1e38)).tobytes()])
+    after = await tokenizer.encode(F32, [good])
+    assert after.frames.codes == before.frames.codes
+
+
+async def test_a_file_beyond_the_last_stream_is_refused_before_it_is_sent(
+    start_tokenizer: Callable[..., Any],
+) -> None:
+    tokenizer: Tokenizer = await start_tokenizer(max_streams=1)
+    taken = tokenizer.service.pool.open("encode")
+    call = tokenizer.stub.Encode(timeout=5)
+    await call.write(Encode(config=tokenizer_pb2.EncodeConfig(format=FILE)))
+    with pytest.raises(grpc.RpcError) as caught:
+        await call
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    taken.close()
+    assert (await tokenizer.encode(FILE, [GOOD])).num_samples == 8000
+    await unharmed(tokenizer)

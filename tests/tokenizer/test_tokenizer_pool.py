@@ -305,3 +305,17 @@ async def test_a_warm_up_that_fails_is_told_to_whoever_starts() -> None:
         await pool.start()
     await pool.stop()
     assert not pool.alive(60)
+
+
+async def test_a_start_that_is_cancelled_leaves_no_worker_to_wait_for() -> None:
+    pool = Pool()
+    pool.half.gate.clear()
+    start = asyncio.create_task(pool.start())
+    await asyncio.sleep(0.05)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    pool.half.gate.set()
+    async with asyncio.timeout(5):
+        while pool.alive(60):
+            await asyncio.sleep(0.01)

@@ -43,7 +43,10 @@ class TransformerState:
     max_step: int
 
     def reset(self, mask: Tensor | None = None) -> None:
-        # Old keys may stay: a slot counts only once the row's own position has passed it.
+        # Out of sight is not enough: attention weighs what it may not see by zero, and the NaN or
+        # infinity that absurdly loud audio leaves behind survives that.
+        for ring in (self.keys, self.values):
+            clear(ring.transpose(0, 1), 0.0, mask)
         clear(self.positions, 0, mask)
 
 

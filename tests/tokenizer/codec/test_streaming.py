@@ -138,6 +138,21 @@ def test_a_reset_of_all_rows_starts_afresh(small):
     assert torch.equal(small.decode_step(codes, state), first)
 
 
+def test_a_reset_row_is_rid_of_what_is_no_number_and_the_others_keep_theirs(small):
+    codes = random_codes(small.config, 2, 20)
+    alone = small.decoder_state(2)
+    small.decode_step(codes, alone)
+    expected = small.decode_step(codes, alone)[1]
+    state = small.decoder_state(2)
+    first = small.decode_step(codes, state)[0]
+    for ring in (state.transformer.keys, state.transformer.values):
+        ring[:, 0] = torch.nan
+    state.reset(torch.tensor([True, False]))
+    got = small.decode_step(codes, state)
+    assert torch.equal(got[0], first)
+    assert torch.equal(got[1], expected)
+
+
 def test_a_step_writes_its_state_in_place(small):
     # Fixed addresses are what a CUDA graph of a step stands on.
     state = small.decoder_state(2)
