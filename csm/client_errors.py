@@ -1,7 +1,7 @@
 """Statuses back to the errors that caused them, and when a call may be tried again."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import grpc
@@ -15,13 +15,6 @@ def _first(details: Iterable[Message], kind: type[Message]) -> Message | None:
     return next((d for d in details if isinstance(d, kind)), None)
 
 
-def _retry_after_s(details: Sequence[Message]) -> float | None:
-    info = _first(details, error_details_pb2.RetryInfo)
-    if not isinstance(info, error_details_pb2.RetryInfo):
-        return None
-    return info.retry_delay.seconds + info.retry_delay.nanos / 1e9
-
-
 def from_status(error: grpc.RpcError, target: str) -> errors.ServiceError:
     """The error behind a status of the server at `target`, with its typed details.
 
@@ -31,7 +24,7 @@ def from_status(error: grpc.RpcError, target: str) -> errors.ServiceError:
     code: grpc.StatusCode = getattr(error, "code", lambda: None)() or grpc.StatusCode.UNKNOWN
     message: str = getattr(error, "details", lambda: "")() or ""
     details = errors.rpc_error_details(error)
-    wait_s = _retry_after_s(details)
+    wait_s = errors.asked_wait_s(details)
     if code is grpc.StatusCode.UNAVAILABLE:
         if wait_s is not None:
             return errors.Unavailable(message, wait_s)

@@ -4,7 +4,7 @@ A servicer raises one of these; the interceptor turns it into a status, a client
 status back with `from_rpc_error`. The status table is `reference/serving.md` 3.4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -190,17 +190,31 @@ def rpc_error_details(error: grpc.RpcError) -> list[Message]:
     return []
 
 
+def asked_wait_s(details: Iterable[Message]) -> float | None:
+    """Seconds after which to come back, as the details of a status say; None: they do not."""
+    for detail in details:
+        if isinstance(detail, error_details_pb2.RetryInfo):
+            return detail.retry_delay.ToTimedelta().total_seconds()
+    return None
+
+
 def from_rpc_error(error: grpc.RpcError, service: str) -> ServiceError:
     """The domain error behind a status from `service` (a short name for messages).
 
     INVALID_ARGUMENT and other faults of the caller pass through with their details;
-    UNKNOWN and INTERNAL become an opaque `Internal`, so that no internal text leaks.
+    UNKNOWN and INTERNAL become an opaque `Internal`, so that no internal text leaks. A refusal
+    keeps the time after which the service wants to be asked again.
     """
     code: grpc.StatusCode = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
     message: str = getattr(error, "details", lambda: "")() or ""
+    details = rpc_error_details(error)
+    wait_s = asked_wait_s(details)
     if code is grpc.StatusCode.UNAVAILABLE:
-        refused = any(isinstance(d, error_details_pb2.RetryInfo) for d in rpc_error_details(error))
-        return Unavailable(message if refused else f"the {service} cannot be reached")
+        if wait_s is None:
+            return Unavailable(f"the {service} cannot be reached")
+        return Unavailable(message, wait_s)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
+        return QueueFull(message, wait_s)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         return Internal(f"the {service} failed")
-    return UpstreamError(code, message, rpc_error_details(error))
+    return UpstreamError(code, message, details)

@@ -65,3 +65,21 @@ def test_a_lost_backend_is_unavailable_without_its_address() -> None:
     error = errors.from_rpc_error(lost, "tokenizer")
     assert isinstance(error, errors.Unavailable)
     assert error.message == "the tokenizer cannot be reached"
+
+
+@pytest.mark.parametrize("kind", [errors.QueueFull, errors.Unavailable])
+def test_a_refusal_of_a_backend_keeps_its_time_to_come_back(
+    kind: type[errors.RetryableError],
+) -> None:
+    error = errors.from_rpc_error(over_the_wire(kind("16 turns wait", 7.25)), "generator")
+    assert isinstance(error, kind)
+    assert (error.message, error.retry_after_s) == ("16 turns wait", 7.25)
+    # Also for those who read only the trailer.
+    assert errors.retry_pushback_ms(error) == 7250
+
+
+def test_a_limit_that_waiting_does_not_cure_asks_for_no_wait() -> None:
+    too_long = FakeRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "message larger than max")
+    error = errors.from_rpc_error(too_long, "generator")
+    assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert errors.retry_pushback_ms(error) is None
