@@ -79,7 +79,7 @@ def serve(
     from cli.all_in_one import AllInOne
     from cli.reporting import CommandError, console
     from csm.serving import logging as csm_logging
-    from csm.serving.bootstrap import expose_metrics, wait_for_signal
+    from csm.serving.bootstrap import end_process, expose_metrics, wait_for_signal
     from csm.serving.metrics import Metrics
 
     metrics = Metrics().with_process()
@@ -132,7 +132,7 @@ def serve(
         if not start.done():
             start.cancel()
             await asyncio.gather(start, return_exceptions=True)
-            return
+            end_process()
         start.result()
         lines = {
             "gateway": running.gateway.address,

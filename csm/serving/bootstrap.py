@@ -7,10 +7,11 @@ The order of the drain is that of `reference/serving.md` 2.7.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -53,6 +54,17 @@ class Service(Protocol):
         """Ends the worker and frees what is held."""
 
 
+def _connection_age(settings: ServiceSettings) -> list[tuple[str, int]]:
+    """Channel arguments; without them a connection and its calls last as long as they like."""
+    if not settings.max_connection_age_s:
+        return []
+    age = [("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000))]
+    if settings.max_connection_age_grace_s:
+        grace_ms = int(settings.max_connection_age_grace_s * 1000)
+        age.append(("grpc.max_connection_age_grace_ms", grace_ms))
+    return age
+
+
 class Host:
     """One service on one gRPC server."""
 
@@ -71,6 +83,7 @@ class Host:
             interceptors=[RpcInterceptor(metrics.server, lambda: self._refusal)],
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
             options=[
+                *_connection_age(settings),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
                 ("grpc.keepalive_time_ms", 30_000),
@@ -172,6 +185,15 @@ def expose_metrics(metrics: Metrics, host: str, port: int | None) -> None:
         start_http_server(port, addr=host, registry=metrics.registry)
 
 
+def end_at_signal() -> None:
+    """A SIGTERM that comes before `run` ends the process with 0.
+
+    For the first lines of a process that imports for seconds: as process 1 of a container it has
+    no default actions, and would be deaf until then.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+
 async def wait_for_signal() -> None:
     """Returns at the first SIGTERM or SIGINT; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
@@ -180,11 +202,21 @@ async def wait_for_signal() -> None:
     def on_signal() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+            # Not the default action: the kernel does not take that for process 1 of a container.
+            # And not by the loop, which may be what hangs.
+            signal.signal(number, lambda number, _: os._exit(128 + number))
         stopped.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await stopped.wait()
+
+
+def end_process() -> NoReturn:
+    """Ends the process with 0, at once. For a start that is given up: a thread in the middle of
+    loading cannot be cancelled, and the interpreter would wait for it."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
@@ -204,7 +236,9 @@ def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
             log.info("%s draining", host.service.name)
             await host.stop()
         else:
+            log.info("%s told to stop while loading", host.service.name)
             start.cancel()
             await asyncio.gather(start, return_exceptions=True)
+            end_process()
 
     asyncio.run(life())

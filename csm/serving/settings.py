@@ -31,6 +31,18 @@ class ServiceSettings(BaseSettings):
     max_concurrent_rpcs: int = Field(
         256, ge=1, le=100_000, description="RPCs under way before further ones are refused"
     )
+    max_connection_age_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="seconds after which a client is told to connect anew; 0: never",
+    )
+    max_connection_age_grace_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="seconds that calls on such a connection may go on; 0: to their end",
+    )
     drain_delay_s: Seconds = Field(
         0.0, description="seconds between not ready and refusing, for endpoints to notice"
     )

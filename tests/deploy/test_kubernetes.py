@@ -161,6 +161,14 @@ def test_the_gateway_sees_every_pod_of_a_backend(backend: str) -> None:
     assert target == f"dns:///{backend}:{SERVICES[backend].port}"
 
 
+@pytest.mark.parametrize("backend", ["tokenizer", "generator"])
+def test_a_backend_has_the_gateway_look_for_new_pods_but_cuts_no_call(backend: str) -> None:
+    told = environment("base", backend)
+    prefix = f"CSM_{backend.upper()}_MAX_CONNECTION_AGE"
+    assert 0 < float(told[f"{prefix}_S"]) <= 600
+    assert f"{prefix}_GRACE_S" not in told
+
+
 def test_calls_spread_over_tokenizers_and_a_conversation_keeps_its_generator() -> None:
     settings = SERVICES["gateway"].configured(environment("base", "gateway"))
     assert settings.model_dump()["tokenizer_load_balancing"] == "round_robin"

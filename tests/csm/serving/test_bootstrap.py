@@ -217,3 +217,59 @@ async def test_the_interceptor_keeps_the_kind_of_every_handler() -> None:
         assert wrapped.response_streaming == handler.response_streaming
         # grpc.aio runs everything that is not one of these in a thread pool.
         assert inspect.iscoroutinefunction(wrapped.unary_unary or wrapped.stream_stream)
+
+
+async def peers(age_s: float, grace_s: float = 0.0) -> tuple[set[str], Exception | None]:
+    """Where calls came from during 1.5 s on one channel, beside one that lasts as long."""
+    service = FakeService()
+    seen: set[str] = set()
+
+    async def model_info(request, context):  # type: ignore[no-untyped-def]
+        seen.add(context.peer())
+        return generator_pb2.GetModelInfoResponse()
+
+    async def generate(request_iterator, context) -> AsyncIterator:  # type: ignore
+        async for _ in request_iterator:
+            yield generator_pb2.GenerateResponse()
+
+    service.servicer.GetModelInfo = model_info  # type: ignore[method-assign]
+    service.servicer.Generate = generate  # type: ignore[method-assign]
+    service.loaded.set()
+    settings = ServiceSettings(
+        port=0, max_connection_age_s=age_s, max_connection_age_grace_s=grace_s
+    )
+    host = Host(service, settings, Metrics())
+    await host.start()
+    failure: Exception | None = None
+    async with grpc.aio.insecure_channel(host.address) as channel:
+        stub = generator_pb2_grpc.GeneratorServiceStub(channel)
+        stream = stub.Generate()
+        for _ in range(30):
+            await asyncio.sleep(0.05)
+            await stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
+            try:
+                if failure is None:
+                    await stream.write(generator_pb2.GenerateRequest())
+                    await stream.read()
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+                failure = error
+    await host.stop(finish_s=0)
+    return seen, failure
+
+
+async def test_a_connection_is_kept_for_ever_unless_it_is_given_an_age() -> None:
+    seen, failure = await peers(0.0)
+    assert len(seen) == 1
+    assert failure is None
+
+
+async def test_a_connection_of_age_is_replaced_and_its_calls_go_on() -> None:
+    seen, failure = await peers(0.3)
+    assert len(seen) > 1
+    assert failure is None
+
+
+async def test_calls_on_a_connection_of_age_end_after_the_grace() -> None:
+    seen, failure = await peers(0.3, grace_s=0.2)
+    assert len(seen) > 1
+    assert failure is not None

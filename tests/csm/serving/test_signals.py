@@ -1,0 +1,99 @@
+"""Processes that are told to end: while they import, while they load, and while they drain."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PROCESS = """
+import asyncio, sys, time
+from csm.serving import bootstrap
+from csm.serving.settings import ServiceSettings
+
+class Slow:
+    name = "csm.v1.GeneratorService"
+    async def start(self):
+        if sys.argv[1] == "loading":
+            print("loading", flush=True)
+            await asyncio.to_thread(time.sleep, 60)
+    def register(self, server): pass
+    def alive(self):
+        print("ready", flush=True)
+        return True
+    async def drain(self, finish_s):
+        print("draining", flush=True)
+        if sys.argv[1] == "stuck":
+            time.sleep(60)
+        await asyncio.sleep(60)
+    async def stop(self): pass
+
+bootstrap.run(lambda metrics: Slow(), ServiceSettings(port=0))
+"""
+
+
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout is not None
+    assert any(said.strip() == line for said in process.stdout), process.communicate()[1]
+
+
+def test_a_signal_while_a_thread_loads_ends_the_process_at_once_and_well() -> None:
+    with started("-c", PROCESS, "loading") as process:
+        wait_for(process, "loading")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "told to stop while loading" in process.stderr.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", ["patient", "stuck"])
+def test_a_second_signal_ends_a_drain_at_once_by_an_exit_not_by_a_default_action(
+    kind: str, number: signal.Signals
+) -> None:
+    with started("-c", PROCESS, kind) as process:
+        wait_for(process, "ready")
+        process.send_signal(signal.SIGTERM)
+        wait_for(process, "draining")
+        process.send_signal(number)
+        # A default action would show as -15, and process 1 of a container has none.
+        assert process.wait(10) == 128 + number
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("module", ["gateway", "services.tokenizer", "services.generator"])
+def test_a_service_hears_a_signal_before_it_has_imported_everything(module: str) -> None:
+    with started("-m", module, "--port", "0", "--metrics-port", "0") as process:
+        status = Path(f"/proc/{process.pid}/status")
+        deadline = time.monotonic() + 30
+        while True:
+            caught = next(s for s in status.read_text().splitlines() if s.startswith("SigCgt"))
+            if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
