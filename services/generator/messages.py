@@ -22,6 +22,7 @@ from services.generator.stream import (
 )
 
 MAX_SPEAKER = 65535
+MAX_SEGMENTS = 1024
 MAX_TEMPERATURE = 10.0
 MAX_TOP_K = 65536
 MIN_AUDIO_MS, MAX_AUDIO_MS = FRAME_MS, 600_000
@@ -112,6 +113,10 @@ def _sampling_violations(message: common_pb2.Sampling) -> list[FieldViolation]:
 
 def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> list[PinnedSegment]:
     """The segments of a message; raises `InvalidArgument` naming the field at fault."""
+    if len(message.segments) > MAX_SEGMENTS:
+        raise invalid(
+            "segments.segments", f"{len(message.segments)} in one message; at most {MAX_SEGMENTS}"
+        )
     found = []
     for index, item in enumerate(message.segments):
         where = f"segments.segments[{index}]"

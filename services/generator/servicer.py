@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Requests = AsyncIterator[generator_pb2.GenerateRequest]
 Context = grpc.aio.ServicerContext
 
+LARGE_MESSAGE_BYTES = 64 << 10
 DEADLINE_SLACK_S = 0.05
 """The client's clock may end the call a little before ours does."""
 
@@ -113,10 +114,16 @@ async def _hand_over(
 ) -> None:
     match request.WhichOneof("request"):
         case "segments":
-            session.add_segments(
-                messages.segments(request.segments, service.wire_limits),
-                replace=request.segments.replace,
-            )
+            given, limits = request.segments, service.wire_limits
+
+            def add() -> None:
+                session.add_segments(messages.segments(given, limits), replace=given.replace)
+
+            if given.ByteSize() > LARGE_MESSAGE_BYTES:
+                # Tokenising megabytes takes seconds, and every client's frames pass this loop.
+                await asyncio.to_thread(add)
+            else:
+                add()
         case "text":
             session.append_text(request.text.text)
         case "flush":

@@ -330,6 +330,16 @@ async def test_every_wrong_field_of_a_config_is_named_at_once() -> None:
             "must precede",
         ),
         ({"segments": {"segments": [segment()]}}, "segments.segments[0]", "neither text"),
+        (
+            {"segments": {"segments": [segment("x")] * 1025}},
+            "segments.segments",
+            "1025 in one message; at most 1024",
+        ),
+        (
+            {"segments": {"segments": [*[segment("x" * 4000)] * 40, segment()]}},
+            "segments.segments[40]",
+            "neither text",
+        ),
     ],
 )
 async def test_a_wrong_message_is_refused_by_field(

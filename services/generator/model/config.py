@@ -178,6 +178,8 @@ class CsmConfig:
             )
         audio_vocab_size = positive_int("vocab_size", values["vocab_size"])
         codec = values.get("codec_config") or {}
+        if not isinstance(codec, Mapping):
+            raise ConfigError(f"codec_config: {codec!r} is not allowed, must be an object")
         ids = {name: values.get(name) for name in asdict(TokenIds())}
         # transformers allows a list of ids that end a text; the first is the one to write.
         ids = {name: value[0] if isinstance(value, list) else value for name, value in ids.items()}

@@ -109,6 +109,7 @@ DEPTH = "depth_decoder_config"
         (f"{DEPTH}/hidden_size", None, r"depth_decoder_config\.hidden_size: missing"),
         (f"{DEPTH}/max_position_embeddings", 4, r"max_positions: 4 is not allowed, must be >= n"),
         (f"{DEPTH}/backbone_hidden_size", 41, r"backbone_hidden_size: 41 is not allowed"),
+        ("codec_config", [1], r"codec_config: \[1\] is not allowed, must be an object"),
         ("codec_config/codebook_size", 68, r"codebook_size: 68 is not allowed, must be <= audio"),
     ],
 )
