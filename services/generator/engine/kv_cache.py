@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
+from services.generator.engine.model import Model
 from services.generator.engine.record import CacheRecord
-
-if TYPE_CHECKING:
-    from services.generator.engine.runner import Model
 
 
 class KVCache:

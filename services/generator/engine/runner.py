@@ -6,48 +6,16 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from services.generator.engine.kv_cache import KVCache
+from services.generator.engine.model import Model
 from services.generator.engine.scheduler import Outcome, Plan
-from services.generator.model.attention import KVBuffers
-from services.generator.model.config import CsmConfig
 from services.generator.model.sampler import Noise, SamplingRows
 
 log = logging.getLogger(__name__)
-
-
-class Model(Protocol):
-    """What the engine needs of a model; `services.generator.model.csm.Csm` is one."""
-
-    @property
-    def config(self) -> CsmConfig:
-        """Sizes."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What its hidden states are made of."""
-
-    def allocate_cache(self, slots: int, max_positions: int) -> KVBuffers:
-        """A zeroed cache."""
-
-    def prefill(self, frames: Tensor, start: int, slot: int, cache: KVBuffers) -> Tensor:
-        """[T, K + 1] rows of one slot to the last one's hidden state [D]."""
-
-    def backbone_step(
-        self, codes: Tensor, positions: Tensor, active: Tensor, cache: KVBuffers
-    ) -> Tensor:
-        """Frames [slots, K] fed back at positions [slots] to hidden states [slots, D]."""
-
-    def sample_frame(self, hidden: Tensor, sampling: SamplingRows, noise: Tensor) -> Tensor:
-        """Hidden states [slots, D] to codes [slots, K]."""
 
 
 class Runner:
