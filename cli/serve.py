@@ -121,9 +121,7 @@ def serve(
     try:
         expose_metrics(metrics, host, metrics_port or None)
     except OSError as error:
-        raise CommandError(
-            f"--metrics-port {metrics_port}: cannot listen there: {error.strerror}"
-        ) from None
+        raise CommandError(f"--metrics-port: {error.strerror}") from None
 
     async def life() -> None:
         stop = asyncio.create_task(wait_for_signal())

@@ -81,6 +81,9 @@ class _Turn:
 
     def _reopen(self) -> None:
         self._call = self._open_call(self._deadline.remaining_s())
+        if self._cancelled:
+            # By another thread meanwhile, which knew only the call before.
+            self._call.cancel()
 
     def _end(self) -> None:
         if self.completed is None and not self._cancelled:

@@ -86,27 +86,39 @@ class Backend:
     async def watch(self) -> None:
         """Asks for ever: at once when the connection changes, else every few seconds."""
         settings = self._settings
-        while True:
-            try:
-                self.info = await self.ask()
-                if not self._answered.is_set():
-                    log.info("the %s at %s answers", self.name, self.target)
-                    self._answered.set()
-            except grpc.aio.AioRpcError as error:
-                if self._answered.is_set():
-                    log.warning(
-                        "the %s at %s does not answer: %s", self.name, self.target, error.code()
-                    )
-                    self._answered.clear()
-                self.info = None
-            if self.info is None:
-                await asyncio.sleep(settings.backend_retry_s)
-                continue
-            with contextlib.suppress(asyncio.TimeoutError):
-                state = self.channel.get_state()
-                await asyncio.wait_for(
-                    self.channel.wait_for_state_change(state), settings.backend_refresh_s
+        changed: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self._look()
+                if self.info is None:
+                    await asyncio.sleep(settings.backend_retry_s)
+                    continue
+                # The same one until the state does change: grpc keeps also those that were
+                # cancelled until then, and a good connection lasts for weeks.
+                if changed is None:
+                    state = self.channel.get_state()
+                    changed = asyncio.create_task(self.channel.wait_for_state_change(state))
+                done, _ = await asyncio.wait({changed}, timeout=settings.backend_refresh_s)
+                if done:
+                    changed.result()
+                    changed = None
+        finally:
+            if changed is not None:
+                changed.cancel()
+
+    async def _look(self) -> None:
+        try:
+            self.info = await self.ask()
+            if not self._answered.is_set():
+                log.info("the %s at %s answers", self.name, self.target)
+                self._answered.set()
+        except grpc.aio.AioRpcError as error:
+            if self._answered.is_set():
+                log.warning(
+                    "the %s at %s does not answer: %s", self.name, self.target, error.code()
                 )
+                self._answered.clear()
+            self.info = None
 
     async def answered(self, timeout_s: float) -> None:
         """Returns when it answers, or after the timeout."""

@@ -55,10 +55,10 @@ class TurnMeter:
         self._audio_s = 0.0
         self._done = False
 
-    def accepted(self, at: float | None = None) -> None:
+    def accepted(self) -> None:
         """There is all that the first sentence needs."""
         if self._accepted is None:
-            self._accepted = at or time.monotonic()
+            self._accepted = time.monotonic()
 
     def submitted(self) -> None:
         """The backends' calls are open."""

@@ -179,10 +179,17 @@ class Host:
 
 
 def expose_metrics(metrics: Metrics, host: str, port: int | None) -> None:
-    """Serves the registry over HTTP on a thread of its own; None serves nothing."""
+    """Serves the registry over HTTP on a thread of its own; None serves nothing.
+
+    Raises `OSError` with the address where it cannot listen there.
+    """
     metrics.server.build_info.labels(csm.__version__).set(1)
     if port is not None:
-        start_http_server(port, addr=host, registry=metrics.registry)
+        try:
+            start_http_server(port, addr=host, registry=metrics.registry)
+        except OSError as error:
+            problem = f"cannot serve metrics on {host}:{port}: {error.strerror}"
+            raise OSError(error.errno, problem) from None
 
 
 def end_at_signal() -> None:

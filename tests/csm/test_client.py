@@ -16,6 +16,7 @@ from csm.client import (
     ContextTurn,
     FinishReason,
     RetryPolicy,
+    Speech,
     TurnCompleted,
     TurnStarted,
 )
@@ -280,6 +281,33 @@ async def test_cancel_during_the_wait_for_a_retry_ends_at_once(
     speech.cancel()
     assert await asyncio.wait_for(reading, 1) == b""
     assert fake.attempts == 1
+
+
+def test_a_cancel_that_meets_the_opening_of_the_next_try_ends_that_too() -> None:
+    class Refused(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.UNAVAILABLE
+
+    class Call:
+        cancelled = False
+
+        def __next__(self) -> None:
+            raise Refused
+
+        def cancel(self) -> None:
+            self.cancelled = True
+
+    calls: list[Call] = []
+
+    def open_call(timeout_s: float | None) -> Call:
+        if calls:
+            speech.cancel()
+        calls.append(Call())
+        return calls[-1]
+
+    speech = Speech(open_call, "target", QUICK, None)
+    assert list(speech) == []
+    assert [call.cancelled for call in calls] == [True, True]
 
 
 async def test_unary_calls_are_tried_again_by_the_channel(

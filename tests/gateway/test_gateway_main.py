@@ -1,12 +1,15 @@
 """`python -m gateway` as a process, and its settings."""
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from gateway.settings import GatewaySettings
+from tests.gateway.fakes import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,3 +56,25 @@ def test_the_gateway_does_without_torch() -> None:
     code = "import sys, gateway.main; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0
+
+
+def test_a_port_that_is_taken_is_one_line_that_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for flags in (["--port", port, "--metrics-port", "0"], ["--metrics-port", port]):
+            done = run("--port", "0", *flags)
+            assert done.returncode == 1
+            (line,) = (x for x in done.stderr.splitlines() if x.startswith("python -m gateway: "))
+            assert port in line
+            assert "Traceback" not in done.stderr
+
+
+async def test_a_voice_that_cannot_be_used_is_one_line_that_names_it(running: Stack) -> None:
+    done = await asyncio.to_thread(
+        run, "--port", "0", "--metrics-port", "0", "--voices-directory", "/no/such",
+        "--tokenizer-target", f"127.0.0.1:{running.tokenizer.port}",
+        "--generator-target", f"127.0.0.1:{running.generator.port}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "python -m gateway: voices_directory /no/such: is not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
