@@ -27,9 +27,9 @@ class StreamConfig:
     speaker: int
     sampling: SamplingParams
     seed: int | None
-    min_frames: int
     max_frames: int
     credit_frames: int | None
+    min_frames: int = 0
 
 
 @dataclass(frozen=True)
