@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+from csm.serving import errors
 from csm.v1 import common_pb2
 
 
@@ -75,6 +76,9 @@ class AudioSource(Protocol):
         """The client's connection took the chunk."""
 
 
+MAX_WAITING_EVENTS = 4096
+
+
 class Outbox:
     """Events in order, for one reader. Nobody who puts ever waits."""
 
@@ -86,10 +90,19 @@ class Outbox:
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, event: Event) -> None:
-        """Appends an event; after the end it is dropped."""
-        if not self._closed and self._error is None:
-            self._events.append(event)
-            self._wake()
+        """Appends an event; after the end it is dropped.
+
+        A client that asks on and on and never reads loses the call: credit bounds its audio,
+        nothing else bounds its terminals.
+        """
+        if self._closed or self._error is not None:
+            return
+        if len(self._events) >= MAX_WAITING_EVENTS:
+            waiting = f"{MAX_WAITING_EVENTS} answers of this call wait to be read"
+            self.fail(errors.QueueFull(waiting), at_once=True)
+            return
+        self._events.append(event)
+        self._wake()
 
     def discard_audio(self, source: AudioSource) -> None:
         """Drops the chunks of `source` that have not been taken."""

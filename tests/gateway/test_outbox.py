@@ -6,7 +6,7 @@ import pytest
 
 from csm.serving import errors
 from csm.v1 import common_pb2
-from gateway.events import Audio, Outbox, TurnStarted
+from gateway.events import MAX_WAITING_EVENTS, Audio, Outbox, TurnStarted
 
 
 class Source:
@@ -72,3 +72,12 @@ async def test_a_chunk_that_waits_for_its_time_can_still_be_dropped() -> None:
     assert isinstance(event, Audio)
     assert event.source is other
     assert source.notes == []
+
+
+async def test_a_call_whose_answers_pile_up_unread_is_ended() -> None:
+    outbox = Outbox()
+    for number in range(MAX_WAITING_EVENTS + 2):
+        outbox.put(TurnStarted(str(number), common_pb2.AudioFormat(), 0))
+    assert outbox.failed
+    with pytest.raises(errors.QueueFull, match="4096 answers"):
+        await anext(aiter(outbox))
