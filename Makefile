@@ -20,7 +20,7 @@ help:
 	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
 
 # torch comes first and alone: where a machine prefers another build of it (say, CPU only),
-# PIP_TORCH="--index-url ..." is passed to this one call.
+# PIP_TORCH holds further arguments of pip for this one call.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt $(PIP_TORCH) torch

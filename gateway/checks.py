@@ -1,9 +1,15 @@
 """Requests checked: every field that is wrong is named, with its value and what is allowed."""
 
-import math
 from collections.abc import Sequence
 
 from csm import frames
+from csm.limits import (
+    MAX_AUDIO_MS,
+    MAX_ID_CHARS,
+    MAX_SPEAKER,
+    MIN_AUDIO_MS,
+    sampling_violations,
+)
 from csm.pcm import AudioError, complete_format
 from csm.serving.errors import FieldViolation, InvalidArgument, invalid
 from csm.v1 import common_pb2, speech_pb2
@@ -21,14 +27,9 @@ from gateway.requests import (
 from gateway.sentences import speakable
 from gateway.settings import GatewaySettings
 
-MAX_ID_CHARS = 128
-MAX_SPEAKER = 65535
-MIN_AUDIO_MS, MAX_AUDIO_MS = 80, 600_000
 MAX_LEAD_MS = 600_000
 MAX_FILE_BYTES = 3 << 20
 MAX_HEARD_BYTES = 1 << 20
-MAX_TEMPERATURE = 10.0
-MAX_TOP_K = 65536
 
 
 class Checker:
@@ -239,22 +240,4 @@ class _Violations:
             self.add(field, f"{value} is not allowed; allowed are 0..{MAX_LEAD_MS}")
 
     def sampling(self, field: str, sampling: common_pb2.Sampling) -> None:
-        for name in ("temperature", "depth_temperature"):
-            if sampling.HasField(name):
-                value = getattr(sampling, name)
-                if not (math.isfinite(value) and 0 <= value <= MAX_TEMPERATURE):
-                    self.add(
-                        f"{field}.{name}",
-                        f"{value:g} is not allowed; allowed are 0..{MAX_TEMPERATURE:g}",
-                    )
-        if sampling.HasField("top_k") and sampling.top_k > MAX_TOP_K:
-            self.add(f"{field}.top_k", f"{sampling.top_k} is not allowed; allowed are 0..65536")
-        if sampling.min_audio_ms > MAX_AUDIO_MS:
-            self.add(
-                f"{field}.min_audio_ms",
-                f"{sampling.min_audio_ms} is not allowed; allowed are 0..{MAX_AUDIO_MS}",
-            )
-        if sampling.HasField("top_p") and not 0 < sampling.top_p <= 1:
-            self.add(
-                f"{field}.top_p", f"{sampling.top_p:g} is not allowed; allowed is 0 < top_p <= 1"
-            )
+        self.extend(sampling_violations(field, sampling))

@@ -6,6 +6,13 @@ import math
 from dataclasses import dataclass, replace
 
 from csm import frames
+from csm.limits import (
+    MAX_AUDIO_MS,
+    MAX_ID_CHARS,
+    MAX_SPEAKER,
+    MIN_AUDIO_MS,
+    sampling_violations,
+)
 from csm.serving.errors import FieldViolation, InvalidArgument, invalid
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.context import PinnedSegment
@@ -13,7 +20,6 @@ from services.generator.engine.sequence import FRAME_MS, FinishReason, Timing
 from services.generator.model.prompt import Segment
 from services.generator.model.sampling import SamplingParams
 from services.generator.stream import (
-    MAX_NAME_CHARS,
     Output,
     StreamConfig,
     TurnCompleted,
@@ -21,11 +27,7 @@ from services.generator.stream import (
     TurnStarted,
 )
 
-MAX_SPEAKER = 65535
 MAX_SEGMENTS = 1024
-MAX_TEMPERATURE = 10.0
-MAX_TOP_K = 65536
-MIN_AUDIO_MS, MAX_AUDIO_MS = FRAME_MS, 600_000
 
 _REASONS = {
     FinishReason.EOS: common_pb2.FINISH_REASON_EOS,
@@ -51,11 +53,11 @@ def stream_config(
 ) -> StreamConfig:
     """The config of a stream; raises `InvalidArgument` naming every field at fault."""
     wrong: list[FieldViolation] = []
-    if len(message.conversation_id) > MAX_NAME_CHARS:
+    if len(message.conversation_id) > MAX_ID_CHARS:
         wrong.append(
             FieldViolation(
                 "config.conversation_id",
-                f"{len(message.conversation_id)} characters; at most {MAX_NAME_CHARS} are allowed",
+                f"{len(message.conversation_id)} characters; at most {MAX_ID_CHARS} are allowed",
             )
         )
     if message.speaker > MAX_SPEAKER:
@@ -73,7 +75,7 @@ def stream_config(
                 "the default",
             )
         )
-    wrong += _sampling_violations(message.sampling)
+    wrong += sampling_violations("config.sampling", message.sampling)
     if wrong:
         raise InvalidArgument(*wrong)
     given = message.sampling
@@ -91,24 +93,6 @@ def stream_config(
         max_frames=audio_ms // FRAME_MS if audio_ms else default_max_frames,
         credit_frames=message.initial_credit_frames or None,
     )
-
-
-def _sampling_violations(message: common_pb2.Sampling) -> list[FieldViolation]:
-    wrong = []
-    for name in ("temperature", "depth_temperature"):
-        value = getattr(message, name)
-        if message.HasField(name) and not (math.isfinite(value) and 0 <= value <= MAX_TEMPERATURE):
-            wrong.append((name, value, f"0..{MAX_TEMPERATURE:g}"))
-    if message.HasField("top_k") and message.top_k > MAX_TOP_K:
-        wrong.append(("top_k", message.top_k, f"0..{MAX_TOP_K}"))
-    if message.HasField("top_p") and not 0 < message.top_p <= 1:
-        wrong.append(("top_p", message.top_p, "above 0 and at most 1"))
-    if message.min_audio_ms > MAX_AUDIO_MS:
-        wrong.append(("min_audio_ms", message.min_audio_ms, f"0..{MAX_AUDIO_MS}"))
-    return [
-        FieldViolation(f"config.sampling.{name}", f"{value:g} is not allowed; must be {allowed}")
-        for name, value, allowed in wrong
-    ]
 
 
 def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> list[PinnedSegment]:
@@ -140,8 +124,8 @@ def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> lis
 def conversation_id(message: generator_pb2.EvictConversationRequest) -> str:
     """The conversation to evict; raises `InvalidArgument` where it names none."""
     name = message.conversation_id
-    if not 0 < len(name) <= MAX_NAME_CHARS:
-        raise invalid("conversation_id", f"{len(name)} characters; 1..{MAX_NAME_CHARS} are allowed")
+    if not 0 < len(name) <= MAX_ID_CHARS:
+        raise invalid("conversation_id", f"{len(name)} characters; 1..{MAX_ID_CHARS} are allowed")
     return name
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from csm.limits import MAX_ID_CHARS
 from csm.serving import errors
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
@@ -30,7 +31,6 @@ from services.generator.engine.sequence import (
 )
 from services.generator.model.text import TextTokenizer
 from services.generator.stream import (
-    MAX_NAME_CHARS,
     Output,
     RunningTurn,
     StreamConfig,
@@ -110,9 +110,9 @@ class Session:
             FailedPrecondition: a turn is under way here, or in another call of the conversation.
             InvalidArgument, QueueFull, Unavailable, DeadlineExceeded: nothing was begun.
         """
-        if len(turn_id) > MAX_NAME_CHARS:
+        if len(turn_id) > MAX_ID_CHARS:
             raise errors.invalid(
-                "flush.turn_id", f"{len(turn_id)} characters; at most {MAX_NAME_CHARS} are allowed"
+                "flush.turn_id", f"{len(turn_id)} characters; at most {MAX_ID_CHARS} are allowed"
             )
         if self._running:
             raise errors.FailedPrecondition(

@@ -15,8 +15,6 @@ from services.generator.context import Prompt
 from services.generator.engine.sequence import Finished, FinishReason
 from services.generator.model.sampling import SamplingParams
 
-MAX_NAME_CHARS = 128
-
 
 @dataclass(frozen=True)
 class StreamConfig:
