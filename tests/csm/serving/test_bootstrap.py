@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import generate_latest
 
 from csm.serving import errors
@@ -273,3 +274,17 @@ async def test_calls_on_a_connection_of_age_end_after_the_grace() -> None:
     seen, failure = await peers(0.3, grace_s=0.2)
     assert len(seen) > 1
     assert failure is not None
+
+
+async def test_reflection_names_the_service_and_describes_its_messages(running: Running) -> None:
+    await running.ready()
+    stub = reflection_pb2_grpc.ServerReflectionStub(running.channel)
+    ask = reflection_pb2.ServerReflectionRequest
+    call = stub.ServerReflectionInfo(
+        iter([ask(list_services=""), ask(file_containing_symbol=NAME)])
+    )
+    listed = await call.read()
+    names = {one.name for one in listed.list_services_response.service}
+    assert {NAME, "grpc.health.v1.Health"} <= names
+    described = await call.read()
+    assert b"GenerateRequest" in b"".join(described.file_descriptor_response.file_descriptor_proto)
