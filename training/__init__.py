@@ -1,0 +1,1 @@
+"""From nothing to `voices/pico`: corpus, codec, language model, export, evaluation."""

@@ -1,0 +1,1 @@
+"""The corpus: sentences, the teachers that speak them, and where their audio lies."""
