@@ -1,0 +1,1 @@
+"""The text front end: what is written becomes the words that are read aloud."""
