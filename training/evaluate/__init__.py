@@ -1,0 +1,1 @@
+"""Measures a voice: `python -m training.evaluate --work build/pico --voice voices/pico`."""

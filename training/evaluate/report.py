@@ -1,0 +1,251 @@
+"""`docs/pico.md`: the figures as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.corpus.store import SPEAKERS
+
+_PARTS = {
+    "teacher": "teacher",
+    "codec": "through the codec",
+    "speech": "pico",
+    "context": "pico in context",
+}
+
+
+def render(
+    figures: Mapping[str, Any],
+    *,
+    command: str,
+    images: Mapping[str, str] | None = None,
+    samples: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        figures: of `figures.summarise`.
+        command: what measured them.
+        images: captions by path, relative to the page.
+        samples: path and caption of each listening sample.
+    """
+    voice = figures["voice"]
+    sections = [
+        "# Pico, measured",
+        f"Written by `{command}`; the figures are in [pico.json](pico.json). Voice "
+        f"`{voice['name']}` ({voice['digest']}), {figures['sentences']} sentences it has never "
+        f"seen, sentence i by speaker i mod {len(SPEAKERS)} ({', '.join(SPEAKERS)}), sampling as "
+        "in its `generation_config.json`. Judged by programs, not by ears.",
+        _bars(figures),
+        _differences(figures),
+        "## By speaker",
+        _groups("speaker", figures["by_speaker"], figures["all"]),
+        "## By kind of sentence",
+        _groups("sentences", figures["by_kind"], figures["all"]),
+        "## What is wrong where it is wrong",
+        _errors(figures),
+        _silence(figures),
+        _lengths(figures),
+        "## Who is heard",
+        _speakers(figures),
+        "## The worst sentences",
+        _worst(figures["worst"]),
+        *_pictures(images or {}),
+        *_samples(samples),
+        "## How it was measured",
+        _method(figures),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; a bar within a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def number(value: float | None, form: str = ".3f") -> str:
+    """Return a figure as text, a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def _bars(figures: Mapping[str, Any]) -> str:
+    rows = []
+    for bar in figures["bars"]:
+        sign = "<=" if bar["at_most"] else ">="
+        limits = [
+            f"{sign} {format(bar[key], bar['form']).lstrip('+')}" for key in ("bar", "stretch")
+        ]
+        state = f"**{bar['state']}**" if bar["state"] == "missed" else bar["state"]
+        rows.append([bar["title"], number(bar["figure"], bar["form"]), *limits, state])
+    return table(("what", "figure", "bar", "stretch", ""), rows)
+
+
+def _differences(figures: Mapping[str, Any]) -> str:
+    titles = {
+        "pico_minus_teacher": "pico minus teacher",
+        "codec_minus_teacher": "of which the codec (teacher through the codec minus teacher)",
+        "pico_minus_codec": "and the language model (pico minus teacher through the codec)",
+        "context_minus_pico": "with two turns of context minus without",
+    }
+    rows = [
+        [title, number(found["value"], "+.3f"), f"{found['low']:+.3f} to {found['high']:+.3f}"]
+        for name, title in titles.items()
+        if (found := figures["differences"][name])
+    ]
+    if not rows:
+        return ""
+    head = (
+        "difference of word error rates",
+        "figure",
+        "95 % interval, by bootstrap over sentences",
+    )
+    return table(head, rows)
+
+
+def _groups(what: str, groups: Mapping[str, Any], everything: Mapping[str, Any]) -> str:
+    shown = [name for name in _PARTS if name in everything["word_error_rate"]]
+    head = [what, "count", *(f"WER, {_PARTS[name]}" for name in shown)]
+    head += ["ended well", "right speaker", "STOI", "PESQ-WB", "log-mel distance"]
+    rows = [
+        [
+            name,
+            str(group["sentences"]),
+            *(number(group["word_error_rate"].get(part)) for part in shown),
+            number(group["ended_well"], ".1%"),
+            number(group["speaker"], ".1%"),
+            number(group["stoi"]),
+            number(group["pesq"], ".2f"),
+            number(group["mel_distance"]),
+        ]
+        for name, group in [*groups.items(), ("all", everything)]
+        if group["sentences"]
+    ]
+    return table(head, rows)
+
+
+def _errors(figures: Mapping[str, Any]) -> str:
+    rows = [
+        [_PARTS[name], *(number(own[key]) for key in ("substituted", "deleted", "inserted"))]
+        for name, own in figures["errors"].items()
+        if name in _PARTS
+    ]
+    text = "Errors a written word: a skipped word is deleted, babble and repetition are inserted."
+    return f"{text}\n\n" + table(("", "substituted", "deleted", "inserted"), rows)
+
+
+def _silence(figures: Mapping[str, Any]) -> str:
+    keys = ("before_ms", "within_ms", "within_ms_p95", "within_ms_longest", "after_ms")
+    rows = [
+        [_PARTS[name], *(number(own[key], ".0f") for key in keys)]
+        for name, own in figures["silence"].items()
+        if name in _PARTS
+    ]
+    head = (
+        "silence, ms",
+        "before",
+        "longest within",
+        "its 95th percentile",
+        "its largest",
+        "after",
+    )
+    return table(head, rows)
+
+
+def _lengths(figures: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            _PARTS[name],
+            *(number(own[key], ".2f") for key in ("shortest", "median", "longest")),
+            str(own["not_ended"]),
+            str(own["not_ended_well"]),
+        ]
+        for name, own in figures["lengths"].items()
+    ]
+    head = (
+        "length by the teacher's",
+        "shortest",
+        "median",
+        "longest",
+        "never ended",
+        "out of range",
+    )
+    return table(head, rows) if rows else ""
+
+
+def _speakers(figures: Mapping[str, Any]) -> str:
+    parts = figures["parts"]
+    accuracy = parts.get("teacher", {}).get("figures", {}).get("classifier_accuracy")
+    text = (
+        "A linear classifier of mean cepstra below 7 kHz, trained on the teachers, right on "
+        f"{number(accuracy, '.1%')} of their validation sentences. Rows: asked for; columns: heard."
+    )
+    tables = [
+        table(
+            (_PARTS[name], *SPEAKERS),
+            [[who, *map(str, row)] for who, row in zip(SPEAKERS, counts, strict=True)],
+        )
+        for name, counts in figures["heard_speakers"].items()
+        if name in ("codec", "speech", "context")
+    ]
+    return "\n\n".join([text, *tables])
+
+
+def _worst(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "Not measured."
+    head = ("", "speaker", "written", "heard of the teacher", "heard of pico", "length", "ended")
+    return table(
+        head,
+        [
+            [
+                f"+{row['extra_edits']}" if row["extra_edits"] > 0 else str(row["extra_edits"]),
+                row["speaker"],
+                row["sentence"],
+                row["teacher_heard"] or "(nothing)",
+                row["pico_heard"] or "(nothing)",
+                number(row["length_ratio"], ".2f"),
+                "yes" if row["ended"] else "no",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _pictures(images: Mapping[str, str]) -> list[str]:
+    if not images:
+        return []
+    return ["## Pictures", *(f"![{caption}]({path})" for path, caption in images.items())]
+
+
+def _samples(samples: Sequence[tuple[str, str]]) -> list[str]:
+    if not samples:
+        return []
+    return ["## To listen to", "\n".join(f"- [{caption}]({path})" for path, caption in samples)]
+
+
+def _method(figures: Mapping[str, Any]) -> str:
+    lines = [
+        "- Words: pocketsphinx, US English, its errors on the teacher's own audio beside ours; "
+        "both texts spelled out by the voice's normaliser, punctuation removed.",
+        "- Speech: the generator's engine in float32, the codec in float32, seed of sentence i: i.",
+        "- Context: a turn of the speaker asked for and one of another, teachers' audio encoded, "
+        "from sentences not trained on.",
+        "- Silence: more than 40 dB below the loud parts.",
+        "- STOI and PESQ at 16 kHz, the clips as they come, not aligned.",
+        "- Speed: all three services in one process, gRPC between them, one listener, median.",
+    ]
+    machines: dict[str, list[str]] = {}
+    for name, part in figures["parts"].items():
+        machine = part["machine"]
+        text = ", ".join(
+            f"{key} {machine[key]}"
+            for key in ("cpu", "cores", "cuda", "torch", "python")
+            if machine.get(key)
+        )
+        machines.setdefault(text, []).append(f"{name} ({part['wall_s']:.0f} s)")
+    lines += [f"- Machine of {', '.join(names)}: {text}." for text, names in machines.items()]
+    return "\n".join(lines)

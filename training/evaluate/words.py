@@ -1,0 +1,115 @@
+"""Word errors: what a recogniser heard beside what was written, and how sure the rate is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.text.normalizer import normalize
+
+_NO_WORD = re.compile(r"[^a-z' ]")
+# An apostrophe belongs to a word only within it.
+_STRAY_APOSTROPHE = re.compile(r"(?<![a-z])'|'(?![a-z])")
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The edits that turn what was written into what was heard, and the words written."""
+
+    words: int = 0
+    substituted: int = 0
+    deleted: int = 0
+    inserted: int = 0
+
+    @property
+    def edits(self) -> int:
+        """All edits together."""
+        return self.substituted + self.deleted + self.inserted
+
+    @property
+    def rate(self) -> float:
+        """Edits a written word (the word error rate); NaN where nothing was written."""
+        return self.edits / self.words if self.words else float("nan")
+
+    def __add__(self, other: Errors) -> Errors:
+        return Errors(
+            self.words + other.words,
+            self.substituted + other.substituted,
+            self.deleted + other.deleted,
+            self.inserted + other.inserted,
+        )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and where 95 % of its resamples lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as they are compared: spelled out, lower case, bare.
+
+    Both sides pass here, so that "3 p.m.", "three p m" and "three P.M." are one.
+    """
+    plain = _NO_WORD.sub(" ", normalize(text).lower())
+    return _STRAY_APOSTROPHE.sub(" ", plain).split()
+
+
+def count_errors(written: Sequence[str], heard: Sequence[str]) -> Errors:
+    """Return the fewest edits from `written` to `heard`, word by word (Levenshtein).
+
+    Of equally few, the one with most substitutions: a word heard wrongly is one error, not a word
+    lost and another made up.
+    """
+    # A cell is (edits, substituted, deleted, inserted); fewer edits win, then fewer gaps.
+    row = [(j, 0, 0, j) for j in range(len(heard) + 1)]
+    for i, word in enumerate(written, 1):
+        above, row = row, [(i, 0, i, 0)]
+        for j, other in enumerate(heard, 1):
+            edits, swapped, lost, made = above[j - 1]
+            wrong = int(word != other)
+            swap = (edits + wrong, swapped + wrong, lost, made)
+            edits, swapped, lost, made = above[j]
+            lose = (edits + 1, swapped, lost + 1, made)
+            edits, swapped, lost, made = row[j - 1]
+            make = (edits + 1, swapped, lost, made + 1)
+            row.append(min(swap, lose, make, key=lambda cell: (cell[0], cell[2] + cell[3])))
+    _, substituted, deleted, inserted = row[-1]
+    return Errors(len(written), substituted, deleted, inserted)
+
+
+def total(errors: Sequence[Errors]) -> Errors:
+    """Return the sum over sentences: long sentences weigh more, as in every word error rate."""
+    return sum(errors, Errors())
+
+
+def difference(
+    ours: Sequence[Errors], theirs: Sequence[Errors], *, resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """Return our word error rate minus theirs on the same sentences, with a bootstrap interval.
+
+    Sentences are drawn with replacement, a sentence with both its readings.
+
+    Raises:
+        ValueError: the two differ in length, there is no word, or `resamples` is below 1.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError(
+            f"theirs: {len(theirs)} sentences are not allowed, must be {len(ours)}, as many as ours"
+        )
+    if resamples < 1:
+        raise ValueError(f"resamples: {resamples} is not allowed, must be >= 1")
+    words = np.array([one.words for one in ours])
+    if not words.sum():
+        raise ValueError("ours: 0 words are not allowed, must be at least 1")
+    extra = np.array([a.edits - b.edits for a, b in zip(ours, theirs, strict=True)])
+    drawn = np.random.default_rng(seed).integers(len(words), size=(resamples, len(words)))
+    rates = extra[drawn].sum(axis=1) / words[drawn].sum(axis=1).clip(min=1)
+    low, high = np.percentile(rates, (2.5, 97.5))
+    return Interval(float(extra.sum() / words.sum()), float(low), float(high))
