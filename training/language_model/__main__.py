@@ -1,0 +1,64 @@
+"""`python -m training.language_model`: train the language model of a voice."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from training.language_model.settings import TrainingSettings
+from training.language_model.shape import SIZES
+from training.language_model.train import train
+from training.text.normalizer import build_tokenizer
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line and train."""
+    recipe = TrainingSettings()
+    parser = argparse.ArgumentParser(prog="python -m training.language_model", description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="the voice's work directory")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, help="of training, all runs together")
+    length.add_argument("--steps", type=int, help="of training, all runs together")
+    parser.add_argument("--size", choices=sorted(SIZES), default="small")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch likes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--positions", type=int, default=recipe.positions_per_batch, help="of a batch"
+    )
+    parser.add_argument(
+        "--max-positions", type=int, default=recipe.max_positions, help="of a conversation"
+    )
+    parser.add_argument("--matrix-rate", type=float, default=recipe.matrix_rate)
+    parser.add_argument("--other-rate", type=float, default=recipe.other_rate)
+    parser.add_argument("--codebook-size", type=int, help="of the codec; else pico's")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        train(
+            given.work,
+            tokenizer=build_tokenizer(),
+            minutes=given.minutes,
+            steps=given.steps,
+            size=given.size,
+            codebook_size=given.codebook_size,
+            settings=replace(
+                recipe,
+                positions_per_batch=given.positions,
+                max_positions=given.max_positions,
+                matrix_rate=given.matrix_rate,
+                other_rate=given.other_rate,
+            ),
+            device=given.device,
+            seed=given.seed,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

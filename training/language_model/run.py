@@ -1,0 +1,152 @@
+"""A training run's state: everything that a checkpoint holds."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from services.generator.model import weights
+from services.generator.model.config import CsmConfig
+from services.generator.model.csm import Csm
+from training import checkpoint
+from training.language_model.batch import Batch
+from training.language_model.objective import Losses, Objective
+from training.language_model.settings import TrainingSettings
+from training.optimizer import Optimizer
+
+STAGE = "language_model"
+_ADAM_NAMES = ("_embeddings", "lm_head", "phone_head")
+"""Matrices that are tables or heads: Muon is for products inside."""
+
+
+class Run:
+    """The weights, their average, the optimizer, and how far the run has come.
+
+    `step` counts the steps made, `seconds` the time of training, `epoch` and `batch` say which
+    batch comes next; all runs since the first together.
+    """
+
+    def __init__(
+        self, config: CsmConfig, settings: TrainingSettings, *, device: torch.device, seed: int
+    ) -> None:
+        """Start from random weights, the same for the same config and seed."""
+        self.config, self.settings, self.device, self.seed = config, settings, device, seed
+        model = weights.create(config, seed=seed).requires_grad_(True)
+        self.objective = Objective(model).to(device).train()
+        # Kept without gradients; also what is validated.
+        self.average = copy.deepcopy(self.objective).requires_grad_(False).eval()
+        self.optimizer = Optimizer(
+            self.objective.named_parameters(),
+            muon_rate=settings.matrix_rate,
+            adam_rate=settings.other_rate,
+            weight_decay=settings.weight_decay,
+            adam_names=_ADAM_NAMES,
+        )
+        self.step = self.epoch = self.batch = 0
+        self.seconds = 0.0
+        self.skipped = 0
+
+    def learn(self, batch: Batch, progress: float) -> tuple[Losses, float]:
+        """Make one step at `progress` (0 to 1) of the run; return losses and gradient norm.
+
+        A step whose gradient is not finite changes nothing but the count of steps.
+        """
+        settings = self.settings
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses: Losses = self.objective(batch.to(self.device))
+        losses.total(settings, progress).backward()
+        parameters = list(self.objective.parameters())
+        norm = float(nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm))
+        if norm == norm and norm != float("inf"):
+            self.optimizer.set_scale(settings.rate_scale(self.step, progress))
+            self.optimizer.step()
+        else:
+            self.skipped += 1
+        self.optimizer.zero_grad()
+        self.step += 1
+        if self.step % settings.average_every_steps == 0:
+            self._average()
+        return losses, norm
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on the average follows closely, or it would remember the random start.
+        decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(
+            list(self.average.parameters()),
+            list(self.objective.parameters()),
+            1 - decay**self.settings.average_every_steps,
+        )
+
+    def save(self, path: Path, segments: int) -> None:
+        """Write the checkpoint; `segments` is the size of the corpus it was trained on."""
+        checkpoint.save(
+            path,
+            {
+                "config": self.config.to_dict(),
+                "objective": self.objective.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "seed": self.seed,
+                "segments": segments,
+                **{name: getattr(self, name) for name in _COUNTERS},
+            },
+        )
+
+    def resume(self, path: Path, segments: int) -> bool:
+        """Go on from a checkpoint; False where there is none.
+
+        When the corpus has changed its size since, a new epoch begins.
+
+        Raises:
+            ValueError: the checkpoint is of another model or seed.
+        """
+        state = checkpoint.load(path, self.device)
+        if state is None:
+            return False
+        if state["config"] != self.config.to_dict():
+            raise ValueError(
+                f"{path}: trained in another shape; move it away, or ask for the size and the "
+                "codec it was trained with"
+            )
+        if state["seed"] != self.seed:
+            raise ValueError(
+                f"seed: {self.seed} is not allowed, must be {state['seed']} as in {path}"
+            )
+        self.objective.load_state_dict(state["objective"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+        if state["segments"] != segments:
+            self.epoch, self.batch = self.epoch + 1, 0
+        return True
+
+
+_COUNTERS = ("step", "epoch", "batch", "seconds", "skipped")
+
+
+def trained_model(work: Path, device: torch.device | str = "cpu") -> Csm:
+    """Return the model trained so far, its weights averaged, in fp32: for export and evaluation.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+    """
+    path = checkpoint.path_of(work, STAGE)
+    state: dict[str, Any] | None = checkpoint.load(path, device)
+    if state is None:
+        raise FileNotFoundError(f"{path}: no such file; `python -m training.language_model` trains")
+    model = Csm(CsmConfig.from_dict(state["config"]), device=device, dtype=torch.float32)
+    prefix = "model."
+    model.load_state_dict(
+        {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state["average"].items()
+            if name.startswith(prefix)
+        }
+    )
+    return model.eval().requires_grad_(False)
