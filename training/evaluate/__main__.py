@@ -93,13 +93,13 @@ def _run(values: argparse.Namespace, console: Console) -> None:
     if REPORT in values.parts:
         command = f"python -m training.evaluate --work {values.work} --voice {values.voice}"
         figures = publish(values.work, voice, ears, values.docs, command)
-        _, others = load_parts(values.work, voice.digest)
+        _, others = load_parts(values.work, voice, ears)
         table = Table("what", "figure", "", title=f"{figures['sentences']} sentences")
         for bar in figures["bars"]:
             table.add_row(bar["title"], number(bar["figure"], bar["form"]), bar["state"])
         console.print(table)
         if others:
-            console.print(f"measured of another voice, left out: {', '.join(others)}")
+            console.print(f"measured of another voice or corpus, left out: {', '.join(others)}")
         console.print(f"written: {values.docs / 'pico.md'}")
 
 

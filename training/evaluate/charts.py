@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from training.evaluate.figures import LENGTH_KINDS
 from training.evaluate.mel import log_mel
 
 _WINDOW, _HOP = 1024, 256
 _DPI = 100
+_COLORS_KEPT = 64
 _COLORS = {"teacher": "#8a8f98", "codec": "#5b8fc7", "speech": "#d1603d", "context": "#e3a857"}
 
 
@@ -50,6 +53,7 @@ def spectrograms(path: Path, audios: Mapping[str, np.ndarray], rate_hz: int, sen
             bands.T, origin="lower", aspect="auto", cmap="magma", vmin=-10, vmax=-1.5,
             extent=(0, seconds, 0, bands.shape[1]),
         )  # fmt: skip
+        axes.set_facecolor("black")
         axes.set_ylabel("mel band")
         axes.set_title(title, loc="left", fontsize=9)
     panels[-1, 0].set_xlabel("s")
@@ -81,5 +85,9 @@ def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     # Without a date: the same figures give the same file.
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=_DPI, metadata={"Software": None})
     _pyplot().close(figure)
+    # A palette: a third of the bytes in a repository that keeps every version.
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(_COLORS_KEPT).save(path, optimize=True)

@@ -49,11 +49,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class Part:
-    """The result of one part: whose (a digest of the voice; empty where no voice takes part),
-    its clips, further figures, and what it cost."""
+    """The result of one part: of which voice (empty where none takes part) and corpus, by their
+    digests; its clips, further figures, and what it cost."""
 
     name: str
     voice: str
+    corpus: str
     clips: list[Clip] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)

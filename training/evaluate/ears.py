@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,35 +27,47 @@ class Ears:
     """Turns audio into clips, and remembers what it heard in `<work>/evaluate/`."""
 
     def __init__(self, work: Path, *, jobs: int = 1) -> None:
-        """Nothing is opened yet; `jobs` recognisers run at once.
+        """Nothing is opened yet; `jobs` recognisers run at once."""
+        self._corpus = work / "corpus"
+        self._place = work / "evaluate"
+        self._jobs = jobs
+
+    @cached_property
+    def recogniser(self) -> Recogniser:
+        """With the transcripts of former runs.
 
         Raises:
             ValueError: the recogniser is not installed, or `jobs` is below 1.
         """
-        self._corpus = work / "corpus"
-        self._place = work / "evaluate"
-        self.recogniser = Recogniser(self._place / "transcripts.json", jobs)
-        self._classifier: SpeakerClassifier | None = None
+        return Recogniser(self._place / "transcripts.json", self._jobs)
 
-    @property
+    @cached_property
+    def corpus_digest(self) -> str:
+        """What the teachers' readings are known by: a hash of the lines of the held-out parts."""
+        total = hashlib.blake2b(digest_size=8)
+        for path in sorted(self._corpus.glob("held_out-*.jsonl")):
+            total.update(path.name.encode() + path.read_bytes())
+        return total.hexdigest()
+
+    @cached_property
     def classifier(self) -> SpeakerClassifier:
-        """Trained on the teachers at the first use, then read from `speaker.npz`.
+        """Trained on the teachers at the first use, then read from `speaker-<corpus>.npz`.
 
         Raises:
             FileNotFoundError: there is no training audio.
             ValueError: it holds fewer than two speakers.
         """
-        path = self._place / "speaker.npz"
-        if self._classifier is None and path.is_file():
+        path = self._place / f"speaker-{self.corpus_digest}.npz"
+        if path.is_file():
             with np.load(path) as arrays:
-                self._classifier = SpeakerClassifier(arrays["means"], arrays["precision"])
-        if self._classifier is None:
-            self._classifier = self._trained()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                fitted = self._classifier
-                np.savez(file, means=fitted.means, precision=fitted.precision)
-        return self._classifier
+                return SpeakerClassifier(arrays["means"], arrays["precision"])
+        fitted = self._trained()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            np.savez(file, means=fitted.means, precision=fitted.precision)
+        fresh.replace(path)
+        return fitted
 
     def _trained(self) -> SpeakerClassifier:
         corpus = Corpus.open(self._corpus, "train")
@@ -83,7 +97,7 @@ class Ears:
         """
         clips = []
         # In batches, so that a stop loses little (transcripts are kept) and a bar moves.
-        size = 25 * self.recogniser.jobs
+        size = 25 * self._jobs
         for first in range(0, len(items), size):
             batch = items[first : first + size]
             sounds = audios[first : first + size]

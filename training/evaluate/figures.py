@@ -11,7 +11,7 @@ import numpy as np
 from training.corpus.store import SPEAKERS
 from training.evaluate.bars import judge
 from training.evaluate.clip import Clip, Part
-from training.evaluate.words import difference, total, words_of
+from training.evaluate.words import difference, total
 
 LENGTH_RATIOS = (0.6, 1.6)
 """A turn that ends by EOS within these multiples of its teacher's length has ended well."""
@@ -194,7 +194,7 @@ def _worst(clips: Mapping[str, Sequence[Clip]]) -> list[dict[str, Any]]:
             "teacher_heard": teacher[clip.index].heard,
             "pico_heard": clip.heard,
             "extra_edits": clip.errors.edits - teacher[clip.index].errors.edits,
-            "words": len(words_of(clip.sentence)),
+            "words": clip.errors.words,
             "length_ratio": clip.length_ratio,
             "ended": clip.ended,
         }

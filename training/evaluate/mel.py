@@ -70,6 +70,6 @@ def cepstra(audio: np.ndarray, rate_hz: int, count: int = 20) -> np.ndarray:
     bands = log_mel(
         audio, rate_hz, bands=40, window=hop * 5 // 2, hop=hop, low_hz=100, high_hz=7000
     )
-    level = bands.mean(axis=1)
-    speech = bands[level > np.percentile(level, 95) - 35 / 8.686]
+    level_db = 10 * np.log10(np.exp(2 * bands).sum(axis=1))
+    speech = bands[level_db > np.percentile(level_db, 95) - 35]
     return speech @ _cosines(count + 1, 40)[1:].T

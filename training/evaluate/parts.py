@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ class Evaluation:
         part = Part(
             name,
             "" if name == "teacher" else self.voice.digest,
+            self.ears.corpus_digest,
             clips,
             figures,
             machine.describe(),
@@ -76,21 +78,21 @@ def _teacher(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict
 
 def _codec(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
     items, ears = evaluation.items, evaluation.ears
-    audios, qualities = [], []
+    audios, qualities, frames = [], [], []
     for item in items:
-        coded = evaluation.voice.round_trip(item.audio)
-        audios.append(coded)
-        qualities.append(quality.measure(item.audio, coded, SAMPLE_RATE_HZ))
+        frames.append(evaluation.voice.encode(item.audio))
+        audios.append(evaluation.voice.decode(frames[-1])[: len(item.audio)])
+        qualities.append(quality.measure(item.audio, audios[-1], SAMPLE_RATE_HZ))
         advance(1)
     clips = ears.listen("codec", items, audios, advance)
     clips = [replace(c, quality=q) for c, q in zip(clips, qualities, strict=True)]
-    return clips, {"codes_used": _codes_used(evaluation), **_recogniser(ears)}
-
-
-def _codes_used(evaluation: Evaluation) -> list[int]:
-    """Return how many codes of each codebook the teachers' sentences make use of."""
-    frames = np.concatenate([evaluation.voice.encode(item.audio) for item in evaluation.items])
-    return [len(np.unique(frames[:, book])) for book in range(frames.shape[1])]
+    books = np.concatenate(frames).T
+    figures = {
+        "codes_used": [len(np.unique(book)) for book in books],
+        "without_stoi": sum(math.isnan(one.stoi) for one in qualities),
+        "without_pesq": sum(math.isnan(one.pesq) for one in qualities),
+    }
+    return clips, {**figures, **_recogniser(ears)}
 
 
 def _speech(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
@@ -135,7 +137,10 @@ def _spoken(
 
 def _speed(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
     items = _some(evaluation.items)
-    return [], speed.measure(evaluation.voice.directory, items, lambda: advance(1))
+    # Somebody else's work slows ours: the figure stands beside what the machine was doing.
+    load = os.getloadavg()[0]
+    figures = speed.measure(evaluation.voice.directory, items, lambda: advance(1))
+    return [], {**figures, "load_before": load}
 
 
 def _some(items: list[Item]) -> list[Item]:

@@ -21,11 +21,16 @@ _SAMPLE_WORDS = (6, 12)
 _PANELS = {"teacher": "teacher", "codec": "teacher through the codec", "speech": "pico"}
 
 
-def load_parts(work: Path, digest: str) -> tuple[dict[str, Part], list[str]]:
-    """Return the parts that were measured of this voice, and the names of those of another."""
-    saved = {name: Part.load(work / "evaluate", name) for name in PARTS}
-    parts = {name: part for name, part in saved.items() if part and part.voice in ("", digest)}
-    return parts, [name for name, part in saved.items() if part and name not in parts]
+def load_parts(work: Path, voice: Voice, ears: Ears) -> tuple[dict[str, Part], list[str]]:
+    """Return the parts measured of this voice and corpus, and the names of those of others."""
+    found = {name: Part.load(work / "evaluate", name) for name in PARTS}
+    saved = {name: part for name, part in found.items() if part is not None}
+    own = {
+        name: part
+        for name, part in saved.items()
+        if part.voice in ("", voice.digest) and part.corpus == ears.corpus_digest
+    }
+    return own, [name for name in saved if name not in own]
 
 
 def publish(work: Path, voice: Voice, ears: Ears, docs: Path, command: str) -> dict[str, Any]:
@@ -34,7 +39,7 @@ def publish(work: Path, voice: Voice, ears: Ears, docs: Path, command: str) -> d
     Raises:
         ValueError: nothing has been measured of this voice.
     """
-    parts, _ = load_parts(work, voice.digest)
+    parts, _ = load_parts(work, voice, ears)
     if not parts:
         raise ValueError(f"{work / 'evaluate'}: no part is measured of {voice.directory}")
     about = {

@@ -18,8 +18,8 @@ _RATE_HZ = 16_000
 class Quality:
     """A degraded clip beside its reference.
 
-    `stoi` (0 to 1) and `pesq` (wide band, 1.04 to 4.64) are NaN where the clip is too short or too
-    silent for them. `mel_distance`: mean absolute difference of natural log-mel magnitudes.
+    `stoi` (0 to 1) and `pesq` (wide band, 1.04 to 4.64) are NaN where the reference is silent or
+    too short for them. `mel_distance`: mean absolute difference of natural log-mel magnitudes.
     """
 
     stoi: float
@@ -41,6 +41,8 @@ def measure(reference: np.ndarray, degraded: np.ndarray, rate_hz: int) -> Qualit
     distance = np.abs(log_mel(reference, rate_hz) - log_mel(degraded, rate_hz)).mean()
     clean = resample(reference.astype(np.float32), rate_hz, _RATE_HZ)
     coded = resample(degraded.astype(np.float32), rate_hz, _RATE_HZ)
+    if not np.any(clean):
+        return Quality(math.nan, math.nan, float(distance))
     return Quality(_stoi(clean, coded), _pesq(clean, coded), float(distance))
 
 
@@ -49,7 +51,7 @@ def _stoi(clean: np.ndarray, coded: np.ndarray) -> float:
 
     with warnings.catch_warnings():
         # Of clips with less than 0.4 s of speech it says 1e-5 and warns: there is no figure.
-        warnings.simplefilter("error", RuntimeWarning)
+        warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
         try:
             return float(stoi(clean, coded, _RATE_HZ))
         except RuntimeWarning:

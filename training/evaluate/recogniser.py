@@ -21,7 +21,7 @@ from csm.audio import Samples, resample
 PROGRAM = "pocketsphinx_batch"
 MODEL_DIRECTORY = Path("/usr/share/pocketsphinx/model/en-us")
 RATE_HZ = 16_000
-# Clips a process: few enough that a bar moves, enough that the 2 s of loading do not count.
+# Clips a process at most: its start costs half a second, and its files lie on disk.
 _BATCH = 50
 _LINE = re.compile(r"^(?P<text>.*?) ?\((?P<name>\d+) -?\d+\)$")
 
@@ -73,7 +73,8 @@ class Recogniser:
         # A dict: the same audio twice is recognised once.
         new = {d: a for d, a in zip(digests, audio, strict=True) if d not in self._known}
         waiting = list(new.items())
-        batches = [waiting[i : i + _BATCH] for i in range(0, len(waiting), _BATCH)]
+        size = max(1, min(_BATCH, -(-len(waiting) // self.jobs)))
+        batches = [waiting[i : i + size] for i in range(0, len(waiting), size)]
         began = time.perf_counter()
         with ThreadPoolExecutor(self.jobs) as pool:
             for batch, texts in zip(batches, pool.map(_recognise, batches), strict=True):

@@ -247,5 +247,12 @@ def _method(figures: Mapping[str, Any]) -> str:
             if machine.get(key)
         )
         machines.setdefault(text, []).append(f"{name} ({part['wall_s']:.0f} s)")
+    if "speed" in figures["parts"]:
+        speed = figures["parts"]["speed"]["figures"]
+        lines[-1] += (
+            f" First audio after {number(speed['first_audio_ms'], '.0f')} ms; worst real-time "
+            f"factor {number(speed['real_time_factor_worst'], '.2f')}; load of the machine before: "
+            f"{number(speed['load_before'], '.1f')}."
+        )
     lines += [f"- Machine of {', '.join(names)}: {text}." for text, names in machines.items()]
     return "\n".join(lines)

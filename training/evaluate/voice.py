@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -65,7 +66,7 @@ class Voice:
         self.rate_hz = self.mimi.config.sampling_rate_hz
         self.frame_samples = self.mimi.config.frame_samples
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What the figures of a voice are known by: a hash of all its files."""
         total = hashlib.blake2b(digest_size=8)
@@ -96,10 +97,6 @@ class Voice:
             return np.zeros(self.frame_samples, np.float32)
         rows = torch.from_numpy(codes.astype(np.int64).T.copy())[None]
         return self.mimi.decode(rows)[0, 0].cpu().numpy().clip(-1, 1)
-
-    def round_trip(self, audio: np.ndarray) -> np.ndarray:
-        """Return the audio through the codec and back, float32, as long as it was."""
-        return self.decode(self.encode(audio))[: len(audio)]
 
     def positions(self, line: Line) -> int:
         """Return how many positions of the context the line's prompt and its speech may take."""

@@ -13,6 +13,8 @@ from training.text.normalizer import normalize
 _NO_WORD = re.compile(r"[^a-z' ]")
 # An apostrophe belongs to a word only within it.
 _STRAY_APOSTROPHE = re.compile(r"(?<![a-z])'|'(?![a-z])")
+# Letters that stand alone as words.
+_WORDS_OF_ONE = {"a", "i"}
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,29 @@ class Interval:
 def words_of(text: str) -> list[str]:
     """Return the words of a text as they are compared: spelled out, lower case, bare.
 
-    Both sides pass here, so that "3 p.m.", "three p m" and "three P.M." are one.
+    Both sides pass here, so that "3 p.m.", "three p m" and "three pm" are one.
     """
     plain = _NO_WORD.sub(" ", normalize(text).lower())
-    return _STRAY_APOSTROPHE.sub(" ", plain).split()
+    return _join_letters(_STRAY_APOSTROPHE.sub(" ", plain).split())
+
+
+def _join_letters(words: list[str]) -> list[str]:
+    """ "p m" as "pm", "t v" as "tv": whether letters are one word is the dictionary's taste."""
+    joined: list[str] = []
+    before = ""
+    for spelled in words:
+        # The normaliser's letter A among letters, so that it is not read as the article.
+        word = "a" if spelled == "ay" else spelled
+        letter = len(word) == 1 and word not in _WORDS_OF_ONE
+        # "a m" is an hour of the morning; any other "a" or "i" is a word.
+        if (letter and len(before) == 1 and before not in _WORDS_OF_ONE) or (
+            (before, word) == ("a", "m")
+        ):
+            joined[-1] += word
+        else:
+            joined.append(word)
+        before = word
+    return joined
 
 
 def count_errors(written: Sequence[str], heard: Sequence[str]) -> Errors:
