@@ -1,0 +1,1 @@
+"""What the teachers read: sentences from Debian's text packages and from our own grammars."""
