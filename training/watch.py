@@ -49,7 +49,7 @@ class Watch:
             file.write(json.dumps(line) + "\n")
         shown = " ".join(f"{k} {v:.4g}" for k, v in list(rounded.items())[:_LINE_SCALARS])
         self._progress.update(self._task, completed=seconds, state=f"step {step} {shown}")
-        if not self._progress.live.is_terminal:
+        if not self._progress.console.is_terminal:
             print(json.dumps(line), flush=True)
 
     def draw(self) -> Path | None:

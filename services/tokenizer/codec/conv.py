@@ -102,15 +102,17 @@ class CausalConv1d(nn.Module):
     def _convolve(self, x: Tensor) -> Tensor:
         # Training wants the convolution: gathered windows would be kept for the backward pass.
         if self.groups > 1 or torch.is_grad_enabled():
-            y = F.conv1d(
-                x.transpose(1, 2),
-                self.weight.transpose(1, 2),
+            # As an image one row high with its channels last, which is how both lie in memory: said
+            # as a conv1d, oneDNN re-orders input, weight and output on every call.
+            y = F.conv2d(
+                x.unsqueeze(1).permute(0, 3, 1, 2),
+                self.weight.unsqueeze(1).permute(0, 3, 1, 2),
                 self._output_bias(),
-                self.stride,
-                dilation=self.dilation,
+                (1, self.stride),
+                dilation=(1, self.dilation),
                 groups=self.groups,
             )
-            return y.transpose(1, 2)
+            return y.permute(0, 2, 3, 1).squeeze(1)
         if self.kernel_size > 1:
             windows = x.unfold(1, self.span, self.stride)[..., :: self.dilation]
             # Said outright: left to the product, overlapping windows are copied element-wise.

@@ -1,0 +1,1 @@
+"""The stage `codec`: a small Mimi, trained on the teachers' audio."""

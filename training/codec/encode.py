@@ -1,0 +1,51 @@
+"""The corpus as codes: what the language model is trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from services.tokenizer.codec.mimi import Mimi
+from training.corpus.store import Corpus
+
+_ROWS = 16
+
+
+def codes_path(work: Path, split: str) -> Path:
+    """Where the codes of a split lie."""
+    return work / "codes" / f"{split}.npz"
+
+
+@torch.no_grad()
+def encode(mimi: Mimi, corpus: Corpus, path: Path) -> None:
+    """Write `path` (npz): `codes` uint16 `[frames, codebooks]`, all utterances one after another,
+    and `offset` int64 `[utterances + 1]`, where each starts. The last partial frame of an
+    utterance is completed with silence.
+    """
+    config = mimi.config
+    device = next(mimi.parameters()).device
+    counts = [config.num_frames(u.samples) for u in corpus.utterances]
+    offset = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    codes = np.zeros((int(offset[-1]), config.num_codebooks), dtype=np.uint16)
+    # By length, so that a batch holds little silence; the codec is causal, so what is appended to
+    # a row does not change the codes before it.
+    order = np.argsort(counts, kind="stable")
+    groups = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+    for group in track(groups, description=f"encode {path.stem}"):
+        longest = max(counts[i] for i in group) * config.frame_samples
+        audio = np.zeros((len(group), 1, longest), dtype=np.float32)
+        for row, index in enumerate(group):
+            samples = corpus.audio(int(index))
+            audio[row, 0, : len(samples)] = samples.astype(np.float32) / 32768.0
+        latents = mimi.latents(torch.from_numpy(audio).to(device))
+        made = mimi.quantizer.encode(latents).cpu().numpy()
+        for row, index in enumerate(group):
+            count = counts[index]
+            codes[offset[index] : offset[index] + count] = made[row, :, :count].T
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".new").open("wb") as file:
+        np.savez(file, codes=codes, offset=offset)
+    path.with_suffix(".new").replace(path)

@@ -1,0 +1,277 @@
+"""Training of the codec: spectra, waveform, phones on the first codebook, commitment."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from services.tokenizer.codec.config import MimiConfig
+from services.tokenizer.codec.mimi import Mimi
+from services.tokenizer.codec.random import create
+from training import checkpoint
+from training.codec.data import LABELS_PER_FRAME, Batch, Crops
+from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.quantizer import quantize, reserve_end_code, start_codebooks, unquantized
+from training.corpus.store import PHONES, Corpus
+from training.optimizer import Optimizer
+from training.watch import StopRequest, Watch
+
+STAGE = "codec"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the codec is trained; the defaults are pico's."""
+
+    minutes: float = 180.0
+    rows: int = 8
+    frames: int = 24
+    rate: float = 1e-3
+    warmup_steps: int = 200
+    unquantized_steps: int = 400
+    gradient_most: float = 5.0
+    average: float = 0.998
+    windows_a_step: int = 3
+    # Rows that keep only some of the acoustic codebooks, so that the first ones carry the most.
+    coarse_share: float = 0.25
+    mel: float = 2.0
+    magnitude: float = 0.5
+    convergence: float = 0.5
+    waveform: float = 0.0
+    phones: float = 0.5
+    commitment: float = 0.25
+    seed: int = 0
+
+
+class CodecTraining(nn.Module):
+    """What is trained: the codec, and a phone classifier that is dropped afterwards."""
+
+    def __init__(self, config: MimiConfig, seed: int) -> None:
+        super().__init__()
+        self.mimi = create(config, seed=seed).train()
+        self.phones = nn.Linear(config.codebook_dim, LABELS_PER_FRAME * len(PHONES))
+        with torch.no_grad():
+            # As drawn, the last convolutions give audio and latents far too large to start from.
+            for module, scale in ((self.mimi.decoder, 0.03), (self.mimi.encoder, 0.3)):
+                module.layers[-1].weight.mul_(scale)
+            for transformer in (self.mimi.encoder_transformer, self.mimi.decoder_transformer):
+                for name, parameter in transformer.named_parameters():
+                    if "layer_scale" in name:
+                        parameter.fill_(config.layer_scale_initial_scale)
+
+
+class CodecTrainer:
+    """The state of a training and its step."""
+
+    def __init__(self, config: MimiConfig, settings: Settings, device: str) -> None:
+        checkpoint.seed_everything(settings.seed)
+        self.config, self.settings, self.device = config, settings, torch.device(device)
+        self.model = CodecTraining(config, settings.seed).to(self.device)
+        self.average = copy.deepcopy(self.model.mimi).eval().requires_grad_(False)
+        self.loss = SpectralLoss(config.sampling_rate_hz).to(self.device)
+        self.optimizer = Optimizer(
+            self.model.named_parameters(),
+            muon_rate=0.0,
+            adam_rate=settings.rate,
+            betas=(0.8, 0.99),
+            weight_decay=0.01,
+        )
+        self.step_number, self.seconds = 0, 0.0
+        self._latents: list[Tensor] = []
+
+    @property
+    def quantized(self) -> bool:
+        """Whether codebooks are in use yet."""
+        return self.step_number >= self.settings.unquantized_steps
+
+    def step(self, crops: Crops) -> dict[str, float]:
+        """One step; returns its figures."""
+        settings = self.settings
+        batch = crops.batch(self.step_number, settings.rows)
+        self.optimizer.set_scale(self._rate_scale())
+        random = np.random.default_rng((settings.seed, self.step_number, 1))
+        windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
+        if self.step_number == settings.unquantized_steps:
+            start_codebooks(self.model.mimi.quantizer, torch.cat(self._latents))
+            reserve_end_code(self.model.mimi.quantizer)
+            self._latents = []
+        audio = batch.audio.to(self.device)
+        with self._autocast():
+            latents = self.model.mimi.latents(audio)
+        total, figures = self._losses(audio, latents.float(), batch, windows, random)
+        self.optimizer.zero_grad()
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_most)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self._follow()
+        self.step_number += 1
+        return {**figures, "gradient": float(norm)}
+
+    def _losses(
+        self,
+        audio: Tensor,
+        latents: Tensor,
+        batch: Batch,
+        windows: tuple[int, ...],
+        random: np.random.Generator,
+    ) -> tuple[Tensor, dict[str, float]]:
+        settings, mimi = self.settings, self.model.mimi
+        figures: dict[str, float] = {}
+        extra = audio.new_zeros(())
+        if self.quantized:
+            most = self.config.num_acoustic_codebooks
+            kept = np.where(
+                random.random(len(audio)) < settings.coarse_share,
+                random.integers(0, most, len(audio)),
+                most,
+            )
+            result = quantize(
+                mimi.quantizer, latents, kept=torch.from_numpy(kept).to(audio.device), update=True
+            )
+            reserve_end_code(mimi.quantizer)
+            read, semantic = result.latents, result.semantic
+            extra = settings.commitment * result.commitment
+            figures["commitment"] = float(result.commitment.detach())
+        else:
+            read = unquantized(mimi.quantizer, latents)
+            semantic = mimi.quantizer.semantic.project(latents)
+            if self.step_number >= settings.unquantized_steps - 100:
+                self._latents.append(latents.detach().flatten(0, 1))
+        logits = self.model.phones(semantic).unflatten(-1, (LABELS_PER_FRAME, len(PHONES)))
+        labels = batch.phones.to(audio.device)
+        spoken = F.cross_entropy(logits.flatten(0, 2), labels.flatten())
+        with self._autocast():
+            heard = mimi.synthesize(read)
+        spectral = self.loss(heard[:, 0], audio[:, 0], windows)
+        wave = (heard - audio).abs().mean() / audio.abs().mean()
+        total = (
+            settings.mel * spectral["mel"]
+            + settings.magnitude * spectral["magnitude"]
+            + settings.convergence * spectral["convergence"]
+            + settings.waveform * wave
+            + settings.phones * spoken
+            + extra
+        )
+        figures |= {name: float(value.detach()) for name, value in spectral.items()}
+        scalars = {"waveform": wave, "phones": spoken, "loss": total}
+        figures |= {name: float(value.detach()) for name, value in scalars.items()}
+        return total, figures
+
+    def _rate_scale(self) -> float:
+        done = min(1.0, self.seconds / (60 * self.settings.minutes))
+        warm = min(1.0, (self.step_number + 1) / self.settings.warmup_steps)
+        return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the averaged weights, which are what is kept in the end."""
+        share = 1 - min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
+        for mean, now in zip(self.average.parameters(), self.model.mimi.parameters(), strict=True):
+            mean.lerp_(now, share)
+        for mean, now in zip(self.average.buffers(), self.model.mimi.buffers(), strict=True):
+            mean.copy_(now)
+
+    @torch.no_grad()
+    def validate(self, crops: Crops, batches: int = 4) -> dict[str, float]:
+        """Figures of the averaged weights on crops that are never trained on."""
+        sums: dict[str, float] = {}
+        used = torch.zeros(self.config.num_codebooks, self.config.codebook_size)
+        for number in range(batches):
+            audio = crops.batch(number, self.settings.rows).audio.to(self.device)
+            codes = self.average.encode(audio)
+            heard = self.average.decode(codes)
+            for name, value in self.loss(heard[:, 0], audio[:, 0]).items():
+                sums[f"held_{name}"] = sums.get(f"held_{name}", 0.0) + float(value) / batches
+            for book in range(self.config.num_codebooks):
+                used[book] += torch.bincount(
+                    codes[:, book].flatten().cpu(), minlength=self.config.codebook_size
+                )
+        shares = used / used.sum(-1, keepdim=True)
+        entropy = -(shares * (shares + 1e-9).log()).sum(-1)
+        sums["held_perplexity_first"] = float(entropy[0].exp())
+        sums["held_perplexity_last"] = float(entropy[-1].exp())
+        return sums
+
+    def state(self) -> dict[str, Any]:
+        """All that a later run needs to go on as if it had not stopped."""
+        return {
+            "config": self.config.to_dict(),
+            "settings": asdict(self.settings),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step_number,
+            "seconds": self.seconds,
+            "random": torch.get_rng_state(),
+            "latents": self._latents,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state of `state()`."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_number, self.seconds = state["step"], state["seconds"]
+        self._latents = state["latents"]
+        torch.set_rng_state(state["random"].cpu())
+
+
+def train(
+    work: Path,
+    config: MimiConfig,
+    settings: Settings,
+    *,
+    device: str = "cpu",
+    most_steps: int | None = None,
+    log_every: int = 50,
+    save_every_s: float = 120.0,
+) -> Mimi:
+    """Train in `work` until the time or `most_steps` is over; goes on from a checkpoint there.
+
+    Returns the averaged codec.
+    """
+    path = checkpoint.path_of(work, STAGE)
+    trainer = CodecTrainer(config, settings, device)
+    if state := checkpoint.load(path, device):
+        trainer.restore(state)
+
+    def crops(split: str) -> Crops:
+        return Crops(
+            Corpus.open(work / "corpus", split),
+            frames=settings.frames,
+            frame_samples=config.frame_samples,
+            seed=settings.seed,
+        )
+
+    training, held = crops("train"), crops("validation")
+    stop, watch = StopRequest(), Watch(work, STAGE)
+    saved = time.monotonic()
+    with watch.running(60 * settings.minutes):
+        while trainer.seconds < 60 * settings.minutes and not stop:
+            if most_steps is not None and trainer.step_number >= most_steps:
+                break
+            started = time.monotonic()
+            figures = trainer.step(training)
+            trainer.seconds += time.monotonic() - started
+            if trainer.step_number % log_every == 0:
+                watch.log(trainer.step_number, trainer.seconds, **figures)
+            if time.monotonic() - saved > save_every_s:
+                checkpoint.save(path, trainer.state())
+                watch.log(trainer.step_number, trainer.seconds, **trainer.validate(held))
+                saved = time.monotonic()
+    checkpoint.save(path, trainer.state())
+    return trainer.average
