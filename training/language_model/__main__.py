@@ -11,6 +11,7 @@ import torch
 from training.language_model.settings import TrainingSettings
 from training.language_model.shape import SIZES
 from training.language_model.train import train
+from training.memory import keep_freed_memory
 from training.text.normalizer import build_tokenizer
 
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--other-rate", type=float, default=recipe.other_rate)
     parser.add_argument("--codebook-size", type=int, help="of the codec; else pico's")
     given = parser.parse_args(arguments)
+    keep_freed_memory()
     if given.threads:
         torch.set_num_threads(given.threads)
     try:

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from tokenizers import Tokenizer
 
 from services.generator.model.text import TextTokenizer
+from training.codec.encode import codes_path
 from training.corpus.store import Corpus
 from training.language_model import segments
 from training.language_model.segments import SegmentTable
@@ -31,30 +32,30 @@ def open_table(work: Path, split: str, tokenizer: Tokenizer) -> SegmentTable:
         ValueError: the tokenizer's vocabulary is too large, or codes, corpus and tokenizer do not
             belong together.
     """
-    codes_path = work / "codes" / f"{split}.npz"
-    if not codes_path.is_file():
-        raise FileNotFoundError(f"{codes_path}: no such file; the codec's stage makes it")
+    codes = codes_path(work, split)
+    if not codes.is_file():
+        raise FileNotFoundError(f"{codes}: no such file; the codec's stage makes it")
     if tokenizer.get_vocab_size() > TEXT_VOCAB_SIZE:
         raise ValueError(
             f"tokenizer: {tokenizer.get_vocab_size()} tokens are not allowed, must be at most "
             f"{TEXT_VOCAB_SIZE}"
         )
     key = segments.fingerprint(
-        [codes_path, *sorted((work / "corpus").glob(f"{split}-*.done"))], tokenizer.to_str()
+        [codes, *sorted((work / "corpus").glob(f"{split}-*.done"))], tokenizer.to_str()
     )
     kept = work / "language_model" / f"{split}.npz"
     table = segments.read(kept, key)
     if table is not None:
         return table
     corpus = Corpus.open(work / "corpus", split)
-    with np.load(codes_path) as arrays:
-        codes, offset = arrays["codes"], arrays["offset"]
+    with np.load(codes) as arrays:
+        made, offset = arrays["codes"], arrays["offset"]
     encoder = TextTokenizer(tokenizer, TOKEN_IDS)
     with Progress() as progress:
         task = progress.add_task(f"laying out {split}", total=len(corpus))
         table = segments.lay_out(
             corpus.utterances,
-            codes,
+            made,
             offset,
             encoder,
             on_progress=lambda done: progress.update(task, completed=done),
