@@ -91,7 +91,10 @@ def _run(values: argparse.Namespace, console: Console) -> None:
                 progress.start_task(task)
                 evaluation.run(name, lambda steps, task=task: progress.advance(task, steps))  # type: ignore[misc]
     if REPORT in values.parts:
-        command = f"python -m training.evaluate --work {values.work} --voice {values.voice}"
+        command = (
+            f"python -m training.evaluate --work {_shown(values.work)} "
+            f"--voice {_shown(values.voice)}"
+        )
         figures = publish(values.work, voice, ears, values.docs, command)
         _, others = load_parts(values.work, voice, ears)
         table = Table("what", "figure", "", title=f"{figures['sentences']} sentences")
@@ -101,6 +104,12 @@ def _run(values: argparse.Namespace, console: Console) -> None:
         if others:
             console.print(f"measured of another voice or corpus, left out: {', '.join(others)}")
         console.print(f"written: {values.docs / 'pico.md'}")
+
+
+def _shown(path: Path) -> str:
+    """The path as anybody would type it: from here, or its name where it lies elsewhere."""
+    whole, here = path.resolve(), Path.cwd()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else path.name
 
 
 if __name__ == "__main__":

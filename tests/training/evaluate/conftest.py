@@ -1,5 +1,6 @@
 """Voices made of formants, and a corpus of them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, PartWriter
 from training.text.normalizer import normalize
 
 SENTENCES = (
-    "The train was late.",
+    "The evening train was late again.",
     "Is it cold outside?",
     "Two cups of coffee, please.",
     "I will call at 3:30 p.m.",
@@ -41,16 +42,23 @@ def formant_voice() -> Callable[[int, float, int], np.ndarray]:
     return formants
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """A work directory whose corpus is read by the voices of formants; `held_out.txt` beside."""
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work directory whose corpus is read by the voices of formants, to be copied."""
+    place = tmp_path_factory.mktemp("made")
     for split, clips in (("train", 6), ("validation", 2), ("held_out", len(SENTENCES))):
         for speaker, name in enumerate(SPEAKERS):
-            writer = PartWriter(tmp_path / "corpus", f"{split}-{name}-000")
+            writer = PartWriter(place / "corpus", f"{split}-{name}-000")
             for clip in range(clips):
                 audio = formants(speaker, 1.2, seed=100 * clip + speaker)
                 text = normalize(SENTENCES[clip % len(SENTENCES)])
                 writer.add(text, speaker, (audio * 32767).astype(np.int16), ())
             writer.close(whole=True)
-    (tmp_path / "held_out.txt").write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
-    return tmp_path
+    (place / "held_out.txt").write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
+    return place
+
+
+@pytest.fixture
+def work(made: Path, tmp_path: Path) -> Path:
+    """A work directory of the test's own: a corpus, and `held_out.txt` beside it."""
+    return Path(shutil.copytree(made, tmp_path / "work"))
