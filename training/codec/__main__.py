@@ -15,7 +15,9 @@ from training.memory import keep_freed_memory
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.codec", description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("build/pico"), help="where all stages work")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/pico"), help="where all stages work"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch on the CPU")
     parser.add_argument("--most-steps", type=int, help="stop after so many steps")

@@ -40,7 +40,9 @@ class Crops:
         audio = np.zeros((rows, samples), dtype=np.float32)
         phones = np.zeros((rows, self._frames * LABELS_PER_FRAME), dtype=np.int64)
         for row in range(rows):
-            index = min(int(np.searchsorted(self._chances, random.random())), len(self._chances) - 1)
+            index = min(
+                int(np.searchsorted(self._chances, random.random())), len(self._chances) - 1
+            )
             utterance = self._corpus.utterances[index]
             start = 0
             if utterance.samples > samples and random.random() > _AT_START_SHARE:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 _MELS = {128: 12, 256: 24, 512: 48, 1024: 80, 2048: 128}
 WINDOWS = tuple(_MELS)
 """Lengths of the windows in samples."""
-_FLOOR = 1e-4
+# Below this, 48 dB under speech of the corpus, silence is silence: its logarithm would rule a step.
+_FLOOR = 3e-4
 
 
 class SpectralLoss(nn.Module):

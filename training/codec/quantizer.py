@@ -10,7 +10,7 @@ from torch import Tensor
 
 from services.tokenizer.codec.quantizer import ResidualQuantizer, SplitQuantizer
 
-_DECAY = 0.99
+_DECAY = 0.995
 # A code used less than this share of an even use is put where the data is.
 _DEAD_SHARE = 0.05
 _KMEANS_STEPS = 10
@@ -42,9 +42,13 @@ def quantize(
     moves the codebooks towards what they were used for (van den Oord et al. 2017, appendix A.1).
     """
     semantic = quantizer.semantic.project(latents)
-    q_semantic, codes_semantic, loss_semantic = _residual(quantizer.semantic, semantic, None, update)
+    q_semantic, codes_semantic, loss_semantic = _residual(
+        quantizer.semantic, semantic, None, update
+    )
     acoustic = quantizer.acoustic.project(latents)
-    q_acoustic, codes_acoustic, loss_acoustic = _residual(quantizer.acoustic, acoustic, kept, update)
+    q_acoustic, codes_acoustic, loss_acoustic = _residual(
+        quantizer.acoustic, acoustic, kept, update
+    )
     out = _expand(quantizer.semantic, q_semantic) + _expand(quantizer.acoustic, q_acoustic)
     codes = torch.cat([codes_semantic, codes_acoustic], dim=1)
     return Quantized(out, codes, q_semantic, loss_semantic + loss_acoustic)

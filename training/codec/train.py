@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from services.tokenizer.codec.mimi import Mimi
 from services.tokenizer.codec.random import create
 from training import checkpoint
 from training.codec.data import LABELS_PER_FRAME, Batch, Crops
+from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.quantizer import quantize, reserve_end_code, start_codebooks, unquantized
-from training.corpus.store import PHONES, Corpus
+from training.corpus.store import PHONES
 from training.optimizer import Optimizer
-from training.watch import StopRequest, Watch
 
 STAGE = "codec"
 
@@ -34,7 +34,7 @@ class Settings:
     """How the codec is trained; the defaults are pico's."""
 
     minutes: float = 180.0
-    rows: int = 8
+    rows: int = 4
     frames: int = 24
     rate: float = 1e-3
     warmup_steps: int = 200
@@ -221,13 +221,37 @@ class CodecTrainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state of `state()`."""
+        """Take up a state of `state()`, or a compact one of `training.pause`.
+
+        Raises:
+            ValueError: it was trained in another shape.
+        """
+        if state["config"] != self.config.to_dict():
+            raise ValueError(
+                f"{STAGE}: the checkpoint was trained in another shape; move it away or use its own"
+            )
         self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load_state_dict(state.get("average", self.model.mimi.state_dict()))
         self.step_number, self.seconds = state["step"], state["seconds"]
-        self._latents = state["latents"]
-        torch.set_rng_state(state["random"].cpu())
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"].cpu())
+            self._latents = state["latents"]
+
+
+def trained_codec(work: Path, device: str = "cpu") -> Mimi:
+    """The codec trained so far, its weights averaged, frozen: for codes, export and evaluation.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+    """
+    path = checkpoint.path_of(work, STAGE)
+    state = checkpoint.load(path, device)
+    if state is None:
+        raise FileNotFoundError(f"{path}: no such file; `python -m training.codec` trains one")
+    mimi = Mimi(MimiConfig.from_dict(state["config"])).to(device)
+    mimi.load_state_dict(state["average"])
+    return mimi.eval().requires_grad_(False)
 
 
 def train(
@@ -244,34 +268,17 @@ def train(
 
     Returns the averaged codec.
     """
-    path = checkpoint.path_of(work, STAGE)
     trainer = CodecTrainer(config, settings, device)
-    if state := checkpoint.load(path, device):
-        trainer.restore(state)
-
-    def crops(split: str) -> Crops:
-        return Crops(
-            Corpus.open(work / "corpus", split),
-            frames=settings.frames,
-            frame_samples=config.frame_samples,
-            seed=settings.seed,
-        )
-
-    training, held = crops("train"), crops("validation")
-    stop, watch = StopRequest(), Watch(work, STAGE)
-    saved = time.monotonic()
-    with watch.running(60 * settings.minutes):
-        while trainer.seconds < 60 * settings.minutes and not stop:
-            if most_steps is not None and trainer.step_number >= most_steps:
-                break
-            started = time.monotonic()
-            figures = trainer.step(training)
-            trainer.seconds += time.monotonic() - started
-            if trainer.step_number % log_every == 0:
-                watch.log(trainer.step_number, trainer.seconds, **figures)
-            if time.monotonic() - saved > save_every_s:
-                checkpoint.save(path, trainer.state())
-                watch.log(trainer.step_number, trainer.seconds, **trainer.validate(held))
-                saved = time.monotonic()
-    checkpoint.save(path, trainer.state())
+    run(
+        trainer,
+        work,
+        STAGE,
+        minutes=settings.minutes,
+        crops=partial(
+            Crops, frames=settings.frames, frame_samples=config.frame_samples, seed=settings.seed
+        ),
+        most_steps=most_steps,
+        log_every=log_every,
+        save_every_s=save_every_s,
+    )
     return trainer.average

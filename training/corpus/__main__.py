@@ -12,7 +12,9 @@ from training.corpus.store import SPLITS
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("build/pico"), help="where all stages work")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/pico"), help="where all stages work"
+    )
     parser.add_argument("--sentences", type=int, default=60000, help="sentences to train on")
     parser.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
 """The corpus on disk: raw audio, and a line of JSON for every utterance.
 
-A part of a split is two files: `<split>-<speaker>-<part>.s16`, 24 kHz mono int16 little-endian with
-the utterances one after another, and `<...>.jsonl` with one utterance a line; a third, `<...>.done`,
+A part of a split is two files: `<split>-<speaker>-<part>.s16`, 24 kHz mono int16 little-endian, the
+utterances one after another, and `<...>.jsonl` with one utterance a line; a third, `<...>.done`,
 says that both are whole. Raw, so that a crop is a slice of mapped memory.
 """
 

@@ -1,7 +1,7 @@
 """festival with the HTS voice cmu_us_slt_arctic at 32 kHz: the one teacher above 8 kHz.
 
-Debian packages: `festival`, `festvox-us-slt-hts`. Zen et al., "The HMM-based speech synthesis system
-(HTS) version 2.0", 2007.
+Debian packages: `festival`, `festvox-us-slt-hts`. Zen et al., "The HMM-based speech synthesis
+system (HTS) version 2.0", 2007.
 """
 
 from __future__ import annotations

@@ -1,0 +1,230 @@
+"""The stage `polish`: the codec's decoder alone, against discriminators.
+
+Encoder and codebooks stay as they are, so the codes do, and with them the language model: this
+stage may run at any time after `codec`, and again.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from services.tokenizer.codec.config import MimiConfig
+from services.tokenizer.codec.mimi import Mimi
+from training import checkpoint
+from training.codec.adversary import Adversary, balanced
+from training.codec.data import Crops
+from training.codec.loop import run
+from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.train import trained_codec
+from training.optimizer import Optimizer
+
+STAGE = "polish"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the decoder is polished; the defaults are pico's."""
+
+    minutes: float = 120.0
+    rows: int = 4
+    frames: int = 24
+    rate: float = 3e-4
+    adversary_rate: float = 3e-4
+    warmup_steps: int = 200
+    # Steps in which only the adversary learns: untrained, it has nothing to say.
+    adversary_steps: int = 300
+    gradient_most: float = 5.0
+    average: float = 0.999
+    windows_a_step: int = 3
+    mel: float = 2.0
+    magnitude: float = 0.5
+    convergence: float = 0.5
+    # Of the gradient at the audio, relative to the spectra's.
+    told: float = 0.2
+    matching: float = 0.4
+    seed: int = 0
+
+
+def decoder_parts(mimi: Mimi) -> nn.ModuleDict:
+    """The parts behind the codes."""
+    parts = {"decoder_transformer": mimi.decoder_transformer, "decoder": mimi.decoder}
+    if mimi.upsample is not None:
+        parts["upsample"] = mimi.upsample
+    return nn.ModuleDict(parts)
+
+
+class PolishTrainer:
+    """The state of the polishing and its step; see `loop.Trainer`."""
+
+    def __init__(self, codec: Mimi, settings: Settings, device: str) -> None:
+        """Start from `codec`, as the stage `codec` left it."""
+        checkpoint.seed_everything(settings.seed)
+        self.settings, self.device = settings, torch.device(device)
+        self.config = codec.config
+        self.mimi = copy.deepcopy(codec).to(self.device).requires_grad_(False)
+        self.parts = decoder_parts(self.mimi).train().requires_grad_(True)
+        self.average = copy.deepcopy(self.mimi).eval().requires_grad_(False)
+        self.adversary = Adversary().to(self.device)
+        self.loss = SpectralLoss(self.config.sampling_rate_hz).to(self.device)
+        adam = partial(Optimizer, muon_rate=0.0, betas=(0.8, 0.99))
+        self.optimizer = adam(self.parts.named_parameters(), adam_rate=settings.rate)
+        self.adversary_optimizer = adam(
+            self.adversary.named_parameters(), adam_rate=settings.adversary_rate
+        )
+        self.step_number, self.seconds = 0, 0.0
+
+    def step(self, crops: Crops) -> dict[str, float]:
+        """One step of both; returns its figures."""
+        settings = self.settings
+        audio = crops.batch(self.step_number, settings.rows).audio.to(self.device)
+        random = np.random.default_rng((settings.seed, self.step_number, 2))
+        windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
+        for optimizer in (self.optimizer, self.adversary_optimizer):
+            optimizer.set_scale(self._rate_scale())
+        latents = self.mimi.quantizer.decode(self.mimi.encode(audio))
+        with self._autocast():
+            heard = self.mimi.synthesize(latents)[:, 0]
+        real = audio[:, 0]
+        with self._autocast():
+            told_apart = self.adversary.discriminator_loss(real, heard)
+        self.adversary_optimizer.zero_grad()
+        told_apart.backward()
+        self.adversary_optimizer.step()
+        figures = {"discriminator": float(told_apart.detach())}
+        if self.step_number >= settings.adversary_steps:
+            figures |= self._polish(real, heard, windows)
+        self.step_number += 1
+        return figures
+
+    def _polish(self, real: Tensor, heard: Tensor, windows: tuple[int, ...]) -> dict[str, float]:
+        settings = self.settings
+        leaf = heard.detach().requires_grad_(True)
+        spectral = self.loss(leaf, real, windows)
+        total = sum(
+            (getattr(settings, name) * value for name, value in spectral.items()),
+            start=leaf.new_zeros(()),
+        )
+        with self._autocast():
+            told, matching = self.adversary.generator_loss(real, leaf)
+        gradients = [torch.autograd.grad(x, leaf)[0] for x in (total, told, matching)]
+        self.optimizer.zero_grad()
+        heard.backward(balanced(gradients, [1.0, settings.told, settings.matching]))
+        norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self._follow()
+        scalars = {**spectral, "told": told, "matching": matching, "gradient": norm}
+        return {name: float(value.detach()) for name, value in scalars.items()}
+
+    def _rate_scale(self) -> float:
+        done = min(1.0, self.seconds / (60 * self.settings.minutes))
+        warm = min(1.0, (self.step_number + 1) / self.settings.warmup_steps)
+        return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        share = 1 - min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
+        for mean, now in zip(self.average.parameters(), self.mimi.parameters(), strict=True):
+            mean.lerp_(now, share)
+
+    @torch.no_grad()
+    def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:
+        """Spectral figures of the averaged decoder on crops that are never trained on."""
+        sums: dict[str, float] = {}
+        for number in range(batches):
+            audio = crops.batch(number, self.settings.rows).audio.to(self.device)
+            heard = self.average.decode(self.average.encode(audio))
+            for name, value in self.loss(heard[:, 0], audio[:, 0]).items():
+                sums[f"held_{name}"] = sums.get(f"held_{name}", 0.0) + float(value) / batches
+        return sums
+
+    def state(self) -> dict[str, Any]:
+        """All that a later run needs to go on as if it had not stopped."""
+        return {
+            "config": self.config.to_dict(),
+            "settings": asdict(self.settings),
+            "model": self.mimi.state_dict(),
+            "average": self.average.state_dict(),
+            "adversary": self.adversary.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adversary_optimizer": self.adversary_optimizer.state_dict(),
+            "step": self.step_number,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state of `state()`.
+
+        Raises:
+            ValueError: it polished another codec: the encoder or the codebooks differ.
+        """
+        own = self.mimi.state_dict()
+        for name, tensor in state["model"].items():
+            frozen = name.startswith(("encoder", "downsample", "quantizer"))
+            if name not in own or (frozen and not torch.equal(own[name], tensor)):
+                raise ValueError(
+                    f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it "
+                    f"to polish this one"
+                )
+        self.mimi.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.adversary.load_state_dict(state["adversary"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
+        self.step_number, self.seconds = state["step"], state["seconds"]
+
+
+def polished_codec(work: Path, device: str = "cpu") -> Mimi:
+    """The codec with its polished decoder; as the stage `codec` left it where none was polished.
+
+    Raises:
+        FileNotFoundError: there is no codec.
+    """
+    codec = trained_codec(work, device)
+    state = checkpoint.load(checkpoint.path_of(work, STAGE), device)
+    if state is not None:
+        codec = Mimi(MimiConfig.from_dict(state["config"])).to(device)
+        codec.load_state_dict(state["average"])
+    return codec.eval().requires_grad_(False)
+
+
+def polish(
+    work: Path,
+    settings: Settings,
+    *,
+    device: str = "cpu",
+    most_steps: int | None = None,
+    log_every: int = 50,
+    save_every_s: float = 120.0,
+) -> Mimi:
+    """Polish the decoder of the codec in `work`; returns the codec, averaged."""
+    codec = trained_codec(work, device)
+    trainer = PolishTrainer(codec, settings, device)
+    run(
+        trainer,
+        work,
+        STAGE,
+        minutes=settings.minutes,
+        crops=partial(
+            Crops,
+            frames=settings.frames,
+            frame_samples=codec.config.frame_samples,
+            seed=settings.seed + 1,
+        ),
+        most_steps=most_steps,
+        log_every=log_every,
+        save_every_s=save_every_s,
+    )
+    return trainer.average

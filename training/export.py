@@ -1,0 +1,100 @@
+"""The stage `export`: what was trained, as a model directory in Hugging Face's CSM layout."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from services.generator.model import weights
+from services.generator.model.csm import Csm
+from services.tokenizer.codec.mimi import Mimi
+from services.tokenizer.codec.weights import state_dict_hf
+from training.codec.polish import polished_codec
+from training.language_model.run import trained_model
+from training.text.normalizer import build_tokenizer
+
+TEMPERATURE = 0.7
+DEPTH_TEMPERATURE = 0.4
+TOP_K = 50
+# A turn of the longest sentence trained on, and a little more.
+_MOST_FRAMES = 250
+
+
+def export(codec: Mimi, model: Csm, directory: Path) -> Path:
+    """Write `directory`: `config.json`, `generation_config.json`, `model.safetensors` in fp16 and
+    `tokenizer.json`. Files beside them (`MODEL_CARD.md`) are left alone.
+
+    Raises:
+        ValueError: codec and model do not belong together.
+    """
+    for name in ("num_codebooks", "codebook_size"):
+        ours, theirs = getattr(model.config, name), getattr(codec.config, name)
+        if ours != theirs:
+            raise ValueError(
+                f"{name} is {ours} in the language model; allowed: the codec's {theirs}"
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = Path(folder) / "tokenizer.json"
+        build_tokenizer().save(str(tokenizer))
+        weights.save(
+            copy.deepcopy(model).half(),
+            directory,
+            tokenizer_json=tokenizer,
+            generation_config=_generation_config(model),
+            extra_tensors=_codec_tensors(codec),
+            codec_config=codec.config.to_dict(),
+        )
+    return directory
+
+
+def _codec_tensors(codec: Mimi) -> dict[str, Tensor]:
+    """The codec's tensors in fp16; codebooks as vectors used once each, not as running sums.
+
+    A sum and its count rounded apart would give another vector than the one trained with.
+    """
+    codec = copy.deepcopy(codec)
+    for part in (codec.quantizer.semantic, codec.quantizer.acoustic):
+        part.set_codebooks(part.codebooks.clone())
+    return {
+        f"codec_model.{name}": tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in state_dict_hf(codec).items()
+    }
+
+
+def _generation_config(model: Csm) -> dict[str, object]:
+    ids = model.config.token_ids
+    return {
+        "bos_token_id": ids.bos_token_id,
+        "eos_token_id": ids.eos_token_id,
+        "pad_token_id": ids.pad_token_id,
+        "do_sample": True,
+        "temperature": TEMPERATURE,
+        "top_k": TOP_K,
+        "depth_decoder_do_sample": True,
+        "depth_decoder_temperature": DEPTH_TEMPERATURE,
+        "depth_decoder_top_k": TOP_K,
+        "max_new_tokens": _MOST_FRAMES,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/pico"), help="where all stages work"
+    )
+    parser.add_argument("--out", type=Path, default=Path("voices/pico"), help="model directory")
+    arguments = parser.parse_args()
+    torch.set_grad_enabled(False)
+    codec, model = polished_codec(arguments.work), trained_model(arguments.work)
+    export(codec, model, arguments.out)
+    size = sum(f.stat().st_size for f in arguments.out.iterdir()) / 1e6
+    print(f"{arguments.out}: {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
