@@ -4,16 +4,66 @@ from __future__ import annotations
 
 from training.text.rules import Rule, Rules
 
-_LETTERS = (
-    "USA US UK EU UN UAE AI API CIA FBI IBM ID ATM CEO CFO CTO USB URL UFO IQ DIY FAQ NBA MBA "
-    "FDA DNA RNA IRS IOU IPO IV RSVP ASAP EPA VIP AM NYU UCLA ETA DOB SUV CPU GPU LED OK UI IP IT' "
-    "NFL AC DJ"
-).split()
+_LETTERS = [
+    "US",
+    "UK",
+    "EU",
+    "UN",
+    "UAE",
+    "AI",
+    "API",
+    "CIA",
+    "FBI",
+    "IBM",
+    "ID",
+    "ATM",
+    "NYC",
+    "CEO",
+    "CFO",
+    "CTO",
+    "USB",
+    "URL",
+    "UFO",
+    "IQ",
+    "DIY",
+    "FAQ",
+    "NBA",
+    "MBA",
+    "FDA",
+    "DNA",
+    "RNA",
+    "IRS",
+    "IOU",
+    "IPO",
+    "IV",
+    "RSVP",
+    "ASAP",
+    "EPA",
+    "VIP",
+    "NYU",
+    "UCLA",
+    "ETA",
+    "DOB",
+    "SUV",
+    "CPU",
+    "GPU",
+    "LED",
+    "UI",
+    "IP",
+    "NFL",
+    "AC",
+    "DJ",
+]
 """Read as letters although they have a vowel; those without one are found by their form."""
 
 _CONSONANT = "[BCDFGHJKLMNPQRSTVWXZ]"
 
 _TITLES = {
+    r"\b[Ee]\.g\.,?": "for example,",
+    r"\b[Ii]\.e\.,?": "that is,",
+    r"\b[Aa]\.?[Kk]\.?[Aa]\b\.?(?= )": "also known as",
+    r"\bU\.?S\.?A\b(?:\.(?=,| [a-z]))?": "u s ay",
+    r"\bvs?\.(?= )|\bvs\b": "versus",
     r"\b[Mm][Rr]\b\.?": "mister",
     r"\b[Mm]rs\b\.?": "missus",
     r"\bMs\b\.?": "miz",
@@ -30,10 +80,11 @@ _TITLES = {
 }
 
 _WORDS = {
-    r"\be\.g\.,?": "for example,",
-    r"\bi\.e\.,?": "that is,",
     r"\betc\b": "et cetera",
-    r"\bvs?\.(?= )|\bvs\b": "versus",
+    r"\bhmm+\b": "hum",
+    r"\bshh+\b": "shush",
+    r"\bmm+\b": "um",
+    r"\bmhm+\b": "uh huh",
     r"\bno\. ?(?=\d)": "number ",
     r"\bapprox\.": "approximately",
     r"\bdept\.": "department",
@@ -65,6 +116,25 @@ _WORDS = {
 }
 
 
+_ROMAN = {
+    "II": "two",
+    "III": "three",
+    "IV": "four",
+    "VI": "six",
+    "VII": "seven",
+    "VIII": "eight",
+    "IX": "nine",
+    "XI": "eleven",
+    "XII": "twelve",
+    "XIII": "thirteen",
+    "XIV": "fourteen",
+    "XV": "fifteen",
+    "XVI": "sixteen",
+    "XX": "twenty",
+    "XXI": "twenty one",
+}
+
+
 def spelled(letters: str) -> str:
     """Return letters apart; a is written ay, which is how it is said by itself."""
     return " ".join("ay" if letter == "a" else letter for letter in letters.lower())
@@ -79,18 +149,21 @@ def _cased() -> list[Rule]:
         Rule(r"(?<=\d [A-Z][a-z]{1,20} )St\b\.?", "street"),
         Rule(r"\bSt\.? (?=[A-Z])|\bst\. ", "saint "),
         Rule(r"\bSt\.", "street"),
-        Rule(r"(?<=[a-z] )III\b", "three"),
-        Rule(r"(?<=[a-z] )II\b", "two"),
     ]
-    rules += [
-        Rule(rf"\b{letters}(?=s?\b)", spelled(letters)) for letters in _LETTERS if letters.isalpha()
-    ]
+    rules += [Rule(rf"(?<=[a-z] ){roman}\b", number) for roman, number in _ROMAN.items()]
+    rules += [Rule(rf"\b{letters}(?=s?(?![A-Za-z]))", spelled(letters)) for letters in _LETTERS]
     return [
         *rules,
-        Rule(rf"(?<=\b{_CONSONANT}{{1,4}})(?={_CONSONANT}{{1,4}}s?\b)", " "),
+        Rule(
+            rf"(?<=\A{_CONSONANT}{{1,4}}|[^A-Za-z']{_CONSONANT}{{1,4}})"
+            rf"(?={_CONSONANT}{{1,4}}s?(?![A-Za-z]))",
+            " ",
+        ),
+        Rule(rf"(?<=[^A-Za-z]{_CONSONANT} {_CONSONANT})(?=s(?![A-Za-z]))", "'"),
         # U.S. and J. K. Rowling: no full stop is meant, unless the sentence ends.
         Rule(r"(?<=\b[A-Za-z])\.(?=[A-Za-z]\b)", " "),
-        Rule(r"(?<=[A-Z] [A-Z])\.(?=,| [a-z]|'s)", ""),
+        Rule(r"(?<=\b[A-Z] )A\b|\bA(?= [A-Z]\b|\+)", "ay"),
+        Rule(r"(?<=(?:[A-Z]|ay) (?:[A-Z]|ay))\.(?=,| [a-z]|'s)", ""),
         Rule(r"(?<=\b[A-Z])\.(?= ?[A-Z][a-z.])", " "),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.text.rules import ORDINAL, ORDINAL_SUFFIX, Rule, Rules, any_of
+from training.text.rules import DAY, ORDINAL, ORDINAL_SUFFIX, Rule, Rules, any_of
 
 MONTHS = (
     "january",
@@ -57,7 +57,9 @@ def _cased() -> list[Rule]:
     ]
     return [
         *rules,
-        Rule(rf"\b{_CASED_MONTHS} (?:[12]?\d|3[01])(?![\d:,]|{ORDINAL_SUFFIX}|,\d{{3}})\K", ORDINAL),
+        Rule(
+            rf"\b{_CASED_MONTHS} (?:[12]?\d|3[01])(?![\d:,]|{ORDINAL_SUFFIX}|,\d{{3}})\K", ORDINAL
+        ),
         Rule(rf"\b{_CASED_MONTHS} (?:[12]?\d|3[01])\K(?=,(?!\d))", ORDINAL),
         Rule(rf"(?<![\d.,:])(?:[12]?\d|3[01])\K(?= {_CASED_MONTHS}\b)", f"{ORDINAL} of"),
         Rule(rf"\d\K{ORDINAL_SUFFIX}(?= {_CASED_MONTHS}\b)", f"{ORDINAL} of"),
@@ -71,16 +73,21 @@ def _numeric_dates() -> list[Rule]:
     """2024-05-12 and 5/12/2024: the month by name, in the order written."""
     rules = []
     for number, month in enumerate(MONTHS, start=1):
-        rules.append(Rule(rf"(?<=\d{{4}})-{number:02}-0?(?=\d{{1,2}}(?!\d))", f", {month} "))
+        rules.append(Rule(rf"(?<=\d{{4}})-{number:02}-0?(?=\d{{1,2}}(?!\d))", f", {month}{DAY}"))
         rules.append(
-            Rule(rf"(?<![\d/])0?{number}/0?(?=\d{{1,2}}/(?:\d{{4}}|\d\d)(?!\d))", f"{month} ")
+            Rule(rf"(?<![\d/])0?{number}/0?(?=\d{{1,2}}/(?:\d{{4}}|\d\d)(?!\d))", f"{month}{DAY}")
         )
-    return [*rules, Rule(rf"(?<={any_of(MONTHS)} \d{{1,2}})/(?=\d)", ", ")]
+    return [
+        *rules,
+        Rule(rf"(?<={DAY}\d{{1,2}})/(?=\d)", ", "),
+        Rule(rf"{DAY}\d{{1,2}}\K", ORDINAL),
+        Rule(DAY, " "),
+    ]
 
 
 def _times() -> list[Rule]:
     return [
-        Rule(r"(?<=\d):00(?= (?:ay|p) m| o'clock)", ""),
+        Rule(r"(?<=\d):00(?= (?:ay|p) m| o'clock| noon| midnight)", ""),
         Rule(r"(?<=\d):00(?![\d:])", " o'clock"),
         Rule(r"(?<=\d):0(?=[1-9](?!\d))", " oh "),
         Rule(r"(?<=\d):(?=\d\d(?!\d))", " "),

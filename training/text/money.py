@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.text.rules import BILLION, MILLION, PLURAL, THOUSAND, Rule, Rules, any_of
+from training.text.rules import GROUPS, PLURAL, Rule, Rules, any_of
 
-_NUMBER = rf"\d[\d{BILLION}{MILLION}{THOUSAND}]*"
+_NUMBER = rf"\d[\d{GROUPS}]*"
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
 _SCALE_WORDS = any_of(["hundred", "thousand", "million", "billion", "trillion"])
 
@@ -39,6 +39,8 @@ _UNITS = {
     r"hrs?\.?": f"hour{PLURAL}",
     r"mins?\.?": f"minute{PLURAL}",
     r"secs?\.?": f"second{PLURAL}",
+    "m": f"meter{PLURAL}",
+    "g": f"gram{PLURAL}",
     "ms": f"millisecond{PLURAL}",
     "° ?c": f"degree{PLURAL} celsius",
     "° ?f": f"degree{PLURAL} fahrenheit",
@@ -61,7 +63,10 @@ def _currency(sign: str, name: str, small: str) -> list[Rule]:
         Rule(rf"{amount}\K\.(?=\d\d {small[:-1]})", f" {name} and "),
         Rule(rf"{sign} ?0 {name} and ", ""),
         Rule(rf"(?<={name} and )0(?=\d)", ""),
-        Rule(rf"{amount}(?:\.\d+)?{scale}?(?![\d.,{BILLION}{MILLION}{THOUSAND}]\d|\d| {name})\K(?! {small[:-1]})", f" {name}"),
+        Rule(
+            rf"{amount}(?:\.\d+)?{scale}?(?![.,{GROUPS}]?\d| {name})\K(?! {small[:-1]})",
+            f" {name}",
+        ),
         Rule(rf"{sign} ?(?=\d)", ""),
         Rule(rf"(?<=\d) ?{sign}", f" {name}"),
         Rule(sign, f" {name}"),
@@ -79,10 +84,16 @@ def _rules() -> list[Rule]:
         Rule(r"(?<=\d) ?%", " percent"),
         Rule("%", " percent"),
     ]
-    rules += [Rule(rf"(?<=\d) ?(?:{unit})(?![a-z\d])", f" {name}") for unit, name in _UNITS.items()]
-    one = rf"(?<![\d.{BILLION}{MILLION}{THOUSAND}])1 [a-z]{{1,10}}"
+    for unit, name in _UNITS.items():
+        # A six-foot pole.
+        single = name.replace(f"f{PLURAL}t", "foot").replace(PLURAL, "")
+        rules.append(Rule(rf"(?<=\d)-(?:{unit})(?![a-z\d])", f" {single}"))
+        rules.append(Rule(rf"(?<=\d) ?(?:{unit})(?![a-z\d])", f" {name}"))
+    one = rf"(?<![\d.{GROUPS}])1 [a-z]{{1,10}}"
     return [
         *rules,
+        # A five dollar bill.
+        Rule(f"{PLURAL}(?= (?:bill|note|coin|gift|ticket|fee|fine|discount|tip|coupon)s?\\b)", ""),
         Rule(rf"{one}\K{PLURAL}(?=t)", "oo"),
         Rule(f"{PLURAL}(?=t(?![a-z]))", "ee"),
         Rule(rf"{one}\K{PLURAL}", ""),

@@ -36,11 +36,11 @@ def build_normalizer() -> normalizers.Normalizer:
     """Return the chain; the order matters and each step says what it needs."""
     return normalizers.Sequence(
         [
+            *_replaces(symbols.PREFIX_RULES),
             *_replaces(symbols.WRITTEN_RULES),
             normalizers.NFKD(),
             normalizers.StripAccents(),
             normalizers.NFKC(),
-            *_replaces(symbols.PREFIX_RULES),
             *_replaces(symbols.CASED_RULES),
             *_replaces(calendar.CASED_RULES),
             *_replaces(abbreviations.CASED_RULES),

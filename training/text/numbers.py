@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from training.text.rules import (
     BILLION,
+    GROUPS,
     HUNDRED,
     MILLION,
     ORDINAL,
     ORDINAL_SUFFIX,
     PHONE,
+    SPREAD,
     TENS,
     THOUSAND,
+    TRILLION,
     YEAR,
     Rule,
     Rules,
@@ -39,6 +42,7 @@ def _groups() -> list[Rule]:
     """Commas between groups of three become the names of the groups."""
     three = r"\d{3}"
     return [
+        Rule(rf"(?<=\d),(?={three},{three},{three},{three}(?!\d))", TRILLION),
         Rule(rf"(?<=\d),(?={three},{three},{three}(?!\d))", BILLION),
         Rule(rf"(?<=\d),(?={three},{three}(?!\d))", MILLION),
         Rule(rf"(?<=\d),(?={three}(?!\d))", THOUSAND),
@@ -48,27 +52,29 @@ def _groups() -> list[Rule]:
 def _digit_by_digit() -> list[Rule]:
     """Telephone numbers, decimals, numbers with a leading zero and very long ones."""
     return [
-        # 555-123-4567, 555-1234, (555) 123-4567: digits, a pause between the parts.
+        # 555-123-4567 and 555-1234: digits, a pause between the parts.
+        Rule(r"(?<=call |dial )911(?!\d)", "9 1 1"),
         Rule(r"(?<![\d-])\d{3}\K[-.](?=\d{4}(?![\d-]))", PHONE),
-        Rule(rf"(?<=[-. ]\d{{3}})[-.](?=\d{{4}}(?!\d))", PHONE),
-        Rule(rf"(?<=\d{{3}})[-.) ]{{1,2}}(?=\d{{3}}{PHONE})", PHONE),
+        Rule(r"(?<=[-. ]\d{3})[-.](?=\d{4}(?!\d))", PHONE),
+        Rule(rf"(?<=\d{{3}})[-. ](?=\d{{3}}{PHONE})", PHONE),
         Rule(rf"(?<=\d)(?=\d{{1,2}}{PHONE})|(?<={PHONE}\d{{1,3}})(?=\d)", " "),
         Rule(PHONE, ", "),
         Rule(r"(?<=\d)\.(?=\d)", " point "),
         Rule(r"(?<![\d,.])\.(?=\d)", " point "),
         Rule(r"(?<= point \d{1,15})(?=\d)", " "),
-        Rule(r"(?<=\A0\d{0,15}|[^\d" + YEAR + THOUSAND + MILLION + BILLION + r"]0\d{0,15})(?=\d)", " "),
-        Rule(rf"(?<=\d{{{_MAX_DIGITS}}})(?=\d)", " "),
-        Rule(rf"(?<=\d)(?=\d{{1,{_MAX_DIGITS}}} \d(?!\d))", " "),
+        Rule(rf"(?<=\A0\d{{0,15}}|[^\d{YEAR}{GROUPS}]0\d{{0,15}})(?=\d)", " "),
+        Rule(rf"(?<=\d{{{_MAX_DIGITS}}})(?=\d)", SPREAD),
+        Rule(rf"(?<=\d)(?=\d{{1,{_MAX_DIGITS}}}{SPREAD})", " "),
+        Rule(SPREAD, " "),
     ]
 
 
 def _years() -> list[Rule]:
     """Four digits from 1100 to 1999 and 2010 to 2099 are read in two halves."""
-    alone = r"(?![\d%]|[.,]\d)"
+    alone = r"(?![\d%]|[.,]\d| (?:dollar|euro|pound|yen|percent|point))"
     return [
         Rule(
-            rf"(?<![\d$£€¥.,{THOUSAND}{MILLION}])(?:1[1-9]\K(?=\d\d{alone})|20\K(?=[1-9]\d{alone}))",
+            rf"(?<![\d$£€¥.,{GROUPS}])(?:1[1-9]\K(?=\d\d{alone})|20\K(?=[1-9]\d{alone}))",
             YEAR,
         ),
         Rule(f"{YEAR}00", " hundred"),
@@ -82,9 +88,13 @@ def _cardinals() -> list[Rule]:
     rules = [
         Rule(r"(?<=\d)(?=\d{6}(?!\d))", MILLION),
         Rule(r"(?<=\d)(?=\d{3}(?!\d))", THOUSAND),
+        Rule(f"{TRILLION}000{BILLION}", TRILLION),
+        Rule(f"{TRILLION}000{MILLION}", TRILLION),
         Rule(f"{BILLION}000{MILLION}", BILLION),
-        Rule(f"{BILLION}000{THOUSAND}|{MILLION}000{THOUSAND}", MILLION),
-        Rule(f"(?<=[{BILLION}{MILLION}{THOUSAND}])0{{1,3}}", ""),
+        Rule(f"{TRILLION}000{THOUSAND}", TRILLION),
+        Rule(f"{BILLION}000{THOUSAND}", BILLION),
+        Rule(f"{MILLION}000{THOUSAND}", MILLION),
+        Rule(f"(?<=[{GROUPS}])0{{1,3}}", ""),
     ]
     rules += [
         Rule(rf"{digit}(?=\d\d(?!\d))", f"{ONES[digit]} hundred{HUNDRED}") for digit in range(1, 10)
@@ -95,9 +105,7 @@ def _cardinals() -> list[Rule]:
         Rule(HUNDRED, ""),
     ]
     rules += [Rule(rf"1{digit}(?!\d)", TEENS[digit]) for digit in range(10)]
-    rules += [
-        Rule(rf"{digit}(?=\d(?!\d))", TENS_WORDS[digit - 2] + TENS) for digit in range(2, 10)
-    ]
+    rules += [Rule(rf"{digit}(?=\d(?!\d))", TENS_WORDS[digit - 2] + TENS) for digit in range(2, 10)]
     rules += [
         Rule(f"{TENS}0", TENS),
         Rule(f"y{TENS}{ORDINAL}", "ieth"),
@@ -106,13 +114,21 @@ def _cardinals() -> list[Rule]:
         Rule(TENS, ""),
     ]
     rules += [Rule(str(digit), ONES[digit]) for digit in range(10)]
-    rules += [
-        Rule(f"{name} ?(?=[a-z0-9])", f" {word} ") for name, word in _GROUP_WORDS
-    ] + [Rule(name, f" {word}") for name, word in _GROUP_WORDS]
+    for name, word in _GROUP_WORDS:
+        rules += [
+            Rule(f"{name}(?=s(?![a-z]))", f" {word}"),
+            Rule(f"{name} ?(?=[a-z0-9])", f" {word} "),
+            Rule(name, f" {word}"),
+        ]
     return rules
 
 
-_GROUP_WORDS = ((BILLION, "billion"), (MILLION, "million"), (THOUSAND, "thousand"))
+_GROUP_WORDS = (
+    (TRILLION, "trillion"),
+    (BILLION, "billion"),
+    (MILLION, "million"),
+    (THOUSAND, "thousand"),
+)
 
 
 def _ordinals() -> list[Rule]:

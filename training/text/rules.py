@@ -1,11 +1,10 @@
 """Rules: one regular expression and what takes the place of each match.
 
-They end up in `tokenizer.json` as `Replace` normalizers, whose regular expressions are Oniguruma's:
-look-behind may be of any length (but holds no look-ahead), `\\A` and `\\z` are the ends of the text,
-and the replacement is a constant. So nothing can be moved or copied; a number is spelled digit by
-digit from what stands around it, with marks in between. Marks are private-use characters; those of
-the user are dropped before the first rule, and U+E000 is left alone, as the server asks with it
-what a tokenizer does with an unknown character.
+They end up in `tokenizer.json` as `Replace` normalizers, whose expressions are Oniguruma's:
+look-behind may be of any length (but holds no look-ahead), `\\K` keeps what is before it, `\\A`
+and `\\z` are the ends of the text, and the replacement is a constant. So nothing can be moved or
+copied; a number is spelled digit by digit from what stands around it, with marks in between. Marks
+are private-use characters; those of the user are dropped before the first rule.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ ORDINAL = "\ue110"
 """Behind a number: it is an ordinal."""
 YEAR = "\ue111"
 """Between century and year: 19|84."""
-BILLION, MILLION, THOUSAND = "\ue112", "\ue113", "\ue114"
+TRILLION, BILLION, MILLION, THOUSAND = "\ue119", "\ue112", "\ue113", "\ue114"
+GROUPS = TRILLION + BILLION + MILLION + THOUSAND
 """Between the groups of three digits."""
 HUNDRED = "\ue115"
 """Behind the word hundred, before the two digits left."""
@@ -39,6 +39,10 @@ PHONE = "\ue117"
 """Between the parts of a telephone number."""
 PLURAL = "\ue118"
 """Behind a unit: an s unless there is exactly one."""
+SPREAD = "\ue11b"
+"""In a run of digits that is read one by one."""
+DAY = "\ue11a"
+"""Between a month and the day of it."""
 
 ORDINAL_SUFFIX = r"(?:st|nd|rd|th)"
 

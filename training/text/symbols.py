@@ -19,12 +19,11 @@ _SIGNS = {
     "@": " at ",
     r"\+": " plus ",
     "=": " equals ",
-    "×": " times ",
+    "\u00d7": " times ",
     "÷": " divided by ",
     "±": " plus or minus ",
     "<": " less than ",
     ">": " greater than ",
-    "™|®|©": "",
 }
 _LETTERS = {"æ": "ae", "œ": "oe", "ß": "ss", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
 _DOMAINS = "com|org|net|io|co|edu|gov|uk|de|ai|dev|app|html"
@@ -33,10 +32,10 @@ _DOMAINS = "com|org|net|io|co|edu|gov|uk|de|ai|dev|app|html"
 def _written() -> list[Rule]:
     """Before compatibility decomposition: marks and fractions it would take apart."""
     rules = [
-        Rule(r"[\p{Co}\p{Cs}&&[^\ue000]]|\ue000", ""),
         Rule(r"[\u00ad\u200b-\u200f\u2060\ufeff\ufe0f]", ""),
-        Rule("[’‘‛ʼ´`′]", "'"),
+        Rule(r"[\u2019\u2018\u201b\u02bc\u00b4\u2032]", "'"),
         Rule("[™®©]", ""),
+        *_markdown(),
     ]
     for sign, word in _FRACTIONS.items():
         article = "" if " " in word else "a "
@@ -45,11 +44,28 @@ def _written() -> list[Rule]:
     return rules
 
 
-def _protect() -> list[Rule]:
-    """The template's speaker number steps aside."""
+def _markdown() -> list[Rule]:
+    """What language models write: headings, lists, links."""
+    bullet = r"(?:#{1,6}|>|[-*+\u2022])"
     return [
-        Rule(rf"(?<=\A\[[\d{PREFIX_DIGITS}]{{0,4}}){digit}(?=\d{{0,4}}\])", mark)
-        for digit, mark in enumerate(PREFIX_DIGITS)
+        Rule(rf"(?<=[^\s.,;:?!])[ \t]*\n[ \t]*(?:{bullet}[ \t]+|(?=\d{{1,2}}[.)][ \t]))", ". "),
+        Rule(rf"(?:\A|(?<=\n)|(?<=\A\[{_PREFIX}{{1,5}}\]))[ \t]*{bullet}[ \t]+", ""),
+        Rule(rf"(?<!{_PREFIX})\]\([^) ]*\)", ""),
+        Rule(r"!?\[(?=[^\[\]]*(?:\[|\z))", ""),
+        Rule("[`*~]+", ""),
+    ]
+
+
+def _protect() -> list[Rule]:
+    """The template's speaker number steps aside; a user's marks are dropped."""
+    return [
+        Rule(r"\p{Co}", ""),
+        *(
+            Rule(
+                rf"(?<=\A\[[\d{PREFIX_DIGITS}]{{0,4}}){digit}(?=[\d{PREFIX_DIGITS}]{{0,4}}\])", mark
+            )
+            for digit, mark in enumerate(PREFIX_DIGITS)
+        ),
     ]
 
 
@@ -69,19 +85,28 @@ def _signs() -> list[Rule]:
     rules += [
         Rule(r"https?://(?:www\.)?", ""),
         Rule(rf"(?<=[a-z\d])\.(?=(?:[a-z\d-]+\.)*(?:{_DOMAINS})(?![a-z]))", " dot "),
-        Rule(r"(?<=\d)[–‒−](?=\d)", "-"),
-        Rule(r" ?(?:[—–―]|--+) ?| [-−] (?=[^\d])", ", "),
-        Rule(r"(?<![\w)\]])[-−](?=[$€£]?\.?\d)|−", " minus "),
-        Rule(r"(?<=\d) - (?=\d)", " minus "),
-        Rule(r'["“”„«»*^~`{}\\|_]', " "),
-        Rule(r"\((?=\d{3}\) ?\d{3}-)", ""),
+        Rule(r"[\u2212\u2012\u2010\u2011]", "-"),
+        Rule(r"(?<=\d)\u2013(?=[\d$€£])", "-"),
+        Rule(r" ?(?:[\u2013-\u2015]|--+) ?| - (?=[^\d])", ", "),
+        Rule(r"(?<=\d) - (?=\d+ ?=)", " minus "),
+        Rule(r"(?<=\d)-(?=[$€£])|(?<=\d) - (?=[$€£]?\d)|(?<=[$€£]\d{1,9})-(?=\d)", " to "),
+        Rule(r"(?<![\w)])-(?=[$€£]?\.?\d)", " minus "),
+        Rule(r"(?<=\d) ?x ?(?=\d)", " by "),
+        Rule(r"(?<=\(\d{3})\) ?(?=\d{3}[-.])", "-"),
+        Rule(r"\((?=\d{3}-)", ""),
+        Rule(r"(?<=\d)'(?=\d{1,2}\")", " foot "),
+        Rule(r'["“”„«»^{}\\|_]', " "),
+        Rule(r"(?<=\bc)#", " sharp"),
         Rule(r"#(?=\d)", "number "),
         Rule("#", " hashtag "),
         Rule(r"\b24/7", "24 7"),
         Rule(r"\band/or\b", "and or"),
     ]
     rules += [
-        Rule(rf"(?<=\d ){fraction}(?![\d/])", f"and {'a ' if words[:3] == 'one' else ''}" + words.removeprefix("one "))
+        Rule(
+            rf"(?<=\d ){fraction}(?![\d/])",
+            f"and {'a ' if words[:3] == 'one' else ''}" + words.removeprefix("one "),
+        )
         for fraction, words in _SPELLED_FRACTIONS.items()
     ]
     rules += [
@@ -123,8 +148,8 @@ def _clean() -> list[Rule]:
 
 
 WRITTEN_RULES: Rules = tuple(_written())
-"""First of all."""
 PREFIX_RULES: Rules = tuple(_protect())
+"""First of all."""
 CASED_RULES: Rules = tuple(_cased())
 SIGN_RULES: Rules = tuple(_signs())
 REST_RULES: Rules = tuple(_rest())
