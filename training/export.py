@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from services.generator.model import weights
 from services.generator.model.csm import Csm
 from services.tokenizer.codec.mimi import Mimi
 from services.tokenizer.codec.weights import state_dict_hf
+from training.arguments import parser
 from training.codec.polish import polished_codec
 from training.language_model.run import trained_model
 from training.text.normalizer import build_tokenizer
@@ -83,17 +83,13 @@ def _generation_config(model: Csm) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
-    parser.add_argument(
-        "--work", type=Path, default=Path("build/pico"), help="where all stages work"
-    )
-    parser.add_argument("--out", type=Path, default=Path("voices/pico"), help="model directory")
-    arguments = parser.parse_args()
+    arguments = parser("export", "Write what was trained as a model directory.")
+    arguments.add_argument("--out", type=Path, default=Path("voices/pico"), help="model directory")
+    given = arguments.parse_args()
     torch.set_grad_enabled(False)
-    codec, model = polished_codec(arguments.work), trained_model(arguments.work)
-    export(codec, model, arguments.out)
-    size = sum(f.stat().st_size for f in arguments.out.iterdir()) / 1e6
-    print(f"{arguments.out}: {size:.1f} MB")
+    export(polished_codec(given.work), trained_model(given.work), given.out)
+    size_mb = sum(f.stat().st_size for f in given.out.iterdir()) / 1e6
+    print(f"{given.out}: {size_mb:.1f} MB")
 
 
 if __name__ == "__main__":

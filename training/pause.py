@@ -7,15 +7,18 @@ again, which costs a few hundred steps.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from training import checkpoint
+from training.arguments import parser
 
 _DROPPED = frozenset({"optimizer", "random", "latents"})
+# What stands before the averaged weights' names among all: the codec averages the codec alone, the
+# language model all that it trains.
+_AVERAGED = {"model": "mimi.", "objective": ""}
 
 
 def compact(state: dict[str, Any]) -> dict[str, Any]:
@@ -25,20 +28,26 @@ def compact(state: dict[str, Any]) -> dict[str, Any]:
     for name in ("model", "objective"):
         if name in kept:
             kept[name] = {key: _half(t) for key, t in kept[name].items()}
-            # The codec's average is of the codec alone, the language model's of all it trains.
-            prefix = "mimi." if name == "model" else ""
+            prefix = _AVERAGED[name]
             kept[name] |= {prefix + key: _half(t) for key, t in average.items()}
     return kept
 
 
 def expand(state: dict[str, Any]) -> dict[str, Any]:
-    """The same in fp32, as a stage's `restore` takes it."""
-    return {
-        name: {k: t.float() if t.is_floating_point() else t for k, t in value.items()}
-        if name in ("model", "objective")
-        else value
-        for name, value in state.items()
-    }
+    """The same in fp32, the weights as they are now and averaged, as a stage takes it up."""
+    wide = dict(state)
+    for name in ("model", "objective"):
+        if name in wide:
+            wide[name] = {
+                key: t.float() if t.is_floating_point() else t for key, t in wide[name].items()
+            }
+            prefix = _AVERAGED[name]
+            wide["average"] = {
+                key.removeprefix(prefix): t.clone()
+                for key, t in wide[name].items()
+                if key.startswith(prefix)
+            }
+    return wide
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:
@@ -46,14 +55,11 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.pause", description=__doc__)
-    parser.add_argument("direction", choices=("save", "restore"))
-    parser.add_argument(
-        "--work", type=Path, default=Path("build/pico"), help="where all stages work"
-    )
-    parser.add_argument("--at", type=Path, default=Path("training/paused"), help="compact files")
-    parser.add_argument("--stages", nargs="+", default=["codec", "language_model"])
-    arguments = parser.parse_args()
+    given = parser("pause", __doc__)
+    given.add_argument("direction", choices=("save", "restore"))
+    given.add_argument("--at", type=Path, default=Path("training/paused"), help="compact files")
+    given.add_argument("--stages", nargs="+", default=["codec", "language_model"])
+    arguments = given.parse_args()
     for stage in arguments.stages:
         full = checkpoint.path_of(arguments.work, stage)
         small = arguments.at / f"{stage}.pt"

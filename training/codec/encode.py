@@ -9,7 +9,13 @@ import torch
 from rich.progress import track
 
 from services.tokenizer.codec.mimi import Mimi
+from training.arguments import parser
+from training.codec.train import trained_codec
 from training.corpus.store import Corpus
+from training.memory import keep_freed_memory
+
+SPLITS = ("validation", "train")
+"""What the language model reads."""
 
 _ROWS = 16
 
@@ -49,3 +55,19 @@ def encode(mimi: Mimi, corpus: Corpus, path: Path) -> None:
     with path.with_suffix(".new").open("wb") as file:
         np.savez(file, codes=codes, offset=offset)
     path.with_suffix(".new").replace(path)
+
+
+def main() -> None:
+    arguments = parser("codec.encode", "Turn the corpus into codes.")
+    arguments.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    arguments.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
+    given = arguments.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(given.threads)
+    codec = trained_codec(given.work, given.device)
+    for split in SPLITS:
+        encode(codec, Corpus.open(given.work / "corpus", split), codes_path(given.work, split))
+
+
+if __name__ == "__main__":
+    main()

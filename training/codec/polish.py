@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from training import checkpoint
+from training.arguments import add_training, parser, settings_of
 from training.codec.adversary import Adversary, balanced
 from training.codec.data import Crops
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.train import trained_codec
+from training.memory import keep_freed_memory
 from training.optimizer import Optimizer
 
 STAGE = "polish"
@@ -115,7 +117,11 @@ class PolishTrainer:
         )
         with self._autocast():
             told, matching = self.adversary.generator_loss(real, leaf)
-        gradients = [torch.autograd.grad(x, leaf)[0] for x in (total, told, matching)]
+        # The last two come from one pass of the adversary, which both walk back through.
+        gradients = [
+            torch.autograd.grad(x, leaf, retain_graph=x is told)[0]
+            for x in (total, told, matching)
+        ]
         self.optimizer.zero_grad()
         heard.backward(balanced(gradients, [1.0, settings.told, settings.matching]))
         norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
@@ -228,3 +234,21 @@ def polish(
         save_every_s=save_every_s,
     )
     return trainer.average
+
+
+def main() -> None:
+    arguments = parser("codec.polish", "Polish the decoder, or go on polishing it.")
+    add_training(arguments, Settings)
+    given = arguments.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(given.threads)
+    polish(
+        given.work,
+        settings_of(given, Settings),
+        device=given.device,
+        most_steps=given.most_steps,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -231,7 +231,7 @@ class CodecTrainer:
                 f"{STAGE}: the checkpoint was trained in another shape; move it away or use its own"
             )
         self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state.get("average", self.model.mimi.state_dict()))
+        self.average.load_state_dict(state["average"])
         self.step_number, self.seconds = state["step"], state["seconds"]
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])

@@ -1,25 +1,21 @@
-"""`python -m training.corpus`: collect sentences and have the teachers speak them."""
+"""Collect sentences and have the teachers speak them."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
+from training.arguments import parser
 from training.corpus.build import build
-from training.corpus.sentences import collect, held_out, validation
+from training.corpus.sentences.collection import collect
+from training.corpus.sentences.exclusion import held_out, validation
 from training.corpus.store import SPLITS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
-    parser.add_argument(
-        "--work", type=Path, default=Path("build/pico"), help="where all stages work"
-    )
-    parser.add_argument("--sentences", type=int, default=60000, help="sentences to train on")
-    parser.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", choices=SPLITS, help="only this one")
-    arguments = parser.parse_args()
+    options = parser("corpus", __doc__)
+    options.add_argument("--sentences", type=int, default=60000, help="sentences to train on")
+    options.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--split", choices=SPLITS, help="only this one")
+    arguments = options.parse_args()
     sources = {
         "held_out": held_out,
         "validation": validation,
@@ -30,7 +26,7 @@ def main() -> None:
             count = build(
                 arguments.work / "corpus",
                 split,
-                sentences(),
+                list(sentences()),
                 seed=arguments.seed,
                 jobs=arguments.jobs,
             )

@@ -1,0 +1,145 @@
+"""The codec's trainings from a corpus to codes, on a codec small enough to watch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from services.tokenizer.codec.config import MimiConfig
+from training import checkpoint, pause
+from training.codec import polish, train
+from training.codec.data import Crops, phone_labels
+from training.codec.encode import codes_path, encode
+from training.corpus.store import Corpus, Phone, Utterance
+
+CONFIG = MimiConfig(
+    num_filters=4,
+    hidden_size=16,
+    intermediate_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    head_dim=8,
+    sliding_window=8,
+    upsample_groups=16,
+    num_codebooks=3,
+    codebook_size=16,
+    codebook_dim=8,
+)
+SETTINGS = train.Settings(minutes=60, rows=2, frames=4, unquantized_steps=4, warmup_steps=2)
+POLISH = polish.Settings(minutes=60, rows=2, frames=4, adversary_steps=2, warmup_steps=2)
+
+
+def trained(work: Path, steps: int, settings: train.Settings = SETTINGS) -> dict[str, torch.Tensor]:
+    train.train(work, CONFIG, settings, most_steps=steps, log_every=1)
+    state = checkpoint.load(checkpoint.path_of(work, train.STAGE))
+    assert state is not None
+    weights: dict[str, torch.Tensor] = state["model"]
+    return weights
+
+
+def test_labels_are_the_phones_in_the_middle_of_each_20_ms() -> None:
+    phones = (Phone(0, 480, -1, -1), Phone(7, 1000, 0, 1), Phone(9, 1920, 1, 2))
+    utterance = Utterance("ab", 0, 0, 1920, phones)
+    assert phone_labels(utterance, 0, 2, 1920).tolist() == [0, 7, 9, 9, 0, 0, 0, 0]
+    assert phone_labels(utterance, 480, 1, 1920).tolist() == [7, 9, 9, 0]
+
+
+def test_crops_depend_on_step_and_seed_alone(work_of_tones: Path) -> None:
+    corpus = Corpus.open(work_of_tones / "corpus", "train")
+    first, again, other = (Crops(corpus, frames=4, frame_samples=1920, seed=s) for s in (1, 1, 2))
+    assert torch.equal(first.batch(3, 2).audio, again.batch(3, 2).audio)
+    assert not torch.equal(first.batch(3, 2).audio, first.batch(4, 2).audio)
+    assert not torch.equal(first.batch(3, 2).audio, other.batch(3, 2).audio)
+    batch = first.batch(0, 3)
+    assert batch.audio.shape == (3, 1, 4 * 1920)
+    assert set(batch.phones.unique().tolist()) <= {0, 5}
+
+
+def test_training_learns_and_draws_its_curves(work_of_tones: Path) -> None:
+    held = Crops(
+        Corpus.open(work_of_tones / "corpus", "validation"), frames=4, frame_samples=1920, seed=0
+    )
+    before = train.CodecTrainer(CONFIG, SETTINGS, "cpu").validate(held)
+    trained(work_of_tones, 60)
+    trainer = train.CodecTrainer(CONFIG, SETTINGS, "cpu")
+    state = checkpoint.load(checkpoint.path_of(work_of_tones, train.STAGE))
+    assert state is not None
+    trainer.restore(state)
+    assert trainer.validate(held)["held_mel"] < 0.7 * before["held_mel"]
+    assert (work_of_tones / "curves" / "codec.png").stat().st_size > 10000
+
+
+@pytest.mark.parametrize("cut", [2, 7])
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(
+    work_of_tones: Path, tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "corpus").symlink_to(work_of_tones / "corpus")
+    # Equal time at every step: the learning rate follows the clock.
+    whole = trained(work_of_tones, 10, train.Settings(**{**vars(SETTINGS), "minutes": 1e9}))
+    trained(other, cut, train.Settings(**{**vars(SETTINGS), "minutes": 1e9}))
+    resumed = trained(other, 10, train.Settings(**{**vars(SETTINGS), "minutes": 1e9}))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0, msg=name)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(work_of_tones: Path) -> None:
+    trained(work_of_tones, 1)
+    bigger = MimiConfig(**{**vars(CONFIG), "hidden_size": 32, "upsample_groups": 32})
+    with pytest.raises(ValueError, match="another shape"):
+        train.train(work_of_tones, bigger, SETTINGS, most_steps=2)
+
+
+def test_polishing_changes_the_sound_and_no_code(work_of_tones: Path) -> None:
+    trained(work_of_tones, 8)
+    plain = train.trained_codec(work_of_tones)
+    polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
+    shiny = polish.polished_codec(work_of_tones)
+    audio = torch.from_numpy(Corpus.open(work_of_tones / "corpus", "validation").audio(0) / 32768)
+    codes = plain.encode(audio.float()[None, None])
+    assert torch.equal(codes, shiny.encode(audio.float()[None, None]))
+    assert not torch.equal(plain.decode(codes), shiny.decode(codes))
+
+
+def test_polishing_another_codec_is_refused(work_of_tones: Path) -> None:
+    trained(work_of_tones, 6)
+    polish.polish(work_of_tones, POLISH, most_steps=1)
+    trained(work_of_tones, 8)
+    with pytest.raises(ValueError, match="polished another codec"):
+        polish.polish(work_of_tones, POLISH, most_steps=2)
+
+
+def test_codes_are_those_of_each_utterance_alone(work_of_tones: Path) -> None:
+    trained(work_of_tones, 6)
+    codec = train.trained_codec(work_of_tones)
+    corpus = Corpus.open(work_of_tones / "corpus", "train")
+    path = codes_path(work_of_tones, "train")
+    encode(codec, corpus, path)
+    stored = np.load(path)
+    assert stored["codes"].dtype == np.uint16
+    assert len(stored["offset"]) == len(corpus) + 1
+    for index in range(len(corpus)):
+        audio = torch.from_numpy(corpus.audio(index) / np.float32(32768))
+        want = codec.encode(audio[None, None])[0].T.numpy()
+        got = stored["codes"][stored["offset"][index] : stored["offset"][index + 1]]
+        assert (got == want).mean() > 0.98  # a tie may fall otherwise in a batch
+        assert len(got) == len(want)
+
+
+def test_a_paused_training_goes_on_from_its_averaged_weights(work_of_tones: Path) -> None:
+    trained(work_of_tones, 8)
+    path = checkpoint.path_of(work_of_tones, train.STAGE)
+    state = checkpoint.load(path)
+    assert state is not None
+    small = pause.compact(state)
+    checkpoint.save(path, pause.expand(small))
+    resumed = train.trained_codec(work_of_tones)
+    for name, tensor in resumed.state_dict().items():
+        torch.testing.assert_close(tensor, state["average"][name], rtol=1e-3, atol=1e-3, msg=name)
+    trained(work_of_tones, 9)
+    full = checkpoint.load(path)
+    assert full is not None
+    assert full["step"] == 9
+    assert "optimizer" in full
