@@ -1,13 +1,12 @@
-"""`python -m training.language_model`: train the language model of a voice."""
+"""Train the language model of a voice, on the corpus and its codes."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
+from training.arguments import parser as stage_parser
 from training.language_model.settings import TrainingSettings
 from training.language_model.shape import SIZES
 from training.language_model.train import train
@@ -18,8 +17,7 @@ from training.text.normalizer import build_tokenizer
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and train."""
     recipe = TrainingSettings()
-    parser = argparse.ArgumentParser(prog="python -m training.language_model", description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="the voice's work directory")
+    parser = stage_parser("language_model", __doc__)
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, help="of training, all runs together")
     length.add_argument("--steps", type=int, help="of training, all runs together")

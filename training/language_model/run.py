@@ -29,7 +29,7 @@ class Run:
     """The weights, their average, the optimizer, and how far the run has come.
 
     `step` counts the steps made, `seconds` the time of training, `epoch` and `batch` say which
-    batch comes next; all runs since the first together.
+    batch comes next; all runs since the first together. The rates warm up from step `warm_from`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Run:
             weight_decay=settings.weight_decay,
             adam_names=_ADAM_NAMES,
         )
-        self.step = self.epoch = self.batch = 0
+        self.step = self.epoch = self.batch = self.warm_from = 0
         self.seconds = 0.0
         self.skipped = 0
 
@@ -65,7 +65,7 @@ class Run:
         parameters = list(self.objective.parameters())
         norm = float(nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm))
         if norm == norm and norm != float("inf"):
-            self.optimizer.set_scale(settings.rate_scale(self.step, progress))
+            self.optimizer.set_scale(settings.rate_scale(self.step - self.warm_from, progress))
             self.optimizer.step()
         else:
             self.skipped += 1
@@ -103,7 +103,8 @@ class Run:
     def resume(self, path: Path, segments: int) -> bool:
         """Go on from a checkpoint; False where there is none.
 
-        When the corpus has changed its size since, a new epoch begins.
+        When the corpus has changed its size since, a new epoch begins. Where the optimizer's state
+        is left out (`training.pause`), the rates warm up again.
 
         Raises:
             ValueError: the checkpoint is of another model or seed.
@@ -122,15 +123,18 @@ class Run:
             )
         self.objective.load_state_dict(state["objective"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
         for name in _COUNTERS:
             setattr(self, name, state[name])
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+        else:
+            self.warm_from = self.step
         if state["segments"] != segments:
             self.epoch, self.batch = self.epoch + 1, 0
         return True
 
 
-_COUNTERS = ("step", "epoch", "batch", "seconds", "skipped")
+_COUNTERS = ("step", "epoch", "batch", "warm_from", "seconds", "skipped")
 
 
 def trained_model(work: Path, device: torch.device | str = "cpu") -> Csm:

@@ -158,7 +158,7 @@ def train(
             _check(run)
             if meter.seconds >= _LOG_EVERY_S:
                 share = run.batch / len(batches)
-                scale = settings.rate_scale(run.step, progress())
+                scale = settings.rate_scale(run.step - run.warm_from, progress())
                 watch.log(
                     run.step, run.seconds, **meter.read(), epoch=run.epoch + share, rate=scale
                 )

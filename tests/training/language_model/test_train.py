@@ -27,6 +27,7 @@ from training.language_model.run import STAGE, Run, trained_model
 from training.language_model.settings import TrainingSettings
 from training.language_model.shape import Stack
 from training.language_model.train import train
+from training.pause import compact, expand
 
 TINY = {"tiny": (Stack(2, 2, 1, 64, 128), Stack(1, 1, 1, 32, 64))}
 
@@ -146,6 +147,19 @@ def test_a_grown_corpus_begins_a_new_epoch(
     write_voice(work, {"train": 30, "validation": 4}, seed=1)
     after = run(work, tokenizer, settings, 4)
     assert (after.epoch, after.batch) == (1, 2)
+
+
+def test_a_checkpoint_without_the_optimizer_warms_up_again(
+    work: Path, tokenizer: Tokenizer, settings: TrainingSettings
+) -> None:
+    run(work, tokenizer, settings, 3)
+    path = checkpoint.path_of(work, STAGE)
+    state = checkpoint.load(path)
+    assert state is not None
+    checkpoint.save(path, expand(compact(state)))
+    resumed = run(work, tokenizer, settings, 5)
+    assert (resumed.step, resumed.warm_from) == (5, 3)
+    assert run(work, tokenizer, settings, 6).warm_from == 3
 
 
 def test_a_checkpoint_of_another_model_or_seed_is_refused(
