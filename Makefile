@@ -6,18 +6,25 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_TRAINING := $(VENV)/.ready-training
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 TEXT ?= Hello there.
 OUT ?= hello.wav
 
-.PHONY: help speak serve test test-slow lint protos bench docs clean
+WORK ?= build/pico
+VOICE ?= voices/pico
+DEVICE ?= cpu
+MINUTES ?= 180
+
+.PHONY: help speak serve test test-slow lint protos bench docs voice evaluate clean
 
 help:
 	@echo 'make speak TEXT="Hello there." OUT=hello.wav   speak one text'
 	@echo 'make serve                                     the three services in one process'
 	@echo 'make test | test-slow | test-containers        tests; full-size ones; real containers'
 	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
+	@echo 'make voice | evaluate                          train voices/pico anew; measure it'
 
 # torch comes first and alone: where a machine prefers another build of it (say, CPU only),
 # PIP_TORCH holds further arguments of pip for this one call.
@@ -53,6 +60,27 @@ lint: $(READY_DEV)
 protos: $(READY_DEV)
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. \
 	  $(sort $(wildcard protos/csm/v1/*.proto))
+
+# What training and measuring need beside the tests' packages, and the programs that Debian has:
+# see training/README.md.
+$(READY_TRAINING): $(READY_DEV)
+	$(PIP) install -q -c constraints.txt -e '.[training]'
+	@touch $@
+
+# Every stage goes on from where it was stopped; DEVICE=cuda trains on a GPU.
+voice: $(READY_TRAINING)
+	$(BIN)/python -m training.corpus --work $(WORK)
+	$(BIN)/python -m training.codec --work $(WORK) --device $(DEVICE)
+	$(BIN)/python -m training.codec.encode --work $(WORK) --device $(DEVICE)
+	$(BIN)/python -m training.language_model --work $(WORK) --device $(DEVICE) --minutes $(MINUTES)
+	$(BIN)/python -m training.codec.polish --work $(WORK) --device $(DEVICE)
+	$(BIN)/python -m training.export --work $(WORK) --out $(VOICE)
+	$(MAKE) evaluate
+
+evaluate: $(READY_TRAINING)
+	$(BIN)/python -m training.corpus --work $(WORK) --split held_out
+	$(BIN)/python -m training.corpus --work $(WORK) --split validation
+	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE)
 
 docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md

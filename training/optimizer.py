@@ -39,7 +39,7 @@ class Optimizer:
         if others:
             self._parts.append(
                 torch.optim.AdamW(
-                    others, lr=adam_rate, betas=betas, weight_decay=weight_decay, foreach=True
+                    others, lr=adam_rate, betas=betas, weight_decay=weight_decay, fused=True
                 )
             )
         if matrices:
@@ -74,9 +74,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95
     ) -> None:
-        super().__init__(
-            parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
-        )
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:

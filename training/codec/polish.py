@@ -25,7 +25,7 @@ from training.codec.adversary import Adversary, balanced
 from training.codec.data import Crops
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
-from training.codec.train import trained_codec
+from training.codec.train import AVERAGE_EVERY, trained_codec
 from training.memory import keep_freed_memory
 from training.optimizer import Optimizer
 
@@ -141,9 +141,11 @@ class PolishTrainer:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        share = 1 - min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
-        for mean, now in zip(self.average.parameters(), self.mimi.parameters(), strict=True):
-            mean.lerp_(now, share)
+        if self.step_number % AVERAGE_EVERY:
+            return
+        keep = min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
+        mean, now = list(self.average.parameters()), list(self.mimi.parameters())
+        torch._foreach_lerp_(mean, now, 1 - keep**AVERAGE_EVERY)
 
     @torch.no_grad()
     def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:

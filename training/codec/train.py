@@ -27,6 +27,8 @@ from training.corpus.store import PHONES
 from training.optimizer import Optimizer
 
 STAGE = "codec"
+AVERAGE_EVERY = 4
+"""Steps between two looks at the weights; the average forgets as if it looked at every one."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Settings:
     """How the codec is trained; the defaults are pico's."""
 
     minutes: float = 180.0
-    rows: int = 4
+    rows: int = 6
     frames: int = 24
     rate: float = 1e-3
     warmup_steps: int = 200
@@ -179,11 +181,13 @@ class CodecTrainer:
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the averaged weights, which are what is kept in the end."""
-        share = 1 - min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
-        for mean, now in zip(self.average.parameters(), self.model.mimi.parameters(), strict=True):
-            mean.lerp_(now, share)
-        for mean, now in zip(self.average.buffers(), self.model.mimi.buffers(), strict=True):
-            mean.copy_(now)
+        if self.step_number % AVERAGE_EVERY:
+            return
+        keep = min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
+        mean, now = list(self.average.parameters()), list(self.model.mimi.parameters())
+        torch._foreach_lerp_(mean, now, 1 - keep**AVERAGE_EVERY)
+        for of_mean, of_now in zip(self.average.buffers(), self.model.mimi.buffers(), strict=True):
+            of_mean.copy_(of_now)
 
     @torch.no_grad()
     def validate(self, crops: Crops, batches: int = 4) -> dict[str, float]:
