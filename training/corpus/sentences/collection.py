@@ -8,23 +8,24 @@ from collections.abc import Iterable, Mapping
 from training.corpus.sentences import prose
 from training.corpus.sentences.exclusion import measured
 from training.corpus.sentences.grammar import grammar
-from training.corpus.sentences.sentence import MAX_WORDS, MIN_WORDS, Sentence, words
+from training.corpus.sentences.sentence import MAX_WORDS, MIN_WORDS, Sentence, is_fit, words
 
 OWN = "own"
 SHARES: Mapping[str, float] = {
-    "wordnet-examples": 0.40,
-    "wordnet-glosses": 0.05,
-    "fortunes": 0.13,
-    "bible": 0.03,
-    "webster": 0.05,
-    "jargon": 0.04,
+    "wordnet-examples": 0.38,
+    "endless-sky": 0.14,
+    "fortunes": 0.08,
+    "wordnet-glosses": 0.03,
+    "jargon": 0.03,
+    "bible": 0.02,
+    "webster": 0.02,
     OWN: 0.30,
 }
 """Of the sentences asked for. A source that has fewer is made up for by the first ones."""
 
 
 class _Collector:
-    """Takes fit sentences, each wording once."""
+    """Takes sentences that are fit, each wording once."""
 
     def __init__(self) -> None:
         self.sentences: list[Sentence] = []
@@ -36,6 +37,8 @@ class _Collector:
         for candidate in candidates:
             if taken == count:
                 break
+            if not is_fit(candidate.text):
+                continue
             sequence = words(candidate.text)
             if not MIN_WORDS <= len(sequence) <= MAX_WORDS or sequence in self._seen:
                 continue

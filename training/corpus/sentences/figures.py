@@ -6,9 +6,34 @@ from collections.abc import Callable
 from random import Random
 
 _MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-_SHORT_MONTHS = "Jan. Feb. Mar. Apr. Aug. Sept. Oct. Nov. Dec.".split()
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_SHORT_MONTHS = ("Jan.", "Feb.", "Mar.", "Apr.", "Aug.", "Sept.", "Oct.", "Nov.", "Dec.")
+_HOURS = (
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 
 
 def number(draw: Random, low: str = "2", high: str = "99") -> str:
@@ -72,9 +97,8 @@ def clock(draw: Random) -> str:
     if kind < 0.8:
         return f"{hour}:{minute:02} {half}"
     if kind < 0.9:
-        spoken = ("one two three four five six seven eight nine ten eleven twelve").split()[hour - 1]
         part = draw.choice(("half past", "quarter past", "quarter to", "ten past", "five to"))
-        return f"{part} {spoken}"
+        return f"{part} {_HOURS[hour - 1]}"
     return f"{draw.randint(13, 23)}:{minute:02}"
 
 
@@ -83,14 +107,16 @@ def money(draw: Random) -> str:
     sign = draw.choice(("$", "$", "$", "$", "€", "£"))
     kind = draw.random()
     if kind < 0.35:
-        return f"{sign}{draw.randint(1, 99)}.{draw.choice((50, 99, 95, 25, 75, draw.randint(1, 98))):02}"
+        small = draw.choice((50, 99, 95, 25, 75, draw.randint(1, 98)))
+        return f"{sign}{draw.randint(1, 99)}.{small:02}"
     if kind < 0.65:
         return f"{sign}{draw.randint(1, 100)}"
     if kind < 0.8:
         return f"{sign}{draw.randint(1, 90) * 50:,}"
     if kind < 0.92:
         return f"{draw.randint(2, 90)} {draw.choice(('dollars', 'euros', 'pounds', 'cents'))}"
-    return f"{sign}{draw.randint(1, 30)}{draw.choice(('', '.5'))} {draw.choice(('million', 'billion'))}"
+    scale = draw.choice(("million", "billion"))
+    return f"{sign}{draw.randint(1, 30)}{draw.choice(('', '.5'))} {scale}"
 
 
 def percent(draw: Random) -> str:

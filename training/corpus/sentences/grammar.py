@@ -19,7 +19,7 @@ from training.corpus.sentences.sentence import Sentence, is_fit
 
 DIRECTORY = Path(__file__).parent / "grammars"
 _LEXICON = "lexicon"
-_CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
+_CHOICE = re.compile(r"\(([^()]*)\)")
 _SLOT = re.compile(r"\{([^{}]+)\}")
 _ARTICLE = re.compile(
     r"\b([Aa]) (?=(?:[aeiou](?!ne\b|nce\b|ni[^n]|u|se)|hour|honest|heir|8|11\b|18\b))"

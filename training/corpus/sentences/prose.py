@@ -2,7 +2,8 @@
 
 WordNet's examples and glosses (WordNet licence), fortunes (BSD-like collection), the King James
 Bible (public domain), the 1913 Webster's quotations and usage examples in GCIDE (GPL), the Jargon
-File (public domain). What a package lacks is an error that names the package.
+File (public domain), the conversations of the game Endless Sky (GPL). What a package lacks is an
+error that names the package.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from training.corpus.sentences.sentence import Sentence, is_fit, is_sentence, split, tidy
+from training.corpus.sentences.sentence import Sentence, is_sentence, split, tidy
 
 _WORDNET = Path("/usr/share/wordnet")
 _FORTUNES = Path("/usr/share/games/fortunes")
 _DICTD = Path("/usr/share/dictd")
 _BIBLE = "/usr/bin/bible"
+_ENDLESS_SKY = Path("/usr/share/games/endless-sky/data")
 WORD_LIST = Path("/usr/share/dict/american-english")
 
 _SKIPPED_FORTUNES = {"ascii-art", "translate-me", "men-women", "drugs", "ethnic", "perl", "debian"}
@@ -119,14 +121,16 @@ def webster() -> Iterator[str]:
         "utf-8", errors="replace"
     )
     quotation: list[str] = []
+    deep = " " * 10
     for line in text.splitlines():
         # Quotations are set deep; their author follows two dashes, or stands on the next line.
+        if not line.startswith(deep):
+            quotation = []
+            continue
         body, dashes, _ = line.partition("--")
-        if line.startswith(" " * 10) and body.strip():
-            quotation.append(body)
-        if dashes or not line.startswith(" " * 10):
-            if dashes and quotation:
-                yield from split(" ".join(quotation))
+        quotation.append(body.strip())
+        if dashes:
+            yield from split(" ".join(quotation))
             quotation = []
 
 
@@ -141,6 +145,13 @@ def jargon() -> Iterator[str]:
             yield from split(re.sub(r"^\s*(?:\d+\. )?(?:\[[^\]]*\] )?", "", body))
 
 
+def endless_sky() -> Iterator[str]:
+    """Yield the prose and the conversations of the game Endless Sky: modern spoken English."""
+    for path in sorted(require(_ENDLESS_SKY, "endless-sky-data").glob("*.txt")):
+        for quoted in re.findall(r"`([^`\n]{20,})`", path.read_text(encoding="utf-8")):
+            yield from split(quoted.replace("_", " "))
+
+
 _READERS: dict[str, tuple[Callable[[], Iterator[str]], bool]] = {
     "wordnet-examples": (wordnet_examples, False),
     "wordnet-glosses": (wordnet_glosses, False),
@@ -148,12 +159,13 @@ _READERS: dict[str, tuple[Callable[[], Iterator[str]], bool]] = {
     "bible": (bible, False),
     "webster": (webster, True),
     "jargon": (jargon, True),
+    "endless-sky": (endless_sky, True),
 }
 SOURCES = tuple(_READERS)
 
 
 def read(source: str) -> list[Sentence]:
-    """Return the fit sentences of one of `SOURCES`, in its order, doubles included.
+    """Return the candidates of one of `SOURCES`, in its order, doubles and unfit ones included.
 
     Raises:
         MissingSourceError: its package is not installed.
@@ -162,8 +174,4 @@ def read(source: str) -> list[Sentence]:
     if source not in _READERS:
         raise ValueError(f"source: {source!r} is not allowed, must be one of {', '.join(SOURCES)}")
     reader, must_be_whole = _READERS[source]
-    return [
-        Sentence(source, text)
-        for text in reader()
-        if is_fit(text) and (not must_be_whole or is_sentence(text))
-    ]
+    return [Sentence(source, text) for text in reader() if not must_be_whole or is_sentence(text)]
