@@ -62,6 +62,7 @@ _TITLES = {
     r"\b[Ee]\.g\.,?": "for example,",
     r"\b[Ii]\.e\.,?": "that is,",
     r"\b[Aa]\.?[Kk]\.?[Aa]\b\.?(?= )": "also known as",
+    r"\b[Ee]tc\.(?=,| [a-z])": "et cetera",
     r"\bU\.?S\.?A\b(?:\.(?=,| [a-z]))?": "u s ay",
     r"\bvs?\.(?= )|\bvs\b": "versus",
     r"\b[Mm][Rr]\b\.?": "mister",
@@ -162,6 +163,9 @@ def _cased() -> list[Rule]:
         Rule(rf"(?<=[^A-Za-z]{_CONSONANT} {_CONSONANT})(?=s(?![A-Za-z]))", "'"),
         # U.S. and J. K. Rowling: no full stop is meant, unless the sentence ends.
         Rule(r"(?<=\b[A-Za-z])\.(?=[A-Za-z]\b)", " "),
+        # S-M-I-T-H is spelled.
+        Rule(r"(?<=\b[A-Z])-(?=[A-Z]\b)", " "),
+        Rule(r"(?<=[Ll]etter |[Vv]itamin |[Gg]rade )A\b", "ay"),
         Rule(r"(?<=\b[A-Z] )A\b|\bA(?= [A-Z]\b|\+)", "ay"),
         Rule(r"(?<=(?:[A-Z]|ay) (?:[A-Z]|ay))\.(?=,| [a-z]|'s)", ""),
         Rule(r"(?<=\b[A-Z])\.(?= ?[A-Z][a-z.])", " "),

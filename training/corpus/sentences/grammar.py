@@ -2,7 +2,8 @@
 
 `grammars/*.txt` hold one sentence a line. `(red|green|)` is a choice, `{city}` a slot filled from
 `grammars/lexicon.txt` (`city: Paris | New York`, whose values may hold choices and slots again) or
-by a generator of numbers (`{number 2 20}`, `{time}`, ...; see `figures.py`). `#` starts a comment.
+by a generator of numbers (`{number 2 20}`, `{time}`, ...; see `figures.py`). A line that starts
+with `#` is a comment.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class GrammarError(ValueError):
 
 
 def _read(path: Path) -> list[str]:
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line]
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 class Grammar:
@@ -112,6 +113,7 @@ class Grammar:
             text = text[: match.start()] + piece + text[match.end() :]
         text = re.sub(r"\s+", " ", text).strip()
         text = re.sub(r" (?=[,.?!])", "", text)
+        text = re.sub(r"\.\.$", ".", text)
         text = _ARTICLE.sub(r"\1n ", text)
         return text[:1].upper() + text[1:]
 
