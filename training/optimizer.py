@@ -98,9 +98,9 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """Nearly the closest orthogonal matrix, `[rows, columns]`, in bfloat16."""
     a, b, c = _NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.t() if tall else matrix).bfloat16()
+    x = (matrix.t() if tall else matrix).bfloat16().contiguous()
     x = x / (x.norm() + 1e-7)
     for _ in range(_NEWTON_SCHULZ_STEPS):
         gram = x @ x.t()
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.t() if tall else x
