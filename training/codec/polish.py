@@ -119,8 +119,7 @@ class PolishTrainer:
             told, matching = self.adversary.generator_loss(real, leaf)
         # The last two come from one pass of the adversary, which both walk back through.
         gradients = [
-            torch.autograd.grad(x, leaf, retain_graph=x is told)[0]
-            for x in (total, told, matching)
+            torch.autograd.grad(x, leaf, retain_graph=x is told)[0] for x in (total, told, matching)
         ]
         self.optimizer.zero_grad()
         heard.backward(balanced(gradients, [1.0, settings.told, settings.matching]))
