@@ -1,0 +1,130 @@
+"""What is trained becomes a voice."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CsmForConditionalGeneration, PreTrainedTokenizerFast
+
+from services.generator.model import weights
+from services.generator.model.config import CsmConfig, LlamaConfig
+from services.generator.model.csm import Csm
+from services.generator.model.text import TextTokenizer
+from services.tokenizer import codec as codecs
+from services.tokenizer.codec.config import MimiConfig
+from services.tokenizer.codec.mimi import Mimi
+from services.tokenizer.codec.random import create
+from training.codec.quantizer import reserve_end_code
+from training.export import export
+from training.language_model import shape
+
+CODEC = MimiConfig(
+    num_filters=4,
+    hidden_size=16,
+    intermediate_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    head_dim=8,
+    sliding_window=8,
+    upsample_groups=16,
+    num_codebooks=3,
+    codebook_size=16,
+    codebook_dim=8,
+)
+
+
+def small(num_codebooks: int = 3) -> Csm:
+    llama = LlamaConfig(
+        layers=2, heads=2, kv_heads=1, head_dim=16, width=32, ffn_width=48, max_positions=64
+    )
+    depth = LlamaConfig(
+        layers=1, heads=2, kv_heads=1, head_dim=16, width=24, ffn_width=32,
+        max_positions=num_codebooks + 1,
+    )  # fmt: skip
+    config = CsmConfig(
+        backbone=llama,
+        depth=depth,
+        text_vocab_size=shape.TEXT_VOCAB_SIZE,
+        audio_vocab_size=CODEC.codebook_size + 3,
+        num_codebooks=num_codebooks,
+        codebook_size=CODEC.codebook_size,
+        token_ids=shape.TOKEN_IDS,
+    )
+    return weights.create(config, seed=1)
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Mimi, Csm]:
+    codec = create(CODEC, seed=2).requires_grad_(False)
+    # As after training: sums and counts, not vectors.
+    for part in (codec.quantizer.semantic, codec.quantizer.acoustic):
+        part.cluster_usage.uniform_(0.3, 40.0)
+        part.embed_sum.copy_(part.codebooks * part.cluster_usage[..., None])
+        part.refresh()
+    reserve_end_code(codec.quantizer)
+    return codec, small()
+
+
+@pytest.fixture(scope="module")
+def voice(trained: tuple[Mimi, Csm], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("voice")
+    (directory / "MODEL_CARD.md").write_text("kept")
+    return export(*trained, directory)
+
+
+def test_the_voice_speaks_as_what_was_trained(trained: tuple[Mimi, Csm], voice: Path) -> None:
+    codec, model = trained
+    loaded = codecs.load(voice)
+    torch.manual_seed(0)
+    codes = torch.randint(1, CODEC.codebook_size, (1, 3, 6))
+    torch.testing.assert_close(loaded.decode(codes), codec.decode(codes), rtol=2e-2, atol=2e-3)
+    books = (loaded.quantizer.acoustic.codebooks, codec.quantizer.acoustic.codebooks)
+    torch.testing.assert_close(*books, rtol=1e-3, atol=1e-4)
+    again = weights.load(voice)
+    frames = torch.randint(1, 16, (1, 5, 4))
+    torch.testing.assert_close(
+        again.hidden_states(frames), model.hidden_states(frames), rtol=2e-2, atol=2e-2
+    )
+    assert (voice / "MODEL_CARD.md").read_text() == "kept"
+
+
+def test_no_audio_becomes_the_end_code(voice: Path) -> None:
+    loaded = codecs.load(voice)
+    torch.manual_seed(0)
+    for level in (0.0, 0.01, 0.3, 3.0):
+        codes = loaded.encode(level * torch.randn(4, 1, 8 * CODEC.frame_samples))
+        assert int(codes[:, 0].min()) > 0
+
+
+def test_transformers_reads_it(trained: tuple[Mimi, Csm], voice: Path) -> None:
+    theirs = CsmForConditionalGeneration.from_pretrained(voice).float().eval()
+    model = weights.load(voice).float()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(voice / "tokenizer.json"))
+    ids = tokenizer("[1]On 12 May it costs $3.")["input_ids"]
+    assert ids == TextTokenizer.from_directory(voice).encode(1, "On 12 May it costs $3.")
+    frames = torch.full((1, len(ids), 4), -1)
+    frames[0, :, -1] = torch.tensor(ids)
+    with torch.no_grad():
+        logits = theirs(input_ids=torch.tensor([ids])).logits[0, -1]
+    torch.testing.assert_close(
+        model.lm_head(model.hidden_states(frames)[0, -1]), logits, rtol=1e-4, atol=1e-4
+    )
+    codes = torch.randint(1, CODEC.codebook_size, (1, 3, 4))
+    with torch.no_grad():
+        audio = theirs.codec_model.float().decode(codes).audio_values
+    torch.testing.assert_close(codecs.load(voice).decode(codes), audio, rtol=1e-4, atol=1e-4)
+
+
+def test_the_ways_to_sample_are_written_down(voice: Path) -> None:
+    values = json.loads((voice / "generation_config.json").read_text())
+    assert values["depth_decoder_temperature"] < values["temperature"]
+    assert values["eos_token_id"] == shape.TOKEN_IDS.eos_token_id
+
+
+def test_a_codec_of_another_size_is_refused(trained: tuple[Mimi, Csm], tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="num_codebooks is 4 in the language model; allowed: the codec's 3"
+    ):
+        export(trained[0], small(num_codebooks=4), tmp_path)
