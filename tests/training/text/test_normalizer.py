@@ -359,7 +359,8 @@ def test_saved_file_loads_in_ours_and_in_transformers(tmp_path: Path) -> None:
 def test_reads_fast() -> None:
     text = (
         "Dr. Brown paid $42.50 on May 12, 2024 at 10:30 a.m.; 15% of 1,234 people (or so) "
-        "came to 5 Main St., and nobody knew what the U.S. would say about it, or why it mattered at all."
+        "came to 5 Main St., and nobody knew what the U.S. would say about it, or why it "
+        "mattered at all."
     )
     assert len(text) > 170
     normalize(text)

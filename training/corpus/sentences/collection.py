@@ -14,6 +14,7 @@ from training.corpus.sentences.sentence import (
     MIN_WORDS,
     Sentence,
     is_fit,
+    is_plain,
     is_pronounceable,
     words,
 )
@@ -55,6 +56,8 @@ class _Collector:
             if count <= 0:
                 return
             if not is_fit(candidate.text):
+                continue
+            if candidate.source in prose.SOURCES and not is_plain(candidate.text):
                 continue
             sequence = words(candidate.text)
             if not MIN_WORDS <= len(sequence) <= MAX_WORDS or sequence in self._seen:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.corpus.sentences.prose import require
-from training.corpus.sentences.sentence import Sentence, is_fit, words
+from training.corpus.sentences.sentence import Sentence, is_fit, is_plain, words
 
 _SCOWL = Path("/usr/share/dict/scowl")
 _LEVELS = (10, 20, 35)
@@ -109,7 +109,7 @@ class Coverage:
                 continue
             if not any(word.strip(".,;:!?'") in self.missing for word in roughly):
                 continue
-            if is_fit(candidate.text) and not self.missing.isdisjoint(words(candidate.text)):
+            if is_plain(candidate.text) and not self.missing.isdisjoint(words(candidate.text)):
                 yield candidate
 
     def lists(self, draw: random.Random) -> Iterator[Sentence]:

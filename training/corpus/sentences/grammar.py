@@ -68,8 +68,8 @@ class Grammar:
             if path.stem != _LEXICON
             for text in _read(path)
         ]
-        for line in self.lines:
-            self._check(line)
+        for template in self.lines:
+            self._check(template)
 
     def _check(self, line: Line) -> None:
         texts = [line.text]

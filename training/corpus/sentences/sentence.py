@@ -80,14 +80,19 @@ def split(paragraph: str) -> list[str]:
 
 
 def is_fit(text: str) -> bool:
-    """Say whether a tidy text can be read aloud: plain, whole, decent and of the right length."""
+    """Say whether a tidy text may be in the corpus: whole, decent and of the right length."""
     if not text or len(text) > _MAX_CHARS or not re.search("[a-zA-Z0-9]", text):
         return False
-    if _MARKUP.search(text) or _ODD.search(text) or _UNFIT.search(text):
+    if _UNFIT.search(text):
         return False
     if text.count("(") != text.count(")") or re.search(r"(?:^|\s)'\w[^']*$", text):
         return False
     return text.count(" ") < 2 * MAX_WORDS
+
+
+def is_plain(text: str) -> bool:
+    """Say whether a text that others wrote is prose: no markup, shouting, code or tables."""
+    return not _MARKUP.search(text) and not _ODD.search(text)
 
 
 def is_pronounceable(sequence: tuple[str, ...]) -> bool:

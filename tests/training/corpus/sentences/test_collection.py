@@ -14,7 +14,7 @@ from training.corpus.sentences.collection import collect, collect_sentences
 from training.corpus.sentences.coverage import Coverage, Vocabulary
 from training.corpus.sentences.exclusion import held_out, measured, validation
 from training.corpus.sentences.prose import MissingSourceError
-from training.corpus.sentences.sentence import Sentence, is_fit, words
+from training.corpus.sentences.sentence import Sentence, is_plain, words
 from training.text.normalizer import CHARACTERS, normalize
 
 _SHARES = {"fortunes": 0.5, "own": 0.4, "pairs": 0.1}
@@ -108,7 +108,7 @@ def test_every_missing_word_is_covered() -> None:
 @needs_texts
 def test_sources_are_decent_prose() -> None:
     for source in ("endless-sky", "jargon"):
-        fit = [sentence for sentence in prose.read(source) if is_fit(sentence.text)]
+        fit = [sentence for sentence in prose.read(source) if is_plain(sentence.text)]
         assert len(fit) > 4000, source
         assert all(sentence.source == source for sentence in fit)
         assert not any("_" in sentence.text or "  " in sentence.text for sentence in fit)

@@ -80,5 +80,5 @@ def test_kinds_of_writing_are_there() -> None:
     text = "\n".join(sentence.text for sentence in grammar().sentences(6000, 2))
     for sign in ("$", "%", ":", "p.m.", "\u20ac", "th ", ", 2", "555-", "Dr. ", "#", "&", "?", "!"):
         assert sign in text, sign
-    for word in ("Hello", "Yes", "Thank you", "tomorrow", "I can help you with that"):
+    for word in ("Hello", "Yes", "Thank you", "tomorrow", "Sure, "):
         assert word in text, word

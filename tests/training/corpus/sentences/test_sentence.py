@@ -9,6 +9,7 @@ import pytest
 from training.corpus.sentences.grammar import grammar
 from training.corpus.sentences.sentence import (
     is_fit,
+    is_plain,
     is_pronounceable,
     is_sentence,
     split,
@@ -33,25 +34,26 @@ def test_tidies_quotes_dashes_and_space() -> None:
     assert tidy("Nothing to do here.") == "Nothing to do here."
 
 
+@pytest.mark.parametrize("text", ["", "...", "one (two", "word " * 60, "He is a bastard."])
+def test_unfit(text: str) -> None:
+    assert not is_fit(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "...",
         "See <planet> now.",
         "An {open} brace.",
         "A list: [1]",
         "Mail me@home.org.",
         "STOPPING here.",
         "caf\u00e9",
-        "one (two",
         "What?! No.",
-        "word " * 60,
-        "He is a bastard.",
+        "A room, n.: a place.",
     ],
 )
-def test_unfit(text: str) -> None:
-    assert not is_fit(text)
+def test_not_plain(text: str) -> None:
+    assert not is_plain(text)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,7 @@ def test_unfit(text: str) -> None:
 )
 def test_fit(text: str) -> None:
     assert is_fit(text)
+    assert is_plain(text)
 
 
 def test_a_sentence_starts_and_ends_like_one() -> None:
