@@ -46,8 +46,11 @@ def encode(mimi: Mimi, corpus: Corpus, path: Path) -> None:
         for row, index in enumerate(group):
             samples = corpus.audio(int(index))
             audio[row, 0, : len(samples)] = samples.astype(np.float32) / 32768.0
-        latents = mimi.latents(torch.from_numpy(audio).to(device))
-        made = mimi.quantizer.encode(latents).cpu().numpy()
+        # With gradients enabled, though none is asked for, a convolution runs as one, and in bf16:
+        # over whole utterances that is several times faster than the gathered windows of a step.
+        with torch.enable_grad(), torch.autocast(device.type, torch.bfloat16):
+            latents = mimi.latents(torch.from_numpy(audio).to(device))
+        made = mimi.quantizer.encode(latents.float()).cpu().numpy()
         for row, index in enumerate(group):
             count = counts[index]
             codes[offset[index] : offset[index] + count] = made[row, :, :count].T

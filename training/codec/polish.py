@@ -47,9 +47,9 @@ class Settings:
     gradient_most: float = 5.0
     average: float = 0.999
     windows_a_step: int = 3
-    mel: float = 2.0
-    magnitude: float = 0.5
-    convergence: float = 0.5
+    mel: float = 1.0
+    magnitude: float = 1.0
+    convergence: float = 1.0
     # Of the gradient at the audio, relative to the spectra's.
     told: float = 0.2
     matching: float = 0.4

@@ -9,7 +9,8 @@ def pico() -> MimiConfig:
     """A Mimi of 24 kHz and 12.5 frames a second that two cores can train and run."""
     return MimiConfig(
         num_filters=16,
-        num_residual_layers=2,
+        num_residual_layers=3,
+        residual_kernel_size=7,
         dilation_growth_rate=3,
         upsampling_ratios=(8, 6, 5, 4),
         hidden_size=256,

@@ -46,9 +46,9 @@ class Settings:
     windows_a_step: int = 3
     # Rows that keep only some of the acoustic codebooks, so that the first ones carry the most.
     coarse_share: float = 0.25
-    mel: float = 2.0
-    magnitude: float = 0.5
-    convergence: float = 0.5
+    mel: float = 1.0
+    magnitude: float = 1.0
+    convergence: float = 1.0
     waveform: float = 0.0
     phones: float = 0.5
     commitment: float = 0.25
