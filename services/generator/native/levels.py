@@ -1,0 +1,67 @@
+"""The instruction sets the native library is built for, and which of them this processor has.
+
+A library is built for a level, not for the very processor that builds it: one made in an image runs
+wherever the level does, and every level can be tested on a machine that has the highest.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Level:
+    """A name, the compiler's flags, and what Linux calls the processor features it needs."""
+
+    name: str
+    compiler_flags: tuple[str, ...]
+    features: frozenset[str]
+
+
+def _x86(name: str, *features: str) -> Level:
+    # The kernel writes avx512_vnni, the compilers avx512vnni.
+    flags = tuple(f"-m{feature.replace('_', '')}" for feature in features)
+    return Level(name, flags, frozenset(features))
+
+
+LEVELS = (
+    _x86(
+        "avx512", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"
+    ),
+    _x86("avx2", "avx2", "fma"),
+    Level("generic", (), frozenset()),
+)  # fmt: skip
+"""From the fastest to the one that runs everywhere."""
+
+
+def named(name: str) -> Level:
+    """Return the level of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for level in LEVELS:
+        if level.name == name:
+            return level
+    allowed = ", ".join(level.name for level in LEVELS)
+    raise ValueError(f"level: {name!r} is not allowed, must be one of {allowed}")
+
+
+@cache
+def processor_features() -> frozenset[str]:
+    """Return this processor's features as Linux names them; empty where they cannot be read."""
+    info = Path("/proc/cpuinfo")
+    if platform.machine().lower() not in ("x86_64", "amd64") or not info.is_file():
+        return frozenset()
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def available() -> list[Level]:
+    """Return the levels this processor can run, the fastest first; never empty."""
+    return [level for level in LEVELS if level.features <= processor_features()]

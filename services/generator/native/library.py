@@ -1,0 +1,173 @@
+"""The native library's functions and structs, as ctypes sees them: `source/api.cpp`, line by line.
+
+Calls release the GIL. Whoever calls keeps the tensors behind the pointers alive.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from services.generator.native import build, levels
+from services.generator.native.build import NativeUnavailable
+from services.generator.native.levels import Level
+
+
+class Format(IntEnum):
+    """What weights are packed as; the numbers of `Format` in `matrix.hpp`."""
+
+    FP32 = 0
+    BF16 = 1
+    INT8 = 2
+
+
+class MatrixRole(IntEnum):
+    """Which matrix of a layer or of the model."""
+
+    QKV = 0
+    ATTENTION_OUT = 1
+    GATE_UP = 2
+    DOWN = 3
+    LM_HEAD = 4
+    PROJECTION = 5
+    HEAD = 6
+
+
+class NormRole(IntEnum):
+    """Which norm of a layer or stack."""
+
+    ATTENTION = 0
+    MLP = 1
+    FINAL = 2
+
+
+class StackShape(ctypes.Structure):
+    """`StackShape` in `stack.hpp`."""
+
+    _fields_ = (
+        ("layers", c_int32),
+        ("heads", c_int32),
+        ("kv_heads", c_int32),
+        ("width", c_int32),
+        ("head_dim", c_int32),
+        ("ffn_width", c_int32),
+        ("max_positions", c_int32),
+        ("norm_eps", c_float),
+    )
+
+
+class ModelShape(ctypes.Structure):
+    """`ModelShape` in `model.hpp`."""
+
+    _fields_ = (
+        ("backbone", StackShape),
+        ("depth", StackShape),
+        ("num_codebooks", c_int32),
+        ("vocab_size", c_int32),
+        ("codebook_size", c_int32),
+    )
+
+
+class Cache(ctypes.Structure):
+    """`Cache` in `attention.hpp`."""
+
+    _fields_ = (
+        ("keys", c_void_p),
+        ("values", c_void_p),
+        ("is_bf16", c_int32),
+        ("slots", c_int32),
+        ("max_positions", c_int32),
+    )
+
+
+class BackboneRows(ctypes.Structure):
+    """`BackboneRows` in `model.hpp`."""
+
+    _fields_ = (
+        ("count", c_int32),
+        ("slots", c_void_p),
+        ("positions", c_void_p),
+        ("embedded", c_void_p),
+        ("codes", c_void_p),
+        ("wanted", c_void_p),
+        ("hidden", c_void_p),
+    )
+
+
+class FrameRows(ctypes.Structure):
+    """`FrameRows` in `model.hpp`."""
+
+    _fields_ = (
+        ("count", c_int32),
+        ("slots", c_void_p),
+        ("hidden", c_void_p),
+        ("temperature", c_void_p),
+        ("depth_temperature", c_void_p),
+        ("top_k", c_void_p),
+        ("top_p", c_void_p),
+        ("end_bias", c_void_p),
+        ("noise", c_void_p),
+        ("codes", c_void_p),
+    )
+
+
+def address(tensor: Tensor, dtype: torch.dtype) -> int:
+    """Return where a tensor's data begin.
+
+    Raises:
+        ValueError: it is not a contiguous CPU tensor of that dtype, as the library takes it to be.
+    """
+    if tensor.dtype != dtype or not tensor.is_contiguous() or tensor.device.type != "cpu":
+        raise ValueError(
+            f"tensor: {tensor.dtype} of strides {tensor.stride()} on {tensor.device} is not "
+            f"allowed, must be {dtype}, contiguous, on the CPU"
+        )
+    return tensor.data_ptr()
+
+
+_FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "csm_create": (c_void_p, (POINTER(ModelShape), c_int32, c_int32)),
+    "csm_destroy": (None, (c_void_p,)),
+    "csm_bytes": (c_int64, (c_void_p,)),
+    "csm_set_matrix": (
+        c_int32,
+        (c_void_p, c_int32, c_int32, c_int32, c_void_p, c_int32, c_int32),
+    ),
+    "csm_set_norm": (None, (c_void_p, c_int32, c_int32, c_int32, c_void_p)),
+    "csm_set_rope": (None, (c_void_p, c_int32, c_void_p, c_void_p)),
+    "csm_set_table": (None, (c_void_p, c_void_p, c_int32)),
+    "csm_run_backbone": (c_int32, (c_void_p, POINTER(BackboneRows), POINTER(Cache))),
+    "csm_draw_frames": (c_int32, (c_void_p, POINTER(FrameRows))),
+}
+
+
+@cache
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        loaded = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise NativeUnavailable(f"{path} cannot be loaded: {error}") from error
+    return loaded
+
+
+def load(level: Level | None = None) -> ctypes.CDLL:
+    """Return the library of a level, by default the best of this processor, compiled if needed.
+
+    Raises:
+        NativeUnavailable: it can be neither found nor made.
+        ValueError: this processor cannot run the level.
+    """
+    possible = levels.available()
+    if level is not None and level not in possible:
+        names = ", ".join(each.name for each in possible)
+        raise ValueError(f"level: {level.name!r} is not allowed here, must be one of {names}")
+    return _load(build.library(level or possible[0]))

@@ -1,0 +1,46 @@
+// A weight matrix, packed once for `product`.
+//
+// Sixteen outputs make a panel, one output a lane. A panel is a run of 64-byte steps, each holding
+// for its sixteen outputs
+//   fp32  1 input
+//   bf16  2 inputs   (o0k0 o0k1 o1k0 o1k1 ...)
+//   int8  4 inputs   (o0k0 o0k1 o0k2 o0k3 o1k0 ...)
+// so that a product reads memory straight on, and every output is summed over its inputs in order.
+// Outputs and inputs beyond the matrix's own are zeros.
+#pragma once
+
+#include "buffer.hpp"
+#include "simd.hpp"
+
+namespace csm {
+
+enum class Format : int { fp32 = 0, bf16 = 1, int8 = 2 };
+
+// gate_up: [gate; up] stacked becomes panels of gate and up in turn, so that the thread that has
+// one has the other.
+enum class Order { plain, gate_up };
+
+constexpr size_t step_bytes = 64;
+
+struct Matrix {
+  Format format = Format::fp32;
+  int outputs = 0;
+  int inputs = 0;
+  int panels = 0;
+  int steps = 0;
+  Buffer<uint8_t> weights;
+  // int8 only, one an output: a weight is byte * scale; `offsets` undo simd::activation_offset.
+  Buffer<float> scales;
+  Buffer<int32_t> offsets;
+
+  // Packs `source` [outputs, inputs], row by row.
+  void pack(const float* source, int outputs, int inputs, Format format, Order order);
+
+  size_t panel_bytes() const { return steps * step_bytes; }
+  size_t bytes() const { return weights.bytes() + scales.bytes() + offsets.bytes(); }
+
+ private:
+  void pack_row(const float* row, int panel, int lane);
+};
+
+}  // namespace csm

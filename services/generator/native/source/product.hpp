@@ -1,0 +1,28 @@
+// Rows times a packed matrix. A row's result is the same bit for bit whatever rows stand beside it
+// and whichever thread makes which panels: an output is one sum, over its inputs in order.
+#pragma once
+
+#include "matrix.hpp"
+
+namespace csm {
+
+// What is multiplied: floats [rows, stride], and, for int8 matrices, the same quantised row by row.
+// Behind a row's own values stand zeros up to a multiple of sixteen.
+struct Inputs {
+  const float* values = nullptr;
+  size_t stride = 0;
+  const uint8_t* bytes = nullptr;
+  const float* scales = nullptr;
+};
+
+// Writes (or adds) the outputs of the panels `begin` to `end` - 1: out [rows, out_stride], output j
+// of panel i at 16 i + j, lanes beyond the matrix's outputs included (as zeros, in `plain` order).
+void product(const Matrix& matrix, const Inputs& inputs, int rows, int begin, int end, float* out,
+             size_t out_stride, bool add);
+
+// Quantises each row of values [rows, stride] symmetrically by its own largest value: bytes
+// [rows, stride], scales [rows].
+void quantize(const float* values, int rows, int width, size_t stride, uint8_t* bytes,
+              float* scales);
+
+}  // namespace csm

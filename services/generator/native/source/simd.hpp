@@ -1,0 +1,54 @@
+// Vectors of sixteen lanes, in the instruction set this library is compiled for.
+//
+// Everything above this file is written once, over sixteen floats (F32), sixteen int32 (I32) and
+// blocks of 64 bytes of weights (Int8Block). One library is built for one level (levels.py), so
+// that a choice made here costs nothing at run time. A level provides:
+//
+//   F32, I32            sixteen lanes; zero(), set(x)
+//   load, store         sixteen lanes, any alignment; load_n, store_n touch only the first n
+//   load_bf16, store_bf16 (and _n)   the same for bfloat16 memory, widened and rounded
+//   load_pairs          32 bfloat16 (a0 b0 a1 b1 ...) into the lanes `first` and `second`
+//   add, sub, mul, div, fma(a, b, c) = a * b + c, max, sqrt, round, pow2 (of whole numbers)
+//   sum, largest        over the lanes, always in the same order
+//   store_int8          rounds lanes in [-127, 127] to bytes, as `dot` wants them
+//   load_block, spread, dot          sums[lane] += four products of int8
+//   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards
+//   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
+#pragma once
+
+#include <cstdint>
+
+namespace csm {
+
+constexpr int lanes = 16;
+
+using bf16 = uint16_t;
+
+inline float widen(bf16 x) {
+  union {
+    uint32_t bits;
+    float value;
+  } u;
+  u.bits = static_cast<uint32_t>(x) << 16;
+  return u.value;
+}
+
+// Round to nearest, ties to even, as torch does. Not for NaN.
+inline bf16 narrow(float x) {
+  union {
+    float value;
+    uint32_t bits;
+  } u;
+  u.value = x;
+  return static_cast<bf16>((u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16);
+}
+
+}  // namespace csm
+
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#include "simd_avx512.hpp"
+#elif defined(__AVX2__) && defined(__FMA__)
+#include "simd_avx2.hpp"
+#else
+#include "simd_generic.hpp"
+#endif

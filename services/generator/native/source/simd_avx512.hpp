@@ -1,0 +1,83 @@
+// AVX-512 with VNNI: one register holds the sixteen lanes.
+#pragma once
+
+#include <immintrin.h>
+
+namespace csm::simd {
+
+using F32 = __m512;
+using I32 = __m512i;
+using Int8Block = __m512i;
+
+constexpr int sum_budget = 24;
+// vpdpbusd multiplies unsigned by signed bytes: activations are stored 128 too high.
+constexpr int activation_offset = 128;
+
+inline F32 zero() { return _mm512_setzero_ps(); }
+inline I32 zero_int() { return _mm512_setzero_si512(); }
+inline F32 set(float x) { return _mm512_set1_ps(x); }
+
+inline __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+
+inline F32 load(const float* p) { return _mm512_loadu_ps(p); }
+inline F32 load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+inline void store(float* p, F32 x) { _mm512_storeu_ps(p, x); }
+inline void store_n(float* p, F32 x, int n) { _mm512_mask_storeu_ps(p, first(n), x); }
+
+inline F32 widened(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+inline __m256i narrowed(F32 x) {
+  __m512i bits = _mm512_castps_si512(x);
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+}
+inline F32 load_bf16(const bf16* p) {
+  return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F32 load_bf16_n(const bf16* p, int n) {
+  return widened(_mm256_maskz_loadu_epi16(first(n), p));
+}
+inline void store_bf16_n(bf16* p, F32 x, int n) {
+  _mm256_mask_storeu_epi16(p, first(n), narrowed(x));
+}
+inline void load_pairs(const uint8_t* p, F32& even, F32& odd) {
+  __m512i both = _mm512_loadu_si512(p);
+  even = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+  odd = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(int(0xffff0000))));
+}
+
+inline F32 add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
+inline F32 sub(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
+inline F32 mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+inline F32 div(F32 a, F32 b) { return _mm512_div_ps(a, b); }
+inline F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+inline F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+inline F32 min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+inline F32 abs(F32 x) { return _mm512_abs_ps(x); }
+inline F32 round(F32 x) {
+  return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline F32 pow2(F32 n) {
+  __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+}
+inline float sum(F32 x) { return _mm512_reduce_add_ps(x); }
+inline float largest(F32 x) { return _mm512_reduce_max_ps(x); }
+
+inline F32 to_float(I32 x) { return _mm512_cvtepi32_ps(x); }
+inline I32 load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
+inline I32 sub(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }
+
+inline void store_int8(uint8_t* p, F32 x) {
+  __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(activation_offset));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(whole));
+}
+inline Int8Block load_block(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline __m512i spread(int32_t four) { return _mm512_set1_epi32(four); }
+inline I32 dot(I32 sums, Int8Block weights, __m512i inputs) {
+  return _mm512_dpbusd_epi32(sums, inputs, weights);
+}
+
+}  // namespace csm::simd

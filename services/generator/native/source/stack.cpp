@@ -1,0 +1,137 @@
+#include "stack.hpp"
+
+#include <algorithm>
+
+#include "vector_math.hpp"
+
+namespace csm {
+
+void Scratch::reserve(int rows, size_t widest, size_t scores_size) {
+  values.reserve(rows * widest);
+  bytes.reserve(rows * widest);
+  scales.reserve(rows);
+  scores.reserve(scores_size);
+}
+
+Inputs Scratch::plain(const Matrix& matrix, const float* x, int rows) {
+  Inputs inputs{x, stride_of(matrix.inputs)};
+  if (matrix.format == Format::int8) {
+    quantize(x, rows, matrix.inputs, inputs.stride, bytes.data(), scales.data());
+    inputs.bytes = bytes.data();
+    inputs.scales = scales.data();
+  }
+  return inputs;
+}
+
+Inputs Scratch::normalized(const Matrix& matrix, const float* x, int rows, const float* weight,
+                           float eps) {
+  const size_t stride = stride_of(matrix.inputs);
+  for (int row = 0; row < rows; ++row)
+    normalize(x + row * stride, weight, eps, matrix.inputs, values.data() + row * stride);
+  return plain(matrix, values.data(), rows);
+}
+
+void Activations::reserve(int rows, const StackShape& shape) {
+  x.reserve(rows * stride_of(shape.width));
+  qkv.reserve(rows * stride_of(shape.qkv_width()));
+  attended.reserve(rows * stride_of(shape.attended_width()));
+  gate_up.reserve(rows * 2 * stride_of(shape.ffn_width));
+  gated.reserve(rows * stride_of(shape.ffn_width));
+}
+
+Stack::Stack(const StackShape& shape_) : shape(shape_), layers(shape_.layers) {
+  const size_t angles = static_cast<size_t>(shape.max_positions) * (shape.head_dim / 2);
+  cosines.reserve(angles);
+  sines.reserve(angles);
+  norm.reserve(stride_of(shape.width));
+  for (Layer& layer : layers) {
+    layer.attention_norm.reserve(stride_of(shape.width));
+    layer.mlp_norm.reserve(stride_of(shape.width));
+  }
+}
+
+size_t Stack::widest() const {
+  return stride_of(std::max({shape.width, shape.attended_width(), shape.ffn_width}));
+}
+
+size_t Stack::bytes() const {
+  size_t total = 0;
+  for (const Layer& layer : layers)
+    for (const Matrix* m : {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down})
+      total += m->bytes();
+  return total;
+}
+
+void Stack::run(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache, int rows,
+                const int64_t* slots, const int64_t* positions) const {
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    attention(worker, mine, all, cache, layer, rows, slots, positions);
+    feed_forward(worker, mine, all, layers[layer], rows);
+  }
+}
+
+void Stack::attention(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache,
+                      int index, int rows, const int64_t* slots, const int64_t* positions) const {
+  const Layer& layer = layers[index];
+  const HeadShape heads = shape.head_shape();
+  const size_t qkv_stride = stride_of(shape.qkv_width());
+  const size_t attended_stride = stride_of(shape.attended_width());
+
+  Worker::Range part = worker.share(layer.qkv.panels);
+  Inputs in = mine.normalized(layer.qkv, all.x.data(), rows, layer.attention_norm.data(),
+                              shape.norm_eps);
+  product(layer.qkv, in, rows, part.begin, part.end, all.qkv.data(), qkv_stride, false);
+  worker.meet();
+
+  const Worker::Range pairs = worker.share(rows * shape.kv_heads);
+  auto place = [&](int pair) {
+    const int row = pair / shape.kv_heads;
+    return Place{index, static_cast<int>(slots[row]), static_cast<int>(positions[row]),
+                 pair % shape.kv_heads};
+  };
+  for (int pair = pairs.begin; pair < pairs.end; ++pair) {
+    const int row = pair / shape.kv_heads;
+    const size_t angle = positions[row] * (shape.head_dim / 2);
+    remember(cache, heads, place(pair), all.qkv.data() + row * qkv_stride, cosines.data() + angle,
+             sines.data() + angle);
+  }
+  // A row attends to rows of its own slot that another thread may hold.
+  worker.meet();
+
+  for (int pair = pairs.begin; pair < pairs.end; ++pair) {
+    const int row = pair / shape.kv_heads;
+    attend(cache, heads, place(pair), all.qkv.data() + row * qkv_stride,
+           all.attended.data() + row * attended_stride, mine.scores.data());
+  }
+  worker.meet();
+
+  part = worker.share(layer.attention_out.panels);
+  in = mine.plain(layer.attention_out, all.attended.data(), rows);
+  product(layer.attention_out, in, rows, part.begin, part.end, all.x.data(),
+          stride_of(shape.width), true);
+  worker.meet();
+}
+
+void Stack::feed_forward(const Worker& worker, Scratch& mine, Activations& all, const Layer& layer,
+                         int rows) const {
+  const size_t gated_stride = stride_of(shape.ffn_width), both_stride = 2 * gated_stride;
+  const Worker::Range pairs = worker.share(layer.gate_up.panels / 2);
+  Inputs in =
+      mine.normalized(layer.gate_up, all.x.data(), rows, layer.mlp_norm.data(), shape.norm_eps);
+  product(layer.gate_up, in, rows, 2 * pairs.begin, 2 * pairs.end, all.gate_up.data(), both_stride,
+          false);
+  for (int row = 0; row < rows; ++row)
+    for (int pair = pairs.begin; pair < pairs.end; ++pair) {
+      const float* gate = all.gate_up.data() + row * both_stride + 2 * pair * lanes;
+      const simd::F32 product = simd::mul(silu(simd::load(gate)), simd::load(gate + lanes));
+      simd::store(all.gated.data() + row * gated_stride + pair * lanes, product);
+    }
+  worker.meet();
+
+  const Worker::Range part = worker.share(layer.down.panels);
+  in = mine.plain(layer.down, all.gated.data(), rows);
+  product(layer.down, in, rows, part.begin, part.end, all.x.data(), stride_of(shape.width), true);
+  worker.meet();
+}
+
+}  // namespace csm

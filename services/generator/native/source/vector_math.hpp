@@ -1,0 +1,47 @@
+// Functions of sixteen floats, and the norm, made of what simd.hpp gives.
+#pragma once
+
+#include <cmath>
+
+#include "simd.hpp"
+
+namespace csm {
+
+// e to the x, within two units in the last place; x below -87 counts as -87, above 88 as 88.
+inline simd::F32 exp(simd::F32 x) {
+  using namespace simd;
+  x = max(min(x, set(88.0f)), set(-87.0f));
+  const F32 n = round(mul(x, set(1.44269504f)));
+  // ln 2 in two parts, the first of so few bits that its product with n is exact.
+  F32 r = fma(n, set(-0.693359375f), x);
+  r = fma(n, set(2.12194440e-4f), r);
+  F32 p = set(1.9875691500e-4f);
+  p = fma(p, r, set(1.3981999507e-3f));
+  p = fma(p, r, set(8.3334519073e-3f));
+  p = fma(p, r, set(4.1665795894e-2f));
+  p = fma(p, r, set(1.6666665459e-1f));
+  p = fma(p, r, set(5.0000001201e-1f));
+  p = add(fma(mul(r, r), p, r), set(1.0f));
+  return mul(p, pow2(n));
+}
+
+// x * sigmoid(x)
+inline simd::F32 silu(simd::F32 x) {
+  using namespace simd;
+  return div(x, add(set(1.0f), exp(sub(zero(), x))));
+}
+
+// RMSNorm of one row of `width` floats, zeros behind it up to a multiple of sixteen, as everywhere.
+inline void normalize(const float* x, const float* weight, float eps, int width, float* out) {
+  using namespace simd;
+  F32 squares = zero();
+  for (int i = 0; i < width; i += lanes) {
+    const F32 v = load(x + i);
+    squares = fma(v, v, squares);
+  }
+  const F32 scale = set(1.0f / std::sqrt(sum(squares) / static_cast<float>(width) + eps));
+  for (int i = 0; i < width; i += lanes)
+    store(out + i, mul(mul(load(x + i), scale), load(weight + i)));
+}
+
+}  // namespace csm
