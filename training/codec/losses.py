@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 # No window shorter than two periods of a low voice: it would see single pulses, whose place in time
-# is not in the codes, and punish a voiced sound for every pulse out of place. The cheapest answer to
-# that is to whisper: with windows of 128 and 256 the decoder spoke without harmonics above 600 Hz.
+# is not in the codes, and punish a voiced sound for every pulse out of place. The cheapest answer
+# is to whisper: with windows of 128 and 256 the decoder spoke without harmonics above 600 Hz.
 _MELS = {512: 48, 1024: 80, 2048: 128}
 WINDOWS = tuple(_MELS)
 """Lengths of the windows in samples."""

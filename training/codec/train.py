@@ -1,4 +1,4 @@
-"""Training of the codec: spectra, waveform, phones on the first codebook, commitment."""
+"""Training of the codec: spectra, phones on the first codebook, pitch, commitment."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from training import checkpoint
 from training.codec.data import LABELS_PER_FRAME, Batch, Crops
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.pitch import pitch
 from training.codec.quantizer import quantize, reserve_end_code, start_codebooks, unquantized
 from training.corpus.store import PHONES
 from training.optimizer import Optimizer
@@ -49,19 +50,22 @@ class Settings:
     mel: float = 1.0
     magnitude: float = 1.0
     convergence: float = 1.0
-    waveform: float = 0.0
     phones: float = 0.5
+    pitch: float = 1.0
+    voice: float = 0.1
     commitment: float = 0.25
     seed: int = 0
 
 
 class CodecTraining(nn.Module):
-    """What is trained: the codec, and a phone classifier that is dropped afterwards."""
+    """What is trained: the codec, and readers of phones and pitch that are dropped afterwards."""
 
     def __init__(self, config: MimiConfig, seed: int) -> None:
         super().__init__()
         self.mimi = create(config, seed=seed).train()
         self.phones = nn.Linear(config.codebook_dim, LABELS_PER_FRAME * len(PHONES))
+        # Octaves above 100 Hz and whether there is a voice, at the places of the phones.
+        self.pitch = nn.Linear(config.hidden_size, 2 * LABELS_PER_FRAME)
         with torch.no_grad():
             # As drawn, the last convolutions give audio and latents far too large to start from.
             for module, scale in ((self.mimi.decoder, 0.03), (self.mimi.encoder, 0.3)):
@@ -153,22 +157,31 @@ class CodecTrainer:
         logits = self.model.phones(semantic).unflatten(-1, (LABELS_PER_FRAME, len(PHONES)))
         labels = batch.phones.to(audio.device)
         spoken = F.cross_entropy(logits.flatten(0, 2), labels.flatten())
+        sung, voice = self._pitch_losses(audio[:, 0], read)
         with self._autocast():
             heard = mimi.synthesize(read)
         spectral = self.loss(heard[:, 0], audio[:, 0], windows)
-        wave = (heard - audio).abs().mean() / audio.abs().mean()
         total = (
             settings.mel * spectral["mel"]
             + settings.magnitude * spectral["magnitude"]
             + settings.convergence * spectral["convergence"]
-            + settings.waveform * wave
             + settings.phones * spoken
+            + settings.pitch * sung
+            + settings.voice * voice
             + extra
         )
         figures |= {name: float(value.detach()) for name, value in spectral.items()}
-        scalars = {"waveform": wave, "phones": spoken, "loss": total}
+        scalars = {"phones": spoken, "pitch": sung, "voice": voice, "loss": total}
         figures |= {name: float(value.detach()) for name, value in scalars.items()}
         return total, figures
+
+    def _pitch_losses(self, audio: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
+        """How far pitch (in octaves) and voice are from what the decoder reads of them."""
+        hop = self.config.frame_samples // LABELS_PER_FRAME
+        octaves, voiced = pitch(audio, self.config.sampling_rate_hz, hop)
+        found = self.model.pitch(read).unflatten(-1, (LABELS_PER_FRAME, 2)).flatten(1, 2)
+        error = ((found[..., 0] - octaves).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        return error, F.binary_cross_entropy_with_logits(found[..., 1], voiced.float())
 
     def _rate_scale(self) -> float:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))

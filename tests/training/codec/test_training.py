@@ -106,7 +106,7 @@ def test_polishing_changes_the_sound_and_no_code(work_of_tones: Path) -> None:
 def test_polishing_another_codec_is_refused(work_of_tones: Path) -> None:
     trained(work_of_tones, 6)
     polish.polish(work_of_tones, POLISH, most_steps=1)
-    trained(work_of_tones, 8)
+    trained(work_of_tones, 12)
     with pytest.raises(ValueError, match="polished another codec"):
         polish.polish(work_of_tones, POLISH, most_steps=2)
 
