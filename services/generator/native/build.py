@@ -122,6 +122,8 @@ def _compile(compiler: Sequence[str], level: Level, path: Path) -> None:
             raise NativeUnavailable(
                 f"{compiler[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
             )
+        # Built in an image by one user, loaded by another; the directory keeps strangers out.
+        os.chmod(name, 0o644)
         # Whole or not at all: another process may be looking for it.
         os.replace(name, path)
     except (OSError, subprocess.SubprocessError) as error:
@@ -134,7 +136,7 @@ def _compile(compiler: Sequence[str], level: Level, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build for the levels named, by default the best of this processor; print the paths."""
     parser = argparse.ArgumentParser(description="Compile the generator's native library.")
-    names = [level.name for level in levels.LEVELS]
+    names = [level.name for level in levels.of_this_architecture()]
     parser.add_argument(
         "levels", nargs="*", metavar="LEVEL", help=f"{', '.join(names)}, or all; default: the best"
     )

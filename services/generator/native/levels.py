@@ -50,11 +50,21 @@ def named(name: str) -> Level:
     raise ValueError(f"level: {name!r} is not allowed, must be one of {allowed}")
 
 
+def is_x86() -> bool:
+    """Whether this processor is a 64-bit x86."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def of_this_architecture() -> list[Level]:
+    """Return the levels that a compiler here can build for, the fastest first."""
+    return [level for level in LEVELS if is_x86() or not level.features]
+
+
 @cache
 def processor_features() -> frozenset[str]:
     """Return this processor's features as Linux names them; empty where they cannot be read."""
     info = Path("/proc/cpuinfo")
-    if platform.machine().lower() not in ("x86_64", "amd64") or not info.is_file():
+    if not is_x86() or not info.is_file():
         return frozenset()
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("flags"):

@@ -93,8 +93,7 @@ class BackboneRows(ctypes.Structure):
         ("count", c_int32),
         ("slots", c_void_p),
         ("positions", c_void_p),
-        ("embedded", c_void_p),
-        ("codes", c_void_p),
+        ("frames", c_void_p),
         ("wanted", c_void_p),
         ("hidden", c_void_p),
     )
@@ -141,7 +140,7 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     ),
     "csm_set_norm": (None, (c_void_p, c_int32, c_int32, c_int32, c_void_p)),
     "csm_set_rope": (None, (c_void_p, c_int32, c_void_p, c_void_p)),
-    "csm_set_table": (None, (c_void_p, c_void_p, c_int32)),
+    "csm_set_tables": (None, (c_void_p, c_void_p, c_void_p, c_int32)),
     "csm_run_backbone": (c_int32, (c_void_p, POINTER(BackboneRows), POINTER(Cache))),
     "csm_draw_frames": (c_int32, (c_void_p, POINTER(FrameRows))),
 }

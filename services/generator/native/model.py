@@ -6,6 +6,7 @@ import ctypes
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 from services.generator.model.attention import KVBuffers, KVCacheTensors
@@ -95,22 +96,22 @@ class NativeCsm:
             ValueError: the frames do not fit the cache, or their shape or values are wrong.
         """
         self._torch._check_prefill(frames, start, slot, cache)
-        embedded = self._torch.embed_frames(frames).float().contiguous()
+        frames = frames.contiguous()
         hidden = torch.empty(1, self.config.backbone.width)
         for begin in range(0, len(frames), PREFILL_ROWS):
-            rows = embedded[begin : begin + PREFILL_ROWS]
+            rows = frames[begin : begin + PREFILL_ROWS]
             count = len(rows)
             wanted = torch.full((count,), -1)
             if begin + count == len(frames):
                 wanted[-1] = 0
             positions = torch.arange(start + begin, start + begin + count)
-            self._run(torch.full((count,), slot), positions, wanted, hidden, cache, embedded=rows)
+            self._run(rows, torch.full((count,), slot), positions, wanted, hidden, cache)
         return hidden[0]
 
     def backbone_step(
         self, codes: Tensor, positions: Tensor, active: Tensor, cache: KVBuffers
     ) -> Tensor:
-        """As `Csm.backbone_step`: codes int64 [slots, num_codebooks], to states fp32 [slots, width].
+        """As `Csm.backbone_step`: codes int64 [slots, num_codebooks], to fp32 [slots, width].
 
         Raises:
             ValueError: an active row's position is outside the cache.
@@ -119,19 +120,19 @@ class NativeCsm:
         hidden = torch.zeros(codes.shape[0], self.config.backbone.width)
         if not len(slots):
             return hidden
-        self._run(slots, positions[slots], slots, hidden, cache, codes=codes.contiguous())
+        # Fed back, a frame has all its codes and no text.
+        frames = functional.pad(codes[slots].clamp(min=0), (0, 1), value=-1)
+        self._run(frames, slots, positions[slots], slots, hidden, cache)
         return hidden
 
     def _run(
         self,
+        frames: Tensor,
         slots: Tensor,
         positions: Tensor,
         wanted: Tensor,
         hidden: Tensor,
         cache: KVBuffers,
-        *,
-        embedded: Tensor | None = None,
-        codes: Tensor | None = None,
     ) -> None:
         view = self._view(cache)
         low, high = int(positions.min()), int(positions.max())
@@ -144,8 +145,7 @@ class NativeCsm:
             len(slots),
             address(slots, torch.int64),
             address(positions, torch.int64),
-            None if embedded is None else address(embedded, torch.float32),
-            None if codes is None else address(codes, torch.int64),
+            address(frames, torch.int64),
             address(wanted, torch.int64),
             address(hidden, torch.float32),
         )
@@ -216,7 +216,7 @@ class NativeCsm:
 
 
 def _embeddings_of(model: Csm) -> Csm:
-    """A `Csm` that shares the embeddings and weighs nothing else: it embeds, checks and allocates.
+    """A `Csm` that shares the embeddings and weighs nothing else: it checks and allocates.
 
     One norm comes along: a stack allocates its cache where its norm is, in that dtype.
     """

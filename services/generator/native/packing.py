@@ -19,8 +19,8 @@ from services.generator.native.library import Format, MatrixRole, NormRole, addr
 class PackedModel:
     """A model inside the native library, freed with this object.
 
-    Holds its own copy of every matrix; of the torch model it keeps only the code embeddings, which
-    are read where they are.
+    Holds its own copy of every matrix; of the torch model it keeps only the embeddings, which are
+    read where they are.
 
     Raises:
         MemoryError: the library could not get the memory, or its threads.
@@ -39,11 +39,14 @@ class PackedModel:
         self._matrix(1, 0, MatrixRole.PROJECTION, model.depth.projection.weight)
         for index, head in enumerate(model.depth.heads):
             self._matrix(1, index, MatrixRole.HEAD, head)
-        self._table = model.audio_embeddings.detach().contiguous()
-        native.csm_set_table(
+        dtype = model.dtype
+        self._audio = model.audio_embeddings.detach().contiguous()
+        self._text = model.text_embeddings.detach().contiguous()
+        native.csm_set_tables(
             self.handle,
-            address(self._table, self._table.dtype),
-            int(self._table.dtype == torch.bfloat16),
+            address(self._audio, dtype),
+            address(self._text, dtype),
+            int(dtype == torch.bfloat16),
         )
 
     @property

@@ -13,7 +13,15 @@
 namespace {
 
 // The matrices and norms of a model, by number; library.py has the same.
-enum MatrixRole { qkv = 0, attention_out = 1, gate_up = 2, down = 3, lm_head = 4, projection = 5, head = 6 };
+enum MatrixRole {
+  qkv = 0,
+  attention_out = 1,
+  gate_up = 2,
+  down = 3,
+  lm_head = 4,
+  projection = 5,
+  head = 6
+};
 enum NormRole { attention_norm = 0, mlp_norm = 1, final_norm = 2 };
 
 csm::Stack& stack_of(csm::Model& model, int32_t is_depth) {
@@ -84,10 +92,12 @@ CSM_API void csm_set_rope(csm::Model* model, int32_t is_depth, const float* cosi
   }
 }
 
-// The table is read where it is, for as long as the model lives.
-CSM_API void csm_set_table(csm::Model* model, const void* table, int32_t is_bf16) {
-  model->table = table;
-  model->table_is_bf16 = is_bf16 != 0;
+// The tables are read where they are, for as long as the model lives.
+CSM_API void csm_set_tables(csm::Model* model, const void* audio, const void* text,
+                            int32_t are_bf16) {
+  model->audio_table = audio;
+  model->text_table = text;
+  model->tables_are_bf16 = are_bf16 != 0;
 }
 
 CSM_API int32_t csm_run_backbone(csm::Model* model, const csm::BackboneRows* rows,

@@ -25,13 +25,16 @@ size_t Model::bytes() const {
 
 // Adds a code's embedding to the columns `begin` to `end` - 1 of a row; `begin` is a multiple of
 // sixteen.
-void Model::add_embedding(int book, int64_t code, int begin, int end, float* to) const {
-  const int64_t last = shape.vocab_size - 1;
-  const size_t row = int64_t{book} * shape.vocab_size + std::clamp<int64_t>(code, 0, last);
-  const size_t at = row * shape.backbone.width;
+void Model::add_code(int book, int64_t code, int begin, int end, float* to) const {
+  const int64_t safe = std::min<int64_t>(code, shape.vocab_size - 1);
+  add_row(audio_table, int64_t{book} * shape.vocab_size + safe, begin, end, to);
+}
+
+void Model::add_row(const void* table, int64_t row, int begin, int end, float* to) const {
+  const int64_t at = row * shape.backbone.width;
   for (int i = begin; i < end; i += lanes) {
     const int n = std::min(lanes, end - i);
-    const simd::F32 value = table_is_bf16
+    const simd::F32 value = tables_are_bf16
                                 ? simd::load_bf16_n(static_cast<const bf16*>(table) + at + i, n)
                                 : simd::load_n(static_cast<const float*>(table) + at + i, n);
     simd::store_n(to + i, simd::add(simd::load_n(to + i, n), value), n);
@@ -42,14 +45,13 @@ void Model::embed(const BackboneRows& rows, int begin, int end) {
   const int width = shape.backbone.width, books = shape.num_codebooks;
   for (int row = 0; row < rows.count; ++row) {
     float* to = backbone_activations_.x.data() + row * stride_of(width);
-    if (rows.embedded) {
-      std::copy(rows.embedded + int64_t{row} * width + begin,
-                rows.embedded + int64_t{row} * width + end, to + begin);
-      continue;
-    }
+    // What stands behind a row is zero unless a row has gone wrong here: NaN times zero is NaN.
+    if (end == width) std::fill(to + end, to + stride_of(width), 0.0f);
     std::fill(to + begin, to + end, 0.0f);
-    const int64_t* codes = rows.codes + rows.slots[row] * books;
-    for (int book = 0; book < books; ++book) add_embedding(book, codes[book], begin, end, to);
+    const int64_t* frame = rows.frames + int64_t{row} * (books + 1);
+    for (int book = 0; book < books; ++book)
+      if (frame[book] >= 0) add_code(book, frame[book], begin, end, to);
+    if (frame[books] >= 0) add_row(text_table, frame[books], begin, end, to);
   }
 }
 
@@ -136,7 +138,7 @@ void Model::next_codes(const Worker& worker, const FrameRows& rows, int book) {
     }
     std::fill_n(to, stride, 0.0f);
     const int64_t code = rows.codes[rows.slots[row] * shape.num_codebooks + book - 1];
-    add_embedding(book - 1, code, 0, width, to);
+    add_code(book - 1, code, 0, width, to);
   }
   Worker::Range part = worker.share(projection.panels);
   Inputs in = mine.plain(projection, mine.values.data(), per_row * count);

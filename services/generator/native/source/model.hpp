@@ -22,8 +22,7 @@ struct BackboneRows {
   int32_t count;
   const int64_t* slots;
   const int64_t* positions;
-  const float* embedded;  // [count, width], or null: then `codes` are embedded
-  const int64_t* codes;   // [slots, num_codebooks], read at a row's slot
+  const int64_t* frames;  // [count, num_codebooks + 1]: codes and a text id, -1 where absent
   const int64_t* wanted;  // where in `hidden` the row's state goes, -1: nowhere
   float* hidden;          // [any, width], after the final norm
 };
@@ -52,9 +51,10 @@ class Model {
   Stack depth;
   Matrix lm_head, projection;
   std::vector<Matrix> heads;  // of codebook 1 and on
-  // The code embeddings [num_codebooks * vocab_size, width], the caller's memory.
-  const void* table = nullptr;
-  bool table_is_bf16 = false;
+  // The embeddings [num_codebooks * vocab_size, width] and [any, width], the caller's memory.
+  const void* audio_table = nullptr;
+  const void* text_table = nullptr;
+  bool tables_are_bf16 = false;
 
   void run_backbone(const BackboneRows& rows, const Cache& cache);
   void draw_frames(const FrameRows& rows);
@@ -64,7 +64,8 @@ class Model {
 
  private:
   void embed(const BackboneRows& rows, int begin, int end);
-  void add_embedding(int book, int64_t code, int begin, int end, float* to) const;
+  void add_code(int book, int64_t code, int begin, int end, float* to) const;
+  void add_row(const void* table, int64_t row, int begin, int end, float* to) const;
   void first_codes(const Worker& worker, const FrameRows& rows);
   void next_codes(const Worker& worker, const FrameRows& rows, int book);
   void choose(const Worker& worker, const FrameRows& rows, int book);

@@ -160,12 +160,17 @@ void quantize(const float* values, int rows, int width, size_t stride, uint8_t* 
               float* scales) {
   for (int row = 0; row < rows; ++row) {
     const float* x = values + row * stride;
-    F32 largest = simd::zero();
-    for (int k = 0; k < width; k += lanes) largest = simd::max(largest, simd::abs(simd::load(x + k)));
+    F32 largest = simd::zero(), wrong = simd::zero();
+    for (int k = 0; k < width; k += lanes) {
+      const F32 v = simd::load(x + k);
+      largest = simd::max(largest, simd::abs(v));
+      // Stays zero but for NaN and infinity, which bytes cannot show: the scale does.
+      wrong = simd::fma(v, simd::zero(), wrong);
+    }
     const float top = simd::largest(largest);
     // Below this the inverse would overflow; such a row is zeros to any product.
     const bool some = top > 1e-30f;
-    scales[row] = some ? top / 127.0f : 0.0f;
+    scales[row] = (some ? top / 127.0f : 0.0f) + simd::sum(wrong);
     const F32 inverse = simd::set(some ? 127.0f / top : 0.0f);
     for (int k = 0; k < width; k += lanes)
       simd::store_int8(bytes + row * stride + k, simd::mul(simd::load(x + k), inverse));

@@ -76,8 +76,10 @@ inline void store_int8(uint8_t* p, F32 x) {
 }
 inline Int8Block load_block(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline __m512i spread(int32_t four) { return _mm512_set1_epi32(four); }
+// _mm512_dpbusd_epi32, but gcc 12 copies every sum twice around that one.
 inline I32 dot(I32 sums, Int8Block weights, __m512i inputs) {
-  return _mm512_dpbusd_epi32(sums, inputs, weights);
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(inputs), "vm"(weights));
+  return sums;
 }
 
 }  // namespace csm::simd
