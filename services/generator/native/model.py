@@ -63,12 +63,12 @@ class NativeCsm:
         self.weights: WeightFormat = weights
         self.threads = count
         self._packed = PackedModel(library.load(level), model, Format[weights.upper()], count)
-        self._torch = _embeddings_of(model)
+        self._shell = _shell_of(model)
 
     @property
     def config(self) -> CsmConfig:
         """Sizes."""
-        return self._torch.config
+        return self._shell.config
 
     @property
     def device(self) -> torch.device:
@@ -87,7 +87,7 @@ class NativeCsm:
 
     def allocate_cache(self, slots: int, max_positions: int) -> KVCacheTensors:
         """As `Csm.allocate_cache`."""
-        return self._torch.allocate_cache(slots, max_positions)
+        return self._shell.allocate_cache(slots, max_positions)
 
     def prefill(self, frames: Tensor, start: int, slot: int, cache: KVBuffers) -> Tensor:
         """As `Csm.prefill`: int64 [positions, num_codebooks + 1] to the last state, fp32 [width].
@@ -95,7 +95,7 @@ class NativeCsm:
         Raises:
             ValueError: the frames do not fit the cache, or their shape or values are wrong.
         """
-        self._torch._check_prefill(frames, start, slot, cache)
+        self._shell._check_prefill(frames, start, slot, cache)
         frames = frames.contiguous()
         hidden = torch.empty(1, self.config.backbone.width)
         for begin in range(0, len(frames), PREFILL_ROWS):
@@ -162,7 +162,7 @@ class NativeCsm:
                 f"cache: shapes {list(keys.shape)} and {list(values.shape)} are not allowed, must "
                 f"be [{expected[0]}, slots, {expected[1]}, max_positions, {expected[2]}] both"
             )
-        dtype = self._torch.dtype
+        dtype = self._shell.dtype
         return Cache(
             address(keys, dtype),
             address(values, dtype),
@@ -215,13 +215,11 @@ class NativeCsm:
         return codes
 
 
-def _embeddings_of(model: Csm) -> Csm:
-    """A `Csm` that shares the embeddings and weighs nothing else: it checks and allocates.
+def _shell_of(model: Csm) -> Csm:
+    """A `Csm` of the same config and dtype that weighs nothing: it checks and allocates.
 
-    One norm comes along: a stack allocates its cache where its norm is, in that dtype.
+    One norm is real: a stack allocates its cache where its norm is.
     """
     shell = Csm(model.config, device="meta", dtype=model.dtype)
-    shell.text_embeddings = model.text_embeddings
-    shell.audio_embeddings = model.audio_embeddings
     shell.backbone.norm = model.backbone.norm
     return shell.eval().requires_grad_(False)

@@ -1,0 +1,166 @@
+"""The library is compiled once, found again, never needed: without it the model runs by torch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from services.generator.model import weights
+from services.generator.native import build, levels, library
+from services.generator.native.build import NativeUnavailable
+from services.generator.native.choice import accelerate
+from services.generator.native.model import NativeCsm
+from tests.generator.tiny import tiny_csm
+
+BEST = levels.available()[0]
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for libraries."""
+    place = tmp_path / "native"
+    monkeypatch.setenv("CSM_NATIVE_DIR", str(place))
+    return place
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda command: None)
+
+
+def script(path: Path, body: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o700)
+    return path
+
+
+@pytest.mark.usefixtures("directory", "no_compiler")
+def test_without_a_compiler_the_model_runs_by_torch_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    csm = tiny_csm()
+    with caplog.at_level(logging.WARNING):
+        assert accelerate(csm, "auto") is csm
+    assert "no C++ compiler" in caplog.text
+    assert "runs by torch" in caplog.text
+    with pytest.raises(NativeUnavailable, match="no C\\+\\+ compiler"):
+        accelerate(csm, "required")
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The best library, from where it is usually kept."""
+    return build.library(BEST)
+
+
+@pytest.mark.usefixtures("built", "no_compiler")
+def test_a_library_built_ahead_of_time_needs_no_compiler(built: Path, directory: Path) -> None:
+    directory.mkdir()
+    shutil.copy(built, directory / built.name)
+    assert build.library(BEST) == directory / built.name
+    assert isinstance(accelerate(tiny_csm(), "auto", threads=1), NativeCsm)
+
+
+def test_off_is_off_and_what_cannot_be_native_is_said() -> None:
+    csm = tiny_csm()
+    assert accelerate(csm, "off") is csm
+    half = tiny_csm(torch.float16)
+    assert accelerate(half, "auto") is half
+    with pytest.raises(NativeUnavailable, match="float16"):
+        accelerate(half, "required")
+
+
+def test_the_format_follows_the_model_where_none_is_asked_for() -> None:
+    for dtype, expected in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
+        native = accelerate(tiny_csm(dtype), "required", threads=1)
+        assert isinstance(native, NativeCsm)
+        assert native.weights == expected
+    native = accelerate(tiny_csm(), "required", "int8", threads=1)
+    assert isinstance(native, NativeCsm)
+    assert native.weights == "int8"
+
+
+def test_a_compiler_that_fails_is_quoted(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = script(
+        tmp_path / "cxx",
+        '[ "$1" = --version ] && exit 0\necho "no such thing as C++17" >&2; exit 3',
+    )
+    monkeypatch.setenv("CXX", str(compiler))
+    with pytest.raises(NativeUnavailable, match="ended with 3: no such thing as C\\+\\+17"):
+        build.library(BEST)
+    assert list(directory.iterdir()) == []
+
+
+def test_a_library_is_compiled_once_and_again_when_a_source_changes(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    compiler = script(
+        tmp_path / "cxx",
+        f'[ "$1" = --version ] && exit 0\necho x >> {calls}\n'
+        'while [ "$1" != -o ]; do shift; done; echo library > "$2"',
+    )
+    monkeypatch.setenv("CXX", str(compiler))
+    source = tmp_path / "source"
+    shutil.copytree(build.SOURCE, source)
+    monkeypatch.setattr(build, "SOURCE", source)
+    first = build.library(BEST)
+    assert build.library(BEST) == first
+    assert calls.read_text().count("x") == 1
+    with (source / "simd.hpp").open("a") as header:
+        header.write("// changed\n")
+    second = build.library(BEST)
+    assert second != first
+    assert calls.read_text().count("x") == 2
+    assert build.library(levels.named("generic")) not in (first, second)
+    with pytest.raises(NativeUnavailable, match="cannot be loaded"):
+        library.load(BEST)
+    assert directory.stat().st_mode & 0o077 == 0
+
+
+def test_a_directory_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    monkeypatch.setenv("CSM_NATIVE_DIR", str(blocker / "below"))
+    with pytest.raises(NativeUnavailable, match=f"{blocker}/below cannot be written"):
+        build.library(BEST)
+
+
+def test_the_command_line_prints_the_path_or_why_not(
+    capsys: pytest.CaptureFixture[str],
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert build.main(["sse9"]) == 1
+    assert "level: 'sse9' is not allowed" in capsys.readouterr().err
+    compiler = script(
+        tmp_path / "cxx",
+        '[ "$1" = --version ] && exit 0\nwhile [ "$1" != -o ]; do shift; done; echo library > "$2"',
+    )
+    monkeypatch.setenv("CXX", str(compiler))
+    assert build.main(["all"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert [Path(line).exists() for line in printed] == [True] * len(levels.of_this_architecture())
+    assert all(os.path.dirname(line) == str(directory) for line in printed)
+
+
+def test_a_processor_runs_what_its_features_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "processor_features", lambda: frozenset({"avx2", "fma", "sse2"}))
+    assert [level.name for level in levels.available()] == ["avx2", "generic"]
+    with pytest.raises(ValueError, match="level: 'avx512' is not allowed here"):
+        NativeCsm(weights.create(tiny_csm().config), level=levels.named("avx512"))
+    monkeypatch.setattr(levels, "processor_features", frozenset)
+    monkeypatch.setattr(levels, "is_x86", lambda: False)
+    assert [level.name for level in levels.of_this_architecture()] == ["generic"]
+    assert [level.name for level in levels.available()] == ["generic"]
