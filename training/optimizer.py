@@ -29,7 +29,8 @@ class Optimizer:
         """Sort `parameters` (name, parameter): of two dimensions and without a part of
         `adam_names` in their name go to Muon; `muon_rate` 0 gives all of them to AdamW.
         """
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in parameters:
             if not parameter.requires_grad:
                 continue
@@ -77,7 +78,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

@@ -143,7 +143,8 @@ class PolishTrainer:
         if self.step_number % AVERAGE_EVERY:
             return
         keep = min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
-        mean, now = list(self.average.parameters()), list(self.mimi.parameters())
+        mean: list[Tensor] = list(self.average.parameters())
+        now: list[Tensor] = list(self.mimi.parameters())
         torch._foreach_lerp_(mean, now, 1 - keep**AVERAGE_EVERY)
 
     @torch.no_grad()

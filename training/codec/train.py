@@ -69,7 +69,7 @@ class CodecTraining(nn.Module):
         with torch.no_grad():
             # As drawn, the last convolutions give audio and latents far too large to start from.
             for module, scale in ((self.mimi.decoder, 0.03), (self.mimi.encoder, 0.3)):
-                module.layers[-1].weight.mul_(scale)
+                module.layers[-1].get_parameter("weight").mul_(scale)
             for transformer in (self.mimi.encoder_transformer, self.mimi.decoder_transformer):
                 for name, parameter in transformer.named_parameters():
                     if "layer_scale" in name:
@@ -197,7 +197,8 @@ class CodecTrainer:
         if self.step_number % AVERAGE_EVERY:
             return
         keep = min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
-        mean, now = list(self.average.parameters()), list(self.model.mimi.parameters())
+        mean: list[Tensor] = list(self.average.parameters())
+        now: list[Tensor] = list(self.model.mimi.parameters())
         torch._foreach_lerp_(mean, now, 1 - keep**AVERAGE_EVERY)
         for of_mean, of_now in zip(self.average.buffers(), self.model.mimi.buffers(), strict=True):
             of_mean.copy_(of_now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from training.arguments import parser
 from training.corpus.build import build
 from training.corpus.sentences.collection import collect
@@ -16,7 +18,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--split", choices=SPLITS, help="only this one")
     arguments = options.parse_args()
-    sources = {
+    sources: dict[str, Callable[[], Sequence[str]]] = {
         "held_out": held_out,
         "validation": validation,
         "train": lambda: collect(arguments.sentences, arguments.seed),

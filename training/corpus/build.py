@@ -60,9 +60,10 @@ class Part:
 def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
     """Give every sentence of the training split one speaker, every other sentence all of them.
 
-    The same normalised text twice is kept once; one that the front end would change again ("suvs" is
-    read "s u vs", and "vs" alone "versus") is left out: the model shall see what was spoken. Parts come in the order in which they are worth
-    having: the first part of every speaker, then the second.
+    The same normalised text twice is kept once; one that the front end would change again ("suvs"
+    is read "s u vs", and "vs" alone "versus") is left out: the model shall see what was spoken.
+    Parts come in the order in which they are worth having: the first part of every speaker, then
+    the second.
     """
     texts = list(dict.fromkeys(t for t in map(normalize, sentences) if any(map(str.isalpha, t))))
     texts = [text for text in texts if normalize(text) == text]

@@ -185,11 +185,12 @@ def test_only_active_rows_are_drawn_and_stepped() -> None:
     assert not ours.sample_frame(loop.hidden, loop.sampling, noise, nobody).any()
 
 
-class TestWhatItRefuses:
-    @pytest.fixture(scope="class")
-    def model(self) -> NativeCsm:
-        return NativeCsm(weights.create(GROUPED, seed=1), threads=1)
+@pytest.fixture(scope="module")
+def model() -> NativeCsm:
+    return NativeCsm(weights.create(GROUPED, seed=1), threads=1)
 
+
+class TestWhatItRefuses:
     def test_a_position_outside_the_cache(self, model: NativeCsm) -> None:
         cache = model.allocate_cache(1, 10)
         codes, active = torch.zeros(1, 3, dtype=torch.int64), torch.ones(1).bool()

@@ -89,7 +89,9 @@ def _cut_pauses(audio: np.ndarray, phones: list[Phone]) -> tuple[np.ndarray, lis
     """Shorten the silence before, after and inside to what people leave."""
     if all(p.index == 0 for p in phones):
         raise TeacherError("the teacher spoke no phone")
-    pieces, kept, start = [], [], 0
+    pieces: list[np.ndarray] = []
+    kept: list[Phone] = []
+    start = 0
     first = next(i for i, p in enumerate(phones) if p.index)
     final = max(i for i, p in enumerate(phones) if p.index)
     total = 0
