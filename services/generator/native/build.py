@@ -1,8 +1,9 @@
 """Compiles the native library, once for a level, and keeps it in the user's cache directory.
 
-`python -m services.generator.native.build` does so ahead of time, for instance in an image that has
-no compiler when it runs. What is found in `CSM_NATIVE_DIR` (default: `csm-server/native` in the
-user's cache directory) is used as long as it was built from these sources.
+The directory is `CSM_NATIVE_DIR`, by default `csm-server/native` in the user's cache directory.
+`python -m services.generator.native.build` compiles ahead of time; an image that has no compiler
+when it runs keeps the result in `built/` beside this file, which is looked at first. Only what was
+built from these sources is used.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from services.generator.native.levels import Level
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).parent / "source"
+BUILT = Path(__file__).parent / "built"
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden")
 # A sum must not be rounded otherwise where the compiler sees a multiplication beside it: which it
 # sees depends on how a loop was unrolled.
@@ -74,22 +76,30 @@ def library(level: Level) -> Path:
     Raises:
         NativeUnavailable: there is none and none can be made.
     """
-    compiler = find_compiler()
     stem = f"csm-{source_hash()}-{level.name}"
     directory = cache_directory()
+    shipped = _any_of(BUILT, stem)
+    if shipped is not None:
+        return shipped
+    compiler = find_compiler()
     if compiler is None:
-        # Whichever compiler made it, elsewhere.
-        found = sorted(directory.glob(f"{stem}-*.so")) if directory.is_dir() else []
-        if found:
-            return found[0]
-        raise NativeUnavailable(
-            "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library built "
-            f"ahead of time in {directory}"
-        )
+        found = _any_of(directory, stem)
+        if found is None:
+            raise NativeUnavailable(
+                "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library built "
+                f"ahead of time in {directory}"
+            )
+        return found
     path = directory / f"{stem}-{_identity(compiler)}.so"
     if not path.is_file():
         _compile(compiler, level, path)
     return path
+
+
+def _any_of(directory: Path, stem: str) -> Path | None:
+    """A library of these sources and level, whichever compiler made it."""
+    found = sorted(directory.glob(f"{stem}-*.so")) if directory.is_dir() else []
+    return found[0] if found else None
 
 
 def _identity(compiler: Sequence[str]) -> str:

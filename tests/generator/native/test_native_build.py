@@ -67,6 +67,18 @@ def test_a_library_built_ahead_of_time_needs_no_compiler(built: Path, directory:
     assert isinstance(accelerate(tiny_csm(), "auto", threads=1), NativeCsm)
 
 
+def test_what_an_image_brings_along_comes_first(
+    built: Path, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "BUILT", tmp_path)
+    shutil.copy(built, tmp_path / built.name)
+    assert build.library(BEST) == tmp_path / built.name
+    (tmp_path / built.name).rename(tmp_path / f"csm-0123456789abcdef-{BEST.name}-01234567.so")
+    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    with pytest.raises(NativeUnavailable):
+        build.library(BEST)
+
+
 def test_off_is_off_and_what_cannot_be_native_is_said() -> None:
     csm = tiny_csm()
     assert accelerate(csm, "off") is csm
