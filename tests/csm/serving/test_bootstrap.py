@@ -170,7 +170,12 @@ async def test_rpcs_are_counted_by_status(running: Running) -> None:
     await running.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
     with pytest.raises(grpc.aio.AioRpcError):
         await running.stub.GetLoad(generator_pb2.GetLoadRequest())
-    text = generate_latest(running.metrics.registry).decode()
+    # The status reaches the client before the server has counted it.
+    for _ in range(100):
+        text = generate_latest(running.metrics.registry).decode()
+        if f'csm_rpcs_in_flight{{grpc_service="{NAME}"}} 0.0' in text and "INVALID" in text:
+            break
+        await asyncio.sleep(0.01)
     for method, code in (("GetModelInfo", "OK"), ("GetLoad", "INVALID_ARGUMENT")):
         assert (
             f'grpc_server_handled_total{{grpc_code="{code}",grpc_method="{method}",'
