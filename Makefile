@@ -78,8 +78,7 @@ voice: $(READY_TRAINING)
 	$(MAKE) evaluate
 
 evaluate: $(READY_TRAINING)
-	$(BIN)/python -m training.corpus --work $(WORK) --split held_out
-	$(BIN)/python -m training.corpus --work $(WORK) --split validation
+	$(BIN)/python -m training.corpus --work $(WORK)
 	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE)
 
 docs: $(READY_DEV)

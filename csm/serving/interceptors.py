@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 EXEMPT = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 PAUSE_S = 0.03
+PAUSE_WAITS = 3
 READ_ON_S = 1.0
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
@@ -181,12 +182,26 @@ async def _read_on(requests: AsyncIterator[Any]) -> None:
     status that the server sent (grpc issue 36066), so a sender in full flow is let to finish. Ends
     with the client's last message, with the first pause, or after a second at the latest.
     """
-    with contextlib.suppress(TimeoutError, RuntimeError, grpc.RpcError):
-        async with asyncio.timeout(READ_ON_S):
-            while True:
-                async with asyncio.timeout(PAUSE_S):
-                    if await anext(requests, None) is None:
-                        return
+    began = time.monotonic()
+    while time.monotonic() - began < READ_ON_S:
+        message = asyncio.ensure_future(_next(requests))
+        # Several short waits: an event loop that stalls for longer than the pause (a collection of
+        # garbage is enough) finds one of them over, not all, and the message it kept from coming.
+        try:
+            for _ in range(PAUSE_WAITS):
+                if (await asyncio.wait([message], timeout=PAUSE_S / PAUSE_WAITS))[0]:
+                    break
+            if not message.done() or message.result() is None:
+                return
+        finally:
+            message.cancel()
+
+
+async def _next(requests: AsyncIterator[Any]) -> Any:
+    """The client's next message; None where none is to come."""
+    with contextlib.suppress(RuntimeError, grpc.RpcError):
+        return await anext(requests, None)
+    return None
 
 
 async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:

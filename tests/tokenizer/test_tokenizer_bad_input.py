@@ -278,13 +278,10 @@ async def test_a_sender_in_full_flow_gets_the_status_and_not_one_of_its_own_maki
             await tokenizer.encode_live(FILE, [bytes(1000)] * 20)
         refused(caught.value, "config.format.encoding", "AUDIO_ENCODING_FILE")
     taken = tokenizer.service.pool.open("decode")
-    codes = []
     for _ in range(10):
         with pytest.raises(grpc.RpcError) as caught:
             await tokenizer.decode_live([random_codes(3)] * 100)
-        codes.append(caught.value.code())
-    # A sender that itself pauses for longer than the server waits can still mask one.
-    assert codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) >= 8, codes
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     taken.close()
     await unharmed(tokenizer)
 
