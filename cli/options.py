@@ -61,8 +61,8 @@ Threads = Annotated[
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_HERE)]
 ServingDtype = Annotated[
     str | None,
-    typer.Option("--dtype", help="Weights of the generator: auto, float32 or bfloat16 "
-                 "(fp32 and bf16 for short).", rich_help_panel=_HERE),
+    typer.Option("--dtype", help="Weights of the generator: auto, float32, bfloat16 "
+                 "(fp32 and bf16 for short) or int8.", rich_help_panel=_HERE),
 ]  # fmt: skip
 
 Temperature = Annotated[

@@ -10,14 +10,24 @@ from typing import Literal
 import torch
 
 from csm.serving.errors import FailedPrecondition
+from services.generator.engine.model import Model
 from services.generator.model import hub, weights
-from services.generator.model.csm import Csm
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
 from services.generator.model.text import TextTokenizer
+from services.generator.native.build import NativeUnavailable
+from services.generator.native.choice import NativeMode, accelerate
+from services.generator.native.model import NativeCsm
+
+DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
+"""What weights are held as; int8 is for CPUs and native frames alone."""
 
 FAST_FLOAT32_PARAMETERS = 500_000_000
 """From here on a CPU reads bfloat16 weights: a step is bound by memory."""
+THREADED_PARAMETERS = 100_000_000
+"""Products of a smaller model gain nothing from a second thread, and where codec and generator
+share two cores the threads' waiting for each other costs a third of the speed
+(docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +35,7 @@ class LoadedModel:
     """All that the service needs of a model directory."""
 
     name: str
-    model: Csm
+    model: Model
     tokenizer: TextTokenizer
     defaults: GenerationDefaults
     description: ModelDescription
@@ -33,7 +43,9 @@ class LoadedModel:
 
     @property
     def dtype_name(self) -> str:
-        """E.g. "bfloat16"."""
+        """What the weights are held as, e.g. "bfloat16"."""
+        if isinstance(self.model, NativeCsm):
+            return _NATIVE_NAMES[self.model.weights]
         return str(self.model.dtype).removeprefix("torch.")
 
 
@@ -41,12 +53,22 @@ def load(
     path: Path,
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    dtype: DtypeName = "auto",
+    native: NativeMode = "off",
+    threads: int = 0,
 ) -> LoadedModel:
     """Loads everything; blocks for as long as that takes.
 
+    Args:
+        path: the model directory, or its safetensors file.
+        device: where it runs; auto: CUDA where there is one.
+        dtype: of the weights; auto: by device and size.
+        native: whether frames are made natively (`native.choice`); int8 takes it as required.
+        threads: of native frames; 0: see `threads_for`.
+
     Raises:
-        FailedPrecondition: what is wrong with which file, or that there is no such device.
+        FailedPrecondition: what is wrong with which file, that there is no such device, or that
+            native frames are required and cannot be had.
     """
     if not path.exists():
         raise FailedPrecondition(f"model: {path} does not exist; it must be a model directory")
@@ -56,13 +78,20 @@ def load(
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         description = hub.describe(path)
-        model = weights.load(path, device=place, dtype=_dtype(dtype, place, description.parameters))
-        tokenizer = TextTokenizer.from_directory(directory, model.config.token_ids)
-        if tokenizer.vocab_size > model.config.text_vocab_size:
+        csm = weights.load(path, device=place, dtype=_dtype(dtype, place, description.parameters))
+        tokenizer = TextTokenizer.from_directory(directory, csm.config.token_ids)
+        if tokenizer.vocab_size > csm.config.text_vocab_size:
             raise ValueError(
                 f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} tokens; the model has "
-                f"{model.config.text_vocab_size} (text_vocab_size)"
+                f"{csm.config.text_vocab_size} (text_vocab_size)"
             )
+        is_int8 = dtype == "int8"
+        model = accelerate(
+            csm,
+            "required" if is_int8 else native,
+            "int8" if is_int8 else None,
+            threads=threads_for(description.parameters, threads),
+        )
         return LoadedModel(
             name=directory.resolve().name,
             model=model,
@@ -71,12 +100,24 @@ def load(
             description=description,
             max_context_segments=_max_context_segments(directory / "config.json"),
         )
+    except NativeUnavailable as error:
+        what = "dtype: int8" if dtype == "int8" else "native: required"
+        raise FailedPrecondition(f"{what} cannot be had here: {error}") from error
     except (ValueError, OSError) as error:
         raise FailedPrecondition(f"model: {path} cannot be used: {error}") from error
 
 
-def _dtype(name: str, place: str, parameters: int) -> torch.dtype:
-    if name == "auto":
+_NATIVE_NAMES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
+
+
+def threads_for(parameters: int, asked: int) -> int:
+    """Return how many threads a model of so many parameters runs on; `asked` 0 leaves it open."""
+    return asked or (1 if parameters < THREADED_PARAMETERS else torch.get_num_threads())
+
+
+def _dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
+    # int8 is packed from what "auto" loads, which stays for the embeddings and the KV cache.
+    if name in ("auto", "int8"):
         large = place == "cuda" or parameters >= FAST_FLOAT32_PARAMETERS
         return torch.bfloat16 if large else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -36,9 +36,6 @@ from services.generator.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 WARM_UP_FRAMES = 3
-# Products this small gain nothing from a second thread, and where codec and generator share two
-# cores the threads' waiting for each other costs a third of the speed (docs/benchmarks.md).
-THREADED_PARAMETERS = 100_000_000
 TERMINALS_S = 2.0
 """How long the last terminals may take to reach their clients."""
 
@@ -179,7 +176,13 @@ class GeneratorService:
 
     def _load(self) -> tuple[LoadedModel, Runner]:
         settings = self.settings
-        loaded = loading.load(settings.model, device=settings.device, dtype=settings.dtype)
+        loaded = loading.load(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            native=settings.native,
+            threads=settings.threads,
+        )
         most = loaded.model.config.backbone.max_positions
         if settings.max_positions > most:
             raise errors.FailedPrecondition(
@@ -190,10 +193,8 @@ class GeneratorService:
 
     def _use_threads(self) -> None:
         # Of this thread, and of whichever thread of the process first uses torch after it.
-        if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
-        elif self.loaded.description.parameters < THREADED_PARAMETERS:
-            torch.set_num_threads(1)
+        parameters = self.loaded.description.parameters
+        torch.set_num_threads(loading.threads_for(parameters, self.settings.threads))
 
     async def _warm_up(self) -> None:
         """A few frames through the whole engine: first calls allocate, tune and compile."""

@@ -23,16 +23,21 @@ class GeneratorSettings(ServiceSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the model runs; auto: cuda where there is one"
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
         description="weight type; auto: bfloat16 on cuda and for 500 million parameters and more, "
-        "else float32",
+        "else float32; int8: on CPUs, natively",
+    )
+    native: Literal["auto", "off", "required"] = Field(
+        "off",
+        description="frames in C++ on CPUs; auto: where a library or a compiler is there, else by "
+        "torch; off: by torch; required: or do not start",
     )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="threads of torch; 0: all cores, or one for a model below 100 M parameters",
+        description="threads of the model; 0: all cores, or one for a model below 100 M parameters",
     )
     slots: int = Field(8, ge=1, le=512, description="turns that run at once")
     max_positions: int = Field(

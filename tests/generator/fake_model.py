@@ -126,7 +126,13 @@ class FakeModel:
             hidden[slot] = self._hidden(slot, position + 1, cache)
         return hidden
 
-    def sample_frame(self, hidden: Tensor, sampling: SamplingRows, noise: Tensor) -> Tensor:
+    def sample_frame(
+        self,
+        hidden: Tensor,
+        sampling: SamplingRows,
+        noise: Tensor,
+        active: Tensor | None = None,
+    ) -> Tensor:
         self._enter("sample")
         codes = torch.zeros(len(hidden), self.config.num_codebooks, dtype=torch.int64)
         for slot in range(len(hidden)):

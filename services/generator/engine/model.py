@@ -13,7 +13,7 @@ from services.generator.model.sampler import SamplingRows
 
 
 class Model(Protocol):
-    """What the engine needs of a model; `services.generator.model.csm.Csm` is one."""
+    """What the engine needs of a model: `model.csm.Csm`, or `native.model.NativeCsm`."""
 
     @property
     def config(self) -> CsmConfig:
@@ -38,5 +38,8 @@ class Model(Protocol):
     ) -> Tensor:
         """Frames [slots, K] fed back at positions [slots] to hidden states [slots, D]."""
 
-    def sample_frame(self, hidden: Tensor, sampling: SamplingRows, noise: Tensor) -> Tensor:
-        """Hidden states [slots, D] to codes [slots, K]."""
+    def sample_frame(
+        self, hidden: Tensor, sampling: SamplingRows, noise: Tensor, active: Tensor
+    ) -> Tensor:
+        """Hidden states [slots, D] to codes [slots, K]; rows not `active` (bool [slots]) mean
+        nothing."""

@@ -78,7 +78,7 @@ class Runner:
             noise = self._noise.fill(chosen)
             active = chosen.to(self._codes.device)
             self._sampling.hold(self._mask(plan.unending))
-            codes = self._model.sample_frame(self._hidden, self._sampling, noise)
+            codes = self._model.sample_frame(self._hidden, self._sampling, noise, active)
             self._codes = torch.where(active[:, None], codes, self._codes)
             # The one wait for the device in a step; on CUDA it carries the other phases' time too.
             outcome.codes = self._codes.cpu().numpy()

@@ -182,7 +182,13 @@ class Csm(nn.Module):
         embedded = functional.embedding_bag(safe, self.audio_embeddings, mode="sum")
         return self.backbone.step(embedded, positions, active, cache)
 
-    def sample_frame(self, hidden: Tensor, sampling: SamplingRows, noise: Tensor) -> Tensor:
+    def sample_frame(
+        self,
+        hidden: Tensor,
+        sampling: SamplingRows,
+        noise: Tensor,
+        active: Tensor | None = None,
+    ) -> Tensor:
         """Draw one frame a row: codebook 0 from `lm_head`, the others by the depth decoder.
 
         Rows do not influence each other. Codes the codec does not have are never drawn; a row whose
@@ -192,6 +198,7 @@ class Csm(nn.Module):
             hidden: [slots, width] from `prefill` or `backbone_step`.
             sampling: the rows' parameters.
             noise: fp32 [slots, num_codebooks, audio_vocab_size], Exp(1) draws (`Noise.fill`).
+            active: bool [slots], whose frames are wanted; all are drawn, in one fixed shape.
 
         Returns:
             int64 [slots, num_codebooks]

@@ -100,7 +100,7 @@ def fortunes() -> Iterator[str]:
 
 def bible() -> Iterator[str]:
     """Yield the sentences of the King James Bible."""
-    require(Path(_BIBLE), "bible-kjv-text")
+    require(Path(_BIBLE), "bible-kjv")
     run = subprocess.run(
         [_BIBLE, "-f", "Ge1:1-Re22:21"], capture_output=True, text=True, check=True
     )
