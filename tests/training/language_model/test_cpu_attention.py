@@ -10,9 +10,9 @@ from training.language_model import cpu_attention, shape
 from training.language_model.cpu_attention import ProductAttention
 
 
-def tensors(heads: int, kv_heads: int) -> list[Tensor]:
+def tensors(heads: int, kv_heads: int, positions: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    shapes = ((2, 7, heads, 8), (2, 7, kv_heads, 8), (2, 7, kv_heads, 8))
+    shapes = [(2, positions, count, 8) for count in (heads, kv_heads, kv_heads)]
     # As the model has them: views with positions before heads.
     return [
         torch.randn(s, generator=generator).requires_grad_(True).transpose(1, 2) for s in shapes
@@ -20,8 +20,9 @@ def tensors(heads: int, kv_heads: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(6, 2), (3, 1), (4, 4)])
-def test_values_and_gradients_are_those_of_torch(heads: int, kv_heads: int) -> None:
-    inputs = tensors(heads, kv_heads)
+@pytest.mark.parametrize("positions", [7, cpu_attention._BLOCK, 2 * cpu_attention._BLOCK + 5])
+def test_values_and_gradients_are_those_of_torch(heads: int, kv_heads: int, positions: int) -> None:
+    inputs = tensors(heads, kv_heads, positions)
     wanted = functional.scaled_dot_product_attention(*inputs, is_causal=True, enable_gqa=True)
     with ProductAttention():
         found = functional.scaled_dot_product_attention(*inputs, is_causal=True, enable_gqa=True)
@@ -53,7 +54,7 @@ def test_the_model_runs_through_it_inside_the_block_only(monkeypatch: pytest.Mon
 
 def test_other_attention_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_attention, "causal_attention", None)
-    inputs = tensors(2, 2)
+    inputs = tensors(2, 2, 7)
     mask = torch.ones(7, 7, dtype=torch.bool)
     with ProductAttention():
         functional.scaled_dot_product_attention(*inputs)
