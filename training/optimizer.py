@@ -26,7 +26,7 @@ class Optimizer:
         betas: tuple[float, float] = (0.9, 0.95),
         adam_names: tuple[str, ...] = (),
     ) -> None:
-        """Sort `parameters` (name, parameter): of two dimensions and without a part of
+        """Sort `parameters` (name, parameter): of two dimensions or more and without a part of
         `adam_names` in their name go to Muon; `muon_rate` 0 gives all of them to AdamW.
         """
         matrices: list[nn.Parameter] = []
@@ -34,7 +34,7 @@ class Optimizer:
         for name, parameter in parameters:
             if not parameter.requires_grad:
                 continue
-            plain = any(part in name for part in adam_names) or parameter.dim() != 2
+            plain = any(part in name for part in adam_names) or parameter.dim() < 2
             (others if plain or not muon_rate else matrices).append(parameter)
         self._parts: list[torch.optim.Optimizer] = []
         if others:
@@ -70,7 +70,10 @@ class Optimizer:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal (Jordan et al. 2024), for matrices."""
+    """Momentum whose update is made orthogonal (Jordan et al. 2024), for matrices.
+
+    A convolution's weight `[out, ...]` is one: all that an output is made of is a row.
+    """
 
     def __init__(
         self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95
@@ -88,11 +91,12 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 buffer = state["momentum"]
                 buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonal(parameter.grad.lerp(buffer, group["momentum"]))
-                rows, columns = parameter.shape
+                update = orthogonal(parameter.grad.lerp(buffer, group["momentum"]).flatten(1))
+                rows, columns = update.shape
                 scale = max(1.0, rows / columns) ** 0.5
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.to(parameter.dtype), alpha=-group["lr"] * scale)
+                update = update.to(parameter.dtype).view_as(parameter)
+                parameter.add_(update, alpha=-group["lr"] * scale)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -51,6 +51,22 @@ def test_matrices_named_go_to_adam() -> None:
     assert len(muon["param_groups"][0]["params"]) == 1
 
 
+def test_a_convolution_moves_as_the_matrix_of_its_outputs() -> None:
+    torch.manual_seed(0)
+    convolution, matrix = nn.Conv1d(3, 6, 4, bias=False), nn.Linear(12, 6, bias=False)
+    weights = (convolution.weight, matrix.weight)
+    with torch.no_grad():
+        matrix.weight.copy_(convolution.weight.flatten(1))
+    optimizers = [
+        Optimizer([("inner", weight)], muon_rate=0.1, adam_rate=0.1) for weight in weights
+    ]
+    gradient = torch.randn(6, 12)
+    for weight, optimizer in zip(weights, optimizers, strict=True):
+        weight.grad = gradient.view_as(weight)
+        optimizer.step()
+    assert torch.equal(convolution.weight.flatten(1), matrix.weight)
+
+
 def test_rates_scale_and_states_return() -> None:
     torch.manual_seed(0)
     models = [nn.Linear(4, 4) for _ in range(2)]

@@ -21,15 +21,18 @@ from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from training import checkpoint
 from training.arguments import add_training, parser, settings_of
+from training.average import follow
 from training.codec.adversary import Adversary, balanced
 from training.codec.data import Crops
+from training.codec.encode import codes_of
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
-from training.codec.train import AVERAGE_EVERY, trained_codec
+from training.codec.train import adam_names, trained_codec
 from training.memory import keep_freed_memory
 from training.optimizer import Optimizer
 
 STAGE = "polish"
+_BETAS = (0.8, 0.99)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Settings:
     rows: int = 4
     frames: int = 24
     rate: float = 3e-4
+    # Of the decoder's matrices, by Muon, as in the stage `codec`.
+    matrix_rate: float = 6e-4
     adversary_rate: float = 3e-4
     warmup_steps: int = 200
     # Steps in which only the adversary learns: untrained, it has nothing to say.
@@ -53,6 +58,9 @@ class Settings:
     # Of the gradient at the audio, relative to the spectra's.
     told: float = 0.2
     matching: float = 0.4
+    # The adversary hears so many frames of a crop: it judges periods, not sentences, and over whole
+    # crops it takes three quarters of a step.
+    heard_frames: int = 8
     seed: int = 0
 
 
@@ -77,10 +85,18 @@ class PolishTrainer:
         self.average = copy.deepcopy(self.mimi).eval().requires_grad_(False)
         self.adversary = Adversary().to(self.device)
         self.loss = SpectralLoss(self.config.sampling_rate_hz).to(self.device)
-        adam = partial(Optimizer, muon_rate=0.0, betas=(0.8, 0.99))
-        self.optimizer = adam(self.parts.named_parameters(), adam_rate=settings.rate)
-        self.adversary_optimizer = adam(
-            self.adversary.named_parameters(), adam_rate=settings.adversary_rate
+        self.optimizer = Optimizer(
+            self.parts.named_parameters(),
+            muon_rate=settings.matrix_rate,
+            adam_rate=settings.rate,
+            betas=_BETAS,
+            adam_names=adam_names(self.mimi),
+        )
+        self.adversary_optimizer = Optimizer(
+            self.adversary.named_parameters(),
+            muon_rate=0.0,
+            adam_rate=settings.adversary_rate,
+            betas=_BETAS,
         )
         self.step_number, self.seconds = 0, 0.0
 
@@ -92,22 +108,32 @@ class PolishTrainer:
         windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
         for optimizer in (self.optimizer, self.adversary_optimizer):
             optimizer.set_scale(self._rate_scale())
-        latents = self.mimi.quantizer.decode(self.mimi.encode(audio))
+        latents = self.mimi.quantizer.decode(codes_of(self.mimi, audio))
         with self._autocast():
             heard = self.mimi.synthesize(latents)[:, 0]
         real = audio[:, 0]
+        part = self._part(random)
         with self._autocast():
-            told_apart = self.adversary.discriminator_loss(real, heard)
+            told_apart = self.adversary.discriminator_loss(real[:, part], heard[:, part])
         self.adversary_optimizer.zero_grad()
         told_apart.backward()
         self.adversary_optimizer.step()
         figures = {"discriminator": float(told_apart.detach())}
         if self.step_number >= settings.adversary_steps:
-            figures |= self._polish(real, heard, windows)
+            figures |= self._polish(real, heard, windows, part)
         self.step_number += 1
         return figures
 
-    def _polish(self, real: Tensor, heard: Tensor, windows: tuple[int, ...]) -> dict[str, float]:
+    def _part(self, random: np.random.Generator) -> slice:
+        """The samples of a step's crops that the adversary hears."""
+        frames, size = self.settings.frames, self.config.frame_samples
+        count = min(self.settings.heard_frames, frames)
+        start = int(random.integers(frames - count + 1))
+        return slice(start * size, (start + count) * size)
+
+    def _polish(
+        self, real: Tensor, heard: Tensor, windows: tuple[int, ...], part: slice
+    ) -> dict[str, float]:
         settings = self.settings
         leaf = heard.detach().requires_grad_(True)
         spectral = self.loss(leaf, real, windows)
@@ -116,17 +142,21 @@ class PolishTrainer:
             start=leaf.new_zeros(()),
         )
         with self._autocast():
-            told, matching = self.adversary.generator_loss(real, leaf)
+            told, matching = self.adversary.generator_loss(real[:, part], leaf[:, part])
         # The last two come from one pass of the adversary, which both walk back through.
         gradients = [
             torch.autograd.grad(x, leaf, retain_graph=x is told)[0] for x in (total, told, matching)
         ]
+        gradient = gradients[0]
+        gradient[:, part] = balanced(
+            [each[:, part] for each in gradients], [1.0, settings.told, settings.matching]
+        )
         self.optimizer.zero_grad()
-        heard.backward(balanced(gradients, [1.0, settings.told, settings.matching]))
+        heard.backward(gradient)
         norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
         if torch.isfinite(norm):
             self.optimizer.step()
-        self._follow()
+        follow(self.average, self.mimi, decay=settings.average, step=self.step_number)
         scalars = {**spectral, "told": told, "matching": matching, "gradient": norm}
         return {name: float(value.detach()) for name, value in scalars.items()}
 
@@ -137,15 +167,6 @@ class PolishTrainer:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        if self.step_number % AVERAGE_EVERY:
-            return
-        keep = min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
-        mean: list[Tensor] = list(self.average.parameters())
-        now: list[Tensor] = list(self.mimi.parameters())
-        torch._foreach_lerp_(mean, now, 1 - keep**AVERAGE_EVERY)
 
     @torch.no_grad()
     def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:

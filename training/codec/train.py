@@ -19,6 +19,7 @@ from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from services.tokenizer.codec.random import create
 from training import checkpoint
+from training.average import follow
 from training.codec.data import LABELS_PER_FRAME, Batch, Crops
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
@@ -28,8 +29,6 @@ from training.corpus.store import PHONES
 from training.optimizer import Optimizer
 
 STAGE = "codec"
-AVERAGE_EVERY = 4
-"""Steps between two looks at the weights; the average forgets as if it looked at every one."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Settings:
     rows: int = 6
     frames: int = 24
     rate: float = 1e-3
+    # Of the matrices, by Muon; what is no matrix, or a head, or one channel wide goes by `rate`.
+    matrix_rate: float = 2e-3
     warmup_steps: int = 200
     unquantized_steps: int = 400
     gradient_most: float = 5.0
@@ -76,6 +77,16 @@ class CodecTraining(nn.Module):
                         parameter.fill_(config.layer_scale_initial_scale)
 
 
+def adam_names(mimi: Mimi) -> tuple[str, ...]:
+    """Parts of the names of weights that are no matrices inside: heads, and what is one channel
+    wide on a side."""
+    last = len(mimi.decoder.layers) - 1
+    return (
+        *("phones.", "pitch.", "upsample.", "input_proj.", "output_proj."),
+        *("encoder.layers.0.", f"decoder.layers.{last}."),
+    )
+
+
 class CodecTrainer:
     """The state of a training and its step."""
 
@@ -87,10 +98,11 @@ class CodecTrainer:
         self.loss = SpectralLoss(config.sampling_rate_hz).to(self.device)
         self.optimizer = Optimizer(
             self.model.named_parameters(),
-            muon_rate=0.0,
+            muon_rate=settings.matrix_rate,
             adam_rate=settings.rate,
             betas=(0.8, 0.99),
             weight_decay=0.01,
+            adam_names=adam_names(self.model.mimi),
         )
         self.step_number, self.seconds = 0, 0.0
         self._latents: list[Tensor] = []
@@ -194,13 +206,9 @@ class CodecTrainer:
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the averaged weights, which are what is kept in the end."""
-        if self.step_number % AVERAGE_EVERY:
-            return
-        keep = min(self.settings.average, (1 + self.step_number) / (10 + self.step_number))
-        mean: list[Tensor] = list(self.average.parameters())
-        now: list[Tensor] = list(self.model.mimi.parameters())
-        torch._foreach_lerp_(mean, now, 1 - keep**AVERAGE_EVERY)
-        for of_mean, of_now in zip(self.average.buffers(), self.model.mimi.buffers(), strict=True):
+        mimi = self.model.mimi
+        follow(self.average, mimi, decay=self.settings.average, step=self.step_number)
+        for of_mean, of_now in zip(self.average.buffers(), mimi.buffers(), strict=True):
             of_mean.copy_(of_now)
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from training import checkpoint
+from training.average import follow
 from training.language_model.batch import Batch
 from training.language_model.cpu_attention import ProductAttention
 from training.language_model.objective import Losses, Objective
@@ -71,19 +72,8 @@ class Run:
             self.skipped += 1
         self.optimizer.zero_grad()
         self.step += 1
-        if self.step % settings.average_every_steps == 0:
-            self._average()
+        follow(self.average, self.objective, decay=settings.average_decay, step=self.step)
         return losses, norm
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        # Early on the average follows closely, or it would remember the random start.
-        decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(
-            list(self.average.parameters()),
-            list(self.objective.parameters()),
-            1 - decay**self.settings.average_every_steps,
-        )
 
     def save(self, path: Path, segments: int) -> None:
         """Write the checkpoint; `segments` is the size of the corpus it was trained on."""

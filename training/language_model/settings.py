@@ -37,7 +37,6 @@ class TrainingSettings:
     weight_decay: float = 0.01
     warmup_steps: int = 60
     max_gradient_norm: float = 1.0
-    average_every_steps: int = 4
     average_decay: float = 0.998
     """Of the averaged weights, a step; they are what is validated and exported."""
     checkpoint_every_s: float = 120.0
@@ -49,7 +48,6 @@ class TrainingSettings:
             ("positions_per_batch", 16),
             ("max_positions", 16),
             ("warmup_steps", 0),
-            ("average_every_steps", 1),
             ("validation_utterances", 1),
         ):
             value = getattr(self, name)

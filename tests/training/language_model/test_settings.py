@@ -24,7 +24,6 @@ def test_rates_warm_up_and_fall_to_nothing() -> None:
         ("depth_share", -0.1),
         ("positions_per_batch", 3.5),
         ("positions_per_batch", 100),
-        ("average_every_steps", 0),
         ("matrix_rate", -1.0),
         ("turn_weights", ()),
         ("turn_weights", (0.0, 0.0)),
