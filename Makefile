@@ -79,7 +79,7 @@ voice: $(READY_TRAINING)
 
 evaluate: $(READY_TRAINING)
 	$(BIN)/python -m training.corpus --work $(WORK)
-	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE)
+	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE) --card
 
 docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md

@@ -1,4 +1,7 @@
-"""The stage `export`: what was trained, as a model directory in Hugging Face's CSM layout."""
+"""The stage `export`: what was trained, as a model directory in Hugging Face's CSM layout.
+
+`training.json` beside it says what it was made of.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from services.generator.model import weights
 from services.generator.model.csm import Csm
 from services.tokenizer.codec.mimi import Mimi
 from services.tokenizer.codec.weights import state_dict_hf
+from training import provenance
 from training.arguments import parser
 from training.codec.polish import polished_codec
 from training.language_model.run import trained_model
@@ -88,6 +92,7 @@ def main() -> None:
     given = arguments.parse_args()
     torch.set_grad_enabled(False)
     export(polished_codec(given.work), trained_model(given.work), given.out)
+    provenance.write(given.work, given.out)
     size_mb = sum(f.stat().st_size for f in given.out.iterdir()) / 1e6
     print(f"{given.out}: {size_mb:.1f} MB")
 

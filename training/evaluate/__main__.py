@@ -21,7 +21,7 @@ from rich.table import Table
 from training.evaluate.ears import Ears
 from training.evaluate.held_out import SENTENCES, load_items
 from training.evaluate.parts import PARTS, Evaluation
-from training.evaluate.publish import load_parts, publish
+from training.evaluate.publish import load_parts, publish, publish_card
 from training.evaluate.report import number
 from training.evaluate.voice import Voice
 
@@ -38,6 +38,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--sentences", type=int, help="so many of the held-out sentences, spread over all")
     add("--held-out", type=Path, default=SENTENCES, help="the sentences, one a line")
     add("--docs", type=Path, default=Path("docs"), help="where pico.md goes")
+    add("--card", action="store_true", help="with the report: MODEL_CARD.md beside the voice too")
     add("--jobs", type=int, default=1, help="recognisers at once")
     add("--threads", type=int, help="of torch; default: torch's own")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="of the model and the codec")
@@ -104,6 +105,8 @@ def _run(values: argparse.Namespace, console: Console) -> None:
         if others:
             console.print(f"measured of another voice or corpus, left out: {', '.join(others)}")
         console.print(f"written: {values.docs / 'pico.md'}")
+        if values.card:
+            console.print(f"written: {publish_card(figures, voice)}")
 
 
 def _shown(path: Path) -> str:

@@ -1,4 +1,5 @@
-"""Writes the page: `pico.md`, `pico.json`, charts and listening samples, from the saved parts."""
+"""Writes the page: `pico.md`, `pico.json`, charts and listening samples, from the saved parts; and
+the voice's card."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from csm.audio import write_audio
+from training import provenance
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS
-from training.evaluate import charts, report
+from training.evaluate import card, charts, report
 from training.evaluate.clip import Clip, Part
 from training.evaluate.ears import Ears
 from training.evaluate.figures import summarise
@@ -57,6 +59,14 @@ def publish(work: Path, voice: Voice, ears: Ears, docs: Path, command: str) -> d
     text = json.dumps(figures, indent=1, allow_nan=False)
     (docs / "pico.json").write_text(text + "\n", encoding="utf-8")
     return figures
+
+
+def publish_card(figures: Mapping[str, Any], voice: Voice) -> Path:
+    """Write the model card beside the voice's weights, and return its path."""
+    path = voice.directory / card.FILE
+    text = card.render(figures, provenance.read(voice.directory))
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _images(

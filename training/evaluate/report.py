@@ -37,7 +37,7 @@ def render(
         f"`{voice['name']}` ({voice['digest']}), {figures['sentences']} sentences it has never "
         f"seen, sentence i by speaker i mod {len(SPEAKERS)} ({', '.join(SPEAKERS)}), sampling as "
         "in its `generation_config.json`. Judged by programs, not by ears.",
-        _bars(figures),
+        bars(figures),
         _differences(figures),
         "## By speaker",
         _groups("speaker", figures["by_speaker"], figures["all"]),
@@ -72,7 +72,8 @@ def number(value: float | None, form: str = ".3f") -> str:
     return "-" if value is None else format(value, form)
 
 
-def _bars(figures: Mapping[str, Any]) -> str:
+def bars(figures: Mapping[str, Any]) -> str:
+    """Return every bar with its figure as a table."""
     rows = []
     for bar in figures["bars"]:
         sign = "<=" if bar["at_most"] else ">="

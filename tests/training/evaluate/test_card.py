@@ -1,0 +1,30 @@
+"""The card of a voice carries its figures and what it was made of."""
+
+from training.evaluate import card
+from training.evaluate.figures import summarise
+
+MADE_OF = {
+    "corpus": {
+        "utterances": 31234,
+        "hours": 27.4,
+        "hours_by_speaker": {"slt": 7.0, "rms": 7.1, "awb": 6.9, "kal": 6.4},
+    },
+    "stages": {"codec": {"minutes": 140, "steps": 17000}},
+}
+FIGURES = summarise({}, {"name": "tiny", "digest": "0123", "size_bytes": 31_500_000})
+
+
+def test_figures_data_and_cost_are_on_it() -> None:
+    text = card.render(FIGURES, MADE_OF)
+    assert text.startswith("# tiny\n")
+    assert "| size of the model directory, MB | 31.5 | <= 40.0 | <= 30.0 | met |" in text
+    assert "31,234 sentences, 27.4 hours of speech (slt 7.0, rms 7.1, awb 6.9, kal 6.4)" in text
+    assert "| the codec, encoder and decoder together | 140 | 17,000 |" in text
+    assert "| 0 | slt | festival, festvox-us-slt-hts (HTS, 32 kHz) |" in text
+    assert "synthetic speech" in text
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    text = card.render(FIGURES, None)
+    assert "## Cost" not in text
+    assert "## Figures" in text
