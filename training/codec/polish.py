@@ -42,9 +42,9 @@ class Settings:
     minutes: float = 120.0
     rows: int = 4
     frames: int = 24
-    rate: float = 3e-4
+    rate: float = 5e-4
     # Of the decoder's matrices, by Muon, as in the stage `codec`.
-    matrix_rate: float = 6e-4
+    matrix_rate: float = 1e-3
     adversary_rate: float = 3e-4
     warmup_steps: int = 200
     # Steps in which only the adversary learns: untrained, it has nothing to say.
