@@ -44,7 +44,7 @@ def export(codec: Mimi, model: Csm, directory: Path) -> Path:
             )
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = Path(folder) / "tokenizer.json"
-        build_tokenizer().save(str(tokenizer))
+        build_tokenizer().save(str(tokenizer), pretty=False)
         weights.save(
             copy.deepcopy(model).half(),
             directory,
