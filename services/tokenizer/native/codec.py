@@ -95,7 +95,9 @@ class NativeDecoder(_NativeHalf):
             ValueError: a row, a shape or a code is not allowed.
         """
         config, streams = self.config, self._check_rows(rows)
-        given = codes.shape[-1] if 1 <= codes.shape[-1] <= config.num_codebooks else -1
+        if codes.dtype.kind not in "iu":
+            raise ValueError(f"codes is {codes.dtype}; allowed: an integer type")
+        given = min(codes.shape[-1], config.num_codebooks)
         self._check_shape("codes", codes, len(streams), given)
         wide = np.ascontiguousarray(codes, np.int64)
         low, high = int(wide.min()), int(wide.max())

@@ -96,7 +96,7 @@ class QuantizerShape(ctypes.Structure):
 
 
 _FUNCTIONS: Signatures = {
-    "codec_create": (c_void_p, (c_int32, c_int32, c_int32, c_int32, c_int32)),
+    "codec_create": (c_void_p, (c_int32,) * 6),
     "codec_destroy": (None, (c_void_p,)),
     "codec_bytes": (c_int64, (c_void_p,)),
     "codec_add_convolution": (c_int32, (c_void_p, POINTER(ConvolutionShape))),

@@ -44,7 +44,8 @@ class PackedHalf:
             int(encodes),
             rows,
             threads,
-            config.frame_samples * config.audio_channels,
+            config.audio_channels,
+            config.frame_samples,
             config.resample_stride,
         )
         if not self.handle:

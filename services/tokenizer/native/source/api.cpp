@@ -24,10 +24,11 @@ int32_t guarded(Work work) {
 }  // namespace
 
 CODEC_API csm::Half* codec_create(int32_t encodes, int32_t streams, int32_t threads,
-                                  int32_t frame_floats, int32_t positions) {
+                                  int32_t channels, int32_t frame_samples, int32_t positions) {
   try {
     auto half = std::make_unique<csm::Half>(encodes != 0, streams, threads);
-    half->frame_floats = frame_floats;
+    half->channels = channels;
+    half->frame_samples = frame_samples;
     half->positions = positions;
     return half.release();
   } catch (const std::exception&) {

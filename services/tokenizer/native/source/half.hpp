@@ -22,20 +22,22 @@ class Half {
 
   const bool encodes;
   const int streams, threads;
-  int frame_floats = 0;  // of audio
+  int channels = 1;
+  int frame_samples = 0;  // of each channel
   int positions = 1;     // of the transformer to a frame
 
   void reset(int stream);
   size_t bytes() const;
 
   // `frames` frames of each stream of the batch.
-  // codes [count, frames, given] to audio [count, frames, frame_floats].
+  // codes [count, frames, given] to audio [count, frames, frame_samples * channels].
   void decode(const Batch& batch, int frames, const int64_t* codes, int given, float* audio);
-  // audio [count, frames, frame_floats] to codes [count, frames, codebooks].
+  // audio [count, frames, frame_samples * channels] to codes [count, frames, codebooks].
   void encode(const Batch& batch, int frames, const float* audio, int64_t* codes);
 
  private:
   void reserve(const Batch& batch, int frames);
+  size_t frame_floats() const { return static_cast<size_t>(frame_samples) * channels; }
 
   Pool pool_;
   std::mutex one_caller_;
