@@ -7,13 +7,13 @@ import numpy as np
 from services.tokenizer.codec import Mimi
 from services.tokenizer.half import Block, Half
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
-from services.tokenizer.plan import CPU
+from services.tokenizer.plan import NATIVE
 
 
 class NativeHalf(Half):
     """One direction in C++. Rows that sit a step out cost nothing and are not touched."""
 
-    costs = CPU
+    costs = NATIVE
 
     def __init__(self, codec: NativeEncoder | NativeDecoder) -> None:
         self._codec = codec
