@@ -9,13 +9,13 @@ from typing import Literal
 
 import torch
 
+from csm.native.build import NativeUnavailable
 from csm.serving.errors import FailedPrecondition
 from services.generator.engine.model import Model
 from services.generator.model import hub, weights
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
 from services.generator.model.text import TextTokenizer
-from services.generator.native.build import NativeUnavailable
 from services.generator.native.choice import NativeMode, accelerate
 from services.generator.native.model import NativeCsm
 

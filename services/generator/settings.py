@@ -29,7 +29,7 @@ class GeneratorSettings(ServiceSettings):
         "else float32; int8: on CPUs, natively",
     )
     native: Literal["auto", "off", "required"] = Field(
-        "off",
+        "auto",
         description="frames in C++ on CPUs; auto: where a library or a compiler is there, else by "
         "torch; off: by torch; required: or do not start",
     )

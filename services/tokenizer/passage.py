@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from services.tokenizer.half import Block
 from services.tokenizer.pool import CodecPool
-from services.tokenizer.runner import Block
 from services.tokenizer.stream import CodecStream, Operation
 
 

@@ -36,6 +36,8 @@ class Costs:
 
 
 CPU = Costs(max_gap_rows=2, max_row_frames=16)
+# Natively a row that sits out is not computed: any gap is cheaper than reading the weights again.
+NATIVE = Costs(max_gap_rows=512, max_row_frames=16)
 # A kernel launch costs more than a row: one step for all.
 CUDA = Costs(max_gap_rows=512, max_row_frames=512)
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from csm.serving import errors
 from csm.serving.metrics import TokenizerMetrics
+from services.tokenizer.half import Block, Half
 from services.tokenizer.plan import MAX_STEP_FRAMES, Plan, Ready, plan
-from services.tokenizer.runner import Block, Half
 from services.tokenizer.stream import CodecStream, Operation
 
 log = logging.getLogger(__name__)

@@ -1,27 +1,24 @@
-"""The codec's two halves over all rows: the only file of the service that touches tensors."""
+"""The codec's two halves over all rows, by torch; `native/` has those that need none of it."""
 
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from csm.serving.errors import FailedPrecondition
 from services.tokenizer import codec
 from services.tokenizer.codec import DecoderState, EncoderState, Mimi
 from services.tokenizer.codec.transformer import TransformerState
-from services.tokenizer.plan import CPU, CUDA, Costs
+from services.tokenizer.half import Block, Half
+from services.tokenizer.plan import CPU, CUDA
 
 Device = Literal["auto", "cpu", "cuda"]
-Block = NDArray[Any]
-"""Frames in or out, [frames, width]: uint16 codes or float32 samples."""
-
 _S = TypeVar("_S")
 # Code values travel as uint16.
 _MAX_CODEBOOK_SIZE = 1 << 16
@@ -89,10 +86,8 @@ def _rows_of_part(part: Any, first: int, count: int) -> Any:
     return None if part is None else rows_of(part, first, count)
 
 
-class Half(ABC):
-    """One direction of the codec for up to `rows` streams. One thread at a time."""
-
-    operation: Literal["encode", "decode"]
+class TorchHalf(Half):
+    """One direction by torch: a state of all rows, of which steps take ranges."""
 
     def __init__(self, mimi: Mimi, rows: int) -> None:
         self._mimi = mimi
@@ -100,17 +95,12 @@ class Half(ABC):
         self._views: dict[tuple[int, int], Any] = {}
         self._device = next(mimi.parameters()).device
         self.rows = rows
-        self.costs: Costs = CUDA if self._device.type == "cuda" else CPU
+        self.costs = CUDA if self._device.type == "cuda" else CPU
 
     def reset(self, row: int) -> None:
-        """Makes a row fresh for its next stream."""
         self._rows(row, 1).reset()
 
     def step(self, first: int, blocks: list[Block | None]) -> list[Block | None]:
-        """Advances neighbouring rows from `first` on; None: that row sits this step out.
-
-        Blocks have the same number of frames. Returns what came out, row by row.
-        """
         given = next(block for block in blocks if block is not None)
         batch = np.zeros((len(blocks), *given.shape), given.dtype)
         for index, block in enumerate(blocks):
@@ -121,10 +111,6 @@ class Half(ABC):
         with torch.inference_mode():
             out = self._step(batch, self._rows(first, len(blocks)), mask)
         return [None if block is None else out[index].copy() for index, block in enumerate(blocks)]
-
-    @abstractmethod
-    def silence(self, frames: int) -> Block:
-        """A valid input of so many frames, for warming up."""
 
     @abstractmethod
     def _new_state(self, rows: int) -> Any: ...
@@ -139,7 +125,7 @@ class Half(ABC):
         return self._views[key]
 
 
-class EncodeHalf(Half):
+class EncodeHalf(TorchHalf):
     """Audio to frames: blocks [n, frame_samples] float32 in, [n, num_codebooks] uint16 out."""
 
     operation = "encode"
@@ -156,7 +142,7 @@ class EncodeHalf(Half):
         return codes.transpose(1, 2).cpu().numpy().astype(np.uint16)
 
 
-class DecodeHalf(Half):
+class DecodeHalf(TorchHalf):
     """Frames to audio: blocks [n, num_codebooks] uint16 in, [n, frame_samples] float32 out."""
 
     operation = "decode"

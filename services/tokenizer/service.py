@@ -12,6 +12,7 @@ import grpc
 import torch
 
 from csm import frames
+from csm.native.build import NativeUnavailable
 from csm.serving import errors
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
@@ -19,6 +20,7 @@ from services.tokenizer import runner
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.decoding import Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder
+from services.tokenizer.native.choice import halves
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.servicer import TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
@@ -147,13 +149,16 @@ class TokenizerService:
             dtype=str(parameter.dtype).removeprefix("torch."),
         )
         self._check_limits(config)
-        rows = settings.max_streams
-        pool = CodecPool(
-            (runner.EncodeHalf(mimi, rows), runner.DecodeHalf(mimi, rows)),
-            config.frame_rate_hz,
-            self._metrics,
-            partial(self._use_threads, sum(p.numel() for p in mimi.parameters())),
-        )
+        threads = self._threads(sum(p.numel() for p in mimi.parameters()))
+        try:
+            both = halves(mimi, settings.max_streams, settings.native, threads=threads)
+        except NativeUnavailable as error:
+            raise errors.FailedPrecondition(
+                f"native: required cannot be had here: {error}"
+            ) from error
+        # The setting is of this thread, and of whichever one of the process first uses torch next.
+        use_threads = partial(torch.set_num_threads, threads)
+        pool = CodecPool(both, config.frame_rate_hz, self._metrics, use_threads)
         limits = EncodeLimits(settings.max_audio_s, settings.max_file_bytes)
         chunk_bytes = min(_MAX_CHUNK_BYTES, settings.max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
         return _Running(
@@ -177,9 +182,7 @@ class TokenizerService:
                 f"bytes; max_message_bytes has room for {room}"
             )
 
-    def _use_threads(self, parameters: int) -> None:
-        # Of this thread, and of whichever thread of the process first uses torch after it.
+    def _threads(self, parameters: int) -> int:
         if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
-        elif parameters < _THREADED_PARAMETERS:
-            torch.set_num_threads(1)
+            return self.settings.threads
+        return 1 if parameters < _THREADED_PARAMETERS else torch.get_num_threads()

@@ -24,11 +24,16 @@ class TokenizerSettings(ServiceSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the codec runs; auto: cuda where there is one"
     )
+    native: Literal["auto", "off", "required"] = Field(
+        "auto",
+        description="the codec in C++ on CPUs; auto: where a library or a compiler is there, else "
+        "by torch; off: by torch; required: or do not start",
+    )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="threads of torch; 0: all cores, or one for a model below 20 M parameters",
+        description="threads of the codec; 0: all cores, or one for a model below 20 M parameters",
     )
     max_streams: int = Field(
         16, ge=1, le=512, description="streams open at once, of each direction; more are refused"

@@ -16,8 +16,8 @@ import numpy as np
 from services.tokenizer.plan import Ready
 
 if TYPE_CHECKING:
+    from services.tokenizer.half import Block
     from services.tokenizer.pool import CodecPool
-    from services.tokenizer.runner import Block
 
 Operation = Literal["encode", "decode"]
 

@@ -58,6 +58,17 @@ async def test_the_same_seed_says_the_same(stack: AllInOne) -> None:
     assert said[0] != said[2]
 
 
+async def test_the_same_seed_says_the_same_in_company(stack: AllInOne) -> None:
+    async with AsyncClient(stack.address) as client:
+
+        async def say(seed: int) -> bytes:
+            return await client.synthesize("Hello there.", seed=seed, max_audio_ms=1200).read_pcm()
+
+        alone = [await say(seed) for seed in (5, 6)]
+        for _ in range(3):
+            assert await asyncio.gather(say(5), say(6)) == alone
+
+
 async def test_a_conversation_hears_speaks_and_is_interrupted(stack: AllInOne) -> None:
     async with AsyncClient(stack.address) as client, client.converse(max_lead_ms=80) as conv:
         await conv.send_audio(chirp(24_000, 0.5))

@@ -2,6 +2,10 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +72,36 @@ def test_the_build_context_holds_what_the_dockerfile_copies() -> None:
                     f"{source} is not let into the build"
                 )
                 assert (ROOT / source).exists(), source
+
+
+def test_images_bring_native_libraries_which_need_nothing_else_to_be_built(tmp_path: Path) -> None:
+    copied = [rest.split() for keyword, rest in dockerfile.stages()["native"] if keyword == "COPY"]
+    for source, target in copied:
+        (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / target)
+        else:
+            shutil.copy(ROOT / source, tmp_path / target)
+    compiler = tmp_path / "c++"
+    compiler.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] || while [ "$1" != -o ]; do shift; done\n'
+        '[ "$1" = --version ] || echo library > "$2"\n'
+    )
+    compiler.chmod(0o700)
+    for service in ("generator", "tokenizer"):
+        brought = ("COPY", f"--from=native /built/{service} services/{service}/native/built")
+        assert brought in dockerfile.stages()[service]
+        module = f"services.{service}.native.build"
+        assert any("-m services.$service.native.build all" in rest and service in rest
+                   for _, rest in dockerfile.stages()["native"])  # fmt: skip
+        # As in the build stage there is no other package than Python's own.
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", module, "all"],
+            cwd=tmp_path,
+            env={"CXX": str(compiler), "CSM_NATIVE_DIR": str(tmp_path / "built"), "PATH": "/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"csm-{service}-" in done.stdout

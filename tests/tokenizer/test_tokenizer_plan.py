@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tokenizer.plan import CPU, CUDA, MAX_STEP_FRAMES, Costs, Ready, plan
+from services.tokenizer.plan import CPU, CUDA, MAX_STEP_FRAMES, NATIVE, Costs, Ready, plan
 
 
 @st.composite
@@ -15,7 +15,7 @@ def ready_streams(draw: st.DrawFn) -> list[Ready]:
     ]
 
 
-@given(ready=ready_streams(), costs=st.sampled_from([CPU, CUDA, Costs(0, 1)]))
+@given(ready=ready_streams(), costs=st.sampled_from([CPU, CUDA, NATIVE, Costs(0, 1)]))
 def test_a_plan_keeps_to_rows_that_are_ready_and_to_its_costs(
     ready: list[Ready], costs: Costs
 ) -> None:
@@ -48,6 +48,7 @@ def test_neighbours_advance_together_and_far_rows_do_not_join() -> None:
     ready = [Ready(row, 1, True, 0) for row in (0, 1, 3, 9)]
     assert plan(ready, CPU).rows == (0, 1, 3)
     assert plan(ready, CUDA).rows == (0, 1, 3, 9)
+    assert plan(ready, NATIVE).rows == (0, 1, 3, 9)
 
 
 def test_sixteen_live_streams_are_one_step() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from csm.serving.errors import Internal, QueueFull, Unavailable
 from csm.serving.metrics import Metrics, TokenizerMetrics
+from services.tokenizer.half import Block, Half
 from services.tokenizer.plan import CPU, MAX_STEP_FRAMES
 from services.tokenizer.pool import CodecPool
-from services.tokenizer.runner import Block, Half
 from services.tokenizer.stream import MAX_UNREAD_FRAMES, MAX_WAITING_FRAMES, CodecStream
 
 ROWS = 6

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from csm.serving.errors import FailedPrecondition
 from services.tokenizer import codec
 from services.tokenizer.codec import MimiConfig
+from services.tokenizer.half import Block, Half
 from services.tokenizer.runner import (
-    Block,
     DecodeHalf,
     EncodeHalf,
-    Half,
     digest,
     load_codec,
     rows_of,

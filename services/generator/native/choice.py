@@ -7,8 +7,8 @@ from typing import Literal
 
 import torch
 
+from csm.native.build import NativeUnavailable
 from services.generator.model.csm import Csm
-from services.generator.native.build import NativeUnavailable
 from services.generator.native.model import NativeCsm, WeightFormat
 
 log = logging.getLogger(__name__)

@@ -9,14 +9,10 @@ import ctypes
 from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
 from enum import IntEnum
 from functools import cache
-from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from services.generator.native import build, levels
-from services.generator.native.build import NativeUnavailable
-from services.generator.native.levels import Level
+from csm.native.build import Signatures
+from csm.native.levels import Level
+from services.generator.native.build import LIBRARY
 
 
 class Format(IntEnum):
@@ -116,21 +112,7 @@ class FrameRows(ctypes.Structure):
     )
 
 
-def address(tensor: Tensor, dtype: torch.dtype) -> int:
-    """Return where a tensor's data begin.
-
-    Raises:
-        ValueError: it is not a contiguous CPU tensor of that dtype, as the library takes it to be.
-    """
-    if tensor.dtype != dtype or not tensor.is_contiguous() or tensor.device.type != "cpu":
-        raise ValueError(
-            f"tensor: {tensor.dtype} of strides {tensor.stride()} on {tensor.device} is not "
-            f"allowed, must be {dtype}, contiguous, on the CPU"
-        )
-    return tensor.data_ptr()
-
-
-_FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
+_FUNCTIONS: Signatures = {
     "csm_create": (c_void_p, (POINTER(ModelShape), c_int32, c_int32)),
     "csm_destroy": (None, (c_void_p,)),
     "csm_bytes": (c_int64, (c_void_p,)),
@@ -147,17 +129,6 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
 
 
 @cache
-def _load(path: Path) -> ctypes.CDLL:
-    try:
-        loaded = ctypes.CDLL(str(path))
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(loaded, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError) as error:
-        raise NativeUnavailable(f"{path} cannot be loaded: {error}") from error
-    return loaded
-
-
 def load(level: Level | None = None) -> ctypes.CDLL:
     """Return the library of a level, by default the best of this processor, compiled if needed.
 
@@ -165,8 +136,4 @@ def load(level: Level | None = None) -> ctypes.CDLL:
         NativeUnavailable: it can be neither found nor made.
         ValueError: this processor cannot run the level.
     """
-    possible = levels.available()
-    if level is not None and level not in possible:
-        names = ", ".join(each.name for each in possible)
-        raise ValueError(f"level: {level.name!r} is not allowed here, must be one of {names}")
-    return _load(build.library(level or possible[0]))
+    return LIBRARY.load(_FUNCTIONS, level)

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from csm.native.levels import Level
+from csm.native.memory import address
 from services.generator.model.attention import KVBuffers, KVCacheTensors
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from services.generator.model.sampler import SamplingRows
 from services.generator.native import library
-from services.generator.native.levels import Level
-from services.generator.native.library import BackboneRows, Cache, Format, FrameRows, address
+from services.generator.native.library import BackboneRows, Cache, Format, FrameRows
 from services.generator.native.packing import PackedModel
 
 WeightFormat = Literal["fp32", "bf16", "int8"]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from csm.native import build, levels
+from csm.native.build import Library, NativeUnavailable
 from services.generator.model import weights
-from services.generator.native import build, levels, library
-from services.generator.native.build import NativeUnavailable
+from services.generator.native.build import LIBRARY
 from services.generator.native.choice import accelerate
 from services.generator.native.model import NativeCsm
 from tests.generator.tiny import tiny_csm
@@ -56,27 +57,29 @@ def test_without_a_compiler_the_model_runs_by_torch_and_the_log_says_so(
 @pytest.fixture(scope="module")
 def built() -> Path:
     """The best library, from where it is usually kept."""
-    return build.library(BEST)
+    return LIBRARY.path(BEST)
 
 
 @pytest.mark.usefixtures("built", "no_compiler")
 def test_a_library_built_ahead_of_time_needs_no_compiler(built: Path, directory: Path) -> None:
     directory.mkdir()
     shutil.copy(built, directory / built.name)
-    assert build.library(BEST) == directory / built.name
+    assert LIBRARY.path(BEST) == directory / built.name
     assert isinstance(accelerate(tiny_csm(), "auto", threads=1), NativeCsm)
 
 
 def test_what_an_image_brings_along_comes_first(
     built: Path, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "BUILT", tmp_path)
+    monkeypatch.setattr(Library, "built", tmp_path)
     shutil.copy(built, tmp_path / built.name)
-    assert build.library(BEST) == tmp_path / built.name
-    (tmp_path / built.name).rename(tmp_path / f"csm-0123456789abcdef-{BEST.name}-01234567.so")
+    assert LIBRARY.path(BEST) == tmp_path / built.name
+    (tmp_path / built.name).rename(
+        tmp_path / f"csm-generator-0123456789abcdef-{BEST.name}-01234567.so"
+    )
     monkeypatch.setattr(build, "find_compiler", lambda: None)
     with pytest.raises(NativeUnavailable):
-        build.library(BEST)
+        LIBRARY.path(BEST)
 
 
 def test_off_is_off_and_what_cannot_be_native_is_said() -> None:
@@ -107,7 +110,7 @@ def test_a_compiler_that_fails_is_quoted(
     )
     monkeypatch.setenv("CXX", str(compiler))
     with pytest.raises(NativeUnavailable, match="ended with 3: no such thing as C\\+\\+17"):
-        build.library(BEST)
+        LIBRARY.path(BEST)
     assert list(directory.iterdir()) == []
 
 
@@ -121,20 +124,25 @@ def test_a_library_is_compiled_once_and_again_when_a_source_changes(
         'while [ "$1" != -o ]; do shift; done; echo library > "$2"',
     )
     monkeypatch.setenv("CXX", str(compiler))
-    source = tmp_path / "source"
-    shutil.copytree(build.SOURCE, source)
-    monkeypatch.setattr(build, "SOURCE", source)
-    first = build.library(BEST)
-    assert build.library(BEST) == first
+    own = Library("generator", tmp_path / "generator")
+    shared = tmp_path / "shared"
+    shutil.copytree(LIBRARY.directory / "source", own.directory / "source")
+    shutil.copytree(build.SHARED_SOURCE, shared)
+    monkeypatch.setattr(build, "SHARED_SOURCE", shared)
+    first = own.path(BEST)
+    assert own.path(BEST) == first
     assert calls.read_text().count("x") == 1
-    with (source / "simd.hpp").open("a") as header:
-        header.write("// changed\n")
-    second = build.library(BEST)
-    assert second != first
-    assert calls.read_text().count("x") == 2
-    assert build.library(levels.named("generic")) not in (first, second)
+    seen = [first]
+    for changed in (shared / "simd.hpp", own.directory / "source" / "model.hpp"):
+        with changed.open("a") as header:
+            header.write("// changed\n")
+        seen.append(own.path(BEST))
+    seen.append(own.path(levels.named("generic")))
+    seen.append(Library("other", own.directory).path(BEST))
+    assert len(set(seen)) == 5
+    assert calls.read_text().count("x") == 5
     with pytest.raises(NativeUnavailable, match="cannot be loaded"):
-        library.load(BEST)
+        own.load({}, BEST)
     assert directory.stat().st_mode & 0o077 == 0
 
 
@@ -145,7 +153,7 @@ def test_a_directory_that_cannot_be_written_is_named(
     blocker.write_text("")
     monkeypatch.setenv("CSM_NATIVE_DIR", str(blocker / "below"))
     with pytest.raises(NativeUnavailable, match=f"{blocker}/below cannot be written"):
-        build.library(BEST)
+        LIBRARY.path(BEST)
 
 
 def test_the_command_line_prints_the_path_or_why_not(
@@ -154,14 +162,14 @@ def test_the_command_line_prints_the_path_or_why_not(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    assert build.main(["sse9"]) == 1
+    assert build.main(LIBRARY, ["sse9"]) == 1
     assert "level: 'sse9' is not allowed" in capsys.readouterr().err
     compiler = script(
         tmp_path / "cxx",
         '[ "$1" = --version ] && exit 0\nwhile [ "$1" != -o ]; do shift; done; echo library > "$2"',
     )
     monkeypatch.setenv("CXX", str(compiler))
-    assert build.main(["all"]) == 0
+    assert build.main(LIBRARY, ["all"]) == 0
     printed = capsys.readouterr().out.split()
     assert [Path(line).exists() for line in printed] == [True] * len(levels.of_this_architecture())
     assert all(os.path.dirname(line) == str(directory) for line in printed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from csm.native import levels
 from services.generator.model import weights
 from services.generator.model.sampler import SamplingParams, SamplingRows
-from services.generator.native import levels
 from services.generator.native.model import PREFILL_ROWS, NativeCsm
 from tests.generator.native.harness import CONFIGS, GROUPED, KINDS, Frames, Loop, prompt
 

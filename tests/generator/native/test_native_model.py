@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from csm.native import levels
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
-from services.generator.native import levels
 from services.generator.native.model import PREFILL_ROWS, NativeCsm
 from tests.generator.native.harness import CONFIGS, GREEDY, GROUPED, KINDS, Frames, Loop, prompt
 

@@ -1,0 +1,17 @@
+"""The tokenizer's native library, and the command that compiles it ahead of time.
+
+python -m services.tokenizer.native.build [all | LEVEL ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from csm.native import build
+from csm.native.build import Library
+
+LIBRARY = Library("tokenizer", Path(__file__).parent)
+
+if __name__ == "__main__":
+    sys.exit(build.main(LIBRARY))

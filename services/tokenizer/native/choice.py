@@ -1,0 +1,48 @@
+"""Which of the two ways the codec runs: natively where that is possible and wanted, or by torch."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from csm.native.build import NativeUnavailable
+from services.tokenizer.codec import Mimi
+from services.tokenizer.half import Half
+from services.tokenizer.native.halves import NativeDecodeHalf, NativeEncodeHalf
+from services.tokenizer.runner import DecodeHalf, EncodeHalf
+
+log = logging.getLogger(__name__)
+
+NativeMode = Literal["auto", "off", "required"]
+"""auto: native where it can be, torch elsewhere, and the log says why; off: torch; required:
+native, or an error."""
+
+
+def halves(
+    mimi: Mimi, rows: int, mode: NativeMode = "auto", *, threads: int | None = None
+) -> tuple[Half, Half]:
+    """Return the encoder and the decoder for `rows` streams each.
+
+    Args:
+        mimi: may be dropped by the caller when native halves come back.
+        rows: streams of each direction.
+        mode: see `NativeMode`.
+        threads: of native halves; None: as many as torch uses in the calling thread.
+
+    Raises:
+        NativeUnavailable: `mode` is required and it cannot be.
+        ValueError: a value is not allowed.
+    """
+    if mode != "off":
+        try:
+            encode = NativeEncodeHalf(mimi, rows, threads=threads)
+            decode = NativeDecodeHalf(mimi, rows, threads=threads)
+        except NativeUnavailable as error:
+            if mode == "required":
+                raise
+            log.warning("the codec runs by torch, slower: %s", error)
+        else:
+            mib = (encode.nbytes + decode.nbytes) / 2**20
+            log.info("the codec runs natively: %.0f MiB of weights", mib)
+            return encode, decode
+    return EncodeHalf(mimi, rows), DecodeHalf(mimi, rows)

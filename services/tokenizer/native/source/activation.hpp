@@ -1,0 +1,70 @@
+// What stands between products, sixteen floats at a time.
+#pragma once
+
+#include "vector_math.hpp"
+
+namespace csm {
+
+enum class Activation : int { none = 0, elu = 1, gelu = 2, relu = 3, silu = 4 };
+
+// e to the x less one, for x <= 0, without the cancellation near zero.
+inline simd::F32 exp_less_one(simd::F32 x) {
+  using namespace simd;
+  x = max(x, set(-87.0f));
+  const F32 n = round(mul(x, set(1.44269504f)));
+  F32 r = fma(n, set(-0.693359375f), x);
+  r = fma(n, set(2.12194440e-4f), r);
+  F32 p = set(1.9875691500e-4f);
+  p = fma(p, r, set(1.3981999507e-3f));
+  p = fma(p, r, set(8.3334519073e-3f));
+  p = fma(p, r, set(4.1665795894e-2f));
+  p = fma(p, r, set(1.6666665459e-1f));
+  p = fma(p, r, set(5.0000001201e-1f));
+  const F32 less_one = fma(mul(r, r), p, r);
+  const F32 scale = pow2(n);
+  return fma(less_one, scale, sub(scale, set(1.0f)));
+}
+
+// x above zero, e to the x less one below; zero for what is no number.
+inline simd::F32 elu(simd::F32 x) {
+  using namespace simd;
+  return add(max(x, zero()), exp_less_one(min(x, zero())));
+}
+
+// A quotient of polynomials (those of Eigen and XLA), within four units in the last place.
+inline simd::F32 erf(simd::F32 x) {
+  using namespace simd;
+  x = max(min(x, set(3.832506856900711f)), set(-3.832506856900711f));
+  const F32 y = mul(x, x);
+  F32 a = set(-2.72614225801306e-10f);
+  a = fma(a, y, set(2.77068142495902e-08f));
+  a = fma(a, y, set(-2.10102402082508e-06f));
+  a = fma(a, y, set(-5.69250639462346e-05f));
+  a = fma(a, y, set(-7.34990630326855e-04f));
+  a = fma(a, y, set(-2.95459980854025e-03f));
+  a = fma(a, y, set(-1.60960333262415e-02f));
+  F32 b = set(-1.45660718464996e-05f);
+  b = fma(b, y, set(-2.13374055278905e-04f));
+  b = fma(b, y, set(-1.68282697438203e-03f));
+  b = fma(b, y, set(-7.37332916720468e-03f));
+  b = fma(b, y, set(-1.42647390514189e-02f));
+  return div(mul(x, a), b);
+}
+
+inline simd::F32 gelu(simd::F32 x) {
+  using namespace simd;
+  const F32 half = mul(x, set(0.5f));
+  return fma(half, erf(mul(x, set(0.70710678f))), half);
+}
+
+inline simd::F32 activate(Activation kind, simd::F32 x) {
+  switch (kind) {
+    case Activation::elu: return elu(x);
+    case Activation::gelu: return gelu(x);
+    case Activation::relu: return simd::max(x, simd::zero());
+    case Activation::silu: return silu(x);
+    default: return x;
+  }
+}
+
+}  // namespace csm

@@ -1,0 +1,163 @@
+#include "windows.hpp"
+
+namespace csm {
+namespace {
+
+using simd::F32;
+
+// The floats of a window that one pass adds up, so that their weights stay in the nearest cache
+// while the rows go by. Sums wait in the outputs meanwhile.
+constexpr int piece_length = 256;
+
+constexpr int most_panels = simd::sum_budget >= 24 ? 4 : simd::sum_budget >= 6 ? 2 : 1;
+
+constexpr int rows_at_once(int panels) {
+  const int rows = simd::sum_budget / panels;
+  return rows > 8 ? 8 : rows;
+}
+
+struct Piece {
+  int first_tap, last_tap;  // the last one excluded
+  int from, to;             // within each tap
+  bool is_first, is_last;
+};
+
+struct Job {
+  const Matrix& matrix;
+  const Windows& in;
+  const Results& out;
+};
+
+// R rows times P panels over one piece, all sums in registers.
+template <int R, int P>
+void tile(const Job& job, int row, int panel, const Piece& piece) {
+  const Matrix& m = job.matrix;
+  const Windows& in = job.in;
+  const Results& out = job.out;
+  const float* from[R];
+  float* to[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const int segment = (row + r) / in.time, time = (row + r) % in.time;
+    from[r] = in.values + segment * in.segment_stride + time * in.row_stride;
+    to[r] = out.values + segment * out.segment_stride + time * out.row_stride + panel * lanes;
+  }
+  // Lanes of the last panel that are outputs.
+  const int left = m.outputs - (panel + P - 1) * lanes;
+  const int tail = left < lanes ? left : lanes;
+  const bool from_zero = piece.is_first && !out.add;
+  F32 sums[R][P];
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p) {
+    const F32 bias = out.bias ? simd::load(out.bias + (panel + p) * lanes) : simd::zero();
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      if (from_zero) {
+        sums[r][p] = bias;
+        continue;
+      }
+      const float* there = to[r] + p * lanes;
+      sums[r][p] = p < P - 1 ? simd::load(there) : simd::load_n(there, tail);
+      if (piece.is_first) sums[r][p] = simd::add(sums[r][p], bias);
+    }
+  }
+  const size_t panel_floats = m.panel_bytes() / sizeof(float);
+  const float* weights = reinterpret_cast<const float*>(m.weights.data()) + panel * panel_floats;
+  for (int tap = piece.first_tap; tap < piece.last_tap; ++tap) {
+    const float* w = weights + (static_cast<size_t>(tap) * in.tap_length + piece.from) * lanes;
+    const float* x[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) x[r] = from[r] + tap * in.tap_stride;
+    for (int step = piece.from; step < piece.to; ++step, w += lanes) {
+      F32 columns[P];
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) columns[p] = simd::load(w + p * panel_floats);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const F32 input = simd::set(x[r][step]);
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p) sums[r][p] = simd::fma(columns[p], input, sums[r][p]);
+      }
+    }
+  }
+  const Activation activation = piece.is_last ? out.activation : Activation::none;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) {
+      const F32 value = activate(activation, sums[r][p]);
+      if (p < P - 1)
+        simd::store(to[r] + p * lanes, value);
+      else
+        simd::store_n(to[r] + p * lanes, value, tail);
+    }
+}
+
+template <int R, int P>
+void few_rows(const Job& job, int rows, int row, int panel, const Piece& piece) {
+  if constexpr (R > 1) {
+    if (rows < R) return few_rows<R - 1, P>(job, rows, row, panel, piece);
+  }
+  tile<R, P>(job, row, panel, piece);
+}
+
+template <int P>
+void panels(const Job& job, Worker::Range rows, int panel, const Piece& piece) {
+  constexpr int R = rows_at_once(P);
+  int row = rows.begin;
+  for (; row + R <= rows.end; row += R) tile<R, P>(job, row, panel, piece);
+  if (row < rows.end) few_rows<R, P>(job, rows.end - row, row, panel, piece);
+}
+
+template <int P>
+void some_panels(const Job& job, Worker::Range rows, int panel, int count, const Piece& piece) {
+  if constexpr (P > 1) {
+    if (count < P) return some_panels<P - 1>(job, rows, panel, count, piece);
+  }
+  panels<P>(job, rows, panel, piece);
+}
+
+template <class Work>
+void each_piece(const Windows& in, int rows, Work work) {
+  if (rows <= rows_at_once(1)) {
+    work(Piece{0, in.taps, 0, in.tap_length, true, true});
+    return;
+  }
+  if (in.tap_length <= piece_length) {
+    const int taps = piece_length / in.tap_length;
+    for (int tap = 0; tap < in.taps; tap += taps) {
+      const int last = tap + taps < in.taps ? tap + taps : in.taps;
+      work(Piece{tap, last, 0, in.tap_length, tap == 0, last == in.taps});
+    }
+    return;
+  }
+  for (int tap = 0; tap < in.taps; ++tap)
+    for (int from = 0; from < in.tap_length; from += piece_length) {
+      const int to = from + piece_length < in.tap_length ? from + piece_length : in.tap_length;
+      work(Piece{tap, tap + 1, from, to, tap == 0 && from == 0,
+                 tap + 1 == in.taps && to == in.tap_length});
+    }
+}
+
+}  // namespace
+
+void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, const Results& out) {
+  const Job job{matrix, in, out};
+  Worker::Range of_panels{0, matrix.panels}, of_rows{0, in.rows()};
+  // Either way a sum is one thread's; weights are dealt out where they outweigh the rows.
+  if (in.rows() < 16 * worker.count || matrix.panels >= 8 * worker.count)
+    of_panels = worker.share(matrix.panels);
+  else
+    of_rows = worker.share(in.rows());
+  const int rows = of_rows.end - of_rows.begin;
+  if (rows == 0) return;
+  for (int panel = of_panels.begin; panel < of_panels.end; panel += most_panels) {
+    const int left = of_panels.end - panel;
+    const int count = left < most_panels ? left : most_panels;
+    each_piece(in, rows, [&](const Piece& piece) {
+      some_panels<most_panels>(job, of_rows, panel, count, piece);
+    });
+  }
+}
+
+}  // namespace csm
