@@ -8,51 +8,15 @@ import torch
 from transformers import CsmForConditionalGeneration, PreTrainedTokenizerFast
 
 from services.generator.model import weights
-from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.csm import Csm
 from services.generator.model.text import TextTokenizer
 from services.tokenizer import codec as codecs
-from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from services.tokenizer.codec.random import create
+from tests.training.tiny import CODEC, small
 from training.codec.quantizer import reserve_end_code
 from training.export import export
 from training.language_model import shape
-
-CODEC = MimiConfig(
-    num_filters=4,
-    hidden_size=16,
-    intermediate_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    num_key_value_heads=2,
-    head_dim=8,
-    sliding_window=8,
-    upsample_groups=16,
-    num_codebooks=3,
-    codebook_size=16,
-    codebook_dim=8,
-)
-
-
-def small(num_codebooks: int = 3) -> Csm:
-    llama = LlamaConfig(
-        layers=2, heads=2, kv_heads=1, head_dim=16, width=32, ffn_width=48, max_positions=64
-    )
-    depth = LlamaConfig(
-        layers=1, heads=2, kv_heads=1, head_dim=16, width=24, ffn_width=32,
-        max_positions=num_codebooks + 1,
-    )  # fmt: skip
-    config = CsmConfig(
-        backbone=llama,
-        depth=depth,
-        text_vocab_size=shape.TEXT_VOCAB_SIZE,
-        audio_vocab_size=CODEC.codebook_size + 3,
-        num_codebooks=num_codebooks,
-        codebook_size=CODEC.codebook_size,
-        token_ids=shape.TOKEN_IDS,
-    )
-    return weights.create(config, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -82,12 +82,12 @@ class CsmConfig:
                     layers=6, heads=6, kv_heads=2, width=320, ffn_width=896, max_positions=1024
                 ),
                 depth=llama(
-                    layers=3, heads=3, kv_heads=1, width=192, ffn_width=512, max_positions=9
+                    layers=3, heads=3, kv_heads=1, width=192, ffn_width=512, max_positions=8
                 ),
                 text_vocab_size=64,
-                audio_vocab_size=515,
-                num_codebooks=8,
-                codebook_size=512,
+                audio_vocab_size=1027,
+                num_codebooks=7,
+                codebook_size=1024,
                 token_ids=TokenIds(1, 2, 0, 62, 63),
             )
         path = Path(shape)

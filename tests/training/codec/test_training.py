@@ -7,26 +7,13 @@ import pytest
 import torch
 
 from services.tokenizer.codec.config import MimiConfig
+from tests.training.tiny import CODEC as CONFIG
 from training import checkpoint, pause
 from training.codec import polish, train
 from training.codec.data import Crops, phone_labels
 from training.codec.encode import codes_path, encode
 from training.corpus.store import Corpus, Phone, Utterance
 
-CONFIG = MimiConfig(
-    num_filters=4,
-    hidden_size=16,
-    intermediate_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    num_key_value_heads=2,
-    head_dim=8,
-    sliding_window=8,
-    upsample_groups=16,
-    num_codebooks=3,
-    codebook_size=16,
-    codebook_dim=8,
-)
 SETTINGS = train.Settings(minutes=60, rows=2, frames=4, unquantized_steps=4, warmup_steps=2)
 POLISH = polish.Settings(minutes=60, rows=2, frames=4, adversary_steps=2, warmup_steps=2)
 
