@@ -22,11 +22,11 @@ from training.codec.polish import polished_codec
 from training.language_model.run import trained_model
 from training.text.normalizer import build_tokenizer
 
-TEMPERATURE = 0.7
-DEPTH_TEMPERATURE = 0.4
+TEMPERATURE = 0.3
+DEPTH_TEMPERATURE = 0.1
 TOP_K = 50
-# A turn of the longest sentence trained on, and a little more.
-_MOST_FRAMES = 250
+# A turn of the longest sentence trained on (14 s), and a little more.
+_MOST_FRAMES = 190
 
 
 def export(codec: Mimi, model: Csm, directory: Path) -> Path:

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from tests.cli.conftest import PICO, Csm, chirp
+from tests.pico import BOOKS, CODEBOOK_SIZE
 
 LOCAL = ("--threads", 1, "--model", PICO)
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -201,7 +202,8 @@ def test_a_bad_recording_is_named_with_the_reason(csm: Csm, tmp_path: Path) -> N
 def test_codes_of_another_width_are_refused_with_the_file_s_name(csm: Csm, tmp_path: Path) -> None:
     from cli.code_file import CodeFile
 
-    for codes, word in ((np.zeros((3, 32)), "32"), (np.full((3, 8), 512), "512")):
+    too_large = np.full((3, BOOKS), CODEBOOK_SIZE)
+    for codes, word in ((np.zeros((3, 32)), "32"), (too_large, str(CODEBOOK_SIZE))):
         file = tmp_path / "x.safetensors"
         CodeFile(codes.astype(np.uint16), 0, 24_000).write(file)
         result = csm("decode", file, *LOCAL)
@@ -214,7 +216,7 @@ def test_codes_of_another_codec_are_decoded_with_a_warning(csm: Csm, tmp_path: P
     from cli.code_file import CodeFile
 
     file = tmp_path / "x.safetensors"
-    CodeFile(np.zeros((3, 8), np.uint16), 0, 24_000, "other", "abc").write(file)
+    CodeFile(np.zeros((3, BOOKS), np.uint16), 0, 24_000, "other", "abc").write(file)
     result = csm("decode", file, *LOCAL)
     assert result.exit_code == 0
     assert "warning" in result.stderr

@@ -140,7 +140,8 @@ def test_segments_that_cannot_be_used_are_refused_and_change_nothing(
 
 
 def test_a_voice_that_the_context_cannot_hold_is_too_long() -> None:
-    with pytest.raises(TooLongError, match="pinned segments take 207 positions; at most 150"):
+    taken = len(rows("a", codes(200)))
+    with pytest.raises(TooLongError, match=f"pinned segments take {taken} positions; at most 150"):
         context().add([turn(frames=200, pinned=True)])
 
 
@@ -159,13 +160,14 @@ def test_a_full_context_evicts_whole_turns_from_the_oldest_and_never_the_voice()
     prompt = held.prompt("x")
     assert len(prompt.rows) <= held.capacity == 150
     assert prompt.evicted == 12 - (len(held) - 1) > 0
-    np.testing.assert_array_equal(prompt.rows[:27], rows("v", codes(20)))
+    voice = rows("v", codes(20))
+    np.testing.assert_array_equal(prompt.rows[: len(voice)], voice)
     newest = rows("abcdefghij"[:3], codes(10, 11))
     np.testing.assert_array_equal(
         prompt.rows[-len(newest) - len(rows("x")) : -len(rows("x"))], newest
     )
     # What is left after the voice begins with a segment, not in the middle of one.
-    assert prompt.rows[27, -1] == rows("x")[0, -1]
+    assert prompt.rows[len(voice), -1] == rows("x")[0, -1]
     assert held.prompt("x").evicted == 0
 
 
@@ -243,10 +245,11 @@ def test_a_text_that_does_not_fit_beside_the_voice_is_too_long() -> None:
     held.add([turn("v", frames=40, pinned=True)])
     with pytest.raises(TooLongError) as error:
         held.prompt("a" * 30)
+    text, voice = len(rows("a" * 30)), len(rows("v", codes(40)))
     assert violation(error) == (
         "text",
-        "35 positions beside 47 of pinned segments; at most 60 in all are left of 100 beside the "
-        "longest turn",
+        f"{text} positions beside {voice} of pinned segments; at most 60 in all are left of 100 "
+        "beside the longest turn",
     )
 
 

@@ -31,6 +31,7 @@ from services.generator.model.generate import generate
 from services.generator.model.prompt import Segment, prompt_frames
 from services.generator.settings import GeneratorSettings
 from tests.generator.grpc_harness import Stream, segment, serving
+from tests.pico import BOOKS
 
 PICO = default_model_directory()
 ROOT = Path(__file__).parents[2]
@@ -46,8 +47,10 @@ def _one_thread() -> Iterator[None]:
 
 async def test_pico_speaks_over_the_wire_as_in_the_plain_loop_whatever_else_runs() -> None:
     loaded = load(PICO, device="cpu", dtype="float32")
-    rows = prompt_frames([Segment(0, "hello there.")], loaded.tokenizer, 8)
-    expected = generate(loaded.model, rows, loaded.defaults.sampling, 125, 9).numpy()
+    rows = prompt_frames([Segment(0, "hello there.")], loaded.tokenizer, BOOKS)
+    expected = generate(
+        loaded.model, rows, loaded.defaults.sampling, loaded.defaults.max_frames, 9
+    ).numpy()
     async with serving(model=PICO, slots=4, device="cpu", dtype="float32") as server:
         turns = await asyncio.gather(
             *(server.speak("hello there.", sampling={"seed": 9}) for _ in range(2)),
@@ -82,8 +85,8 @@ async def test_pico_continues_audio_and_says_how_many_segments_it_knows() -> Non
         assert (info.max_context_segments if info.HasField("max_context_segments") else None) == (
             limit
         )
-        assert (info.model, info.num_codebooks) == ("pico", 8)
-        assert info.sampling.temperature == pytest.approx(0.7)
+        assert (info.model, info.num_codebooks) == ("pico", BOOKS)
+        assert info.sampling.temperature == pytest.approx(0.3)
         spoken = (await server.speak("good morning.", sampling={"seed": 1})).codes
         stream = await server.open(max_audio_ms=800)
         await stream.context(segment("good morning.", spoken[:8]))
@@ -169,7 +172,7 @@ async def test_a_broken_tokenizer_config_or_limit_is_named(tmp_path: Path) -> No
     (directory / "config.json").write_text("[")
     assert "config.json" in await failing(model=directory)
     message = await failing(model=PICO, max_positions=4096)
-    assert message == "max_positions: 4096 is not allowed; the model has 1024"
+    assert message == "max_positions: 4096 is not allowed; the model has 640"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -231,7 +234,7 @@ async def test_a_process_of_its_own_serves_and_drains_on_sigterm() -> None:
                 if " ready on " in line:
                     address = line.split(" ready on ")[1].split()[0]
         async with channel.open_async(address) as opened:
-            stream = Stream(generator_pb2_grpc.GeneratorServiceStub(opened).Generate(), 8)
+            stream = Stream(generator_pb2_grpc.GeneratorServiceStub(opened).Generate(), BOOKS)
             await stream.config(sampling={"seed": 2})
             await stream.say("good morning.")
             await stream.turn(frames_only=1)

@@ -57,32 +57,32 @@ async def test_the_parts_of_a_text_are_joined_as_they_are() -> None:
 async def test_a_completed_turn_is_context_of_the_next_and_is_reused() -> None:
     async with serving() as server:
         stream = await server.open(speaker=3)
-        await stream.say("one", "1")
+        await stream.say("one.", "1")
         first = await stream.turn()
-        await stream.say("two", "2")
+        await stream.say("two.", "2")
         second = await stream.turn()
         await stream.end()
         fresh = await server.open(speaker=3)
-        await fresh.context(segment("one", first.codes, speaker=3))
-        await fresh.say("two")
+        await fresh.context(segment("one.", first.codes, speaker=3))
+        await fresh.say("two.")
         anew = await fresh.turn()
     assert second.started
     assert anew.completed
-    assert second.started.reused_frames == 8 + 9
+    assert second.started.reused_frames == 9 + 9
     assert anew.completed.usage.reused_frames == 0
     np.testing.assert_array_equal(second.codes, anew.codes)
 
 
 async def test_a_conversation_keeps_its_cache_between_calls() -> None:
     async with serving() as server:
-        first = await server.speak("one", conversation_id="talk")
+        first = await server.speak("one.", conversation_id="talk")
         stream = await server.open(conversation_id="talk")
-        await stream.context(segment("one", first.codes), replace=True)
-        await stream.say("two")
+        await stream.context(segment("one.", first.codes), replace=True)
+        await stream.say("two.")
         second = await stream.turn()
         await stream.end()
         assert second.started
-        assert second.started.reused_frames == 17
+        assert second.started.reused_frames == 18
         await server.speak("one")
         # The stream without a name gives its slot back as its call ends.
         await server.settled(lambda: server.service.engine.load.cached == 1)
@@ -92,14 +92,14 @@ async def test_a_conversation_keeps_its_cache_between_calls() -> None:
 async def test_an_empty_text_continues_the_audio_of_the_context() -> None:
     async with serving() as server:
         stream = await server.open()
-        await stream.context(segment("hi", codes(6)))
+        await stream.context(segment("hi.", codes(6)))
         await stream.say("")
         heard = await stream.turn()
         assert heard.completed
         assert heard.completed.usage.text_tokens == 0
-        assert heard.completed.usage.prompt_frames == 7 + 6
+        assert heard.completed.usage.prompt_frames == 8 + 6
         again = await server.open()
-        await again.context(segment("hi", codes(6)))
+        await again.context(segment("hi.", codes(6)))
         await again.say("")
         np.testing.assert_array_equal((await again.turn()).codes, heard.codes)
 
@@ -388,7 +388,7 @@ async def test_a_stream_without_any_message_is_refused() -> None:
 async def test_a_text_too_long_for_the_context_is_refused_and_counted() -> None:
     async with serving(max_positions=64) as server:
         stream = await server.open()
-        await stream.say("a" * 80)
+        await stream.say("a" * 79 + ".")
         failure = await stream.error()
         assert failure.violations.keys() == {"text"}
         assert "85 positions" in failure.violations["text"]

@@ -20,6 +20,7 @@ from csm.v1 import (
     tokenizer_pb2,
     tokenizer_pb2_grpc,
 )
+from tests.pico import BOOKS, CODEBOOK_SIZE
 
 FILE = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
 FLOAT = common_pb2.AudioFormat(
@@ -183,9 +184,9 @@ def frames(codes: list[list[int]]) -> common_pb2.TokenFrames:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        (frames([[600] * 8]), "600"),
-        (frames([[1] * 7]), "7"),
-        (common_pb2.TokenFrames(codes=b"123", num_frames=1, num_codebooks=8), "3 bytes"),
+        (frames([[CODEBOOK_SIZE + 9] * BOOKS]), str(CODEBOOK_SIZE + 9)),
+        (frames([[1] * (BOOKS - 1)]), str(BOOKS - 1)),
+        (common_pb2.TokenFrames(codes=b"123", num_frames=1, num_codebooks=BOOKS), "3 bytes"),
     ],
     ids=["code out of range", "wrong width", "wrong length"],
 )
@@ -252,7 +253,7 @@ def requests_of(name: str, wires: dict[str, grpc.Channel]) -> tuple[object, obje
         "StreamingDecode": (
             tokenizer.StreamingDecode,
             tokenizer_pb2.StreamingDecodeRequest(config=tokenizer_pb2.StreamingDecodeConfig()),
-            tokenizer_pb2.StreamingDecodeRequest(frames=frames([[1] * 8])),
+            tokenizer_pb2.StreamingDecodeRequest(frames=frames([[1] * BOOKS])),
         ),
         "Generate": (
             generator_pb2_grpc.GeneratorServiceStub(wires["generator"]).Generate,

@@ -15,6 +15,7 @@ from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.prompt import Segment, prompt_frames
 from services.generator.model.text import TextTokenizer
 from services.tokenizer.codec import weights as codec_weights
+from tests.pico import BOOKS
 from tests.system.conftest import PICO
 
 FLOAT = AudioFormat(encoding="f32")
@@ -177,7 +178,7 @@ def test_a_turn_does_not_end_before_its_least_length(client: Client) -> None:
 def test_server_info_says_what_runs(client: Client) -> None:
     info = client.server_info()
     assert info.model == "pico"
-    assert (info.sample_rate_hz, info.frame_rate_hz, info.num_codebooks) == (24000, 12.5, 8)
-    assert info.sampling.temperature == pytest.approx(0.7)
-    assert info.sampling.depth_temperature == pytest.approx(0.4)
+    assert (info.sample_rate_hz, info.frame_rate_hz, info.num_codebooks) == (24000, 12.5, BOOKS)
+    assert info.sampling.temperature == pytest.approx(0.3)
+    assert info.sampling.depth_temperature == pytest.approx(0.1)
     assert info.default_voice in [v.name for v in client.list_voices().voices]

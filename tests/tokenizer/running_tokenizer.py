@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,15 +16,21 @@ from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc
 from services.tokenizer.main import build
 from services.tokenizer.service import TokenizerService
 from services.tokenizer.settings import TokenizerSettings
+from tests.pico import BOOKS, CODEBOOK_SIZE, PICO
 
-PICO = Path(__file__).resolve().parents[2] / "voices" / "pico"
 F32 = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_F32LE)
 FILE = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
 
 
 def random_codes(num_frames: int, seed: int = 0) -> NDArray[np.uint16]:
-    """Random frames [n, 8]."""
-    return np.random.default_rng(seed).integers(0, 512, (num_frames, 8)).astype(np.uint16)
+    """Random frames [n, codebooks]."""
+    drawn = np.random.default_rng(seed).integers(0, CODEBOOK_SIZE, (num_frames, BOOKS))
+    return drawn.astype(np.uint16)
+
+
+def unpacked(message: common_pb2.TokenFrames) -> NDArray[np.uint16]:
+    """A message's frames [n, codebooks]."""
+    return frames.unpack(message, num_codebooks=BOOKS, codebook_size=CODEBOOK_SIZE)
 
 
 def chirp(num_samples: int, rate_hz: int = 24000, seed: int = 0) -> NDArray[np.float32]:
@@ -94,7 +99,7 @@ class Tokenizer:
             for chunk in chunks:
                 yield tokenizer_pb2.StreamingEncodeRequest(audio=chunk)
 
-        parts = [np.zeros((0, 8), np.uint16)]
+        parts = [np.zeros((0, BOOKS), np.uint16)]
         completed = None
         async for answer in self.stub.StreamingEncode(requests()):
             assert completed is None, "nothing comes after the terminal"
@@ -102,7 +107,7 @@ class Tokenizer:
                 completed = answer.completed
             else:
                 assert answer.frames.first_frame == sum(map(len, parts))
-                parts.append(frames.unpack(answer.frames, num_codebooks=8, codebook_size=512))
+                parts.append(unpacked(answer.frames))
         assert completed is not None
         return np.concatenate(parts), completed
 

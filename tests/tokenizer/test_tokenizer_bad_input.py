@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2
 from csm import frames
 from csm.serving.errors import rpc_error_details
 from csm.v1 import common_pb2, tokenizer_pb2
+from tests.pico import BOOKS, CODEBOOK_SIZE
 from tests.tokenizer.running_tokenizer import F32, FILE, Tokenizer, chirp, random_codes
 
 Encode = tokenizer_pb2.EncodeRequest
@@ -176,8 +177,8 @@ def token_frames(**changes: Any) -> common_pb2.TokenFrames:
     return message
 
 
-OUT_OF_RANGE = np.full((3, 8), 511, np.uint16)
-OUT_OF_RANGE[2, 5] = 512
+OUT_OF_RANGE = np.full((3, BOOKS), CODEBOOK_SIZE - 1, np.uint16)
+OUT_OF_RANGE[2, 5] = CODEBOOK_SIZE
 
 
 @pytest.mark.parametrize(
@@ -185,12 +186,16 @@ OUT_OF_RANGE[2, 5] = 512
     [
         (token_frames(num_codebooks=9), "frames.num_codebooks", "9 is not allowed; this model"),
         (token_frames(num_codebooks=0), "frames.num_codebooks", "0 is not allowed"),
-        (token_frames(num_frames=4), "frames.codes", "48 bytes; 4 frames of 8 codes take 64"),
-        (token_frames(codes=b"\0" * 47), "frames.codes", "47 bytes"),
+        (
+            token_frames(num_frames=4),
+            "frames.codes",
+            f"{6 * BOOKS} bytes; 4 frames of {BOOKS} codes take {8 * BOOKS}",
+        ),
+        (token_frames(codes=b"\0" * 41), "frames.codes", "41 bytes"),
         (
             frames.pack(OUT_OF_RANGE),
             "frames.codes",
-            "code 512 at frame 2, codebook 5; allowed are 0..511",
+            f"code {CODEBOOK_SIZE} at frame 2, codebook 5; allowed are 0..{CODEBOOK_SIZE - 1}",
         ),
     ],
 )

@@ -20,7 +20,8 @@ from csm.audio import read_audio, resample
 from csm.serving.errors import FailedPrecondition
 from csm.v1 import common_pb2, tokenizer_pb2
 from services.tokenizer import codec
-from tests.tokenizer.running_tokenizer import F32, FILE, Tokenizer, chirp, random_codes
+from tests.pico import BOOKS, CODEBOOK_SIZE
+from tests.tokenizer.running_tokenizer import F32, FILE, Tokenizer, chirp, random_codes, unpacked
 
 S16 = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE)
 # One frame batched with others, or eight at once, sums in another order.
@@ -32,14 +33,14 @@ def floats(data: bytes) -> NDArray[np.float32]:
 
 
 def decoded(pico: codec.Mimi, codes: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """What the codec itself makes of codes [F, 8], at once."""
+    """What the codec itself makes of codes [F, codebooks], at once."""
     audio = pico.decode(torch.from_numpy(codes.astype(np.int64)).T[None]).numpy().reshape(-1)
     # Random codes are loud; PCM is clipped, floats too.
     return np.clip(audio, -1, 1)
 
 
 def encoded(pico: codec.Mimi, samples: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """What the codec itself makes of samples, at once: codes [F, 8]."""
+    """What the codec itself makes of samples, at once: codes [F, codebooks]."""
     return pico.encode(torch.from_numpy(samples)[None, None])[0].T.numpy().astype(np.uint16)
 
 
@@ -55,7 +56,11 @@ def cut(data: bytes, *sizes: int) -> Iterator[bytes]:
 async def test_the_info_says_what_the_codec_is(tokenizer: Tokenizer) -> None:
     info = await tokenizer.stub.GetTokenizerInfo(tokenizer_pb2.GetTokenizerInfoRequest())
     assert (info.model, info.sample_rate_hz, info.frame_samples) == ("pico", 24000, 1920)
-    assert (info.frame_rate_hz, info.num_codebooks, info.codebook_size) == (12.5, 8, 512)
+    assert (info.frame_rate_hz, info.num_codebooks, info.codebook_size) == (
+        12.5,
+        BOOKS,
+        CODEBOOK_SIZE,
+    )
     assert (info.max_streams, info.max_audio_ms) == (16, 1_800_000)
     assert len(info.digest) == 64
     assert info.dtype == "float32"
@@ -130,9 +135,9 @@ async def test_a_recording_is_encoded_as_the_codec_does(
     answer = await tokenizer.encode(F32, cut(samples.tobytes(), 9999, 5, 100_001))
     assert answer.num_samples == len(samples)
     assert answer.sample_rate_hz == 24000
-    codes = frames.unpack(answer.frames, num_codebooks=8, codebook_size=512)
+    codes = unpacked(answer.frames)
     expected = encoded(pico, samples)
-    assert codes.shape == expected.shape == (101, 8)
+    assert codes.shape == expected.shape == (101, BOOKS)
     # Two codewords may be equally near; then rounding, and so the chunking, decides.
     assert (codes == expected).mean() > 0.995
 
@@ -143,7 +148,7 @@ async def test_a_round_trip_keeps_the_length_to_the_sample(
 ) -> None:
     samples = chirp(num_samples)
     answer = await tokenizer.encode(F32, [samples.tobytes()])
-    codes = frames.unpack(answer.frames, num_codebooks=8, codebook_size=512)
+    codes = unpacked(answer.frames)
     assert len(codes) == -(-num_samples // 1920)
     audio = await tokenizer.decode(codes, num_samples=answer.num_samples)
     assert len(floats(audio)) == num_samples
@@ -253,7 +258,7 @@ async def test_a_reader_that_stands_still_holds_up_nobody_and_loses_nothing(
 
 async def test_metrics_tell_of_both_directions_and_return_to_zero(tokenizer: Tokenizer) -> None:
     answer = await tokenizer.encode(F32, [chirp(19200).tobytes()])
-    codes = frames.unpack(answer.frames, num_codebooks=8, codebook_size=512)
+    codes = unpacked(answer.frames)
     await tokenizer.decode(codes)
     await tokenizer.until_idle()
     for operation in ("encode", "decode"):
@@ -315,7 +320,7 @@ async def test_speech_from_elsewhere_goes_in_and_comes_out(
     heard = resample(samples, rate_hz, 24000)
     answer = await tokenizer.encode(FILE, cut(data, 4096))
     assert answer.num_samples == len(heard)
-    codes = frames.unpack(answer.frames, num_codebooks=8, codebook_size=512)
+    codes = unpacked(answer.frames)
     assert (codes == encoded(pico, heard)).mean() > 0.99
     audio = floats(await tokenizer.decode(codes, num_samples=answer.num_samples))
     assert len(audio) == len(heard)
@@ -372,7 +377,8 @@ async def test_the_model_directory_is_named_when_it_is_wrong(tmp_path: Path) -> 
 
 async def test_a_limit_that_no_message_can_hold_is_refused_at_the_start() -> None:
     tokenizer = Tokenizer(max_audio_s=7200, max_message_bytes=1 << 20)
-    with pytest.raises(FailedPrecondition, match="max_audio_s: the frames of 7200 s take 1440000"):
+    taken = 7200 * 25 // 2 * 2 * BOOKS
+    with pytest.raises(FailedPrecondition, match=f"the frames of 7200 s take {taken} bytes"):
         await tokenizer.host.start()
     await tokenizer.host.server.stop(0)
     await tokenizer.service.stop()

@@ -51,7 +51,10 @@ class Spoken:
 
 
 class Voice:
-    """A model directory, loaded in float32: what is measured is the voice, not a short cut."""
+    """A model directory, loaded in float32: what is measured is the voice, not a short cut.
+
+    The model runs natively where it can, as in the service; the codec by torch.
+    """
 
     def __init__(self, directory: Path, *, device: Literal["cpu", "cuda"] = "cpu") -> None:
         """Load the voice.
@@ -60,7 +63,7 @@ class Voice:
             FailedPrecondition, CodecWeightsError: what is wrong with which file.
         """
         self.directory = directory
-        self.loaded = loading.load(directory, device=device, dtype="float32")
+        self.loaded = loading.load(directory, device=device, dtype="float32", native="auto")
         self.mimi = codec.load(directory, device=device)
         self.num_codebooks = self.loaded.model.config.num_codebooks
         self.rate_hz = self.mimi.config.sampling_rate_hz

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from training.language_model.shape import MAX_POSITIONS
+
 MAX_TURNS = 6
 
 
@@ -21,7 +23,7 @@ class TrainingSettings:
     """
 
     positions_per_batch: int = 4000
-    max_positions: int = 640
+    max_positions: int = MAX_POSITIONS
     turn_weights: tuple[float, ...] = (0.36, 0.26, 0.18, 0.1, 0.06, 0.04)
     """How often a conversation has 1, 2, ... turns, at most `MAX_TURNS`."""
     code_noise: float = 0.05

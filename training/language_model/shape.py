@@ -9,7 +9,8 @@ from services.generator.model.config import RESERVED_CODES, CsmConfig, LlamaConf
 
 HEAD_DIM = 64
 ROPE_THETA = 10_000.0
-MAX_POSITIONS = 1024
+MAX_POSITIONS = 640
+"""Of a conversation, in training and therefore afterwards: beyond it the model babbles."""
 TEXT_VOCAB_SIZE = 64
 TOKEN_IDS = TokenIds(
     bos_token_id=1, eos_token_id=2, pad_token_id=0, audio_token_id=62, audio_eos_token_id=63

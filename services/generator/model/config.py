@@ -79,7 +79,7 @@ class CsmConfig:
             llama = partial(LlamaConfig, head_dim=64, rope_theta=10_000.0)
             return cls(
                 backbone=llama(
-                    layers=6, heads=6, kv_heads=2, width=320, ffn_width=896, max_positions=1024
+                    layers=6, heads=6, kv_heads=2, width=320, ffn_width=896, max_positions=640
                 ),
                 depth=llama(
                     layers=3, heads=3, kv_heads=1, width=192, ffn_width=512, max_positions=8

@@ -138,7 +138,7 @@ def test_an_unreadable_config_is_named(tmp_path: Path) -> None:
 
 def test_sampling_defaults_come_from_the_model_directory(tmp_path: Path) -> None:
     assert GenerationDefaults.from_directory(PICO) == GenerationDefaults(
-        SamplingParams(0.7, 0.4, 50, 1.0), 125
+        SamplingParams(0.3, 0.1, 50, 1.0), 190
     )
     assert GenerationDefaults.from_directory(tmp_path).sampling == SamplingParams(0.9, 0.9, 50)
 

@@ -176,7 +176,9 @@ def test_rope_frequencies_equal_in_sesames_numbers_and_in_transformers(flavor: s
     torch.testing.assert_close(ours, CsmRotaryEmbedding(stack).inv_freq, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("text", ["hello there.", "Where did you put the other two keys?"])
+@pytest.mark.parametrize(
+    "text", ["hello there, my friend.", "Where did you put the other two keys?"]
+)
 @torch.inference_mode()
 def test_pico_speaks_the_oracles_frames(text: str) -> None:
     model = weights.load(PICO)

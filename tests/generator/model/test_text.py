@@ -89,7 +89,7 @@ def test_pico_encodes_as_its_own_post_processor_does() -> None:
 def test_pico_lowers_upper_case_and_drops_what_it_cannot_say() -> None:
     tokenizer = TextTokenizer.from_directory(PICO)
     assert tokenizer.encode(0, "HELLO") == tokenizer.encode(0, "hello")
-    assert tokenizer.encode(0, "hel😀lo\u0007€") == tokenizer.encode(0, "hello")
+    assert tokenizer.encode(0, "hel😀lo\u0007") == tokenizer.encode(0, "hello")
     assert tokenizer.content("😀🎉") == []
     assert tokenizer.content("\u0000\u001b") == []
     assert tokenizer.content("hi") != []

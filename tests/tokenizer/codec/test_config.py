@@ -23,10 +23,10 @@ def test_an_empty_dictionary_is_the_published_mimi():
     assert MimiConfig.from_dict({}) == MimiConfig.mimi()
 
 
-def test_the_pico_voice_has_8_codebooks_of_512():
+def test_the_pico_voice_has_7_codebooks_of_1024():
     config = MimiConfig.from_dict(json.loads(PICO.read_text())["codec_config"])
-    assert (config.num_codebooks, config.codebook_size, config.frame_samples) == (8, 512, 1920)
-    assert (config.sliding_window, config.hidden_size, config.codebook_dim) == (32, 192, 64)
+    assert (config.num_codebooks, config.codebook_size, config.frame_samples) == (7, 1024, 1920)
+    assert (config.sliding_window, config.hidden_size, config.codebook_dim) == (32, 256, 128)
 
 
 @pytest.mark.parametrize("config", [FULL, FIVE, NINE, BIASED])

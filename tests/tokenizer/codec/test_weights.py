@@ -124,12 +124,12 @@ def test_a_single_file_of_a_directory_takes_the_config_beside_it(make_codec, tmp
 
 def test_the_pico_voice_loads_and_decodes():
     mimi = load(PICO)
-    assert mimi.config.num_codebooks == 8
+    assert mimi.config.num_codebooks == 7
     assert not mimi.training
     assert not any(parameter.requires_grad for parameter in mimi.parameters())
     audio = noise(1, 24000)
     codes = mimi.encode(audio)
-    assert codes.shape == (1, 8, 13)
+    assert codes.shape == (1, 7, 13)
     assert mimi.decode(codes).std() > 0.001
 
 

@@ -40,7 +40,7 @@ def test_shapes_follow_the_codec() -> None:
     assert (config.num_codebooks, config.codebook_size, config.audio_vocab_size) == (7, 1024, 1027)
     assert (config.backbone.width, config.backbone.layers, config.backbone.heads) == (320, 6, 6)
     assert (config.depth.width, config.depth.layers, config.depth.max_positions) == (192, 3, 8)
-    assert config.backbone.max_positions == 1024
+    assert config.backbone.max_positions == 640
     assert config.backbone.rope_theta == 10_000
 
 
