@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -25,12 +27,14 @@ def test_every_parameter_of_both_halves_gets_a_gradient(config):
 
 @pytest.mark.parametrize("config", [FIVE, NINE, BIASED, FULL], ids=["five", "nine", "bias", "full"])
 def test_the_differentiable_pass_equals_the_steps(config, make_codec):
-    mimi = make_codec(config)
+    # In double: how float32 sums are rounded differs from processor to processor, and at full size
+    # by more than what a wrong step would.
+    mimi = copy.deepcopy(make_codec(config)).double()
     frames = config.sliding_window // config.resample_stride + 20
     codes = random_codes(config, 1, frames)
     with torch.enable_grad():
         whole = mimi.synthesize(mimi.quantizer.decode(codes))
-    torch.testing.assert_close(mimi.decode(codes), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(mimi.decode(codes), whole, rtol=0, atol=1e-6)
 
 
 def test_steps_and_encoding_leave_no_graph():
