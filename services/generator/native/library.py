@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
 from enum import IntEnum
-from functools import cache
 
 from csm.native.build import Signatures
 from csm.native.levels import Level
@@ -128,7 +127,6 @@ _FUNCTIONS: Signatures = {
 }
 
 
-@cache
 def load(level: Level | None = None) -> ctypes.CDLL:
     """Return the library of a level, by default the best of this processor, compiled if needed.
 

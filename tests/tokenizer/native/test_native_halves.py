@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from csm.native.build import NativeUnavailable
 from csm.serving.errors import FailedPrecondition
 from csm.v1 import common_pb2
 from services.tokenizer.half import Block, Half
-from services.tokenizer.native import library
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.choice import halves
 from services.tokenizer.native.halves import NativeDecodeHalf, NativeEncodeHalf, NativeHalf
@@ -29,14 +28,11 @@ S16 = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE)
 
 
 @pytest.fixture
-def no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a compiler, on which nothing was ever built."""
-    library.load.cache_clear()
     monkeypatch.setenv("CSM_NATIVE_DIR", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda command: None)
-    yield
-    library.load.cache_clear()
 
 
 def decoder_of(running: Tokenizer) -> Half:
