@@ -6,9 +6,12 @@
 
 #include <exception>
 
+#include "guarded.hpp"
 #include "model.hpp"
 
 #define CSM_API extern "C" __attribute__((visibility("default")))
+
+using csm::guarded;
 
 namespace {
 
@@ -26,16 +29,6 @@ enum NormRole { attention_norm = 0, mlp_norm = 1, final_norm = 2 };
 
 csm::Stack& stack_of(csm::Model& model, int32_t is_depth) {
   return is_depth ? model.depth : model.backbone;
-}
-
-template <class Work>
-int32_t guarded(Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const std::exception&) {
-    return 1;
-  }
 }
 
 }  // namespace

@@ -5,23 +5,12 @@
 
 #include <exception>
 
+#include "guarded.hpp"
 #include "half.hpp"
 
 #define CODEC_API extern "C" __attribute__((visibility("default")))
 
-namespace {
-
-template <class Work>
-int32_t guarded(Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const std::exception&) {
-    return 1;
-  }
-}
-
-}  // namespace
+using csm::guarded;
 
 CODEC_API csm::Half* codec_create(int32_t encodes, int32_t streams, int32_t threads,
                                   int32_t channels, int32_t frame_samples, int32_t positions) {
