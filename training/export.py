@@ -20,11 +20,9 @@ from training import provenance
 from training.arguments import parser
 from training.codec.polish import polished_codec
 from training.language_model.run import trained_model
+from training.language_model.sampling import SAMPLING
 from training.text.normalizer import build_tokenizer
 
-TEMPERATURE = 0.3
-DEPTH_TEMPERATURE = 0.1
-TOP_K = 50
 # A turn of the longest sentence trained on (14 s), and a little more.
 _MOST_FRAMES = 190
 
@@ -77,11 +75,11 @@ def _generation_config(model: Csm) -> dict[str, object]:
         "eos_token_id": ids.eos_token_id,
         "pad_token_id": ids.pad_token_id,
         "do_sample": True,
-        "temperature": TEMPERATURE,
-        "top_k": TOP_K,
+        "temperature": SAMPLING.temperature,
+        "top_k": SAMPLING.top_k,
         "depth_decoder_do_sample": True,
-        "depth_decoder_temperature": DEPTH_TEMPERATURE,
-        "depth_decoder_top_k": TOP_K,
+        "depth_decoder_temperature": SAMPLING.depth_temperature,
+        "depth_decoder_top_k": SAMPLING.top_k,
         "max_new_tokens": _MOST_FRAMES,
     }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.corpus.store import Corpus, Utterance
+from training.codec import codes
+from training.codec.codes import codes_path
+from training.corpus.store import Corpus, Utterance, part_names
 
 LABELS_PER_FRAME = 4
 _LEAST_GAIN_DB, _MOST_GAIN_DB = -8.0, 2.0
@@ -54,6 +57,56 @@ class Crops:
             audio[row, : len(piece)] = piece.astype(np.float32) * (gain / 32768.0)
             phones[row] = phone_labels(utterance, start, self._frames, self._frame_samples)
         return Batch(torch.from_numpy(audio)[:, None], torch.from_numpy(phones))
+
+
+class PredictedCrops:
+    """Crops of the codes that the language model would say, with the audio they stand for.
+
+    Crops begin at frames, so that codes and audio lie together. The step's number and the seed fix
+    them. `len` is the number of utterances; there may be none.
+    """
+
+    def __init__(self, work: Path, *, frames: int, frame_samples: int, seed: int) -> None:
+        names = [
+            name for name in part_names(work / "corpus", "train") if codes.is_predicted(work, name)
+        ]
+        self._seed, self._frames, self._frame_samples = seed, frames, frame_samples
+        self._chances = np.zeros(0)
+        if names:
+            self._corpus = Corpus.open(work / "corpus", "train", names)
+            self._codes, self._offset = codes.read(
+                [codes_path(work, name, predicted=True) for name in names]
+            )
+            lengths = np.diff(self._offset)
+            self._chances = np.cumsum(lengths) / lengths.sum()
+
+    def __len__(self) -> int:
+        return len(self._chances)
+
+    def batch(self, step: int, rows: int) -> tuple[Tensor, Tensor]:
+        """Return codes int64 [rows, codebooks, frames] and audio float32 [rows, 1, samples].
+
+        Utterances are drawn by their length; behind the end of one the next begins.
+        """
+        random = np.random.default_rng((self._seed, step, 3))
+        size = self._frame_samples
+        found = np.zeros((rows, self._frames, self._codes.shape[1]), dtype=np.int64)
+        audio = np.zeros((rows, 1, self._frames * size), dtype=np.float32)
+        for row in range(rows):
+            filled = 0
+            while filled < self._frames:
+                place = int(np.searchsorted(self._chances, random.random()))
+                index = min(place, len(self) - 1)
+                first, end = (int(x) for x in self._offset[index : index + 2])
+                start, room = 0, self._frames - filled
+                if random.random() > _AT_START_SHARE:
+                    start = int(random.integers(max(end - first - room, 0) + 1))
+                count = min(end - first - start, room)
+                found[row, filled : filled + count] = self._codes[first + start :][:count]
+                piece = self._corpus.audio(index)[start * size : (start + count) * size]
+                audio[row, 0, filled * size :][: len(piece)] = piece / np.float32(32768.0)
+                filled += count
+        return torch.from_numpy(found).transpose(1, 2), torch.from_numpy(audio)
 
 
 def phone_labels(utterance: Utterance, start: int, frames: int, frame_samples: int) -> np.ndarray:

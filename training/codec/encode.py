@@ -1,4 +1,8 @@
-"""The corpus as codes: what the language model is trained on."""
+"""The corpus as codes: what the language model is trained on.
+
+A part of the corpus is a file of codes, so that a stopped run goes on with the next one. Codes
+older than the codec are made again.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,18 @@ from rich.progress import track
 from torch import Tensor
 
 from services.tokenizer.codec.mimi import Mimi
+from training import checkpoint
 from training.arguments import parser
-from training.codec.train import trained_codec
-from training.corpus.store import Corpus
+from training.codec import codes
+from training.codec.codes import codes_path
+from training.codec.train import STAGE, trained_codec
+from training.corpus.store import Corpus, part_names
 from training.memory import keep_freed_memory
 
 SPLITS = ("validation", "train")
 """What the language model reads."""
 
 _ROWS = 16
-
-
-def codes_path(work: Path, split: str) -> Path:
-    """Where the codes of a split lie."""
-    return work / "codes" / f"{split}.npz"
 
 
 def codes_of(mimi: Mimi, audio: Tensor) -> Tensor:
@@ -39,21 +41,19 @@ def codes_of(mimi: Mimi, audio: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def encode(mimi: Mimi, corpus: Corpus, path: Path) -> None:
-    """Write `path` (npz): `codes` uint16 `[frames, codebooks]`, all utterances one after another,
-    and `offset` int64 `[utterances + 1]`, where each starts. The last partial frame of an
-    utterance is completed with silence.
+def encode(mimi: Mimi, corpus: Corpus) -> list[np.ndarray]:
+    """Return the codes of every utterance, uint16 [frames, codebooks].
+
+    The last partial frame of an utterance is completed with silence.
     """
     config = mimi.config
     device = next(mimi.parameters()).device
     counts = [config.num_frames(u.samples) for u in corpus.utterances]
-    offset = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    codes = np.zeros((int(offset[-1]), config.num_codebooks), dtype=np.uint16)
+    found = [np.zeros((0, config.num_codebooks), dtype=np.uint16)] * len(counts)
     # By length, so that a batch holds little silence; the codec is causal, so what is appended to
     # a row does not change the codes before it.
     order = np.argsort(counts, kind="stable")
-    groups = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
-    for group in track(groups, description=f"encode {path.stem}"):
+    for group in (order[start : start + _ROWS] for start in range(0, len(order), _ROWS)):
         longest = max(counts[i] for i in group) * config.frame_samples
         audio = np.zeros((len(group), 1, longest), dtype=np.float32)
         for row, index in enumerate(group):
@@ -61,12 +61,8 @@ def encode(mimi: Mimi, corpus: Corpus, path: Path) -> None:
             audio[row, 0, : len(samples)] = samples.astype(np.float32) / 32768.0
         made = codes_of(mimi, torch.from_numpy(audio).to(device)).cpu().numpy()
         for row, index in enumerate(group):
-            count = counts[index]
-            codes[offset[index] : offset[index] + count] = made[row, :, :count].T
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".new").open("wb") as file:
-        np.savez(file, codes=codes, offset=offset)
-    path.with_suffix(".new").replace(path)
+            found[index] = made[row, :, : counts[index]].T.astype(np.uint16)
+    return found
 
 
 def main() -> None:
@@ -77,8 +73,18 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(given.threads)
     codec = trained_codec(given.work, given.device)
+    place = given.work / "corpus"
     for split in SPLITS:
-        encode(codec, Corpus.open(given.work / "corpus", split), codes_path(given.work, split))
+        waiting = [name for name in part_names(place, split) if not _made(given.work, name)]
+        for name in track(waiting, description=f"encode {split}"):
+            found = encode(codec, Corpus.open(place, split, [name]))
+            codes.write(codes_path(given.work, name), found)
+
+
+def _made(work: Path, part: str) -> bool:
+    """Whether a part's codes are there, and by this codec rather than one before it."""
+    path, by = codes_path(work, part), checkpoint.path_of(work, STAGE)
+    return path.is_file() and path.stat().st_mtime_ns >= by.stat().st_mtime_ns
 
 
 if __name__ == "__main__":

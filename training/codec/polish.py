@@ -23,7 +23,7 @@ from training import checkpoint
 from training.arguments import add_training, parser, settings_of
 from training.average import follow
 from training.codec.adversary import Adversary, balanced
-from training.codec.data import Crops
+from training.codec.data import Crops, PredictedCrops
 from training.codec.encode import codes_of
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
@@ -41,6 +41,9 @@ class Settings:
 
     minutes: float = 120.0
     rows: int = 4
+    # Of the rows, those that the decoder is given as the language model would say them, where
+    # there are such codes (`training.language_model.predict`).
+    predicted_rows: int = 2
     frames: int = 24
     rate: float = 5e-4
     # Of the decoder's matrices, by Muon, as in the stage `codec`.
@@ -75,10 +78,26 @@ def decoder_parts(mimi: Mimi) -> nn.ModuleDict:
 class PolishTrainer:
     """The state of the polishing and its step; see `loop.Trainer`."""
 
-    def __init__(self, codec: Mimi, settings: Settings, device: str) -> None:
-        """Start from `codec`, as the stage `codec` left it."""
+    def __init__(
+        self,
+        codec: Mimi,
+        settings: Settings,
+        device: str,
+        predicted: PredictedCrops | None = None,
+    ) -> None:
+        """Start from `codec`, as the stage `codec` left it.
+
+        Raises:
+            ValueError: `predicted_rows` is not between 0 and `rows`.
+        """
+        if not 0 <= settings.predicted_rows <= settings.rows:
+            raise ValueError(
+                f"predicted_rows: {settings.predicted_rows} is not allowed, must be in "
+                f"[0, {settings.rows}]"
+            )
         checkpoint.seed_everything(settings.seed)
         self.settings, self.device = settings, torch.device(device)
+        self.predicted = predicted if predicted and settings.predicted_rows else None
         self.config = codec.config
         self.mimi = copy.deepcopy(codec).to(self.device).requires_grad_(False)
         self.parts = decoder_parts(self.mimi).train().requires_grad_(True)
@@ -103,12 +122,12 @@ class PolishTrainer:
     def step(self, crops: Crops) -> dict[str, float]:
         """One step of both; returns its figures."""
         settings = self.settings
-        audio = crops.batch(self.step_number, settings.rows).audio.to(self.device)
+        codes, audio = self._batch(crops)
         random = np.random.default_rng((settings.seed, self.step_number, 2))
         windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
         for optimizer in (self.optimizer, self.adversary_optimizer):
             optimizer.set_scale(self._rate_scale())
-        latents = self.mimi.quantizer.decode(codes_of(self.mimi, audio))
+        latents = self.mimi.quantizer.decode(codes)
         with self._autocast():
             heard = self.mimi.synthesize(latents)[:, 0]
         real = audio[:, 0]
@@ -123,6 +142,19 @@ class PolishTrainer:
             figures |= self._polish(real, heard, windows, part)
         self.step_number += 1
         return figures
+
+    def _batch(self, crops: Crops) -> tuple[Tensor, Tensor]:
+        """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for."""
+        told = self.settings.predicted_rows if self.predicted else 0
+        parts: list[tuple[Tensor, Tensor]] = []
+        if told < self.settings.rows:
+            audio = crops.batch(self.step_number, self.settings.rows - told).audio.to(self.device)
+            parts.append((codes_of(self.mimi, audio), audio))
+        if self.predicted:
+            codes, audio = self.predicted.batch(self.step_number, told)
+            parts.append((codes.to(self.device), audio.to(self.device)))
+        codes, audio = (torch.cat(each) for each in zip(*parts, strict=True))
+        return codes, audio
 
     def _part(self, random: np.random.Generator) -> slice:
         """The samples of a step's crops that the adversary hears."""
@@ -240,7 +272,13 @@ def polish(
 ) -> Mimi:
     """Polish the decoder of the codec in `work`; returns the codec, averaged."""
     codec = trained_codec(work, device)
-    trainer = PolishTrainer(codec, settings, device)
+    predicted = PredictedCrops(
+        work,
+        frames=settings.frames,
+        frame_samples=codec.config.frame_samples,
+        seed=settings.seed + 1,
+    )
+    trainer = PolishTrainer(codec, settings, device, predicted)
     run(
         trainer,
         work,

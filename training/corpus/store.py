@@ -8,7 +8,7 @@ says that both are whole. Raw, so that a crop is a slice of mapped memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,17 @@ class PartWriter:
             self._done.write_text(str(self.count))
 
 
+def part_names(directory: Path, split: str) -> list[str]:
+    """Return the names of the whole parts of `split`, sorted.
+
+    Raises:
+        ValueError: the split is unknown.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
+    return sorted(path.stem for path in directory.glob(f"{split}-*.done"))
+
+
 class Corpus:
     """The utterances of one split, in the order of file names and lines."""
 
@@ -97,18 +108,16 @@ class Corpus:
         self._sources = [audio for audio, utterances in parts for _ in utterances]
 
     @classmethod
-    def open(cls, directory: Path, split: str) -> Corpus:
-        """Open all parts of `split`.
+    def open(cls, directory: Path, split: str, names: Sequence[str] | None = None) -> Corpus:
+        """Open the parts of `split`: all, or those of `names`.
 
         Raises:
             ValueError: the split is unknown.
             FileNotFoundError: there is no part of it.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
         parts = []
-        for done in sorted(directory.glob(f"{split}-*.done")):
-            path = done.with_suffix(".jsonl")
+        for name in part_names(directory, split) if names is None else names:
+            path = directory / f"{name}.jsonl"
             utterances = list(_read_lines(path))
             if utterances:
                 audio = np.memmap(path.with_suffix(".s16"), dtype="<i2", mode="r")

@@ -1,5 +1,6 @@
 """The codec's trainings from a corpus to codes, on a codec small enough to watch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from services.tokenizer.codec.config import MimiConfig
 from tests.training.tiny import CODEC as CONFIG
 from training import checkpoint, pause
+from training.codec import codes as stored
 from training.codec import polish, train
-from training.codec.data import Crops, phone_labels
-from training.codec.encode import codes_path, encode
+from training.codec.data import Crops, PredictedCrops, phone_labels
+from training.codec.encode import encode
 from training.corpus.store import Corpus, Phone, Utterance
 
 SETTINGS = train.Settings(minutes=60, rows=2, frames=4, unquantized_steps=4, warmup_steps=2)
@@ -102,17 +104,62 @@ def test_codes_are_those_of_each_utterance_alone(work_of_tones: Path) -> None:
     trained(work_of_tones, 6)
     codec = train.trained_codec(work_of_tones)
     corpus = Corpus.open(work_of_tones / "corpus", "train")
-    path = codes_path(work_of_tones, "train")
-    encode(codec, corpus, path)
-    stored = np.load(path)
-    assert stored["codes"].dtype == np.uint16
-    assert len(stored["offset"]) == len(corpus) + 1
-    for index in range(len(corpus)):
+    found = encode(codec, corpus)
+    assert len(found) == len(corpus)
+    for index, got in enumerate(found):
         audio = torch.from_numpy(corpus.audio(index) / np.float32(32768))
         want = codec.encode(audio[None, None])[0].T.numpy()
-        got = stored["codes"][stored["offset"][index] : stored["offset"][index + 1]]
+        assert got.dtype == np.uint16
         assert (got == want).mean() > 0.98  # a tie may fall otherwise in a batch
         assert len(got) == len(want)
+
+
+def predict_tones(work: Path, speaker: str) -> Corpus:
+    """Have the model say frame t of utterance u of a part as the codes (u + 1, t, 7)."""
+    name = f"train-{speaker}-000"
+    corpus = Corpus.open(work / "corpus", "train", [name])
+    counts = [-(-utterance.samples // 1920) for utterance in corpus.utterances]
+    said = [
+        np.stack([np.full(n, u + 1), np.arange(n), np.full(n, 7)], axis=1)
+        for u, n in enumerate(counts)
+    ]
+    stored.write(stored.codes_path(work, name, predicted=True), said)
+    return corpus
+
+
+@pytest.mark.parametrize("frames", [4, 40])
+def test_predicted_codes_lie_beside_their_audio(work_of_tones: Path, frames: int) -> None:
+    corpus = predict_tones(work_of_tones, "rms")
+    crops = PredictedCrops(work_of_tones, frames=frames, frame_samples=1920, seed=1)
+    assert len(crops) == len(corpus)
+    heard = set()
+    for step in range(6):
+        codes, audio = crops.batch(step, 2)
+        assert codes.shape == (2, 3, frames)
+        assert audio.shape == (2, 1, frames * 1920)
+        for row, frame in np.ndindex(2, frames):
+            utterance, place = int(codes[row, 0, frame]) - 1, int(codes[row, 1, frame])
+            want = corpus.audio(utterance)[place * 1920 :][:1920] / np.float32(32768)
+            got = audio[row, 0, frame * 1920 :][:1920].numpy()
+            assert np.array_equal(got[: len(want)], want)
+            assert not got[len(want) :].any()
+            heard.add((utterance, place))
+    assert len(heard) > 20
+    again = PredictedCrops(work_of_tones, frames=frames, frame_samples=1920, seed=1)
+    assert torch.equal(again.batch(5, 2)[0], codes)
+
+
+def test_polishing_reads_predicted_codes_where_there_are_any(work_of_tones: Path) -> None:
+    trained(work_of_tones, 8)
+    polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
+    alone = polish.polished_codec(work_of_tones).state_dict()
+    checkpoint.path_of(work_of_tones, polish.STAGE).unlink()
+    predict_tones(work_of_tones, "slt")
+    polish.polish(work_of_tones, replace(POLISH, predicted_rows=1), most_steps=6, log_every=1)
+    both = polish.polished_codec(work_of_tones).state_dict()
+    assert any(not torch.equal(alone[name], both[name]) for name in alone)
+    with pytest.raises(ValueError, match="predicted_rows: 3 is not allowed"):
+        polish.polish(work_of_tones, replace(POLISH, predicted_rows=3), most_steps=7)
 
 
 def test_a_paused_training_goes_on_from_its_averaged_weights(work_of_tones: Path) -> None:

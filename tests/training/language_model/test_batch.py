@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.model.text import TextTokenizer
+from tests.training.language_model.voice import codes_of
 from training.corpus.store import Corpus
 from training.language_model.batch import collate
 from training.language_model.material import open_table
@@ -25,8 +26,7 @@ def test_a_conversation_is_its_segments_frames_but_the_last(
     work: Path, tokenizer: Tokenizer, table: SegmentTable
 ) -> None:
     said = Corpus.open(work / "corpus", "train").utterances
-    with np.load(work / "codes" / "train.npz") as arrays:
-        codes, offset = arrays["codes"], arrays["offset"]
+    codes, offset = codes_of(work, "train")
     encoder = TextTokenizer(tokenizer, TOKEN_IDS)
     conversation = (3, 30, 4)
     wanted = np.concatenate(

@@ -9,6 +9,8 @@ from tokenizers import Tokenizer
 
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.model.text import TextTokenizer
+from tests.training.language_model.voice import codes_of
+from training.codec.codes import codes_path
 from training.corpus.store import Corpus
 from training.language_model import segments
 from training.language_model.material import open_table
@@ -16,8 +18,7 @@ from training.language_model.shape import TOKEN_IDS
 
 
 def material(work: Path) -> tuple[Corpus, np.ndarray, np.ndarray]:
-    with np.load(work / "codes" / "train.npz") as arrays:
-        return Corpus.open(work / "corpus", "train"), arrays["codes"], arrays["offset"]
+    return Corpus.open(work / "corpus", "train"), *codes_of(work, "train")
 
 
 def test_frames_are_those_of_the_prompt(work: Path, tokenizer: Tokenizer) -> None:
@@ -63,7 +64,7 @@ def test_a_table_is_laid_out_once(
     for field in dataclasses.fields(first):
         assert np.array_equal(getattr(first, field.name), getattr(again, field.name))
     monkeypatch.undo()
-    path = work / "codes" / "train.npz"
+    path = codes_path(work, "train-b-0")
     with np.load(path) as arrays:
         codes, offset = arrays["codes"], arrays["offset"]
     codes[0, 1] = (codes[0, 1] + 1) % 16
@@ -92,6 +93,6 @@ def test_material_that_does_not_fit_is_refused(work: Path, tokenizer: Tokenizer)
 
 
 def test_missing_codes_are_named(work: Path, tokenizer: Tokenizer) -> None:
-    (work / "codes" / "train.npz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"train.npz: no such file"):
+    codes_path(work, "train-b-0").unlink()
+    with pytest.raises(FileNotFoundError, match=r"train-b-0.npz: no such file"):
         open_table(work, "train", tokenizer)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.corpus.store import PHONES, PartWriter, Phone
+from training.codec import codes
+from training.corpus.store import PHONES, PartWriter, Phone, part_names
 
 CODEBOOKS = 3
 CODEBOOK_SIZE = 16
@@ -15,9 +16,10 @@ def write_voice(work: Path, utterances: dict[str, int], *, seed: int = 0) -> Non
     """Write so many utterances a speaker of each split, and codes that follow from the phones."""
     chance = np.random.default_rng(seed)
     for split, count in utterances.items():
-        codes: list[np.ndarray] = []
         for speaker in range(2):
-            writer = PartWriter(work / "corpus", f"{split}-{'ab'[speaker]}-0")
+            made: list[np.ndarray] = []
+            name = f"{split}-{'ab'[speaker]}-0"
+            writer = PartWriter(work / "corpus", name)
             for _ in range(count):
                 text = " ".join(chance.choice(WORDS, chance.integers(1, 3))) + "."
                 phones, end = [Phone(0, 1920, -1, -1)], 1920
@@ -32,14 +34,15 @@ def write_voice(work: Path, utterances: dict[str, int], *, seed: int = 0) -> Non
                 found = np.searchsorted([p.end_sample for p in phones], centres, side="right")
                 indices = np.array([p.index for p in phones] + [0])[found]
                 first = 1 + (indices + speaker) % (CODEBOOK_SIZE - 1)
-                codes.append(np.stack([first, indices % 16, (indices + 5) % 16], axis=1))
+                made.append(np.stack([first, indices % 16, (indices + 5) % 16], axis=1))
             writer.close(whole=True)
-        (work / "codes").mkdir(parents=True, exist_ok=True)
-        np.savez(
-            work / "codes" / f"{split}.npz",
-            codes=np.concatenate(codes).astype(np.uint16),
-            offset=np.cumsum([0, *map(len, codes)], dtype=np.int64),
-        )
+            codes.write(codes.codes_path(work, name), made)
+
+
+def codes_of(work: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of a split and where each utterance's start."""
+    names = part_names(work / "corpus", split)
+    return codes.read([codes.codes_path(work, name) for name in names])
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

@@ -1,0 +1,139 @@
+"""The stage `predict`: the corpus in the codes that the language model would say.
+
+Each frame of an utterance is drawn as in speech, but after the true frames before it, so that the
+codes keep the time of the audio. They differ from the encoder's wherever text and past do not tell
+a code, which is so for most of the acoustic ones. The decoder is polished on both
+(`training.codec.polish`): what it will be given in service is these.
+
+Parts that the model was not trained on tell most; `--from-part` leaves out the first of each
+speaker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from tokenizers import Tokenizer
+
+from services.generator.model.csm import Csm
+from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
+from training.arguments import parser
+from training.codec import codes
+from training.codec.codes import codes_path
+from training.corpus.store import part_names
+from training.language_model.material import lay_out_parts
+from training.language_model.run import trained_model
+from training.language_model.sampling import SAMPLING
+from training.language_model.segments import SegmentTable
+from training.memory import keep_freed_memory
+from training.text.normalizer import build_tokenizer
+
+_POSITIONS_PER_BATCH = 4000
+_FRAMES_PER_DRAW = 256
+
+
+@torch.no_grad()
+def predict(
+    model: Csm, table: SegmentTable, sampling: SamplingParams, *, seed: int = 0
+) -> list[np.ndarray]:
+    """Return codes uint16 [frames, codebooks] for the audio of every segment, its EOS left out.
+
+    No frame is the EOS frame: there is audio in its place.
+    """
+    drawer = _Drawer(model, sampling, seed)
+    found = [np.zeros((0, table.num_codebooks), dtype=np.uint16)] * len(table)
+    for group in _groups(table.lengths):
+        rows = [
+            torch.from_numpy(
+                table.frames[table.offset[index] : table.offset[index + 1]].astype(np.int64)
+            )
+            for index in group
+        ]
+        frames = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+        hidden = model.hidden_states(frames[:, :-1].to(model.device))
+        # A state predicts the frame behind it; the last of a segment is its EOS.
+        spoken = [torch.nonzero(row[1:-1, 0] >= 0).flatten() for row in rows]
+        wanted = torch.cat([hidden[row, where] for row, where in enumerate(spoken)])
+        drawn = drawer.draw(wanted).cpu().numpy().astype(np.uint16)
+        ends = np.cumsum([len(where) for where in spoken])[:-1]
+        for index, own in zip(group, np.split(drawn, ends), strict=True):
+            found[index] = own
+    return found
+
+
+class _Drawer:
+    """Draws frames from states, in one fixed shape."""
+
+    def __init__(self, model: Csm, sampling: SamplingParams, seed: int) -> None:
+        config, device = model.config, model.device
+        self._model = model
+        self._rows = SamplingRows(_FRAMES_PER_DRAW, device=device)
+        self._noise = Noise(
+            _FRAMES_PER_DRAW, config.num_codebooks, config.audio_vocab_size, device=device
+        )
+        for slot in range(_FRAMES_PER_DRAW):
+            self._rows.set(slot, sampling)
+            self._noise.seed(slot, seed * _FRAMES_PER_DRAW + slot)
+        self._all = torch.ones(_FRAMES_PER_DRAW, dtype=torch.bool)
+        self._rows.hold(self._all)
+
+    def draw(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return int64 [frames, codebooks] of states [frames, width]."""
+        drawn = []
+        for chunk in hidden.split(_FRAMES_PER_DRAW):
+            full = chunk.new_zeros(_FRAMES_PER_DRAW, chunk.shape[1])
+            full[: len(chunk)] = chunk
+            frames = self._model.sample_frame(full, self._rows, self._noise.fill(self._all))
+            drawn.append(frames[: len(chunk)])
+        return torch.cat(drawn)
+
+
+def _groups(lengths: np.ndarray) -> list[list[int]]:
+    """Segments by length, so many that a batch, padded, holds about the positions it may."""
+    groups: list[list[int]] = [[]]
+    for index in np.argsort(lengths, kind="stable").tolist():
+        if (len(groups[-1]) + 1) * int(lengths[index]) > _POSITIONS_PER_BATCH and groups[-1]:
+            groups.append([])
+        groups[-1].append(index)
+    return [group for group in groups if group]
+
+
+def predict_parts(
+    work: Path, names: list[str], model: Csm, tokenizer: Tokenizer, *, seed: int = 0
+) -> None:
+    """Write the predicted codes of some parts of `train`, those there already left out."""
+    waiting = [name for name in names if not codes.is_predicted(work, name)]
+    for name in track(waiting, description="predict"):
+        table = lay_out_parts(work, "train", [name], tokenizer)
+        # Every part by a seed of its own.
+        drawn = predict(model, table, SAMPLING, seed=seed + names.index(name))
+        codes.write(codes_path(work, name, predicted=True), drawn)
+
+
+def main() -> None:
+    arguments = parser("language_model.predict", "The corpus in the codes the model would say.")
+    arguments.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    arguments.add_argument("--threads", type=int, default=2, help="of torch on the CPU")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument(
+        "--from-part", type=int, default=0, help="the first part of each speaker"
+    )
+    given = arguments.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(given.threads)
+    names = [
+        name
+        for name in part_names(given.work / "corpus", "train")
+        if int(name.rsplit("-", 1)[1]) >= given.from_part
+    ]
+    model = trained_model(given.work, given.device)
+    # In the order in which parts are worth having, the speakers in turn.
+    names.sort(key=lambda name: name.rsplit("-", 1)[1])
+    predict_parts(given.work, names, model, build_tokenizer(), seed=given.seed)
+
+
+if __name__ == "__main__":
+    main()
