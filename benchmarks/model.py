@@ -10,7 +10,8 @@ from benchmarks import machine
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingParams, SamplingRows
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -16,6 +16,7 @@ FORBIDDEN = {
     "services.tokenizer": ("services.generator", "gateway", "cli", "benchmarks", "training"),
     "services.generator": ("services.tokenizer", "gateway", "cli", "benchmarks", "training"),
     "services.generator.model": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
+    "services.generator.graphs": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine.scheduler": ("torch",),
     "services.generator.engine.sequence": ("torch",),

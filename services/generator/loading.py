@@ -12,6 +12,7 @@ import torch
 from csm.native.build import NativeUnavailable
 from csm.serving.errors import FailedPrecondition
 from services.generator.engine.model import Model
+from services.generator.graphs.model import GraphedCsm
 from services.generator.model import hub, weights
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
@@ -21,6 +22,8 @@ from services.generator.native.model import NativeCsm
 
 DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
 """What weights are held as; int8 is for CPUs and native frames alone."""
+
+GraphsMode = Literal["auto", "off", "compiled"]
 
 FAST_FLOAT32_PARAMETERS = 500_000_000
 """From here on a CPU reads bfloat16 weights: a step is bound by memory."""
@@ -55,6 +58,7 @@ def load(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     dtype: DtypeName = "auto",
     native: NativeMode = "off",
+    graphs: GraphsMode = "off",
     threads: int = 0,
 ) -> LoadedModel:
     """Loads everything; blocks for as long as that takes.
@@ -64,6 +68,7 @@ def load(
         device: where it runs; auto: CUDA where there is one.
         dtype: of the weights; auto: by device and size.
         native: whether frames are made natively (`native.choice`); int8 takes it as required.
+        graphs: whether frames are CUDA graphs; without effect on CPUs.
         threads: of native frames; 0: see `threads_for`.
 
     Raises:
@@ -86,12 +91,16 @@ def load(
                 f"{csm.config.text_vocab_size} (text_vocab_size)"
             )
         is_int8 = dtype == "int8"
-        model = accelerate(
-            csm,
-            "required" if is_int8 else native,
-            "int8" if is_int8 else None,
-            threads=threads_for(description.parameters, threads),
-        )
+        model: Model
+        if place == "cuda" and graphs != "off" and not is_int8:
+            model = GraphedCsm(csm, compiled=graphs == "compiled")
+        else:
+            model = accelerate(
+                csm,
+                "required" if is_int8 else native,
+                "int8" if is_int8 else None,
+                threads=threads_for(description.parameters, threads),
+            )
         return LoadedModel(
             name=directory.resolve().name,
             model=model,

@@ -181,6 +181,7 @@ class GeneratorService:
             device=settings.device,
             dtype=settings.dtype,
             native=settings.native,
+            graphs=settings.graphs,
             threads=settings.threads,
         )
         most = loaded.model.config.backbone.max_positions

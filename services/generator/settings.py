@@ -33,6 +33,11 @@ class GeneratorSettings(ServiceSettings):
         description="frames in C++ on CPUs; auto: where a library or a compiler is there, else by "
         "torch; off: by torch; required: or do not start",
     )
+    graphs: Literal["auto", "off", "compiled"] = Field(
+        "auto",
+        description="frames as CUDA graphs; auto: on CUDA; off: kernel by kernel; compiled: graphs "
+        "of kernels that torch.compile fuses (needs Triton and a C compiler, starts minutes later)",
+    )
     threads: int = Field(
         0,
         ge=0,

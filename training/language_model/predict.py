@@ -19,7 +19,8 @@ from rich.progress import track
 from tokenizers import Tokenizer
 
 from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingParams, SamplingRows
 from training.arguments import parser
 from training.codec import codes
 from training.codec.codes import codes_path

@@ -13,7 +13,8 @@ from torch import Tensor
 from services.generator.engine.kv_cache import KVCache
 from services.generator.engine.model import Model
 from services.generator.engine.scheduler import Outcome, Plan
-from services.generator.model.sampler import Noise, SamplingRows
+from services.generator.model.noise import noise_for
+from services.generator.model.sampler import SamplingRows
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Runner:
         self._slots = slots
         self.cache = KVCache(model, slots, max_positions, books + 1, chunk)
         self._sampling = SamplingRows(slots, device=device)
-        self._noise = Noise(slots, books, config.audio_vocab_size, device=device)
+        self._noise = noise_for(slots, books, config.audio_vocab_size, device=device)
         self._hidden = torch.zeros(slots, config.backbone.width, device=device, dtype=model.dtype)
         self._codes = torch.zeros(slots, books, dtype=torch.int64, device=device)
 
@@ -63,23 +64,21 @@ class Runner:
             outcome.phases_s["prefill"] = clock() - began
         if plan.decode:
             began = clock()
-            active = self._mask(plan.decode).to(self._codes.device)
+            active = self._mask(plan.decode)
             positions = torch.zeros(self._slots, dtype=torch.int64)
             for slot, position in plan.decode.items():
                 positions[slot] = position
-            positions = positions.to(self._codes.device)
             stepped = self._model.backbone_step(self._codes, positions, active, self.cache)
-            self._hidden = torch.where(active[:, None], stepped, self._hidden)
+            self._hidden = torch.where(self._over(active), stepped, self._hidden)
             outcome.phases_s["backbone"] = clock() - began
         drawn = [slot for slot in plan.sample if slot not in outcome.failed]
         if drawn:
             began = clock()
             chosen = self._mask(drawn)
             noise = self._noise.fill(chosen)
-            active = chosen.to(self._codes.device)
             self._sampling.hold(self._mask(plan.unending))
-            codes = self._model.sample_frame(self._hidden, self._sampling, noise, active)
-            self._codes = torch.where(active[:, None], codes, self._codes)
+            codes = self._model.sample_frame(self._hidden, self._sampling, noise, chosen)
+            self._codes = torch.where(self._over(chosen), codes, self._codes)
             # The one wait for the device in a step; on CUDA it carries the other phases' time too.
             outcome.codes = self._codes.cpu().numpy()
             outcome.phases_s["depth"] = clock() - began
@@ -95,6 +94,10 @@ class Runner:
                 continue
             if chunk.last:
                 self._hidden[chunk.slot] = hidden
+
+    def _over(self, mask: Tensor) -> Tensor:
+        """A mask of slots on the device, over rows; without a wait for it."""
+        return mask.to(self._codes.device, non_blocking=True)[:, None]
 
     def _mask(self, slots: Iterable[int]) -> Tensor:
         mask = torch.zeros(self._slots, dtype=torch.bool)

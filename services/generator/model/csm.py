@@ -162,7 +162,13 @@ class Csm(nn.Module):
                 )
 
     def backbone_step(
-        self, codes: Tensor, positions: Tensor, active: Tensor, cache: KVBuffers
+        self,
+        codes: Tensor,
+        positions: Tensor,
+        active: Tensor,
+        cache: KVBuffers,
+        *,
+        fixed_shapes: bool = False,
     ) -> Tensor:
         """Advance every active slot by the frame it has just made.
 
@@ -173,14 +179,18 @@ class Csm(nn.Module):
         Args:
             codes: int64 [slots, num_codebooks], the previous frames.
             positions: int64 [slots], the position to write, below the cache's for active rows.
-            active: bool [slots].
+            active: bool [slots]; like `positions` on the host or where the model is.
+            fixed_shapes: compute the inactive rows too and never look at values on the host, as a
+                recorded graph must. CUDA does so anyway.
 
         Returns:
             [slots, width], after the final norm.
         """
+        positions = positions.to(self.device, non_blocking=True)
+        active = active.to(self.device, non_blocking=True)
         safe = codes.clamp(0, self.config.audio_vocab_size - 1) + self._offsets(codes.device)
         embedded = functional.embedding_bag(safe, self.audio_embeddings, mode="sum")
-        return self.backbone.step(embedded, positions, active, cache)
+        return self.backbone.step(embedded, positions, active, cache, fixed_shapes=fixed_shapes)
 
     def sample_frame(
         self,
@@ -197,7 +207,7 @@ class Csm(nn.Module):
         Args:
             hidden: [slots, width] from `prefill` or `backbone_step`.
             sampling: the rows' parameters.
-            noise: fp32 [slots, num_codebooks, audio_vocab_size], Exp(1) draws (`Noise.fill`).
+            noise: fp32 [slots, num_codebooks, audio_vocab_size], Exp(1) draws (`noise`).
             active: bool [slots], whose frames are wanted; all are drawn, in one fixed shape.
 
         Returns:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingParams, SamplingRows
 
 
 @torch.inference_mode()

@@ -178,9 +178,18 @@ class Llama(nn.Module):
         rotation = self.rope.between(start, start + count, x.device)
         return self._run(x, rotation, PrefillAttention(cache, slot, start, count))
 
-    def step(self, x: Tensor, positions: Tensor, active: Tensor, cache: KVBuffers) -> Tensor:
+    def step(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        active: Tensor,
+        cache: KVBuffers,
+        *,
+        fixed_shapes: bool = False,
+    ) -> Tensor:
         """One position of every slot, x [slots, width], positions int64 and active bool [slots]."""
-        kind = LiveAttention if x.device.type == "cpu" else MaskedAttention
+        live = x.device.type == "cpu" and not fixed_shapes
+        kind = LiveAttention if live else MaskedAttention
         safe = positions.clamp(0, self.config.max_positions - 1)
         return self._run(x, self.rope.at(safe), kind(cache, positions, active))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from services.generator.model.sampling import SamplingParams
 
-__all__ = ["Noise", "SamplingParams", "SamplingRows", "sample"]
+__all__ = ["SamplingParams", "SamplingRows", "sample"]
 
 
 @dataclass
@@ -79,53 +79,6 @@ class SamplingRows:
     def any_top_p(self) -> bool:
         """Whether any row uses top_p."""
         return any(row.top_p < 1.0 for row in self._host)
-
-
-class Noise:
-    """Exp(1) draws for every slot, each from a generator of its own.
-
-    Row r of `fill` depends only on the seed last given to slot r and on how often it was filled
-    since: neither the neighbours nor the slot's number come in.
-    """
-
-    def __init__(
-        self, slots: int, num_codebooks: int, vocab_size: int, *, device: torch.device | str = "cpu"
-    ) -> None:
-        sizes = {"slots": slots, "num_codebooks": num_codebooks, "vocab_size": vocab_size}
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name}: {value} is not allowed, must be >= 1")
-        self._generators = [torch.Generator(device=device) for _ in range(slots)]
-        self._draws = torch.ones(slots, num_codebooks, vocab_size, device=device)
-        # Drawn at one address whatever the slot: vector code may round by alignment.
-        self._scratch = torch.empty(num_codebooks, vocab_size, device=device)
-        for slot in range(slots):
-            self.seed(slot, 0)
-
-    def seed(self, slot: int, seed: int) -> None:
-        """Start a slot's sequence of draws; `seed` in [0, 2**64 - 1].
-
-        Raises:
-            ValueError: the slot or the seed is out of range.
-        """
-        if not 0 <= slot < len(self._generators):
-            raise ValueError(
-                f"slot: {slot} is not allowed, must be in [0, {len(self._generators) - 1}]"
-            )
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-            raise ValueError(f"seed: {seed!r} is not allowed, must be an integer in [0, 2**64 - 1]")
-        self._generators[slot].manual_seed(seed)
-
-    def fill(self, active: Tensor) -> Tensor:
-        """Draw anew for the rows where `active` (bool [slots]) and return all rows' draws.
-
-        fp32 [slots, num_codebooks, vocab_size], one buffer, overwritten by the next call.
-        """
-        for slot, wanted in enumerate(active.tolist()):
-            if wanted:
-                self._scratch.exponential_(generator=self._generators[slot])
-                self._draws[slot] = self._scratch
-        return self._draws
 
 
 def _keep_top_k(scores: Tensor, sampling: SamplingRows) -> Tensor:

@@ -10,7 +10,8 @@ from services.generator.model import rows, weights
 from services.generator.model.attention import LiveAttention, MaskedAttention
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingParams, SamplingRows
 from tests.generator.model import oracle as model_oracle
 
 CONFIGS = {**model_oracle.ODD_CONFIGS, "pico": CsmConfig.named("pico")}

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from services.generator.model.sampler import Noise, SamplingRows, sample
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingRows, sample
 from services.generator.model.sampling import GREEDY, SamplingParams
 
 VOCAB = 11

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.generator.model.attention import KVCacheTensors
+from services.generator.engine.model import Model
+from services.generator.model.attention import KVBuffers
 from services.generator.model.config import CsmConfig, LlamaConfig
-from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
-from services.generator.native.model import NativeCsm
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingParams, SamplingRows
 from tests.generator.model import oracle
 
 GROUPED = CsmConfig(
@@ -60,10 +60,10 @@ class Frames:
 class Loop:
     """The engine's frame loop over some slots, each with a prompt and parameters of its own."""
 
-    def __init__(self, model: Csm | NativeCsm, slots: int, max_positions: int = 80) -> None:
+    def __init__(self, model: Model, slots: int, max_positions: int = 80) -> None:
         config = model.config
         self.model = model
-        self.cache: KVCacheTensors = model.allocate_cache(slots, max_positions)
+        self.cache: KVBuffers = model.allocate_cache(slots, max_positions)
         self.sampling = SamplingRows(slots)
         self.noise = Noise(slots, config.num_codebooks, config.audio_vocab_size)
         self.hidden = torch.zeros(slots, config.backbone.width, dtype=model.dtype)
@@ -84,9 +84,9 @@ class Loop:
         result = Frames()
         for index in range(frames):
             noise = self.noise.fill(self.active)
-            codes = self.model.sample_frame(self.hidden, self.sampling, noise)
+            codes = self.model.sample_frame(self.hidden, self.sampling, noise, self.active)
             result.hidden.append(self.hidden.float().clone())
-            result.codes.append(codes)
+            result.codes.append(codes.clone())
             fed = codes if forced is None else forced[index]
             self.hidden = self.model.backbone_step(fed, self.positions, self.active, self.cache)
             self.positions += self.active

@@ -13,7 +13,8 @@ from csm.native import levels
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
-from services.generator.model.sampler import Noise, SamplingParams, SamplingRows
+from services.generator.model.noise import Noise
+from services.generator.model.sampler import SamplingParams, SamplingRows
 from services.generator.native.model import PREFILL_ROWS, NativeCsm
 from tests.generator.native.harness import CONFIGS, GREEDY, GROUPED, KINDS, Frames, Loop, prompt
 

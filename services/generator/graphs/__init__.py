@@ -1,0 +1,1 @@
+"""The frame on CUDA without launches from Python: see `model`."""

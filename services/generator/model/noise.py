@@ -1,0 +1,156 @@
+"""The random numbers that codes are drawn with: Exp(1) draws of every slot, by its own seed.
+
+`Noise` draws from torch's generators, one a slot. `CountedNoise` computes each number from seed and
+place (a counter-based generator, as in Salmon et al., "Parallel random numbers: as easy as 1, 2,
+3", 2011; the mixing is SplitMix64's, Steele et al., "Fast splittable pseudorandom number
+generators", 2014): on a GPU a launch for each of some hundred slots would take longer than the
+frame.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Draws(Protocol):
+    """What the engine asks of either."""
+
+    def seed(self, slot: int, seed: int) -> None:
+        """Start a slot's sequence of draws; `seed` in [0, 2**64 - 1]."""
+
+    def fill(self, active: Tensor) -> Tensor:
+        """Draw anew for the rows where `active` (bool [slots], on the host); return all rows'."""
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name}: {value} is not allowed, must be >= 1")
+
+
+def _check_seed(slot: int, seed: int, slots: int) -> None:
+    if not 0 <= slot < slots:
+        raise ValueError(f"slot: {slot} is not allowed, must be in [0, {slots - 1}]")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed: {seed!r} is not allowed, must be an integer in [0, 2**64 - 1]")
+
+
+class Noise:
+    """Exp(1) draws for every slot, each from a generator of its own.
+
+    Row r of `fill` depends only on the seed last given to slot r and on how often it was filled
+    since: neither the neighbours nor the slot's number come in.
+    """
+
+    def __init__(
+        self, slots: int, num_codebooks: int, vocab_size: int, *, device: torch.device | str = "cpu"
+    ) -> None:
+        _check_sizes(slots=slots, num_codebooks=num_codebooks, vocab_size=vocab_size)
+        self._generators = [torch.Generator(device=device) for _ in range(slots)]
+        self._draws = torch.ones(slots, num_codebooks, vocab_size, device=device)
+        # Drawn at one address whatever the slot: vector code may round by alignment.
+        self._scratch = torch.empty(num_codebooks, vocab_size, device=device)
+        for slot in range(slots):
+            self.seed(slot, 0)
+
+    def seed(self, slot: int, seed: int) -> None:
+        """Start a slot's sequence of draws; `seed` in [0, 2**64 - 1].
+
+        Raises:
+            ValueError: the slot or the seed is out of range.
+        """
+        _check_seed(slot, seed, len(self._generators))
+        self._generators[slot].manual_seed(seed)
+
+    def fill(self, active: Tensor) -> Tensor:
+        """Draw anew for the rows where `active` (bool [slots]) and return all rows' draws.
+
+        fp32 [slots, num_codebooks, vocab_size], one buffer, overwritten by the next call.
+        """
+        for slot, wanted in enumerate(active.tolist()):
+            if wanted:
+                self._scratch.exponential_(generator=self._generators[slot])
+                self._draws[slot] = self._scratch
+        return self._draws
+
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+_LAST_SHIFT = 31
+_MANTISSA_BITS = 24
+
+
+def _signed(value: int) -> int:
+    """A 64 bit pattern as the int64 that torch has for it."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """`x >> bits` of the pattern, zeros moving in: torch's own shift keeps the sign."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """SplitMix64's finaliser: every bit of int64 `x` changes about half of the result's."""
+    for bits, factor in _MIX:
+        x = (x ^ _shifted(x, bits)) * _signed(factor)
+    return x ^ _shifted(x, _LAST_SHIFT)
+
+
+class CountedNoise:
+    """The same without a state on the device but a key and a count of draws a slot.
+
+    Row r of `fill` depends only on the seed last given to slot r and on how often it was filled
+    since. The numbers are other ones than `Noise` draws from the same seed.
+    """
+
+    def __init__(
+        self, slots: int, num_codebooks: int, vocab_size: int, *, device: torch.device | str = "cpu"
+    ) -> None:
+        _check_sizes(slots=slots, num_codebooks=num_codebooks, vocab_size=vocab_size)
+        self._shape = (num_codebooks, vocab_size)
+        self._keys = torch.zeros(slots, dtype=torch.int64)
+        self._counts = torch.zeros(slots, dtype=torch.int64)
+        places = torch.arange(1, num_codebooks * vocab_size + 1, dtype=torch.int64)
+        self._places = (places * _signed(_GOLDEN)).to(device)
+        self._draws = torch.ones(slots, num_codebooks, vocab_size, device=device)
+        for slot in range(slots):
+            self.seed(slot, 0)
+
+    def seed(self, slot: int, seed: int) -> None:
+        """Start a slot's sequence of draws; `seed` in [0, 2**64 - 1].
+
+        Raises:
+            ValueError: the slot or the seed is out of range.
+        """
+        _check_seed(slot, seed, len(self._keys))
+        self._keys[slot] = _signed(seed)
+        self._counts[slot] = 0
+
+    def fill(self, active: Tensor) -> Tensor:
+        """Draw anew for the rows where `active` (bool [slots], on the host) and return all rows'.
+
+        fp32 [slots, num_codebooks, vocab_size], one buffer, overwritten by the next call; rows that
+        are not active mean nothing. No wait for the device.
+        """
+        rows = int(active.nonzero().max()) + 1 if active.any() else 0
+        self._counts += active
+        # Two mixings between seed and place, so that neighbouring seeds share nothing.
+        streams = _mixed(_mixed(self._keys[:rows] + _signed(_GOLDEN)) + self._counts[:rows])
+        streams = streams.to(self._places.device, non_blocking=True)
+        bits = _shifted(_mixed(streams[:, None] + self._places), 64 - _MANTISSA_BITS)
+        # In (0, 1]: its logarithm is finite.
+        uniform = (bits + 1).to(torch.float32) * 2.0**-_MANTISSA_BITS
+        self._draws[:rows] = uniform.log_().neg_().view(rows, *self._shape)
+        return self._draws
+
+
+def noise_for(
+    slots: int, num_codebooks: int, vocab_size: int, *, device: torch.device | str
+) -> Draws:
+    """Return the noise of an engine's slots: counted on CUDA, torch's own elsewhere."""
+    kind = CountedNoise if torch.device(device).type == "cuda" else Noise
+    return kind(slots, num_codebooks, vocab_size, device=device)
