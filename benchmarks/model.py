@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
+from services.generator.engine.model import Model
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
-from services.generator.model.csm import Csm
-from services.generator.model.noise import Noise
+from services.generator.model.noise import noise_for
 from services.generator.model.sampler import SamplingParams, SamplingRows
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -20,41 +20,42 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class Loop:
     """The frame loop of `batch` slots, as the engine runs it."""
 
-    model: Csm
+    model: Model
     batch: int
     positions: int = 0
 
     def __post_init__(self) -> None:
-        self.cache = self.model.allocate_cache(self.batch, self.model.config.backbone.max_positions)
-        self.codes = torch.zeros(self.batch, self.model.config.num_codebooks, dtype=torch.int64)
+        config, device = self.model.config, self.model.device
+        books = config.num_codebooks
+        self.cache = self.model.allocate_cache(self.batch, config.backbone.max_positions)
+        self.codes = torch.zeros(self.batch, books, dtype=torch.int64, device=device)
         self.active = torch.ones(self.batch, dtype=torch.bool)
-        self.sampling = SamplingRows(self.batch)
-        self.noise = Noise(
-            self.batch, self.model.config.num_codebooks, self.model.config.audio_vocab_size
-        )
+        self.sampling = SamplingRows(self.batch, device=device)
+        self.noise = noise_for(self.batch, books, config.audio_vocab_size, device=device)
         for slot in range(self.batch):
             self.sampling.set(slot, SamplingParams(temperature=0.9, depth_temperature=0.9))
             self.noise.seed(slot, slot)
 
     @torch.inference_mode()
     def prefill(self, frames: int) -> None:
-        """Fills the first `frames` positions of every slot with text frames."""
+        """Fills the first `frames` positions of every active slot with text frames."""
         width = self.model.config.num_codebooks + 1
         rows = torch.full((frames, width), -1, dtype=torch.int64)
         rows[:, -1] = 1 + torch.arange(frames) % (self.model.config.text_vocab_size - 1)
-        for slot in range(self.batch):
+        rows = rows.to(self.model.device)
+        for slot in self.active.nonzero().flatten().tolist():
             self.model.prefill(rows, 0, slot, self.cache)
         self.positions = frames
 
     @torch.inference_mode()
     def step(self) -> Tensor:
-        """One frame for every slot."""
+        """One frame for every slot; returns its codes on the host, as the engine needs them."""
         at = torch.full((self.batch,), self.positions, dtype=torch.int64)
         hidden = self.model.backbone_step(self.codes, at, self.active, self.cache)
         noise = self.noise.fill(self.active)
-        self.codes = self.model.sample_frame(hidden, self.sampling, noise)
+        self.codes = self.model.sample_frame(hidden, self.sampling, noise, self.active).clone()
         self.positions += 1
-        return self.codes
+        return self.codes.cpu()
 
 
 def run(

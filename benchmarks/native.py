@@ -14,39 +14,23 @@ from typing import Any, get_args
 
 import torch
 
-from benchmarks import machine
+from benchmarks import floors, machine
 from benchmarks.model import Loop
 from services.generator.model import weights
-from services.generator.model.config import CsmConfig, LlamaConfig
+from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from services.generator.native.model import NativeCsm, WeightFormat
 
-BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 CONTEXT_FRAMES = 100
 TORCH_DTYPES = {"pico": torch.float32}
 """bf16 for the others: what the server loads them in."""
-
-
-def _layer_weights(stack: LlamaConfig) -> int:
-    heads = 2 * stack.heads + 2 * stack.kv_heads
-    return stack.width * (heads * stack.head_dim + 3 * stack.ffn_width)
-
-
-def weights_read(config: CsmConfig) -> int:
-    """Matrix weights read for one frame: as many multiplications a slot, and bytes by format."""
-    passes = config.num_codebooks - 1
-    depth = config.depth
-    heads = (config.backbone.width + passes * depth.width) * config.audio_vocab_size
-    depth_pass = depth.layers * _layer_weights(depth) + config.backbone.width * depth.width
-    backbone = config.backbone.layers * _layer_weights(config.backbone)
-    return backbone + passes * depth_pass + heads
 
 
 class Runs:
     """One way to run the model: a loop that starts anew where its slots are full."""
 
     def __init__(self, model: Csm | NativeCsm, batch: int) -> None:
-        self._loop = Loop(model, batch)  # type: ignore[arg-type]
+        self._loop = Loop(model, batch)
         self._last = model.config.backbone.max_positions - 1
 
     def step(self) -> None:
@@ -80,7 +64,7 @@ def run(shape: str, batches: Sequence[int], formats: Sequence[WeightFormat], *,
                 "batch": batch,
                 "threads": threads,
                 "context_frames": CONTEXT_FRAMES,
-                "weights_read": weights_read(config),
+                "weights_read": floors.of(config).weights,
                 "ways": {
                     name: {
                         "frame_ms": summary,
@@ -103,7 +87,7 @@ def _print(result: dict[str, Any]) -> None:
     for name, way in result["ways"].items():
         frame = way["frame_ms"]
         line = f"  {name:15} {frame['p50']:8.2f} ms (p95 {frame['p95']:.2f})"
-        size = BYTES.get(name.removeprefix("native "))
+        size = floors.BYTES.get(name.removeprefix("native "))
         if size:
             line += f"  {read * size / frame['p50'] / 1e6:6.1f} GB/s of weights"
         print(f"{line}  {way['frames_per_s']:8.1f} frames/s  {way['faster_than_torch']:.2f} x")

@@ -23,7 +23,8 @@ from services.generator.native.model import NativeCsm
 DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
 """What weights are held as; int8 is for CPUs and native frames alone."""
 
-GraphsMode = Literal["auto", "off", "compiled"]
+GraphsMode = Literal["auto", "off", "buckets"]
+"""Whether frames are CUDA graphs, and of how many shapes (`graphs.model`)."""
 
 FAST_FLOAT32_PARAMETERS = 500_000_000
 """From here on a CPU reads bfloat16 weights: a step is bound by memory."""
@@ -59,6 +60,7 @@ def load(
     dtype: DtypeName = "auto",
     native: NativeMode = "off",
     graphs: GraphsMode = "off",
+    compiled: bool = False,
     threads: int = 0,
 ) -> LoadedModel:
     """Loads everything; blocks for as long as that takes.
@@ -69,6 +71,7 @@ def load(
         dtype: of the weights; auto: by device and size.
         native: whether frames are made natively (`native.choice`); int8 takes it as required.
         graphs: whether frames are CUDA graphs; without effect on CPUs.
+        compiled: whether torch.compile fuses their kernels.
         threads: of native frames; 0: see `threads_for`.
 
     Raises:
@@ -93,7 +96,7 @@ def load(
         is_int8 = dtype == "int8"
         model: Model
         if place == "cuda" and graphs != "off" and not is_int8:
-            model = GraphedCsm(csm, compiled=graphs == "compiled")
+            model = GraphedCsm(csm, buckets=graphs == "buckets", compiled=compiled)
         else:
             model = accelerate(
                 csm,

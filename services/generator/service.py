@@ -182,6 +182,7 @@ class GeneratorService:
             dtype=settings.dtype,
             native=settings.native,
             graphs=settings.graphs,
+            compiled=settings.compiled,
             threads=settings.threads,
         )
         most = loaded.model.config.backbone.max_positions

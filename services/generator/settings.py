@@ -33,10 +33,16 @@ class GeneratorSettings(ServiceSettings):
         description="frames in C++ on CPUs; auto: where a library or a compiler is there, else by "
         "torch; off: by torch; required: or do not start",
     )
-    graphs: Literal["auto", "off", "compiled"] = Field(
+    graphs: Literal["auto", "off", "buckets"] = Field(
         "auto",
-        description="frames as CUDA graphs; auto: on CUDA; off: kernel by kernel; compiled: graphs "
-        "of kernels that torch.compile fuses (needs Triton and a C compiler, starts minutes later)",
+        description="frames as CUDA graphs; auto: on CUDA, in one shape for all slots; buckets: "
+        "by batch size and length, faster with many idle slots, but company may change a seed's "
+        "codes; off: kernel by kernel",
+    )
+    compiled: bool = Field(
+        False,
+        description="let torch.compile fuse the kernels of CUDA graphs: needs Triton and a C "
+        "compiler, and starts a minute later",
     )
     threads: int = Field(
         0,

@@ -1,9 +1,12 @@
 """CSM on CUDA, a frame in two launches: the backbone's step, and the 31 depth steps with sampling.
 
 Run kernel by kernel, a frame of csm-1b is some thousands of launches from Python, many times longer
-than the device needs for it. Here each of the two is a CUDA graph, recorded for a few batch sizes
-and lengths of context. Slots are filled from the lowest, so a batch is the first so many of them,
-and nothing is gathered or copied to form one.
+than the device needs for it. Here each of the two is a CUDA graph. One shape for all slots keeps
+the promise that the same seed gives the same codes whatever else is in the batch: libraries choose
+their kernels, and so their rounding, by shape. With `buckets`, graphs are recorded for a few batch
+sizes and lengths of context instead, and a step takes the smallest that holds it: faster where most
+of many slots are idle, but company may change a code. Slots are filled from the lowest, so a batch
+is the first so many of them, and nothing is gathered or copied to form one.
 """
 
 from __future__ import annotations
@@ -81,9 +84,10 @@ class GraphedCsm:
     tests.
     """
 
-    def __init__(self, model: Csm, *, compiled: bool = False) -> None:
-        """Wrap `model`; `compiled` has torch.compile fuse what lies between the products."""
-        self._model = model
+    def __init__(self, model: Csm, *, buckets: bool = False, compiled: bool = False) -> None:
+        """Wrap `model`; `buckets` as at the head of this file, `compiled` has torch.compile fuse
+        what lies between the products."""
+        self._model, self._buckets = model, buckets
         self._recorder = Recorder(model.device)
         self._backbone: dict[tuple[int, int], Replay] = {}
         self._frames: dict[tuple[int, SamplerKind], Replay] = {}
@@ -127,8 +131,11 @@ class GraphedCsm:
         shape = (slots, books, config.audio_vocab_size)
         self._noise = torch.ones(shape, device=device)
         self._sampling = FixedRows(slots, device=device)
-        self._rows = doublings(1, slots)
-        self._lengths = doublings(min(SHORTEST_LENGTH, max_positions), max_positions)
+        self._rows: tuple[int, ...] = (slots,)
+        self._lengths: tuple[int, ...] = (max_positions,)
+        if self._buckets:
+            self._rows = doublings(1, slots)
+            self._lengths = doublings(SHORTEST_LENGTH, max_positions)
         self._backbone.clear()
         self._frames.clear()
         usual = SamplerKind(min(USUAL_TOP_K, config.codebook_size), top_p=False)

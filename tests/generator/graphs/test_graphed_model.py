@@ -52,6 +52,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     return found
 
 
+def in_buckets() -> GraphedCsm:
+    return GraphedCsm(tiny_csm(), buckets=True)
+
+
 def begun(model: Csm | GraphedCsm, slots: int = SLOTS) -> Loop:
     loop = Loop(model, slots)
     for slot in range(slots):
@@ -60,8 +64,9 @@ def begun(model: Csm | GraphedCsm, slots: int = SLOTS) -> Loop:
     return loop
 
 
-def test_it_says_what_the_plain_model_says() -> None:
-    plain, graphed = begun(tiny_csm()), begun(GraphedCsm(tiny_csm()))
+@pytest.mark.parametrize("buckets", [False, True])
+def test_it_says_what_the_plain_model_says(buckets: bool) -> None:
+    plain, graphed = begun(tiny_csm()), begun(GraphedCsm(tiny_csm(), buckets=buckets))
     told = plain.run(12)
     # Other attention kernels round otherwise: the same past for both, so that no draw parts them.
     heard = graphed.run(12, forced=told.codes)
@@ -72,7 +77,7 @@ def test_it_says_what_the_plain_model_says() -> None:
 
 
 def test_inactive_slots_keep_their_cache() -> None:
-    loop = begun(GraphedCsm(tiny_csm()))
+    loop = begun(in_buckets())
     loop.active[1] = loop.active[4] = False
     before = [loop.cache.keys[:, slot].clone() for slot in range(SLOTS)]
     loop.run(3)
@@ -83,8 +88,8 @@ def test_inactive_slots_keep_their_cache() -> None:
 def test_nothing_recorded_looks_at_a_value_on_the_host(
     recorded: list[Callable[[], None]],
 ) -> None:
-    begun(GraphedCsm(tiny_csm())).run(2)
-    assert len(recorded) > 8
+    begun(in_buckets()).run(2)
+    assert len(recorded) >= 8
     with Ops() as ops, torch.inference_mode():
         for work in recorded:
             work()
@@ -103,7 +108,7 @@ def test_what_was_recorded_does_not_depend_on_values_then(
     recorded: list[Callable[[], None]],
 ) -> None:
     # A value that went into a recording as a Python number would be the old one ever after.
-    graphed = GraphedCsm(tiny_csm())
+    graphed = in_buckets()
     loop = Loop(graphed, SLOTS)
     count = len(recorded)
     for slot in range(SLOTS):
@@ -149,6 +154,16 @@ def test_another_cache_is_refused() -> None:
     other = tiny_csm().allocate_cache(SLOTS, 80)
     with pytest.raises(ValueError, match="cache: this one is not allowed"):
         graphed.backbone_step(loop.run(1).codes[0], loop.positions, loop.active, other)
+
+
+def test_buckets_are_recorded_for_every_batch_and_length() -> None:
+    graphed = GraphedCsm(tiny_csm(max_positions=600), buckets=True)
+    graphed.allocate_cache(6, 600)
+    # Batches 1, 2, 4, 6; lengths 256, 512, 600; and a frame for each batch.
+    assert graphed.recorded == 4 * 3 + 4
+    one = GraphedCsm(tiny_csm(max_positions=600))
+    one.allocate_cache(6, 600)
+    assert one.recorded == 2
 
 
 async def test_the_engine_runs_it_alone_and_in_company() -> None:

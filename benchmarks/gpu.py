@@ -1,0 +1,287 @@
+"""Everything there is to know of a GPU in one run of a few minutes: `python -m benchmarks.gpu`.
+
+First that CUDA says what the CPU says, then how long a frame takes (kernel by kernel, as graphs by
+batch size, as graphs of compiled kernels), how many conversations that carries, whether company
+changes anybody's codes, and what the codec costs. Parts that the time does not reach are named.
+`--device cpu` runs the same lines on a small shape, to see that they run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import floors, machine
+from benchmarks.model import Loop
+from csm.model_directory import default_model_directory
+from services.generator.engine.model import Model
+from services.generator.graphs.model import GraphedCsm
+from services.generator.model import weights
+from services.generator.model.config import CsmConfig
+from services.generator.model.csm import Csm
+from services.tokenizer.codec import weights as codec_weights
+from services.tokenizer.codec.config import MimiConfig
+
+FRAME_MS = 80
+_COPIED_BYTES = 1 << 30
+_COPIES = 10
+WAYS = ("eager", "graphs", "compiled")
+
+
+@dataclass
+class Plan:
+    """What is measured."""
+
+    device: str
+    shape: str
+    batches: tuple[int, ...]
+    positions: tuple[int, ...]
+    frames: int
+    seconds: float
+    codec_streams: tuple[int, ...]
+    ways: tuple[str, ...] = WAYS
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """bf16 on CUDA, as the server loads a model there."""
+        return torch.bfloat16 if self.device == "cuda" else torch.float32
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() - self.began > self.seconds
+
+    def wait(self) -> None:
+        """Wait for the device."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def bandwidth(plan: Plan) -> dict[str, float]:
+    """Bytes a second that the device's memory gives: a large copy, each byte read and written."""
+    size = _COPIED_BYTES if plan.device == "cuda" else _COPIED_BYTES // 16
+    source = torch.zeros(size, dtype=torch.uint8, device=plan.device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    plan.wait()
+    began = time.perf_counter()
+    for _ in range(_COPIES):
+        target.copy_(source)
+    plan.wait()
+    seconds = (time.perf_counter() - began) / _COPIES
+    return {"copy_gb_per_s": round(2 * size / seconds / 1e9, 1)}
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """fp32 products in fp32, not in the shorter formats of tensor cores."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@torch.inference_mode()
+def same_as_cpu(plan: Plan, voice: Path) -> dict[str, Any]:
+    """The shipped voice in fp32, on both: the largest difference of a state, and equal frames.
+
+    Both are fed the CPU's frames, so that one other code does not make all the others others.
+    """
+    frames = 4 * plan.frames
+    with exact_products():
+        there = Loop(GraphedCsm(weights.load(voice, device=plan.device, dtype=torch.float32)), 3)
+        here = Loop(weights.load(voice, dtype=torch.float32), 3)
+        for loop in (here, there):
+            for slot in range(loop.batch):
+                loop.sampling.temperature[slot] = loop.sampling.depth_temperature[slot] = 0.0
+            loop.prefill(40)
+        equal, furthest = 0, 0.0
+        for _ in range(frames):
+            at = torch.full((3,), here.positions)
+            states = [
+                loop.model.backbone_step(loop.codes, at, loop.active, loop.cache).float().cpu()
+                for loop in (here, there)
+            ]
+            furthest = max(furthest, float((states[0] - states[1]).abs().max()))
+            ours, theirs = here.step(), there.step()
+            equal += int((ours == theirs).all(dim=1).sum())
+            there.codes = ours.to(plan.device)
+    return {
+        "voice": voice.name,
+        "state_difference_max": furthest,
+        "state_size": float(states[0].abs().mean()),
+        "equal_frames": round(equal / (3 * frames), 4),
+    }
+
+
+@torch.inference_mode()
+def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float) -> dict[str, Any]:
+    """Milliseconds a frame by batch and positions, host and all, beside its floor."""
+    began = time.monotonic()
+    model: Model = (
+        csm if way == "eager" else GraphedCsm(csm, buckets=True, compiled=way == "compiled")
+    )
+    loop = Loop(model, 1 if way == "eager" else max(plan.batches))
+    plan.wait()
+    result: dict[str, Any] = {"ready_s": round(time.monotonic() - began, 1), "frames": []}
+    element = csm.text_embeddings.element_size()
+    for batch in plan.batches:
+        if way == "eager":
+            # It computes every slot there is, whoever is active.
+            loop = Loop(csm, batch)
+        for positions in plan.positions:
+            if plan.is_late:
+                result["left_out"] = f"from batch {batch} on: out of time"
+                return result
+            loop.active = torch.arange(loop.batch) < batch
+            loop.positions = positions
+            for _ in range(3):
+                loop.step()
+            times = machine.summary([machine.time_ms(loop.step) for _ in range(plan.frames)])
+            read = floor.bytes_read(element, element, batch, positions)
+            result["frames"].append(
+                {
+                    "batch": batch,
+                    "positions": positions,
+                    "frame_ms": times,
+                    "floor_ms": round(read / gb_per_s / 1e6, 2),
+                    "frames_per_s": round(1000 * batch / times["p50"], 1),
+                    "real_time": times["p95"] <= FRAME_MS,
+                }
+            )
+    if isinstance(loop.model, GraphedCsm):
+        result["graphs"] = loop.model.recorded
+    return result
+
+
+@torch.inference_mode()
+def company(plan: Plan, csm: Csm, *, buckets: bool) -> dict[str, Any]:
+    """The codes of one seed alone and among others: the share of equal frames by batch.
+
+    Each run is fed what the first drew, so that every frame is a trial of its own.
+    """
+    count = 10 * plan.frames
+    alone: list[torch.Tensor] = []
+    shares: dict[str, float] = {}
+    loop = Loop(GraphedCsm(csm, buckets=buckets), max(plan.batches))
+    for batch in plan.batches:
+        loop.active = torch.arange(loop.batch) < batch
+        loop.codes = torch.zeros_like(loop.codes)
+        loop.prefill(30)
+        loop.noise.seed(0, 7)
+        equal = 0
+        for index in range(count):
+            codes = loop.step()[0]
+            if batch == plan.batches[0]:
+                alone.append(codes)
+            equal += int(torch.equal(codes, alone[index]))
+            loop.codes[0] = alone[index].to(plan.device)
+        shares[str(batch)] = round(equal / count, 4)
+    return {"frames": count, "alone": plan.batches[0], "equal_share_by_batch": shares}
+
+
+@torch.inference_mode()
+def codec(plan: Plan) -> list[dict[str, Any]]:
+    """Milliseconds of a streamed frame of Mimi at full size, by torch."""
+    mimi = codec_weights.create(MimiConfig.mimi(), seed=0).to(plan.device)
+    config, found = mimi.config, []
+    for streams in plan.codec_streams:
+        codes = torch.randint(config.codebook_size, (streams, config.num_codebooks, 1))
+        sound = torch.randn(streams, 1, config.frame_samples) * 0.1
+        part, audio = codes.to(plan.device), sound.to(plan.device)
+        decoder, encoder = mimi.decoder_state(streams), mimi.encoder_state(streams)
+        works: dict[str, Callable[[], object]] = {
+            "decode": lambda d=decoder, p=part: mimi.decode_step(p, d).cpu(),  # type: ignore[misc]
+            "encode": lambda e=encoder, a=audio: mimi.encode_step(a, e).cpu(),  # type: ignore[misc]
+        }
+        times = machine.alternate(works, rounds=plan.frames, warmup=3)
+        found.append(
+            {"streams": streams}
+            | {f"{name}_frame_ms": machine.summary(each) for name, each in times.items()}
+        )
+    return found
+
+
+def run(plan: Plan, voice: Path) -> dict[str, Any]:
+    """All parts; what fails or is out of time says so in its place, and the rest goes on."""
+    result: dict[str, Any] = {
+        "benchmark": "gpu",
+        "machine": machine.describe(),
+        "device": plan.device,
+        "shape": plan.shape,
+        "dtype": str(plan.dtype).removeprefix("torch."),
+    }
+
+    def part(name: str, work: Callable[[], Any]) -> None:
+        if plan.is_late:
+            result[name] = {"left_out": "out of time"}
+            return
+        began = time.monotonic()
+        try:
+            result[name] = work()
+        except (RuntimeError, ValueError, OSError) as error:
+            result[name] = {"failed": f"{type(error).__name__}: {error}"}
+        gc.collect()
+        print(f"{name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+
+    part("bandwidth", lambda: bandwidth(plan))
+    part("same_as_cpu", lambda: same_as_cpu(plan, voice))
+    config = CsmConfig.named(plan.shape)
+    floor = floors.of(config)
+    gb_per_s = result["bandwidth"].get("copy_gb_per_s", float("nan"))
+    csm = weights.create(config, seed=0, dtype=plan.dtype).to(plan.device)
+    for way in plan.ways:
+        part(way, lambda way=way: frames(plan, way, csm, floor, gb_per_s))  # type: ignore[misc]
+    part("company_one_shape", lambda: company(plan, csm, buckets=False))
+    part("company_buckets", lambda: company(plan, csm, buckets=True))
+    part("codec", lambda: codec(plan))
+    result["seconds"] = round(time.monotonic() - plan.began, 1)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print JSON; progress goes to standard error."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--shape", default="csm-1b")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 256, 512])
+    parser.add_argument("--positions", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--codec-streams", type=int, nargs="+", default=[1, 64, 256])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--seconds", type=float, default=420.0, help="nothing is begun after them")
+    parser.add_argument("--voice", type=Path, default=default_model_directory())
+    given = parser.parse_args(arguments)
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.exit(
+            1, "device: cuda is not available on this machine; --device cpu runs it small\n"
+        )
+    plan = Plan(
+        given.device,
+        given.shape,
+        tuple(sorted(given.batches)),
+        tuple(given.positions),
+        given.frames,
+        given.seconds,
+        tuple(given.codec_streams),
+        tuple(given.ways),
+    )
+    print(json.dumps(run(plan, given.voice), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
