@@ -10,6 +10,7 @@
 //   load_pairs          32 bfloat16 (a0 b0 a1 b1 ...) into the lanes `first` and `second`
 //   add, sub, mul, div, fma(a, b, c) = a * b + c, max, sqrt, round, pow2 (of whole numbers)
 //   sum, largest        over the lanes, always in the same order
+//   sums                out[i] = the sum over the lanes of x[i], as many as one attention tile has
 //   store_int8          rounds lanes in [-127, 127] to bytes, as `dot` wants them
 //   load_block, spread, dot          sums[lane] += four products of int8
 //   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards

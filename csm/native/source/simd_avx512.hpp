@@ -66,6 +66,24 @@ inline F32 pow2(F32 n) {
 inline float sum(F32 x) { return _mm512_reduce_add_ps(x); }
 inline float largest(F32 x) { return _mm512_reduce_max_ps(x); }
 
+// Sixteen sums for the price of five: each step adds pairs and leaves half as many registers.
+inline void sums(const F32 (&x)[16], float* out) {
+  F32 fours[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const F32* four = x + 4 * i;
+    const F32 a = add(_mm512_unpacklo_ps(four[0], four[1]), _mm512_unpackhi_ps(four[0], four[1]));
+    const F32 b = add(_mm512_unpacklo_ps(four[2], four[3]), _mm512_unpackhi_ps(four[2], four[3]));
+    const __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b));
+    const __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b));
+    fours[i] = add(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+  }
+  const auto halved = [](F32 a, F32 b) {
+    return add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  };
+  store(out, halved(halved(fours[0], fours[1]), halved(fours[2], fours[3])));
+}
+
 inline F32 to_float(I32 x) { return _mm512_cvtepi32_ps(x); }
 inline I32 load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
 inline I32 sub(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }

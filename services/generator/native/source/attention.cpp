@@ -40,20 +40,44 @@ void copy(const float* from, T* to, int count) {
   }
 }
 
-// scores[g, t] = q[g] . key[t] / sqrt(head_dim); a key is read once for the group.
-template <class T>
-void score(const T* keys, const float* queries, int group, int head_dim, int length, float* scores,
+// Dot products that are summed at once: what the registers hold.
+constexpr int tile = simd::sum_budget >= 16 ? 16 : 4;
+
+// scores[g, t] = q[g] . key[t] / sqrt(head_dim), for G heads of a group; each key is read once for
+// them. A score is summed in the same order wherever in a tile it lies.
+template <int G, class T>
+void score(const T* keys, const float* queries, int head_dim, int length, float* scores,
            size_t stride) {
+  constexpr int steps = tile / G;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  for (int t = 0; t < length; ++t, keys += head_dim)
-    for (int g = 0; g < group; ++g) {
-      F32 total = simd::zero();
-      for (int i = 0; i < head_dim; i += lanes) {
-        const int n = at_most_lanes(head_dim - i);
-        total = simd::fma(get(keys + i, n), simd::load_n(queries + g * head_dim + i, n), total);
+  for (int start = 0; start < length; start += steps) {
+    const int count = length - start < steps ? length - start : steps;
+    const T* key[steps];
+    // Behind the last position the last again: computed, and not stored.
+    for (int t = 0; t < steps; ++t)
+      key[t] = keys + static_cast<size_t>(start + (t < count ? t : count - 1)) * head_dim;
+    F32 totals[tile];
+#pragma GCC unroll 16
+    for (int i = 0; i < tile; ++i) totals[i] = simd::zero();
+    for (int i = 0; i < head_dim; i += lanes) {
+      const int n = at_most_lanes(head_dim - i);
+      F32 query[G];
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) query[g] = simd::load_n(queries + g * head_dim + i, n);
+#pragma GCC unroll 16
+      for (int t = 0; t < steps; ++t) {
+        const F32 part = get(key[t] + i, n);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g)
+          totals[g * steps + t] = simd::fma(part, query[g], totals[g * steps + t]);
       }
-      scores[g * stride + t] = simd::sum(total) * scale;
     }
+    float found[tile];
+    simd::sums(totals, found);
+    for (int g = 0; g < G; ++g)
+      for (int t = 0; t < count; ++t)
+        scores[g * stride + start + t] = found[g * steps + t] * scale;
+  }
 }
 
 void softmax(float* scores, int length) {
@@ -72,36 +96,65 @@ void softmax(float* scores, int length) {
     simd::store(scores + t, simd::mul(simd::load(scores + t), scale));
 }
 
-// out[g, i .. i + n) = sum over t of scores[g, t] * value[t, i .. i + n), for G heads of a group.
-template <int G, class T>
-void blend(const T* values, int head_dim, int n, const float* scores, size_t stride, int length,
+// out[g, i] = sum over t of scores[g, t] * value[t, i], for G heads of a group and V vectors of
+// lanes, the last of `last` lanes: so many sums at once that none waits for the one before it.
+template <int G, int V, class T>
+void blend(const T* values, int head_dim, int last, const float* scores, size_t stride, int length,
            float* out) {
-  F32 totals[G];
+  F32 totals[G][V];
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) totals[g] = simd::zero();
-  for (int t = 0; t < length; ++t) {
-    const F32 value = get(values + static_cast<size_t>(t) * head_dim, n);
+  for (int g = 0; g < G; ++g)
 #pragma GCC unroll 4
-    for (int g = 0; g < G; ++g)
-      totals[g] = simd::fma(value, simd::set(scores[g * stride + t]), totals[g]);
+    for (int v = 0; v < V; ++v) totals[g][v] = simd::zero();
+  for (int t = 0; t < length; ++t, values += head_dim) {
+    F32 value[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) value[v] = get(values + v * lanes, v + 1 < V ? lanes : last);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const F32 weight = simd::set(scores[g * stride + t]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) totals[g][v] = simd::fma(value[v], weight, totals[g][v]);
+    }
   }
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) simd::store_n(out + g * head_dim, totals[g], n);
+  for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v)
+      simd::store_n(out + g * head_dim + v * lanes, totals[g][v], v + 1 < V ? lanes : last);
+}
+
+template <int G, class T>
+void attend_together(const T* keys, const T* values, int head_dim, int length,
+                     const float* queries, float* out, float* scores, size_t stride) {
+  score<G>(keys, queries, head_dim, length, scores, stride);
+  for (int g = 0; g < G; ++g) softmax(scores + g * stride, length);
+  constexpr int wide = tile / 4;
+  int i = 0;
+  for (; i + (wide - 1) * lanes < head_dim; i += wide * lanes) {
+    const int last = at_most_lanes(head_dim - i - (wide - 1) * lanes);
+    blend<G, wide>(values + i, head_dim, last, scores, stride, length, out + i);
+  }
+  for (; i < head_dim; i += lanes)
+    blend<G, 1>(values + i, head_dim, at_most_lanes(head_dim - i), scores, stride, length, out + i);
 }
 
 template <class T>
 void attend_in(const T* keys, const T* values, const HeadShape& shape, int length,
                const float* queries, float* out, float* scores, size_t stride) {
-  const int group = shape.group(), head_dim = shape.head_dim;
-  score(keys, queries, group, head_dim, length, scores, stride);
-  for (int g = 0; g < group; ++g) softmax(scores + g * stride, length);
-  for (int i = 0; i < head_dim; i += lanes) {
-    const int n = at_most_lanes(head_dim - i);
-    int g = 0;
-    for (; g + 4 <= group; g += 4)
-      blend<4>(values + i, head_dim, n, scores + g * stride, stride, length, out + g * head_dim + i);
-    for (; g < group; ++g)
-      blend<1>(values + i, head_dim, n, scores + g * stride, stride, length, out + g * head_dim + i);
+  const int head_dim = shape.head_dim;
+  int left = shape.group();
+  while (left > 0) {
+    const int taken = left < 4 ? left : 4;
+    switch (taken) {
+      case 4: attend_together<4>(keys, values, head_dim, length, queries, out, scores, stride); break;
+      case 3: attend_together<3>(keys, values, head_dim, length, queries, out, scores, stride); break;
+      case 2: attend_together<2>(keys, values, head_dim, length, queries, out, scores, stride); break;
+      default: attend_together<1>(keys, values, head_dim, length, queries, out, scores, stride);
+    }
+    queries += taken * head_dim;
+    out += taken * head_dim;
+    left -= taken;
   }
 }
 
