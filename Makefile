@@ -85,7 +85,7 @@ docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md
 
 bench: $(READY_DEV)
-	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.performance
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,40 +1,104 @@
 """The same work in transformers and moshi beside ours, in one run: `python -m benchmarks.peers`.
 
-Ratios are peer over ours: 3 means that ours takes a third of the time.
+Ratios are peer over ours, medians: 3 means that ours takes a third of the time. `bars` are the
+project's own (README.md), each with what was measured. Run it on an idle machine.
 """
+
+from __future__ import annotations
 
 import argparse
 import gc
 import json
 import os
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 os.environ.setdefault("NO_TORCH_COMPILE", "1")
 
 import torch
+from rich.console import Console
 
 from benchmarks import codec as codec_benchmark
-from benchmarks import hugging_face, machine
-from benchmarks.model import DTYPES, Loop
+from benchmarks import hugging_face, machine, serve, turns
+from benchmarks.bars import Bar, judge
+from benchmarks.model import Loop
+from services.generator.engine.model import Model
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
+from services.generator.native.model import NativeCsm
 from services.tokenizer.codec import weights as codec_weights
 from services.tokenizer.codec.config import MimiConfig
 
+PARTS = ("codec", "model", "second_turn", "pico")
+_PROMPT = 20
+_CODEC_FRAMES = 40
+_LISTENERS = (1, 8, 16)
+BARS = (
+    Bar(
+        "int8_batch_1",
+        "csm-1b int8, one stream, times faster than transformers bf16",
+        bar=3.5, stretch=5.3, at_most=False, form=".2f",
+    ),
+    Bar(
+        "int8_batch_8",
+        "csm-1b int8, 8 streams, times the frames of transformers' static batch",
+        bar=2.8, stretch=4.0, at_most=False, form=".2f",
+    ),
+    Bar(
+        "bf16_batch_1",
+        "csm-1b bf16, one stream, times faster than transformers bf16",
+        bar=1.3, stretch=1.8, at_most=False, form=".2f",
+    ),
+    Bar(
+        "mimi_decode",
+        "Mimi streaming decode, times faster than moshi",
+        bar=4.0, stretch=6.0, at_most=False, form=".2f",
+    ),
+    Bar(
+        "second_turn",
+        "first frame behind a long history, of a first turn's time",
+        bar=1.2, stretch=1.0, at_most=True, form=".2f",
+    ),
+    Bar(
+        "pico_real_time",
+        "pico all in one, one listener: real-time factor",
+        bar=0.25, stretch=0.1, at_most=True, form=".3f",
+    ),
+    Bar(
+        "pico_first_audio",
+        "pico all in one, one listener: first audio, ms",
+        bar=150.0, stretch=80.0, at_most=True, form=".0f",
+    ),
+    Bar(
+        "underruns_listeners_8",
+        "pico, 8 listeners at once: utterances with an underrun",
+        bar=0.0, stretch=0.0, at_most=True, form=".0f",
+    ),
+    Bar(
+        "underruns_listeners_16",
+        "pico, 16 listeners at once: utterances with an underrun",
+        bar=0.0, stretch=0.0, at_most=True, form=".0f",
+    ),
+)  # fmt: skip
 
-@torch.inference_mode()
-def model(shape: str, dtype: str, batch: int, frames: int, rounds: int) -> dict[str, Any]:
-    """A frame of csm against `CsmForConditionalGeneration.generate`, prefill subtracted."""
-    config = CsmConfig.named(shape)
-    ours = weights.create(config, seed=0, dtype=DTYPES[dtype])
-    loop = Loop(ours, batch)
-    peer: Any = hugging_face.oracle(ours)
-    prompt = torch.randint(1, min(1000, config.text_vocab_size), (batch, 20))
 
-    def generate(count: int, peer: Any = peer) -> float:
+class Peer:
+    """transformers' `generate` on the weights of a `Csm`; a frame is what more of them cost."""
+
+    def __init__(self, oracle: Any, config: CsmConfig, batch: int) -> None:
+        self._oracle = oracle
+        high = min(1000, config.text_vocab_size)
+        self._prompt = torch.randint(1, high, (batch, _PROMPT))
+
+    def frame_ms(self, frames: int) -> float:
+        """Milliseconds a frame, prefill and start taken off."""
+        return (self._generate(frames + 2) - self._generate(2)) / frames
+
+    def _generate(self, count: int) -> float:
         return machine.time_ms(
-            lambda: peer.generate(
-                input_ids=prompt,
+            lambda: self._oracle.generate(
+                input_ids=self._prompt,
                 max_new_tokens=count,
                 min_new_tokens=count,
                 do_sample=True,
@@ -43,23 +107,37 @@ def model(shape: str, dtype: str, batch: int, frames: int, rounds: int) -> dict[
             )
         )
 
-    loop.prefill(20)
-    loop.step()
-    generate(2)
-    ours_ms, peer_ms = [], []
+
+@torch.inference_mode()
+def model(
+    ours: dict[str, Model], oracle: Any, batch: int, frames: int, rounds: int
+) -> dict[str, Any]:
+    """A frame of every way of ours, in turn with transformers."""
+    config = next(iter(ours.values())).config
+    loops = {name: Loop(way, batch) for name, way in ours.items()}
+    peer = Peer(oracle, config, batch)
+    for loop in loops.values():
+        loop.prefill(_PROMPT)
+        loop.step()
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    peer_ms = []
     for _ in range(rounds):
-        ours_ms += [machine.time_ms(loop.step) for _ in range(frames)]
-        peer_ms.append((generate(frames + 2) - generate(2)) / frames)
-    result = {
-        "ours_frame_ms": machine.summary(ours_ms),
-        "transformers_frame_ms": machine.summary(peer_ms),
-        "ratio": round(machine.percentile(peer_ms, 0.5) / machine.percentile(ours_ms, 0.5), 2),
-        "ours_frames_per_s": round(1000 * batch / machine.percentile(ours_ms, 0.5), 1),
-        "transformers_frames_per_s": round(1000 * batch / machine.percentile(peer_ms, 0.5), 1),
+        for name, loop in loops.items():
+            times[name] += [machine.time_ms(loop.step) for _ in range(frames)]
+        peer_ms.append(peer.frame_ms(frames))
+    theirs = machine.summary(peer_ms, 1)
+    return {
+        "transformers_frame_ms": theirs,
+        "transformers_frames_per_s": round(1000 * batch / theirs["p50"], 1),
+        "ours": {
+            name: {
+                "frame_ms": (summary := machine.summary(each, 1)),
+                "frames_per_s": round(1000 * batch / summary["p50"], 1),
+                "ratio": round(theirs["p50"] / summary["p50"], 2),
+            }
+            for name, each in times.items()
+        },
     }
-    del ours, loop, peer
-    gc.collect()
-    return result
 
 
 @torch.inference_mode()
@@ -74,7 +152,6 @@ def codec(frames: int) -> dict[str, Any]:
     audio = torch.randn(1, 1, frames * samples) * 0.1
     codes = torch.randint(ours.config.codebook_size, (1, ours.config.num_codebooks, frames))
     result: dict[str, Any] = {}
-    mine = codec_benchmark.measure(ours, 1, frames)
     native = codec_benchmark.measure_native(ours, 1, frames)
     with peer.streaming(1):
         theirs: dict[str, list[float]] = {"decode": [], "encode": []}
@@ -82,67 +159,115 @@ def codec(frames: int) -> dict[str, Any]:
             part, sound = codes[..., i : i + 1], audio[..., i * samples : (i + 1) * samples]
             theirs["decode"].append(machine.time_ms(lambda part=part: peer.decode(part)))  # type: ignore[misc]
             theirs["encode"].append(machine.time_ms(lambda sound=sound: peer.encode(sound)))  # type: ignore[misc]
-    again = codec_benchmark.measure(ours, 1, frames)
-    native_again = codec_benchmark.measure_native(ours, 1, frames)
+    again = codec_benchmark.measure_native(ours, 1, frames)
     for name in ("decode", "encode"):
-        runs = [r[name]["streaming_frame_ms"]["p50"] for r in (mine, again)]
         peer_ms = machine.summary(theirs[name][3:])
-        natively = [r[name]["streaming_frame_ms"]["p50"] for r in (native, native_again)]
+        runs = {
+            way: [run[name][key]["p50"] for run in (native, again)]
+            for way, key in (
+                ("native", "streaming_frame_ms"),
+                ("torch", "torch_streaming_frame_ms"),
+                ("native_at_once", "offline_frame_ms"),
+            )
+        }
         result[name] = {
-            "ours_frame_ms": runs,
             "moshi_frame_ms": peer_ms,
-            "ratio": round(peer_ms["p50"] / (sum(runs) / 2), 2),
-            "native_frame_ms": natively,
-            "native_ratio": round(peer_ms["p50"] / (sum(natively) / 2), 2),
+            "ours_frame_ms": runs,
+            "ratio": {way: round(2 * peer_ms["p50"] / sum(ms), 2) for way, ms in runs.items()},
         }
     return result
 
 
 def run(
-    *, shape: str = "csm-1b", dtype: str = "bf16", frames: int = 8, rounds: int = 3,
-    batches: tuple[int, ...] = (1, 8),
-) -> dict[str, Any]:  # fmt: skip
-    """All comparisons."""
-    return {
-        "benchmark": "peers",
-        "machine": machine.describe(),
-        "shape": shape,
-        "dtype": dtype,
-        "codec": codec(40),
-        "model": {f"batch_{b}": model(shape, dtype, b, frames, rounds) for b in batches},
-    }
+    *,
+    shape: str = "csm-1b",
+    frames: int = 8,
+    rounds: int = 3,
+    batches: Sequence[int] = (1, 8),
+    parts: Sequence[str] = PARTS,
+    history: int = 1800,
+    told: Callable[[str], None] = lambda what: None,
+) -> dict[str, Any]:
+    """The parts asked for, and what they say of the bars; `told` hears what is under way."""
+    result: dict[str, Any] = {"benchmark": "peers", "machine": machine.describe(), "shape": shape}
+    if "codec" in parts:
+        told("Mimi beside moshi")
+        result["codec"] = codec(_CODEC_FRAMES)
+    if {"model", "second_turn"} & set(parts):
+        told(f"{shape}: weights")
+        csm = weights.create(CsmConfig.named(shape), seed=0, dtype=torch.bfloat16)
+        int8 = NativeCsm(csm, "int8")
+        if "model" in parts:
+            ours: dict[str, Model] = {"int8": int8, "bf16": NativeCsm(csm, "bf16"), "torch": csm}
+            oracle = hugging_face.oracle(csm)
+            result["model"] = {}
+            for batch in batches:
+                told(f"{shape}: {batch} streams beside transformers")
+                found = model(ours, oracle, batch, frames, rounds)
+                result["model"][f"batch_{batch}"] = found
+            del ours, oracle
+            gc.collect()
+        del csm
+        if "second_turn" in parts:
+            told(f"{shape}: a second turn behind {history} positions")
+            result["second_turn"] = turns.second_turn(int8, history=history)
+        del int8
+        gc.collect()
+    if "pico" in parts:
+        result["pico"] = {}
+        for listeners in _LISTENERS:
+            told(f"pico: {listeners} listeners")
+            result["pico"][f"listeners_{listeners}"] = serve.run(streams=listeners)
+    return result | {"bars": judge(BARS, figures(result))}
 
 
-def main() -> None:
+def figures(result: dict[str, Any]) -> dict[str, float | None]:
+    """What the parts of a result say of `BARS`, by name."""
+    found: dict[str, float | None] = {}
+    for batch, figure in result.get("model", {}).items():
+        for weight in ("int8", "bf16"):
+            found[f"{weight}_{batch}"] = figure["ours"][weight]["ratio"]
+    if "codec" in result:
+        found["mimi_decode"] = result["codec"]["decode"]["ratio"]["native"]
+    if "second_turn" in result:
+        found["second_turn"] = result["second_turn"]["ratio"]
+    for listeners, figure in result.get("pico", {}).items():
+        found[f"underruns_{listeners}"] = figure["utterances_with_underrun"]
+    one = result.get("pico", {}).get("listeners_1")
+    if one:
+        found["pico_real_time"] = one["real_time_factor"]["p50"]
+        found["pico_first_audio"] = one["first_audio_ms"]["p50"]
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print nothing but JSON")
     parser.add_argument("--shape", default="csm-1b")
-    parser.add_argument("--dtype", default="bf16", choices=DTYPES)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    result = run(
-        shape=arguments.shape,
-        dtype=arguments.dtype,
-        frames=arguments.frames,
-        rounds=arguments.rounds,
-    )
-    if arguments.json:
+    parser.add_argument("--history", type=int, default=1800)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    given = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    with console.status("measuring") as status:
+        result = run(
+            shape=given.shape,
+            frames=given.frames,
+            rounds=given.rounds,
+            parts=given.parts,
+            history=given.history,
+            told=status.update,
+        )
+    if given.json:
         print(json.dumps(result, indent=2))
-        return
-    print("ratio = peer / ours, medians of one run\n")
-    for name, figures in result["codec"].items():
-        ratios = f"{figures['ratio']} times faster than moshi, natively {figures['native_ratio']}"
-        print(f"mimi streaming {name}: {ratios}  {figures}")
-    for name, figures in result["model"].items():
-        print(f"{shape_line(result)} {name}: {figures['ratio']} times faster  {figures}")
-
-
-def shape_line(result: dict[str, Any]) -> str:
-    """Which model, for a line of text."""
-    return f"{result['shape']} {result['dtype']}"
+        return 0
+    for bar in result["bars"]:
+        print(f"{bar['title']}: {bar['figure']} (bar {bar['bar']:g}, stretch {bar['stretch']:g}): "
+              f"{bar['state']}")  # fmt: skip
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -57,12 +57,24 @@ class Heard:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
+    def __post_init__(self) -> None:
+        self._awaited: tuple[int, asyncio.Future[None]] | None = None
+
+    def at(self, frames: int) -> asyncio.Future[None]:
+        """Done with so many frames, which must be yet to come; fails if the turn ends before."""
+        self._awaited = frames, asyncio.get_running_loop().create_future()
+        return self._awaited[1]
+
     def __call__(self, event: Event) -> None:
         if isinstance(event, FrameReady):
             self.codes.append(event.codes)
             self.times_s.append(time.monotonic())
+            if self._awaited and len(self.codes) == self._awaited[0]:
+                self._awaited[1].set_result(None)
         elif isinstance(event, Finished):
             self.over.set_result(event)
+            if self._awaited and not self._awaited[1].done():
+                self._awaited[1].set_exception(RuntimeError(f"the turn ended by {event.reason}"))
 
     @property
     def first_frame_ms(self) -> float:
@@ -121,8 +133,7 @@ class Turns:
     async def leave(self, prompt: PromptRows, seed: int, after: int) -> Heard:
         """A client that cancels once it has so many frames."""
         key, heard = self.begin(prompt, seed, 10 * after)
-        while len(heard.codes) < after and not heard.over.done():
-            await asyncio.sleep(0.002)
+        await heard.at(after)
         self._engine.cancel(key)
         await heard.over
         self._engine.release(key)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bars import judge
 from training.corpus.store import SPEAKERS
-from training.evaluate.bars import judge
+from training.evaluate.bars import BARS
 from training.evaluate.clip import Clip, Part
 from training.evaluate.words import difference, total
 
@@ -70,7 +71,7 @@ def summarise(parts: Mapping[str, Part], voice: Mapping[str, Any]) -> dict[str, 
         {
             "voice": dict(voice),
             "sentences": len(indices),
-            "bars": judge(measured),
+            "bars": judge(BARS, measured),
             "differences": differences,
             "all": everything,
             "by_speaker": {name: _group(clips, _by(n)) for n, name in enumerate(SPEAKERS)},

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from training.evaluate.bars import BARS, judge
+from benchmarks.bars import judge
+from training.evaluate.bars import BARS
 from training.evaluate.clip import Clip, Part
 from training.evaluate.figures import summarise
 from training.evaluate.quality import Quality
@@ -123,7 +124,7 @@ def test_every_figure_comes_from_its_clips() -> None:
     ],
 )
 def test_a_bar_is_met_at_its_value(name: str, figure: float | None, state: str) -> None:
-    (judged,) = [bar for bar in judge({name: figure}) if bar["name"] == name]
+    (judged,) = [bar for bar in judge(BARS, {name: figure}) if bar["name"] == name]
     assert judged["state"] == state
 
 
