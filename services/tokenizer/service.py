@@ -21,6 +21,7 @@ from services.tokenizer.codec import MimiConfig
 from services.tokenizer.decoding import Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder
 from services.tokenizer.native.choice import halves
+from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.servicer import TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
@@ -30,8 +31,9 @@ log = logging.getLogger(__name__)
 # A message of audio stays well below gRPC's limit, whatever the rate and the channels.
 _MAX_CHUNK_BYTES = 1 << 20
 _MESSAGE_OVERHEAD_BYTES = 1 << 10
-# A codec as small as pico's gains nothing from a second thread (docs/benchmarks.md).
-_THREADED_PARAMETERS = 20_000_000
+# A codec as small as pico's gains nothing from a second thread, and little from smaller weights
+# (docs/performance.md).
+_LARGE_PARAMETERS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,11 @@ class TokenizerService:
             dtype=str(parameter.dtype).removeprefix("torch."),
         )
         self._check_limits(config)
-        threads = self._threads(sum(p.numel() for p in mimi.parameters()))
+        parameters = sum(p.numel() for p in mimi.parameters())
+        threads = self._threads(parameters)
+        weights = self._weights(parameters)
         try:
-            both = halves(mimi, settings.max_streams, settings.native, threads=threads)
+            both = halves(mimi, settings.max_streams, settings.native, weights, threads=threads)
         except NativeUnavailable as error:
             raise errors.FailedPrecondition(
                 f"native: required cannot be had here: {error}"
@@ -185,4 +189,9 @@ class TokenizerService:
     def _threads(self, parameters: int) -> int:
         if self.settings.threads:
             return self.settings.threads
-        return 1 if parameters < _THREADED_PARAMETERS else torch.get_num_threads()
+        return 1 if parameters < _LARGE_PARAMETERS else torch.get_num_threads()
+
+    def _weights(self, parameters: int) -> WeightFormat:
+        if self.settings.dtype == "auto":
+            return "fp32" if parameters < _LARGE_PARAMETERS else "bf16"
+        return "bf16" if self.settings.dtype == "bfloat16" else "fp32"

@@ -29,6 +29,11 @@ class TokenizerSettings(ServiceSettings):
         description="the codec in C++ on CPUs; auto: where a library or a compiler is there, else "
         "by torch; off: by torch; required: or do not start",
     )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="weights of the native decoder; auto: bfloat16 from 20 million parameters on, "
+        "else float32; codes are always found in float32",
+    )
     threads: int = Field(
         0,
         ge=0,

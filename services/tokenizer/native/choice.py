@@ -8,6 +8,7 @@ from typing import Literal
 from csm.native.build import NativeUnavailable
 from services.tokenizer.codec import Mimi
 from services.tokenizer.half import Half
+from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.native.halves import NativeDecodeHalf, NativeEncodeHalf
 from services.tokenizer.runner import DecodeHalf, EncodeHalf
 
@@ -19,7 +20,12 @@ native, or an error."""
 
 
 def halves(
-    mimi: Mimi, rows: int, mode: NativeMode = "auto", *, threads: int | None = None
+    mimi: Mimi,
+    rows: int,
+    mode: NativeMode = "auto",
+    weights: WeightFormat = "fp32",
+    *,
+    threads: int | None = None,
 ) -> tuple[Half, Half]:
     """Return the encoder and the decoder for `rows` streams each.
 
@@ -27,6 +33,7 @@ def halves(
         mimi: may be dropped by the caller when native halves come back.
         rows: streams of each direction.
         mode: see `NativeMode`.
+        weights: of a native decoder. An encoder's stay fp32: a code turns by the smallest change.
         threads: of native halves; None: as many as torch uses in the calling thread.
 
     Raises:
@@ -36,13 +43,13 @@ def halves(
     if mode != "off":
         try:
             encode = NativeEncodeHalf(mimi, rows, threads=threads)
-            decode = NativeDecodeHalf(mimi, rows, threads=threads)
+            decode = NativeDecodeHalf(mimi, rows, weights, threads=threads)
         except NativeUnavailable as error:
             if mode == "required":
                 raise
             log.warning("the codec runs by torch, slower: %s", error)
         else:
             mib = (encode.nbytes + decode.nbytes) / 2**20
-            log.info("the codec runs natively: %.0f MiB of weights", mib)
+            log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
             return encode, decode
     return EncodeHalf(mimi, rows), DecodeHalf(mimi, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,11 @@ from csm.native.levels import Level
 from csm.native.memory import address
 from services.tokenizer.codec import Mimi
 from services.tokenizer.native import library
+from services.tokenizer.native.library import Format
 from services.tokenizer.native.packing import PackedHalf
+
+WeightFormat = Literal["fp32", "bf16"]
+"""What matrices are packed as; sums and all that lies between are fp32 in either."""
 
 MAX_STEP_FRAMES = 16
 """Longer steps are split, as `Mimi` does: it bounds the memory of a pass."""
@@ -26,8 +30,18 @@ class _NativeHalf:
     _encodes: bool
 
     def __init__(
-        self, mimi: Mimi, rows: int, *, threads: int | None = None, level: Level | None = None
+        self,
+        mimi: Mimi,
+        rows: int,
+        weights: WeightFormat = "fp32",
+        *,
+        threads: int | None = None,
+        level: Level | None = None,
     ) -> None:
+        if weights not in get_args(WeightFormat):
+            raise ValueError(
+                f"weights is {weights!r}; allowed: {', '.join(get_args(WeightFormat))}"
+            )
         if rows < 1:
             raise ValueError(f"rows is {rows}; allowed: at least 1")
         count = torch.get_num_threads() if threads is None else threads
@@ -38,7 +52,12 @@ class _NativeHalf:
             raise NativeUnavailable(f"the codec is in {parameter.dtype} on {parameter.device}")
         self.config, self.rows, self.threads = mimi.config, rows, count
         self._packed = PackedHalf(
-            library.load(level), mimi, encodes=self._encodes, rows=rows, threads=count
+            library.load(level),
+            mimi,
+            Format[weights.upper()],
+            encodes=self._encodes,
+            rows=rows,
+            threads=count,
         )
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 
 from services.tokenizer.codec import Mimi
 from services.tokenizer.half import Block, Half
-from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
+from services.tokenizer.native.codec import NativeDecoder, NativeEncoder, WeightFormat
 from services.tokenizer.plan import NATIVE
 
 
@@ -56,8 +56,10 @@ class NativeDecodeHalf(NativeHalf):
 
     operation = "decode"
 
-    def __init__(self, mimi: Mimi, rows: int, *, threads: int | None = None) -> None:
-        super().__init__(NativeDecoder(mimi, rows, threads=threads))
+    def __init__(
+        self, mimi: Mimi, rows: int, weights: WeightFormat = "fp32", *, threads: int | None = None
+    ) -> None:
+        super().__init__(NativeDecoder(mimi, rows, weights, threads=threads))
 
     def silence(self, frames: int) -> Block:
         return np.zeros((frames, self._codec.config.num_codebooks), np.uint16)

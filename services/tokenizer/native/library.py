@@ -14,6 +14,13 @@ from csm.native.levels import Level
 from services.tokenizer.native.build import LIBRARY
 
 
+class Format(IntEnum):
+    """The part of `Format` in `matrix.hpp` that the codec's products know."""
+
+    FP32 = 0
+    BF16 = 1
+
+
 class Activation(IntEnum):
     """`Activation` in `activation.hpp`."""
 
@@ -95,7 +102,7 @@ class QuantizerShape(ctypes.Structure):
 
 
 _FUNCTIONS: Signatures = {
-    "codec_create": (c_void_p, (c_int32,) * 6),
+    "codec_create": (c_void_p, (c_int32,) * 7),
     "codec_destroy": (None, (c_void_p,)),
     "codec_bytes": (c_int64, (c_void_p,)),
     "codec_add_convolution": (c_int32, (c_void_p, POINTER(ConvolutionShape))),

@@ -19,6 +19,7 @@ from services.tokenizer.codec.transformer import Transformer, TransformerLayer
 from services.tokenizer.native.library import (
     Activation,
     ConvolutionShape,
+    Format,
     LayerWeights,
     QuantizerShape,
     TransformerShape,
@@ -36,7 +37,14 @@ class PackedHalf:
     """
 
     def __init__(
-        self, native: ctypes.CDLL, mimi: Mimi, *, encodes: bool, rows: int, threads: int
+        self,
+        native: ctypes.CDLL,
+        mimi: Mimi,
+        weights: Format,
+        *,
+        encodes: bool,
+        rows: int,
+        threads: int,
     ) -> None:
         config = mimi.config
         self.native = native
@@ -44,6 +52,7 @@ class PackedHalf:
             int(encodes),
             rows,
             threads,
+            int(weights),
             config.audio_channels,
             config.frame_samples,
             config.resample_stride,

@@ -44,6 +44,19 @@ def test_audio_is_that_of_mimi(name: str, level: levels.Level) -> None:
 
 @LEVELS
 @NAMES
+def test_audio_of_bf16_weights_is_40_db_close(name: str, level: levels.Level) -> None:
+    model = mimi(name)
+    codes = codes_of(model.config, 2, FRAMES)
+    half = NativeDecoder(model, 3, "bf16", threads=1, level=level)
+    got, expected = half.step([2, 0], codes), decoded(model, codes)
+    error = got - expected
+    assert 0 < np.square(error).mean() < 1e-4 * np.square(expected).mean()
+    whole = NativeDecoder(model, 3, threads=1, level=level)
+    assert half.nbytes < 0.65 * whole.nbytes
+
+
+@LEVELS
+@NAMES
 def test_codes_are_those_of_mimi_but_for_ties(name: str, level: levels.Level) -> None:
     model = mimi(name)
     audio = audio_of(model.config, 2, FRAMES)

@@ -59,6 +59,16 @@ def test_in_any_chunks(direction: str, name: str, sizes: list[int]) -> None:
     assert np.array_equal(cut(model, 2, given_frames, sizes), cut(model, 0, given_frames, [7]))
 
 
+@LEVELS
+@NAMES
+def test_bf16_weights_in_steps_of_any_size(name: str, level: levels.Level) -> None:
+    model = NativeDecoder(mimi(name), 3, "bf16", threads=1, level=level)
+    given_frames = stream("decode", name, FRAMES)
+    expected = cut(model, 0, given_frames, [16])
+    for row, sizes in ((0, [1]), (1, [3]), (2, [1, 2, 16, 5])):
+        assert np.array_equal(cut(model, row, given_frames, sizes), expected), (row, sizes)
+
+
 @DIRECTIONS
 @NAMES
 def test_on_one_thread_and_on_several(name: str, direction: str) -> None:

@@ -107,6 +107,24 @@ async def test_the_service_is_native_by_default_and_sounds_as_by_torch(
     assert (live == again).mean() > 0.99
 
 
+async def test_a_service_decodes_by_the_weights_it_is_told(
+    start_tokenizer: Callable[..., Any],
+) -> None:
+    sizes, audio = {}, {}
+    codes = random_codes(60)
+    for dtype in ("auto", "float32", "bfloat16"):
+        running = await start_tokenizer(dtype=dtype)
+        half = decoder_of(running)
+        assert isinstance(half, NativeHalf)
+        sizes[dtype] = half.nbytes
+        audio[dtype] = np.frombuffer(await running.decode(codes, S16), "<i2").astype(float)
+    # A codec as small as pico's stays as it is.
+    assert sizes["auto"] == sizes["float32"]
+    assert sizes["bfloat16"] < 0.65 * sizes["float32"]
+    error = np.square(audio["bfloat16"] - audio["float32"]).mean()
+    assert 0 < error < 1e-4 * np.square(audio["float32"]).mean()
+
+
 async def test_the_same_frames_are_the_same_bytes_however_they_come(
     start_tokenizer: Callable[..., Any],
 ) -> None:

@@ -12,10 +12,12 @@
 
 using csm::guarded;
 
-CODEC_API csm::Half* codec_create(int32_t encodes, int32_t streams, int32_t threads,
+// `format` is a csm::Format, fp32 or bf16.
+CODEC_API csm::Half* codec_create(int32_t encodes, int32_t streams, int32_t threads, int32_t format,
                                   int32_t channels, int32_t frame_samples, int32_t positions) {
   try {
-    auto half = std::make_unique<csm::Half>(encodes != 0, streams, threads);
+    auto half = std::make_unique<csm::Half>(encodes != 0, streams, threads,
+                                            static_cast<csm::Format>(format));
     half->channels = channels;
     half->frame_samples = frame_samples;
     half->positions = positions;
@@ -42,13 +44,15 @@ CODEC_API int32_t codec_add_block(csm::Half* half, const csm::ConvolutionShape* 
 }
 
 CODEC_API int32_t codec_set_resample(csm::Half* half, const csm::ConvolutionShape* shape) {
-  return guarded(
-      [&] { half->resample = std::make_unique<csm::Convolution>(*shape, half->streams); });
+  return guarded([&] {
+    half->resample = std::make_unique<csm::Convolution>(*shape, half->streams, half->format);
+  });
 }
 
 CODEC_API int32_t codec_set_transformer(csm::Half* half, const csm::TransformerShape* shape) {
   return guarded([&] {
-    half->transformer = std::make_unique<csm::Transformer>(*shape, half->streams, half->threads);
+    half->transformer = std::make_unique<csm::Transformer>(*shape, half->streams, half->threads,
+                                                           half->format);
   });
 }
 

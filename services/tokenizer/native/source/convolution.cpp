@@ -18,7 +18,7 @@ void elu_of(const float* from, size_t count, float* to) {
 
 }  // namespace
 
-Convolution::Convolution(const ConvolutionShape& shape, int streams)
+Convolution::Convolution(const ConvolutionShape& shape, int streams, Format format)
     : has_bias_(shape.bias != nullptr),
       inputs_(shape.inputs),
       kernel_(shape.kernel),
@@ -29,8 +29,8 @@ Convolution::Convolution(const ConvolutionShape& shape, int streams)
       replicate_(shape.replicate != 0),
       elu_(shape.elu != 0),
       fresh_(streams, 1) {
-  matrix_.pack(shape.weights, shape.outputs, shape.kernel * shape.inputs, Format::fp32,
-               Order::plain);
+  matrix_.pack(shape.weights, shape.outputs, shape.kernel * shape.inputs,
+               format_for(format, tap_length()), Order::plain);
   if (has_bias_) {
     bias_.reserve(static_cast<size_t>(matrix_.panels) * lanes);
     copy(shape.bias, shape.outputs, bias_.data());
@@ -101,7 +101,7 @@ void Convolution::run(const Worker& worker, const Batch& batch, const Signal& x,
   in.row_stride = static_cast<size_t>(stride_) * inputs_;
   // Undilated, the taps of a window are one run.
   in.taps = dilation_ > 1 ? kernel_ : 1;
-  in.tap_length = dilation_ > 1 ? inputs_ : kernel_ * inputs_;
+  in.tap_length = tap_length();
   in.tap_stride = static_cast<size_t>(dilation_) * inputs_;
   Results results{};
   results.values = out.values;

@@ -39,7 +39,7 @@ struct Signal {
 
 class Convolution {
  public:
-  Convolution(const ConvolutionShape& shape, int streams);
+  Convolution(const ConvolutionShape& shape, int streams, Format format);
 
   int inputs() const { return inputs_; }
   int outputs() const { return matrix_.outputs; }
@@ -61,6 +61,7 @@ class Convolution {
  private:
   void fill(const Worker& worker, const Batch& batch, const Signal& x, int time, float* window);
   void remember(const Worker& worker, const Batch& batch, int time, const float* window);
+  int tap_length() const { return dilation_ > 1 ? inputs_ : kernel_ * inputs_; }
   float* past(int stream) { return past_.data() + stream * past_floats(); }
   size_t past_floats() const { return static_cast<size_t>(context_) * inputs_; }
 

@@ -2,8 +2,13 @@
 
 namespace csm {
 
-Half::Half(bool encodes_, int streams_, int threads_)
-    : seanet(streams_), encodes(encodes_), streams(streams_), threads(threads_), pool_(threads_) {}
+Half::Half(bool encodes_, int streams_, int threads_, Format format_)
+    : seanet(streams_, format_),
+      encodes(encodes_),
+      streams(streams_),
+      threads(threads_),
+      format(format_),
+      pool_(threads_) {}
 
 void Half::reset(int stream) {
   std::lock_guard<std::mutex> lock(one_caller_);

@@ -12,7 +12,8 @@ namespace csm {
 
 class Half {
  public:
-  Half(bool encodes, int streams, int threads);
+  // The matrices are packed as `format`, fp32 or bf16.
+  Half(bool encodes, int streams, int threads, Format format);
 
   // Its parts, in any order, before the first step.
   Seanet seanet;
@@ -22,6 +23,7 @@ class Half {
 
   const bool encodes;
   const int streams, threads;
+  const Format format;
   int channels = 1;
   int frame_samples = 0;  // of each channel
   int positions = 1;     // of the transformer to a frame

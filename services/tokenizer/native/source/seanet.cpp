@@ -45,13 +45,14 @@ size_t Stage::weight_floats() const {
 }
 
 void Seanet::add_convolution(const ConvolutionShape& shape) {
-  stages_.push_back(Stage{Convolution(shape, streams_), {}});
+  stages_.push_back(Stage{Convolution(shape, streams_, format_), {}});
 }
 
 void Seanet::add_block(const ConvolutionShape& inner, const ConvolutionShape& outer,
                        const ConvolutionShape* shortcut) {
-  ResidualBlock block{Convolution(inner, streams_), Convolution(outer, streams_), nullptr};
-  if (shortcut) block.shortcut = std::make_unique<Convolution>(*shortcut, streams_);
+  ResidualBlock block{Convolution(inner, streams_, format_), Convolution(outer, streams_, format_),
+                      nullptr};
+  if (shortcut) block.shortcut = std::make_unique<Convolution>(*shortcut, streams_, format_);
   stages_.back().blocks.push_back(std::move(block));
 }
 

@@ -24,7 +24,7 @@ struct Stage {
 
 class Seanet {
  public:
-  explicit Seanet(int streams) : streams_(streams) {}
+  Seanet(int streams, Format format) : streams_(streams), format_(format) {}
 
   void add_convolution(const ConvolutionShape& shape);
   void add_block(const ConvolutionShape& inner, const ConvolutionShape& outer,
@@ -48,6 +48,7 @@ class Seanet {
                  const Signal& out);
 
   int streams_;
+  Format format_;
   std::vector<Stage> stages_;
   Buffer<float> between_[2];
   Buffer<float> window_, hidden_, skipped_;

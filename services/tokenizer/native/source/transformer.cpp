@@ -44,17 +44,19 @@ void normalize_row(const float* x, const float* weight, const float* bias, float
 
 }  // namespace
 
-void Transformer::Linear::pack(const float* weights, const float* bias_, int outputs, int inputs) {
-  matrix.pack(weights, outputs, inputs, Format::fp32, Order::plain);
+void Transformer::Linear::pack(const float* weights, const float* bias_, int outputs, int inputs,
+                               Format format) {
+  matrix.pack(weights, outputs, inputs, format_for(format, inputs), Order::plain);
   has_bias = bias_ != nullptr;
   if (has_bias) fill(bias, bias_, outputs);
 }
 
-Transformer::Transformer(const TransformerShape& shape, int streams, int threads)
+Transformer::Transformer(const TransformerShape& shape, int streams, int threads, Format format)
     : heads_{shape.heads, shape.kv_heads, shape.head_dim, shape.window},
       width_(shape.width),
       ffn_width_(shape.ffn_width),
       streams_(streams),
+      format_(format),
       activation_(static_cast<Activation>(shape.activation)),
       norm_eps_(shape.norm_eps),
       frequencies_(shape.frequencies, shape.frequencies + shape.head_dim / 2),
@@ -70,11 +72,11 @@ void Transformer::add_layer(const LayerWeights& weights) {
   fill(layer.attention_norm_bias, weights.attention_norm_bias, width_);
   fill(layer.mlp_norm, weights.mlp_norm, width_);
   fill(layer.mlp_norm_bias, weights.mlp_norm_bias, width_);
-  layer.qkv.pack(weights.qkv, weights.qkv_bias, heads_.qkv_width(), width_);
+  layer.qkv.pack(weights.qkv, weights.qkv_bias, heads_.qkv_width(), width_, format_);
   layer.attention_out.pack(weights.attention_out, weights.attention_out_bias, width_,
-                           heads_.heads * heads_.head_dim);
-  layer.up.pack(weights.up, nullptr, ffn_width_, width_);
-  layer.down.pack(weights.down, nullptr, width_, ffn_width_);
+                           heads_.heads * heads_.head_dim, format_);
+  layer.up.pack(weights.up, nullptr, ffn_width_, width_, format_);
+  layer.down.pack(weights.down, nullptr, width_, ffn_width_, format_);
   const size_t ring =
       static_cast<size_t>(heads_.kv_heads) * heads_.window * heads_.padded_dim();
   layer.keys.reserve(streams_ * ring);

@@ -38,7 +38,7 @@ struct LayerWeights {
 
 class Transformer {
  public:
-  Transformer(const TransformerShape& shape, int streams, int threads);
+  Transformer(const TransformerShape& shape, int streams, int threads, Format format);
 
   void add_layer(const LayerWeights& weights);
 
@@ -58,7 +58,7 @@ class Transformer {
     Matrix matrix;
     Buffer<float> bias;
     bool has_bias = false;
-    void pack(const float* weights, const float* bias, int outputs, int inputs);
+    void pack(const float* weights, const float* bias, int outputs, int inputs, Format format);
   };
   struct Layer {
     Buffer<float> attention_norm, attention_norm_bias, mlp_norm, mlp_norm_bias;
@@ -75,6 +75,7 @@ class Transformer {
 
   const HeadShape heads_;
   const int width_, ffn_width_, streams_;
+  const Format format_;
   const Activation activation_;
   const float norm_eps_;
   std::vector<double> frequencies_;

@@ -28,8 +28,51 @@ struct Job {
   const Results& out;
 };
 
+// Adds one piece of R windows to their sums, weights and inputs in order whatever the format.
+template <Format F, int R, int P>
+void add_up(const Job& job, const float* const (&from)[R], int panel, const Piece& piece,
+            F32 (&sums)[R][P]) {
+  // Inputs that a step of the packed matrix holds; a run of inputs is a whole number of steps.
+  constexpr int inputs = F == Format::bf16 ? 2 : 1;
+  const Matrix& m = job.matrix;
+  const size_t panel_bytes = m.panel_bytes();
+  const uint8_t* weights = m.weights.data() + panel * panel_bytes;
+  for (int tap = piece.first_tap; tap < piece.last_tap; ++tap) {
+    const size_t first = static_cast<size_t>(tap) * job.in.tap_length + piece.from;
+    const uint8_t* w = weights + first / inputs * step_bytes;
+    const float* x[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) x[r] = from[r] + tap * job.in.tap_stride;
+    for (int step = piece.from; step < piece.to; step += inputs, w += step_bytes) {
+      if constexpr (F == Format::bf16) {
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p) {
+          F32 even, odd;
+          simd::load_pairs(w + p * panel_bytes, even, odd);
+#pragma GCC unroll 16
+          for (int r = 0; r < R; ++r) {
+            sums[r][p] = simd::fma(even, simd::set(x[r][step]), sums[r][p]);
+            sums[r][p] = simd::fma(odd, simd::set(x[r][step + 1]), sums[r][p]);
+          }
+        }
+      } else {
+        F32 columns[P];
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p)
+          columns[p] = simd::load(reinterpret_cast<const float*>(w + p * panel_bytes));
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          const F32 input = simd::set(x[r][step]);
+#pragma GCC unroll 16
+          for (int p = 0; p < P; ++p) sums[r][p] = simd::fma(columns[p], input, sums[r][p]);
+        }
+      }
+    }
+  }
+}
+
 // R rows times P panels over one piece, all sums in registers.
-template <int R, int P>
+template <Format F, int R, int P>
 void tile(const Job& job, int row, int panel, const Piece& piece) {
   const Matrix& m = job.matrix;
   const Windows& in = job.in;
@@ -61,25 +104,7 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
       if (piece.is_first) sums[r][p] = simd::add(sums[r][p], bias);
     }
   }
-  const size_t panel_floats = m.panel_bytes() / sizeof(float);
-  const float* weights = reinterpret_cast<const float*>(m.weights.data()) + panel * panel_floats;
-  for (int tap = piece.first_tap; tap < piece.last_tap; ++tap) {
-    const float* w = weights + (static_cast<size_t>(tap) * in.tap_length + piece.from) * lanes;
-    const float* x[R];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) x[r] = from[r] + tap * in.tap_stride;
-    for (int step = piece.from; step < piece.to; ++step, w += lanes) {
-      F32 columns[P];
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) columns[p] = simd::load(w + p * panel_floats);
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const F32 input = simd::set(x[r][step]);
-#pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) sums[r][p] = simd::fma(columns[p], input, sums[r][p]);
-      }
-    }
-  }
+  add_up<F, R, P>(job, from, panel, piece, sums);
   const Activation activation = piece.is_last ? out.activation : Activation::none;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
@@ -93,28 +118,28 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
     }
 }
 
-template <int R, int P>
+template <Format F, int R, int P>
 void few_rows(const Job& job, int rows, int row, int panel, const Piece& piece) {
   if constexpr (R > 1) {
-    if (rows < R) return few_rows<R - 1, P>(job, rows, row, panel, piece);
+    if (rows < R) return few_rows<F, R - 1, P>(job, rows, row, panel, piece);
   }
-  tile<R, P>(job, row, panel, piece);
+  tile<F, R, P>(job, row, panel, piece);
 }
 
-template <int P>
+template <Format F, int P>
 void panels(const Job& job, Worker::Range rows, int panel, const Piece& piece) {
   constexpr int R = rows_at_once(P);
   int row = rows.begin;
-  for (; row + R <= rows.end; row += R) tile<R, P>(job, row, panel, piece);
-  if (row < rows.end) few_rows<R, P>(job, rows.end - row, row, panel, piece);
+  for (; row + R <= rows.end; row += R) tile<F, R, P>(job, row, panel, piece);
+  if (row < rows.end) few_rows<F, R, P>(job, rows.end - row, row, panel, piece);
 }
 
-template <int P>
+template <Format F, int P>
 void some_panels(const Job& job, Worker::Range rows, int panel, int count, const Piece& piece) {
   if constexpr (P > 1) {
-    if (count < P) return some_panels<P - 1>(job, rows, panel, count, piece);
+    if (count < P) return some_panels<F, P - 1>(job, rows, panel, count, piece);
   }
-  panels<P>(job, rows, panel, piece);
+  panels<F, P>(job, rows, panel, piece);
 }
 
 template <class Work>
@@ -155,7 +180,10 @@ void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, con
     const int left = of_panels.end - panel;
     const int count = left < most_panels ? left : most_panels;
     each_piece(in, rows, [&](const Piece& piece) {
-      some_panels<most_panels>(job, of_rows, panel, count, piece);
+      if (matrix.format == Format::bf16)
+        some_panels<Format::bf16, most_panels>(job, of_rows, panel, count, piece);
+      else
+        some_panels<Format::fp32, most_panels>(job, of_rows, panel, count, piece);
     });
   }
 }

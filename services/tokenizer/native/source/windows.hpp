@@ -38,7 +38,13 @@ struct Results {
   Activation activation = Activation::none;
 };
 
-// Called by every worker; each makes its share. fp32 matrices in plain order only.
+// What a matrix whose windows are runs of `tap_length` can be packed as, where `wanted` is asked for:
+// bf16 goes by pairs of inputs.
+inline Format format_for(Format wanted, int tap_length) {
+  return tap_length % 2 ? Format::fp32 : wanted;
+}
+
+// Called by every worker; each makes its share. fp32 and bf16 matrices in plain order only.
 void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, const Results& out);
 
 }  // namespace csm
