@@ -96,7 +96,7 @@ def _codec(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[s
 
 
 def _speech(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
-    lines = [_line(evaluation, item) for item in evaluation.items]
+    lines = [line_of(evaluation.voice, item, evaluation.seed) for item in evaluation.items]
     return _spoken(evaluation, "speech", lines, advance)
 
 
@@ -108,16 +108,17 @@ def _context(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict
             Segment(turn.utterance.speaker, turn.utterance.text, voice.encode(turn.audio))
             for turn in contexts.before(item)
         )
-        line = replace(_line(evaluation, item), context=segments)
+        line = replace(line_of(voice, item, evaluation.seed), context=segments)
         # A small context: rather a lower bound on babble than a context cut off.
         room = voice.max_positions - voice.positions(line)
         lines.append(replace(line, max_frames=line.max_frames + min(0, room)))
     return _spoken(evaluation, "context", lines, advance)
 
 
-def _line(evaluation: Evaluation, item: Item) -> Line:
-    frames = math.ceil(len(item.audio) / evaluation.voice.frame_samples * _MAX_LENGTH_RATIO)
-    return Line(item.speaker, item.sentence, max(frames, _MIN_FRAMES), evaluation.seed + item.index)
+def line_of(voice: Voice, item: Item, seed: int = 0) -> Line:
+    """Return the item as a turn to speak; `seed` is added to its own."""
+    frames = math.ceil(len(item.audio) / voice.frame_samples * _MAX_LENGTH_RATIO)
+    return Line(item.speaker, item.sentence, max(frames, _MIN_FRAMES), seed + item.index)
 
 
 def _spoken(

@@ -23,7 +23,9 @@ from services.generator.engine.sequence import (
     FrameReady,
     TurnRequest,
 )
+from services.generator.loading import DtypeName
 from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.native.choice import NativeMode
 from services.tokenizer import codec
 
 # Turns that run at once; more cost memory, and on two cores gain nothing.
@@ -51,19 +53,27 @@ class Spoken:
 
 
 class Voice:
-    """A model directory, loaded in float32: what is measured is the voice, not a short cut.
+    """A model directory, loaded in float32 by default: what is measured is the voice, not a short
+    cut.
 
     The model runs natively where it can, as in the service; the codec by torch.
     """
 
-    def __init__(self, directory: Path, *, device: Literal["cpu", "cuda"] = "cpu") -> None:
-        """Load the voice.
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        device: Literal["cpu", "cuda"] = "cpu",
+        dtype: DtypeName = "float32",
+        native: NativeMode = "auto",
+    ) -> None:
+        """Load the voice; the codec is always in float32.
 
         Raises:
             FailedPrecondition, CodecWeightsError: what is wrong with which file.
         """
         self.directory = directory
-        self.loaded = loading.load(directory, device=device, dtype="float32", native="auto")
+        self.loaded = loading.load(directory, device=device, dtype=dtype, native=native)
         self.mimi = codec.load(directory, device=device)
         self.num_codebooks = self.loaded.model.config.num_codebooks
         self.rate_hz = self.mimi.config.sampling_rate_hz
@@ -103,7 +113,7 @@ class Voice:
 
     def positions(self, line: Line) -> int:
         """Return how many positions of the context the line's prompt and its speech may take."""
-        return len(self._prompt(line)) + line.max_frames - 1
+        return len(self.prompt(line)) + line.max_frames - 1
 
     @property
     def max_positions(self) -> int:
@@ -122,7 +132,8 @@ class Voice:
         """
         return asyncio.run(self._speak(lines, done or (lambda: None)))
 
-    def _prompt(self, line: Line) -> np.ndarray:
+    def prompt(self, line: Line) -> np.ndarray:
+        """Return the rows that a line is prompted with."""
         segments = [*line.context, Segment(line.speaker, line.text)]
         size = self.mimi.config.codebook_size
         return prompt_frames(
@@ -160,6 +171,6 @@ class Voice:
 
         sampling = self.loaded.defaults.sampling
         engine.submit(
-            TurnRequest(key, key, self._prompt(line), sampling, line.seed, line.max_frames), hear
+            TurnRequest(key, key, self.prompt(line), sampling, line.seed, line.max_frames), hear
         )
         return future
