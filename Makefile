@@ -73,6 +73,7 @@ voice: $(READY_TRAINING)
 	$(BIN)/python -m training.codec --work $(WORK) --device $(DEVICE)
 	$(BIN)/python -m training.codec.encode --work $(WORK) --device $(DEVICE)
 	$(BIN)/python -m training.language_model --work $(WORK) --device $(DEVICE) --minutes $(MINUTES)
+	$(BIN)/python -m training.language_model.predict --work $(WORK) --device $(DEVICE)
 	$(BIN)/python -m training.codec.polish --work $(WORK) --device $(DEVICE)
 	$(BIN)/python -m training.export --work $(WORK) --out $(VOICE)
 	$(MAKE) evaluate

@@ -9,6 +9,7 @@ conversation.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks import floors, machine, peers, serve, turns
+from benchmarks import codec, floors, gateway, machine, peers, serve, turns
 from benchmarks.model import Loop
 from csm.model_directory import default_model_directory
 from services.generator.engine.model import Model
@@ -120,9 +121,14 @@ def run(*, small: bool = False, told: Told = lambda what: None) -> dict[str, Any
     result: dict[str, Any] = {"machine": machine.describe(), "read_gb_per_s": read_gb_per_s()}
     if not small:
         result["peers"] = peers.run(told=told)
+        for streams in (1, 8):
+            told(f"Mimi at full size: {streams} streams")
+            result[f"mimi_{streams}"] = codec.run(streams=streams, frames=40)
         result["csm-1b"] = model_curves("csm-1b", ("int8", "bf16"), BATCHES, 6, told)
     result["pico"] = model_curves("pico", ("fp32", "int8"), BATCHES, 40, told)
     result["company"] = company(told)
+    told("the gateway")
+    result["gateway"] = asyncio.run(gateway.measure(100))
     result["listeners"] = []
     for listeners in LISTENERS:
         told(f"pico: {listeners} listeners through the gateway")

@@ -31,7 +31,7 @@ FAST_FLOAT32_PARAMETERS = 500_000_000
 THREADED_PARAMETERS = 100_000_000
 """Products of a smaller model gain nothing from a second thread, and where codec and generator
 share two cores the threads' waiting for each other costs a third of the speed
-(docs/benchmarks.md)."""
+(docs/performance.md)."""
 
 
 @dataclass(frozen=True, eq=False)
