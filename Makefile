@@ -16,6 +16,11 @@ WORK ?= build/pico
 VOICE ?= voices/pico
 DEVICE ?= cpu
 MINUTES ?= 180
+CODEC_MINUTES ?= 180
+POLISH_MINUTES ?= 120
+SENTENCES ?= 60000
+DOCS ?= docs
+EVALUATE ?=
 
 .PHONY: help speak serve test test-slow lint protos bench docs voice evaluate clean
 
@@ -69,18 +74,20 @@ $(READY_TRAINING): $(READY_DEV)
 
 # Every stage goes on from where it was stopped; DEVICE=cuda trains on a GPU.
 voice: $(READY_TRAINING)
-	$(BIN)/python -m training.corpus --work $(WORK)
-	$(BIN)/python -m training.codec --work $(WORK) --device $(DEVICE)
+	$(BIN)/python -m training.corpus --work $(WORK) --sentences $(SENTENCES)
+	$(BIN)/python -m training.codec --work $(WORK) --device $(DEVICE) --minutes $(CODEC_MINUTES)
 	$(BIN)/python -m training.codec.encode --work $(WORK) --device $(DEVICE)
 	$(BIN)/python -m training.language_model --work $(WORK) --device $(DEVICE) --minutes $(MINUTES)
 	$(BIN)/python -m training.language_model.predict --work $(WORK) --device $(DEVICE)
-	$(BIN)/python -m training.codec.polish --work $(WORK) --device $(DEVICE)
+	$(BIN)/python -m training.codec.polish --work $(WORK) --device $(DEVICE) \
+	  --minutes $(POLISH_MINUTES)
 	$(BIN)/python -m training.export --work $(WORK) --out $(VOICE)
 	$(MAKE) evaluate
 
 evaluate: $(READY_TRAINING)
-	$(BIN)/python -m training.corpus --work $(WORK)
-	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE) --card
+	$(BIN)/python -m training.corpus --work $(WORK) --sentences $(SENTENCES)
+	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE) --docs $(DOCS) --card \
+	  $(EVALUATE)
 
 docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md

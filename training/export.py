@@ -28,8 +28,9 @@ _MOST_FRAMES = 190
 
 
 def export(codec: Mimi, model: Csm, directory: Path) -> Path:
-    """Write `directory`: `config.json`, `generation_config.json`, `model.safetensors` in fp16 and
-    `tokenizer.json`. Files beside them (`MODEL_CARD.md`) are left alone.
+    """Write `directory`: `config.json`, `generation_config.json`, `tokenizer.json`, and in fp16
+    `lm.safetensors`, `enc.safetensors` and `dec.safetensors` with their index. Files beside them
+    (`MODEL_CARD.md`) are left alone.
 
     Raises:
         ValueError: codec and model do not belong together.
@@ -50,8 +51,19 @@ def export(codec: Mimi, model: Csm, directory: Path) -> Path:
             generation_config=_generation_config(model),
             extra_tensors=_codec_tensors(codec),
             codec_config=codec.config.to_dict(),
+            shard_of=shard_of,
         )
     return directory
+
+
+def shard_of(name: str) -> str:
+    """The file of a tensor: what is trained further alone can be replaced alone, which keeps the
+    history of a repository small. Short names: every tensor in the index repeats one.
+    """
+    if not name.startswith("codec_model."):
+        return "lm.safetensors"
+    decodes = name.startswith(("codec_model.decoder", "codec_model.upsample"))
+    return "dec.safetensors" if decodes else "enc.safetensors"
 
 
 def _codec_tensors(codec: Mimi) -> dict[str, Tensor]:

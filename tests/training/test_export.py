@@ -54,6 +54,36 @@ def test_the_voice_speaks_as_what_was_trained(trained: tuple[Mimi, Csm], voice: 
     assert (voice / "MODEL_CARD.md").read_text() == "kept"
 
 
+def test_what_is_trained_alone_lies_in_a_file_of_its_own(
+    trained: tuple[Mimi, Csm], voice: Path
+) -> None:
+    index = json.loads((voice / "model.safetensors.index.json").read_text())["weight_map"]
+    files = {name: {k for k, file in index.items() if file == name} for name in index.values()}
+    assert set(files) == {"lm.safetensors", "enc.safetensors", "dec.safetensors"}
+    assert not any(key.startswith("codec_model") for key in files["lm.safetensors"])
+    assert all("codec_model.decoder" in k or "upsample" in k for k in files["dec.safetensors"])
+    before = {name: (voice / name).read_bytes() for name in files}
+    codec = create(CODEC, seed=2).requires_grad_(False)
+    codec.load_state_dict(trained[0].state_dict())
+    for parameter in (*codec.decoder.parameters(), *codec.decoder_transformer.parameters()):
+        parameter.mul_(1.5)
+    polished = export(codec, trained[1], voice.parent / "polished")
+    same = [name for name in files if (polished / name).read_bytes() == before[name]]
+    assert sorted(same) == ["enc.safetensors", "lm.safetensors"]
+
+
+def test_an_old_single_file_does_not_stay_beside_new_shards(
+    trained: tuple[Mimi, Csm], tmp_path: Path
+) -> None:
+    weights.save(trained[1], tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+    export(*trained, tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+    weights.save(trained[1], tmp_path)
+    assert not (tmp_path / "model.safetensors.index.json").exists()
+    assert weights.load(tmp_path).config == trained[1].config
+
+
 def test_no_audio_becomes_the_end_code(voice: Path) -> None:
     loaded = codecs.load(voice)
     torch.manual_seed(0)

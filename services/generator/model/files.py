@@ -7,7 +7,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,3 +220,34 @@ def write(file: Path, tensors: Mapping[str, Tensor]) -> None:
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_directory(
+    directory: Path,
+    tensors: Mapping[str, Tensor],
+    shard_of: Callable[[str], str] | None = None,
+) -> None:
+    """Write all tensors as `SINGLE_NAME`, or each into the file `shard_of` names, with an index.
+
+    What lies there of the other kind is removed, so that nothing old is read in its place.
+
+    Args:
+        directory: is there already.
+        tensors: by full name.
+        shard_of: a tensor's name to a file name that ends in `.safetensors`.
+    """
+    index, single = directory / INDEX_NAMES[0], directory / SINGLE_NAME
+    if shard_of is None:
+        write(single, tensors)
+        index.unlink(missing_ok=True)
+        return
+    shards: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        shards.setdefault(shard_of(name), {})[name] = tensor
+    for file, part in shards.items():
+        write(directory / file, part)
+    size = sum(t.numel() * t.element_size() for t in tensors.values())
+    weight_map = {name: file for file, part in shards.items() for name in part}
+    content = {"metadata": {"total_size": size}, "weight_map": weight_map}
+    index.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    single.unlink(missing_ok=True)

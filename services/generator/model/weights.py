@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,7 @@ def save(
     generation_config: Mapping[str, Any] | None = None,
     extra_tensors: Mapping[str, Tensor] | None = None,
     codec_config: Mapping[str, Any] | None = None,
+    shard_of: Callable[[str], str] | None = None,
 ) -> None:
     """Write a model directory in Hugging Face's layout, which transformers loads too.
 
@@ -201,6 +202,7 @@ def save(
         generation_config: written as `generation_config.json`.
         extra_tensors: more tensors by full name, such as the codec's (`codec_model.*`).
         codec_config: the codec's config, written into `config.json`.
+        shard_of: which file a tensor goes to; None: all into `model.safetensors`.
 
     Raises:
         ValueError: an extra tensor has the name of one of the model's.
@@ -223,7 +225,7 @@ def save(
         target = directory / "tokenizer.json"
         if Path(tokenizer_json).resolve() != target.resolve():
             shutil.copyfile(tokenizer_json, target)
-    files.write(directory / files.SINGLE_NAME, tensors)
+    files.write_directory(directory, tensors, shard_of)
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
