@@ -1,8 +1,9 @@
 """Everything there is to know of a GPU in one run of a few minutes: `python -m benchmarks.gpu`.
 
-First that CUDA says what the CPU says, then how long a frame takes (kernel by kernel, as graphs by
-batch size, as graphs of compiled kernels), how many conversations that carries, whether company
-changes anybody's codes, and what the codec costs. Parts that the time does not reach are named.
+First that CUDA says what the CPU says, and graphs what single kernels say; then how long a frame
+takes (kernel by kernel; as graphs, of one shape or by batch size; as graphs of compiled kernels),
+how many conversations that carries, whether company changes anybody's codes, and what the codec
+costs. Parts that fail or that the time does not reach say so, and `--out` is written after each.
 `--device cpu` runs the same lines on a small shape, to see that they run.
 """
 
@@ -29,13 +30,14 @@ from services.generator.graphs.model import GraphedCsm
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
+from services.generator.model.noise import CountedNoise
 from services.tokenizer.codec import weights as codec_weights
 from services.tokenizer.codec.config import MimiConfig
 
 FRAME_MS = 80
 _COPIED_BYTES = 1 << 30
 _COPIES = 10
-WAYS = ("eager", "graphs", "compiled")
+WAYS = ("eager", "one_shape", "buckets", "compiled")
 
 
 @dataclass
@@ -128,12 +130,49 @@ def same_as_cpu(plan: Plan, voice: Path) -> dict[str, Any]:
 
 
 @torch.inference_mode()
+def same_as_eager(plan: Plan, csm: Csm) -> dict[str, Any]:
+    """Graphs against single kernels in the served dtype, some slots idle; and noise on both sides.
+
+    Both are fed the same frames. Shapes differ, so the last bits may.
+    """
+    slots = 8
+    loops = [Loop(model, slots) for model in (csm, GraphedCsm(csm, buckets=True))]
+    active = torch.arange(slots) < 6
+    active[2] = False
+    for loop in loops:
+        loop.prefill(40)
+        loop.active = active
+    equal, furthest = 0, 0.0
+    for _ in range(4 * plan.frames):
+        at = torch.full((slots,), loops[0].positions)
+        states = [
+            loop.model.backbone_step(loop.codes, at, active, loop.cache)[active].float().cpu()
+            for loop in loops
+        ]
+        furthest = max(furthest, float((states[0] - states[1]).abs().max()))
+        ours, theirs = (loop.step() for loop in loops)
+        equal += int((ours == theirs).all(dim=1)[active].sum())
+        loops[1].codes = ours.to(plan.device)
+    there, here = (CountedNoise(2, 4, 1000, device=where) for where in (plan.device, "cpu"))
+    both = torch.ones(2, dtype=torch.bool)
+    return {
+        "state_difference_max": furthest,
+        "state_size": float(states[0].abs().mean()),
+        "equal_frames": round(equal / (4 * plan.frames * int(active.sum())), 4),
+        "noise_difference_max": float((there.fill(both).cpu() - here.fill(both)).abs().max()),
+    }
+
+
+@torch.inference_mode()
 def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float) -> dict[str, Any]:
-    """Milliseconds a frame by batch and positions, host and all, beside its floor."""
+    """Milliseconds a frame by batch and positions, host and all, beside its floor.
+
+    The floor is of live positions, at the speed of a copy; eager and one shape read all positions.
+    """
     began = time.monotonic()
-    model: Model = (
-        csm if way == "eager" else GraphedCsm(csm, buckets=True, compiled=way == "compiled")
-    )
+    model: Model = csm
+    if way != "eager":
+        model = GraphedCsm(csm, buckets=way != "one_shape", compiled=way == "compiled")
     loop = Loop(model, 1 if way == "eager" else max(plan.batches))
     plan.wait()
     result: dict[str, Any] = {"ready_s": round(time.monotonic() - began, 1), "frames": []}
@@ -141,17 +180,18 @@ def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float)
     for batch in plan.batches:
         if way == "eager":
             # It computes every slot there is, whoever is active.
+            del loop
             loop = Loop(csm, batch)
         for positions in plan.positions:
             if plan.is_late:
                 result["left_out"] = f"from batch {batch} on: out of time"
                 return result
-            loop.active = torch.arange(loop.batch) < batch
-            loop.positions = positions
-            for _ in range(3):
-                loop.step()
-            times = machine.summary([machine.time_ms(loop.step) for _ in range(plan.frames)])
             read = floor.bytes_read(element, element, batch, positions)
+            try:
+                times = _times(plan, loop, batch, positions)
+            except RuntimeError as error:
+                result["failed"] = f"batch {batch}: {error}"
+                return result
             result["frames"].append(
                 {
                     "batch": batch,
@@ -162,9 +202,17 @@ def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float)
                     "real_time": times["p95"] <= FRAME_MS,
                 }
             )
-    if isinstance(loop.model, GraphedCsm):
-        result["graphs"] = loop.model.recorded
+    if isinstance(model, GraphedCsm):
+        result["graphs"] = model.recorded
     return result
+
+
+def _times(plan: Plan, loop: Loop, batch: int, positions: int) -> dict[str, float]:
+    loop.active = torch.arange(loop.batch) < batch
+    loop.positions = positions
+    for _ in range(3):
+        loop.step()
+    return machine.summary([machine.time_ms(loop.step) for _ in range(plan.frames)])
 
 
 @torch.inference_mode()
@@ -178,6 +226,8 @@ def company(plan: Plan, csm: Csm, *, buckets: bool) -> dict[str, Any]:
     shares: dict[str, float] = {}
     loop = Loop(GraphedCsm(csm, buckets=buckets), max(plan.batches))
     for batch in plan.batches:
+        if plan.is_late:
+            break
         loop.active = torch.arange(loop.batch) < batch
         loop.codes = torch.zeros_like(loop.codes)
         loop.prefill(30)
@@ -215,7 +265,7 @@ def codec(plan: Plan) -> list[dict[str, Any]]:
     return found
 
 
-def run(plan: Plan, voice: Path) -> dict[str, Any]:
+def run(plan: Plan, voice: Path, out: Path | None = None) -> dict[str, Any]:
     """All parts; what fails or is out of time says so in its place, and the rest goes on."""
     result: dict[str, Any] = {
         "benchmark": "gpu",
@@ -232,22 +282,34 @@ def run(plan: Plan, voice: Path) -> dict[str, Any]:
         began = time.monotonic()
         try:
             result[name] = work()
-        except (RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # a device or a compiler fails in its own ways
             result[name] = {"failed": f"{type(error).__name__}: {error}"}
         gc.collect()
+        if out:
+            out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"{name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
 
     part("bandwidth", lambda: bandwidth(plan))
-    part("same_as_cpu", lambda: same_as_cpu(plan, voice))
+    part("codec_float32", lambda: codec(plan))
     config = CsmConfig.named(plan.shape)
     floor = floors.of(config)
     gb_per_s = result["bandwidth"].get("copy_gb_per_s", float("nan"))
     csm = weights.create(config, seed=0, dtype=plan.dtype).to(plan.device)
-    for way in plan.ways:
-        part(way, lambda way=way: frames(plan, way, csm, floor, gb_per_s))  # type: ignore[misc]
+
+    def timed(way: str) -> None:
+        if way in plan.ways:
+            part(way, lambda: frames(plan, way, csm, floor, gb_per_s))
+
+    # Nothing is recorded before this: a recording that fails may leave the device unusable.
+    timed("eager")
+    part("same_as_cpu", lambda: same_as_cpu(plan, voice))
+    part("same_as_eager", lambda: same_as_eager(plan, csm))
+    timed("one_shape")
+    timed("buckets")
     part("company_one_shape", lambda: company(plan, csm, buckets=False))
     part("company_buckets", lambda: company(plan, csm, buckets=True))
-    part("codec", lambda: codec(plan))
+    # Last, because it changes the model that all the others share.
+    timed("compiled")
     result["seconds"] = round(time.monotonic() - plan.began, 1)
     return result
 
@@ -258,11 +320,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--shape", default="csm-1b")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 256, 512])
-    parser.add_argument("--positions", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--positions", type=int, nargs="+", default=[100, 900])
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--codec-streams", type=int, nargs="+", default=[1, 64, 256])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seconds", type=float, default=420.0, help="nothing is begun after them")
+    parser.add_argument("--out", type=Path, help="JSON file, written after every part")
     parser.add_argument("--voice", type=Path, default=default_model_directory())
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
@@ -279,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tuple(given.codec_streams),
         tuple(given.ways),
     )
-    print(json.dumps(run(plan, given.voice), indent=2))
+    print(json.dumps(run(plan, given.voice, given.out), indent=2))
     return 0
 
 

@@ -95,7 +95,7 @@ def load(
             )
         is_int8 = dtype == "int8"
         model: Model
-        if place == "cuda" and graphs != "off" and not is_int8:
+        if place == "cuda" and graphs != "off" and native != "required" and not is_int8:
             model = GraphedCsm(csm, buckets=graphs == "buckets", compiled=compiled)
         else:
             model = accelerate(

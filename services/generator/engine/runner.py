@@ -86,7 +86,7 @@ class Runner:
     def _prefill(self, plan: Plan, outcome: Outcome) -> None:
         for chunk in plan.prefills:
             try:
-                rows = torch.from_numpy(chunk.rows).to(self._codes.device)
+                rows = torch.from_numpy(chunk.rows)
                 hidden = self._model.prefill(rows, chunk.start, chunk.slot, self.cache)
             except Exception as error:
                 log.exception("prefill of slot %d failed", chunk.slot)

@@ -60,7 +60,7 @@ class SlotTable:
         return sum(self.record.length(s.index) for s in self._slots if s.owner is not None)
 
     def acquire(self, turn: Turn, spared: Container[str | None]) -> tuple[Slot, str | None] | None:
-        """Gives the turn a slot: its owner's, a free one, or that of the owner idle longest.
+        """Gives the turn a slot: its owner's, the lowest free one, or of the owner idle longest.
 
         `spared` are owners with a turn in the queue; theirs go last. Returns the slot and the owner
         who lost it, or None while all slots run.
@@ -72,7 +72,7 @@ class SlotTable:
             idle = [s for s in self._slots if s.turn is None]
             if not idle:
                 return None
-            slot = min(idle, key=lambda s: (s.owner is not None, s.owner in spared, s.last_used))
+            slot = min(idle, key=lambda s: _order(s, spared))
             evicted, slot.owner = slot.owner, owner
         slot.turn = turn
         turn.slot = slot.index
@@ -134,3 +134,11 @@ class SlotTable:
     def _touch(self, slot: Slot) -> None:
         self._clock += 1
         slot.last_used = self._clock
+
+
+def _order(slot: Slot, spared: Container[str | None]) -> tuple[bool, bool, int]:
+    """Which idle slot goes first: free ones by their number, so that a batch stays the first few
+    slots (`graphs.model`); then those of owners, the one idle longest."""
+    if slot.owner is None:
+        return False, False, slot.index
+    return True, slot.owner in spared, slot.last_used

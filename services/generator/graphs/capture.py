@@ -16,7 +16,10 @@ class Recorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        if device.type == "cuda":
+            self._pool = torch.cuda.graph_pool_handle()
+            # One for all: every stream that multiplies keeps a workspace of cuBLAS for good.
+            self._stream = torch.cuda.Stream(device)
 
     def record(self, work: Callable[[], None]) -> Replay:
         """Return what does `work` again.
@@ -28,7 +31,7 @@ class Recorder:
         if self._device.type != "cuda":
             return work
         # Libraries allocate and tune in their first calls, which a graph must not hold.
-        stream = torch.cuda.Stream(self._device)
+        stream = self._stream
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP_RUNS):
@@ -36,6 +39,8 @@ class Recorder:
         torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # Thread local: the codec may share the process and the device.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+        ):
             work()
         return graph.replay

@@ -5,8 +5,8 @@ than the device needs for it. Here each of the two is a CUDA graph. One shape fo
 the promise that the same seed gives the same codes whatever else is in the batch: libraries choose
 their kernels, and so their rounding, by shape. With `buckets`, graphs are recorded for a few batch
 sizes and lengths of context instead, and a step takes the smallest that holds it: faster where most
-of many slots are idle, but company may change a code. Slots are filled from the lowest, so a batch
-is the first so many of them, and nothing is gathered or copied to form one.
+of many slots are idle, but company may change a code. Free slots are taken from the lowest, so a
+batch is the first so many of them, and nothing is gathered or copied to form one.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class GraphedCsm:
 
     One cache at a time: graphs hold addresses, so they are recorded when the cache is allocated,
     which takes seconds, and run on that cache alone. Only a way of sampling that nobody asked for
-    yet is recorded later: that step takes some tenths of a second longer.
+    yet is recorded later: that step takes longer, by tenths of a second or more.
 
     What it returns is overwritten by the next call. On a CPU the same passes run unrecorded, for
     tests.
@@ -88,13 +88,14 @@ class GraphedCsm:
         """Wrap `model`; `buckets` as at the head of this file, `compiled` has torch.compile fuse
         what lies between the products."""
         self._model, self._buckets = model, buckets
-        self._recorder = Recorder(model.device)
+        if model.device.type == "cuda":
+            # cuDNN builds a plan for every length, tens of milliseconds each, and keeps them all.
+            torch.backends.cuda.enable_cudnn_sdp(False)
         self._backbone: dict[tuple[int, int], Replay] = {}
         self._frames: dict[tuple[int, SamplerKind], Replay] = {}
         if compiled:
             for layer in (*model.backbone.layers, *model.depth.llama.layers):
-                layer.project = torch.compile(layer.project, dynamic=True)  # type: ignore[method-assign]
-                layer.finish = torch.compile(layer.finish, dynamic=True)  # type: ignore[method-assign]
+                layer.compile_parts()
 
     @property
     def config(self) -> CsmConfig:
@@ -121,6 +122,10 @@ class GraphedCsm:
         """As `Csm.allocate_cache`, and record the graphs that will run on it."""
         config, device = self.config, self.device
         books, width = config.num_codebooks, config.backbone.width
+        # What was recorded before goes first, with its memory.
+        self._backbone.clear()
+        self._frames.clear()
+        self._recorder = Recorder(device)
         self._cache = self._model.allocate_cache(slots, max_positions)
         self._codes = torch.zeros(slots, books, dtype=torch.int64, device=device)
         self._positions = torch.zeros(slots, dtype=torch.int64, device=device)
@@ -136,8 +141,6 @@ class GraphedCsm:
         if self._buckets:
             self._rows = doublings(1, slots)
             self._lengths = doublings(SHORTEST_LENGTH, max_positions)
-        self._backbone.clear()
-        self._frames.clear()
         usual = SamplerKind(min(USUAL_TOP_K, config.codebook_size), top_p=False)
         # The largest first: the others find room in the pool that it leaves.
         for rows in reversed(self._rows):
@@ -174,8 +177,10 @@ class GraphedCsm:
         self, hidden: Tensor, sampling: SamplingRows, noise: Tensor, active: Tensor | None = None
     ) -> Tensor:
         """As `Csm.sample_frame`; active on the host. Rows not active mean nothing."""
-        count = len(hidden) if active is None else int(active.nonzero().max()) + 1
-        rows = smallest(self._rows, count)
+        drawn = active.nonzero().flatten() if active is not None else torch.arange(len(hidden))
+        if not len(drawn):
+            return self._drawn
+        rows = smallest(self._rows, int(drawn[-1]) + 1)
         self._hidden.copy_(hidden, non_blocking=True)
         self._noise[:rows].copy_(noise[:rows], non_blocking=True)
         self._sampling.take(sampling)

@@ -122,6 +122,7 @@ class Csm(nn.Module):
 
         Args:
             frames: int64 [positions, num_codebooks + 1], at least one; -1 where a column is absent.
+                Best on the host: they are checked there.
             start: the first position to write; those before it must hold the slot's past.
             slot: the cache row.
             cache: written at `start` to `start + positions - 1` of that row, nowhere else.
@@ -133,6 +134,7 @@ class Csm(nn.Module):
             ValueError: the frames do not fit the cache, or their shape or values are wrong.
         """
         self._check_prefill(frames, start, slot, cache)
+        frames = frames.to(self.device, non_blocking=True)
         return self.backbone.prefill(self.embed_frames(frames), start, slot, cache)[-1]
 
     def _check_prefill(self, frames: Tensor, start: int, slot: int, cache: KVBuffers) -> None:

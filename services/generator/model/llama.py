@@ -115,6 +115,11 @@ class Layer(nn.Module):
         q, k = turned.split((self.heads, self.kv_heads), dim=-2)
         return q, k, qkv[..., self.heads + self.kv_heads :, :]
 
+    def compile_parts(self) -> None:
+        """Let torch.compile fuse what lies between the products, when they are first called."""
+        self.project = torch.compile(self.project, dynamic=True)  # type: ignore[method-assign]
+        self.finish = torch.compile(self.finish, dynamic=True)  # type: ignore[method-assign]
+
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Add attention [..., heads, head_dim] and the feed-forward part to x [..., width]."""
         x = x + self.attention_out(attended.flatten(-2))

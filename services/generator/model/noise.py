@@ -80,7 +80,7 @@ class Noise:
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 _LAST_SHIFT = 31
-_MANTISSA_BITS = 24
+_DRAWN_BITS = 23
 
 
 def _signed(value: int) -> int:
@@ -141,9 +141,9 @@ class CountedNoise:
         # Two mixings between seed and place, so that neighbouring seeds share nothing.
         streams = _mixed(_mixed(self._keys[:rows] + _signed(_GOLDEN)) + self._counts[:rows])
         streams = streams.to(self._places.device, non_blocking=True)
-        bits = _shifted(_mixed(streams[:, None] + self._places), 64 - _MANTISSA_BITS)
-        # In (0, 1]: its logarithm is finite.
-        uniform = (bits + 1).to(torch.float32) * 2.0**-_MANTISSA_BITS
+        bits = _shifted(_mixed(streams[:, None] + self._places), 64 - _DRAWN_BITS)
+        # In the middle of its step, so never 0 or 1: a draw of 0 would win against any logit.
+        uniform = (bits.to(torch.float32) + 0.5) * 2.0**-_DRAWN_BITS
         self._draws[:rows] = uniform.log_().neg_().view(rows, *self._shape)
         return self._draws
 

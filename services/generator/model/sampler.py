@@ -46,8 +46,7 @@ class SamplingRows:
     def hold(self, rows: Tensor) -> None:
         """Let the rows of the mask, bool [slots] on the host, not end with their next frame."""
         self._any_held = bool(rows.any())
-        if self._any_held:
-            self._held = rows.to(self.temperature.device)
+        self._held = rows.to(self.temperature.device, non_blocking=True)
 
     def without_end(self, logits: Tensor) -> Tensor:
         """Return codebook 0's logits [slots, vocab] with code 0 struck out for the held rows.
@@ -64,10 +63,11 @@ class SamplingRows:
         """Give a slot its parameters; the others keep theirs."""
         if not 0 <= slot < len(self._host):
             raise ValueError(f"slot: {slot} is not allowed, must be in [0, {len(self._host) - 1}]")
-        self.temperature[slot] = params.temperature
-        self.depth_temperature[slot] = params.depth_temperature
-        self.top_k[slot] = params.top_k
-        self.top_p[slot] = params.top_p
+        # fill_ takes a number along with the launch; an assignment would copy it from the host.
+        self.temperature[slot].fill_(params.temperature)
+        self.depth_temperature[slot].fill_(params.depth_temperature)
+        self.top_k[slot].fill_(params.top_k)
+        self.top_p[slot].fill_(params.top_p)
         self._host[slot] = _HostRow(params.top_k, params.top_p)
 
     @property
