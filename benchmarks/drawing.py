@@ -29,7 +29,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     for axis in axes.flat:
         axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[1]:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc="best", framealpha=0.6)
     where = result["machine"]
     figure.suptitle(f"{where['cpu']}, {where['cores']} cores, reads {result['read_gb_per_s']} GB/s")
     figure.tight_layout()

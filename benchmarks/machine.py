@@ -4,7 +4,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def summary(values: Sequence[float], digits: int = 3) -> dict[str, float]:
         "max": round(max(values, default=float("nan")), digits),
         "count": len(values),
     }
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """torch with so many threads. What runs natively is timed with one, as in the services: torch's
+    others spin for a while behind each of its operations."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def time_ms(work: Callable[[], object]) -> float:

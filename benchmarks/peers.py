@@ -123,7 +123,10 @@ def model(
     peer_ms = []
     for _ in range(rounds):
         for name, loop in loops.items():
-            times[name] += [machine.time_ms(loop.step) for _ in range(frames)]
+            native = isinstance(loop.model, NativeCsm)
+            with machine.torch_threads(1 if native else torch.get_num_threads()):
+                loop.step()
+                times[name] += [machine.time_ms(loop.step) for _ in range(frames)]
         peer_ms.append(peer.frame_ms(frames))
     theirs = machine.summary(peer_ms, 1)
     return {

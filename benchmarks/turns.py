@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks import machine
 from services.generator.engine.engine import Engine
@@ -149,7 +150,12 @@ async def _whole(heard: Heard) -> None:
 @asynccontextmanager
 async def running(model: Model, slots: int, max_positions: int) -> AsyncIterator[Turns]:
     """An engine for the block."""
-    engine = Engine(Runner(model, slots, max_positions, PREFILL_CHUNK), max_queue=4 * slots)
+    engine = Engine(
+        Runner(model, slots, max_positions, PREFILL_CHUNK),
+        max_queue=4 * slots,
+        # As in the service: native frames have threads of their own.
+        prepare=lambda: torch.set_num_threads(1),
+    )
     engine.start()
     try:
         yield Turns(model, engine)

@@ -27,6 +27,7 @@ from services.generator.engine.sequence import (
 )
 from services.generator.loading import LoadedModel
 from services.generator.model.prompt import Segment, segment_frames
+from services.generator.native.model import NativeCsm
 from services.generator.servicer import GeneratorServicer
 from services.generator.session import Session
 from services.generator.settings import GeneratorSettings
@@ -194,9 +195,13 @@ class GeneratorService:
         return loaded, Runner(loaded.model, settings.slots, positions, settings.prefill_chunk)
 
     def _use_threads(self) -> None:
-        # Of this thread, and of whichever thread of the process first uses torch after it.
-        parameters = self.loaded.description.parameters
-        torch.set_num_threads(loading.threads_for(parameters, self.settings.threads))
+        # Of this thread, and of whichever thread of the process first uses torch after it. Native
+        # frames have threads of their own: torch's would spin beside them behind every small copy.
+        count = 1
+        if not isinstance(self.loaded.model, NativeCsm):
+            parameters = self.loaded.description.parameters
+            count = loading.threads_for(parameters, self.settings.threads)
+        torch.set_num_threads(count)
 
     async def _warm_up(self) -> None:
         """A few frames through the whole engine: first calls allocate, tune and compile."""

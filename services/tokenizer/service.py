@@ -22,6 +22,7 @@ from services.tokenizer.decoding import Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder
 from services.tokenizer.native.choice import halves
 from services.tokenizer.native.codec import WeightFormat
+from services.tokenizer.native.halves import NativeHalf
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.servicer import TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
@@ -161,7 +162,9 @@ class TokenizerService:
                 f"native: required cannot be had here: {error}"
             ) from error
         # The setting is of this thread, and of whichever one of the process first uses torch next.
-        use_threads = partial(torch.set_num_threads, threads)
+        # A native codec has threads of its own, beside which torch's would only spin.
+        native = isinstance(both[1], NativeHalf)
+        use_threads = partial(torch.set_num_threads, 1 if native else threads)
         pool = CodecPool(both, config.frame_rate_hz, self._metrics, use_threads)
         limits = EncodeLimits(settings.max_audio_s, settings.max_file_bytes)
         chunk_bytes = min(_MAX_CHUNK_BYTES, settings.max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
