@@ -60,9 +60,15 @@ def small(csm: Csm, tmp_path: Path) -> Path:
     return made
 
 
+def tensors_of(directory: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a model directory, in one file or in several."""
+    files = sorted(directory.glob("*.safetensors"))
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
 def same(one: Path, other: Path) -> None:
     """Both directories hold the same tensors."""
-    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    first, second = tensors_of(one), tensors_of(other)
     # The flag that says that training has set the codebooks is not part of the model.
     names = {name for name in first if not name.endswith("initialized")}
     assert names == {name for name in second if not name.endswith("initialized")}

@@ -127,13 +127,13 @@ async def test_a_start_that_is_cancelled_leaves_no_engine_behind() -> None:
 def copied(tmp_path: Path, drop: str | None = None, reshape: str | None = None) -> Path:
     directory = tmp_path / "broken"
     shutil.copytree(PICO, directory)
-    tensors = load_file(directory / "model.safetensors")
+    tensors = load_file(directory / "lm.safetensors")
     if drop:
         del tensors[drop]
     if reshape:
         tensors[reshape] = tensors[reshape][:-1].contiguous()
-    (directory / "model.safetensors").unlink()
-    save_file(tensors, directory / "model.safetensors")
+    (directory / "lm.safetensors").unlink()
+    save_file(tensors, directory / "lm.safetensors")
     return directory
 
 
