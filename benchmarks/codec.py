@@ -11,6 +11,7 @@ from csm.native.build import NativeUnavailable
 from services.tokenizer.codec import weights
 from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
+from services.tokenizer.native.choice import weights_for
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
 
 
@@ -54,7 +55,7 @@ def measure(mimi: Mimi, streams: int, frames: int) -> dict[str, Any]:
 def measure_native(mimi: Mimi, streams: int, frames: int) -> dict[str, Any]:
     """Frame times natively and by torch, streaming; and natively all at once.
 
-    Natively the decoder's weights are bf16, as the service has those of a large codec.
+    Natively the decoder's weights are what the service would choose.
     """
     config, rows = mimi.config, list(range(streams))
     samples = config.frame_samples
@@ -65,7 +66,9 @@ def measure_native(mimi: Mimi, streams: int, frames: int) -> dict[str, Any]:
         "encode": np.ascontiguousarray(sound.numpy().reshape(streams, frames, samples)),
     }
     native = {
-        "decode": NativeDecoder(mimi, streams, "bf16"),
+        "decode": NativeDecoder(
+            mimi, streams, weights_for(sum(p.numel() for p in mimi.parameters()))
+        ),
         "encode": NativeEncoder(mimi, streams),
     }
     decoder, encoder = mimi.decoder_state(streams), mimi.encoder_state(streams)

@@ -18,6 +18,7 @@ from services.generator.graphs.model import GraphedCsm
 from services.generator.model import weights
 from services.generator.model.csm import Csm
 from services.generator.model.noise import CountedNoise
+from services.generator.model.sampling import GREEDY
 from services.tokenizer.codec import weights as codec_weights
 from services.tokenizer.codec.config import MimiConfig
 
@@ -84,70 +85,58 @@ def exact_products() -> Iterator[None]:
 
 
 @torch.inference_mode()
-def same_as_cpu(plan: Plan, voice: Path) -> dict[str, Any]:
-    """The shipped voice in fp32, on both: the largest difference of a state, and equal frames.
+def compared(ours: Loop, theirs: Loop, frames: int) -> dict[str, float]:
+    """The largest difference of an active slot's state, and the share of equal frames.
 
-    Both are fed the CPU's frames, so that one other code does not make all the others others.
+    Both are fed the frames of `ours`, so that one other code does not make all the others others.
     """
-    frames = 4 * plan.frames
+    equal, furthest, active = 0, 0.0, ours.active
+    for _ in range(frames):
+        at = torch.full((ours.batch,), ours.positions)
+        states = [
+            loop.model.backbone_step(loop.codes, at, active, loop.cache)[active].float().cpu()
+            for loop in (ours, theirs)
+        ]
+        furthest = max(furthest, float((states[0] - states[1]).abs().max()))
+        said, told = ours.step(), theirs.step()
+        equal += int((said == told).all(dim=1)[active].sum())
+        theirs.codes = said.to(theirs.model.device)
+    return {
+        "state_difference_max": furthest,
+        "state_size": float(states[0].abs().mean()),
+        "equal_frames": round(equal / (frames * int(active.sum())), 4),
+    }
+
+
+@torch.inference_mode()
+def same_as_cpu(plan: Plan, voice: Path) -> dict[str, Any]:
+    """The shipped voice in fp32 and greedy, on both."""
     with exact_products():
         there = Loop(GraphedCsm(weights.load(voice, device=plan.device, dtype=torch.float32)), 3)
         here = Loop(weights.load(voice, dtype=torch.float32), 3)
         for loop in (here, there):
             for slot in range(loop.batch):
-                loop.sampling.temperature[slot] = loop.sampling.depth_temperature[slot] = 0.0
+                loop.sampling.set(slot, GREEDY)
             loop.prefill(40)
-        equal, furthest = 0, 0.0
-        for _ in range(frames):
-            at = torch.full((3,), here.positions)
-            states = [
-                loop.model.backbone_step(loop.codes, at, loop.active, loop.cache).float().cpu()
-                for loop in (here, there)
-            ]
-            furthest = max(furthest, float((states[0] - states[1]).abs().max()))
-            ours, theirs = here.step(), there.step()
-            equal += int((ours == theirs).all(dim=1).sum())
-            there.codes = ours.to(plan.device)
-    return {
-        "voice": voice.name,
-        "state_difference_max": furthest,
-        "state_size": float(states[0].abs().mean()),
-        "equal_frames": round(equal / (3 * frames), 4),
-    }
+        return {"voice": voice.name} | compared(here, there, 4 * plan.frames)
 
 
 @torch.inference_mode()
 def same_as_eager(plan: Plan, csm: Csm) -> dict[str, Any]:
     """Graphs against single kernels in the served dtype, some slots idle; and noise on both sides.
 
-    Both are fed the same frames. Shapes differ, so the last bits may.
+    Shapes differ, so the last bits may.
     """
     slots = 8
-    loops = [Loop(model, slots) for model in (csm, GraphedCsm(csm, buckets=True))]
-    active = torch.arange(slots) < 6
-    active[2] = False
-    for loop in loops:
+    eager, graphed = Loop(csm, slots), Loop(GraphedCsm(csm, buckets=True), slots)
+    for loop in (eager, graphed):
         loop.prefill(40)
-        loop.active = active
-    equal, furthest = 0, 0.0
-    for _ in range(4 * plan.frames):
-        at = torch.full((slots,), loops[0].positions)
-        states = [
-            loop.model.backbone_step(loop.codes, at, active, loop.cache)[active].float().cpu()
-            for loop in loops
-        ]
-        furthest = max(furthest, float((states[0] - states[1]).abs().max()))
-        ours, theirs = (loop.step() for loop in loops)
-        equal += int((ours == theirs).all(dim=1)[active].sum())
-        loops[1].codes = ours.to(plan.device)
+        loop.active = torch.arange(slots) < 6
+        loop.active[2] = False
     there, here = (CountedNoise(2, 4, 1000, device=where) for where in (plan.device, "cpu"))
     both = torch.ones(2, dtype=torch.bool)
-    return {
-        "state_difference_max": furthest,
-        "state_size": float(states[0].abs().mean()),
-        "equal_frames": round(equal / (4 * plan.frames * int(active.sum())), 4),
-        "noise_difference_max": float((there.fill(both).cpu() - here.fill(both)).abs().max()),
-    }
+    apart = float((there.fill(both).cpu() - here.fill(both)).abs().max())
+    return compared(eager, graphed, 4 * plan.frames) | {"noise_difference_max": apart}
 
 
 @torch.inference_mode()
@@ -175,7 +164,9 @@ def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float)
                 return result
             read = floor.bytes_read(element, element, batch, positions)
             try:
-                times = _times(plan, loop, batch, positions)
+                loop.active = torch.arange(loop.batch) < batch
+                loop.positions = positions
+                times = machine.summary(loop.times_ms(plan.frames, warm_up=3))
             except RuntimeError as error:
                 result["failed"] = f"batch {batch}: {error}"
                 return result
@@ -192,14 +183,6 @@ def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float)
     if isinstance(model, GraphedCsm):
         result["graphs"] = model.recorded
     return result
-
-
-def _times(plan: Plan, loop: Loop, batch: int, positions: int) -> dict[str, float]:
-    loop.active = torch.arange(loop.batch) < batch
-    loop.positions = positions
-    for _ in range(3):
-        loop.step()
-    return machine.summary([machine.time_ms(loop.step) for _ in range(plan.frames)])
 
 
 @torch.inference_mode()

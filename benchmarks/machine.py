@@ -54,8 +54,7 @@ def summary(values: Sequence[float], digits: int = 3) -> dict[str, float]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """torch with so many threads. What runs natively is timed with one, as in the services: torch's
-    others spin for a while behind each of its operations."""
+    """torch with so many threads, for the block."""
     import torch
 
     before = torch.get_num_threads()

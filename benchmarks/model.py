@@ -12,6 +12,7 @@ from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.noise import noise_for
 from services.generator.model.sampler import SamplingParams, SamplingRows
+from services.generator.native.model import NativeCsm
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -42,7 +43,6 @@ class Loop:
         width = self.model.config.num_codebooks + 1
         rows = torch.full((frames, width), -1, dtype=torch.int64)
         rows[:, -1] = 1 + torch.arange(frames) % (self.model.config.text_vocab_size - 1)
-        rows = rows.to(self.model.device)
         for slot in self.active.nonzero().flatten().tolist():
             self.model.prefill(rows, 0, slot, self.cache)
         self.positions = frames
@@ -57,6 +57,18 @@ class Loop:
         self.positions += 1
         return self.codes.cpu()
 
+    def times_ms(self, frames: int, warm_up: int = 1) -> list[float]:
+        """Milliseconds of so many steps, after some that do not count.
+
+        What runs natively has torch on one thread, as in the service: torch's others spin for a
+        while behind each of its operations.
+        """
+        native = isinstance(self.model, NativeCsm)
+        with machine.torch_threads(1 if native else torch.get_num_threads()):
+            for _ in range(warm_up):
+                self.step()
+            return [machine.time_ms(self.step) for _ in range(frames)]
+
 
 def run(
     *, shape: str = "csm-1b", dtype: str = "bf16", batch: int = 1, frames: int = 20,
@@ -67,10 +79,7 @@ def run(
     model = weights.create(config, seed=seed, dtype=DTYPES[dtype])
     loop = Loop(model, batch)
     prefill_ms = machine.time_ms(lambda: loop.prefill(context)) / batch
-    for _ in range(2):
-        loop.step()
-    times = [machine.time_ms(loop.step) for _ in range(frames)]
-    frame = machine.summary(times)
+    frame = machine.summary(loop.times_ms(frames, warm_up=2))
     return {
         "benchmark": "model",
         "machine": machine.describe(),

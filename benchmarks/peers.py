@@ -1,7 +1,7 @@
 """The same work in transformers and moshi beside ours, in one run: `python -m benchmarks.peers`.
 
 Ratios are peer over ours, medians: 3 means that ours takes a third of the time. `bars` are the
-project's own (README.md), each with what was measured. Run it on an idle machine.
+project's own (docs/performance.md), each with what was measured. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -118,15 +118,11 @@ def model(
     peer = Peer(oracle, config, batch)
     for loop in loops.values():
         loop.prefill(_PROMPT)
-        loop.step()
     times: dict[str, list[float]] = {name: [] for name in loops}
     peer_ms = []
     for _ in range(rounds):
         for name, loop in loops.items():
-            native = isinstance(loop.model, NativeCsm)
-            with machine.torch_threads(1 if native else torch.get_num_threads()):
-                loop.step()
-                times[name] += [machine.time_ms(loop.step) for _ in range(frames)]
+            times[name] += loop.times_ms(frames)
         peer_ms.append(peer.frame_ms(frames))
     theirs = machine.summary(peer_ms, 1)
     return {
@@ -267,7 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(result, indent=2))
         return 0
     for bar in result["bars"]:
-        print(f"{bar['title']}: {bar['figure']} (bar {bar['bar']:g}, stretch {bar['stretch']:g}): "
+        figure = "" if bar["figure"] is None else f"{bar['figure']:{bar['form']}} "
+        print(f"{bar['title']}: {figure}(bar {bar['bar']:g}, stretch {bar['stretch']:g}): "
               f"{bar['state']}")  # fmt: skip
     return 0
 

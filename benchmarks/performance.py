@@ -59,10 +59,7 @@ def by_batch(model: Model, batches: Sequence[int], frames: int) -> list[dict[str
     for batch in batches:
         loop = Loop(model, batch)
         loop.prefill(_CONTEXT)
-        with machine.torch_threads(1):
-            loop.step()
-            times = machine.summary([machine.time_ms(loop.step) for _ in range(frames)])
-        found.append({"batch": batch, "frame_ms": times})
+        found.append({"batch": batch, "frame_ms": machine.summary(loop.times_ms(frames))})
     return found
 
 
@@ -75,10 +72,7 @@ def by_positions(model: Model, frames: int) -> list[dict[str, Any]]:
     for share in (0.02, 0.125, 0.25, 0.5, 0.75, 0.98):
         at = min(int(share * last), last - frames - 2)
         loop.positions = at
-        with machine.torch_threads(1):
-            loop.step()
-            times = machine.summary([machine.time_ms(loop.step) for _ in range(frames)])
-        found.append({"positions": at, "frame_ms": times})
+        found.append({"positions": at, "frame_ms": machine.summary(loop.times_ms(frames))})
     return found
 
 

@@ -21,9 +21,7 @@ import torch
 from benchmarks import machine
 from services.generator.engine.engine import Engine
 from services.generator.engine.model import Model
-from services.generator.engine.runner import Runner
 from services.generator.engine.sequence import (
-    MASKED,
     Event,
     Finished,
     FinishReason,
@@ -32,19 +30,14 @@ from services.generator.engine.sequence import (
     TurnRequest,
 )
 from services.generator.model.sampling import SamplingParams
+from tests.generator import harness
+from tests.generator.harness import random_rows
 
 SAMPLED = SamplingParams(temperature=0.9, depth_temperature=0.7, top_k=50)
 PREFILL_CHUNK = 64
 STAGGER_S = 0.037
 """Between two arrivals: no multiple of a step."""
 _keys = itertools.count()
-
-
-def text_rows(count: int, seed: int, columns: int, vocab: int) -> PromptRows:
-    """Random text, int64 [count, columns]."""
-    rows = np.full((count, columns), MASKED, np.int64)
-    rows[:, -1] = np.random.default_rng(seed).integers(1, vocab, count)
-    return rows
 
 
 @dataclass
@@ -97,7 +90,7 @@ class Turns:
 
     def prompt(self, count: int, seed: int) -> PromptRows:
         """Random text of so many positions."""
-        return text_rows(count, seed, self._columns, self._vocab)
+        return random_rows(count, seed, columns=self._columns, vocab=self._vocab)
 
     def begin(
         self, prompt: PromptRows, seed: int, frames: int, *, owner: str = "",
@@ -150,17 +143,16 @@ async def _whole(heard: Heard) -> None:
 @asynccontextmanager
 async def running(model: Model, slots: int, max_positions: int) -> AsyncIterator[Turns]:
     """An engine for the block."""
-    engine = Engine(
-        Runner(model, slots, max_positions, PREFILL_CHUNK),
+    async with harness.running(
+        model,
+        slots=slots,
+        max_positions=max_positions,
+        chunk=PREFILL_CHUNK,
         max_queue=4 * slots,
         # As in the service: native frames have threads of their own.
         prepare=lambda: torch.set_num_threads(1),
-    )
-    engine.start()
-    try:
-        yield Turns(model, engine)
-    finally:
-        await engine.stop()
+    ) as turns:
+        yield Turns(model, turns.engine)
 
 
 async def _company(

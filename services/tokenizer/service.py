@@ -20,8 +20,7 @@ from services.tokenizer import runner
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.decoding import Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder
-from services.tokenizer.native.choice import halves
-from services.tokenizer.native.codec import WeightFormat
+from services.tokenizer.native.choice import LARGE_PARAMETERS, halves, weights_for
 from services.tokenizer.native.halves import NativeHalf
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.servicer import TokenizerServicer
@@ -32,9 +31,6 @@ log = logging.getLogger(__name__)
 # A message of audio stays well below gRPC's limit, whatever the rate and the channels.
 _MAX_CHUNK_BYTES = 1 << 20
 _MESSAGE_OVERHEAD_BYTES = 1 << 10
-# A codec as small as pico's gains nothing from a second thread, and little from smaller weights
-# (docs/performance.md).
-_LARGE_PARAMETERS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class TokenizerService:
         self._check_limits(config)
         parameters = sum(p.numel() for p in mimi.parameters())
         threads = self._threads(parameters)
-        weights = self._weights(parameters)
+        weights = weights_for(parameters, settings.dtype)
         try:
             both = halves(mimi, settings.max_streams, settings.native, weights, threads=threads)
         except NativeUnavailable as error:
@@ -192,9 +188,4 @@ class TokenizerService:
     def _threads(self, parameters: int) -> int:
         if self.settings.threads:
             return self.settings.threads
-        return 1 if parameters < _LARGE_PARAMETERS else torch.get_num_threads()
-
-    def _weights(self, parameters: int) -> WeightFormat:
-        if self.settings.dtype == "auto":
-            return "fp32" if parameters < _LARGE_PARAMETERS else "bf16"
-        return "bf16" if self.settings.dtype == "bfloat16" else "fp32"
+        return 1 if parameters < LARGE_PARAMETERS else torch.get_num_threads()

@@ -53,3 +53,13 @@ inline bf16 narrow(float x) {
 #else
 #include "simd_generic.hpp"
 #endif
+
+namespace csm::simd {
+
+// What a level does no faster by itself.
+template <int N>
+inline void sums(const F32 (&x)[N], float* out) {
+  for (int i = 0; i < N; ++i) out[i] = sum(x[i]);
+}
+
+}  // namespace csm::simd

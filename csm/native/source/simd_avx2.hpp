@@ -110,11 +110,6 @@ inline float sum(F32 x) {
   __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
-
-template <int N>
-inline void sums(const F32 (&x)[N], float* out) {
-  for (int i = 0; i < N; ++i) out[i] = sum(x[i]);
-}
 inline float largest(F32 x) {
   __m256 eight = _mm256_max_ps(x.low, x.high);
   __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

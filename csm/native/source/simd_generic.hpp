@@ -102,11 +102,6 @@ inline float sum(const F32& x) {
     for (int i = 0; i < half; ++i) part.lane[i] += part.lane[i + half];
   return part.lane[0];
 }
-
-template <int N>
-inline void sums(const F32 (&x)[N], float* out) {
-  for (int i = 0; i < N; ++i) out[i] = sum(x[i]);
-}
 inline float largest(const F32& x) {
   float result = x.lane[0];
   for (int i = 1; i < lanes; ++i) result = result > x.lane[i] ? result : x.lane[i];

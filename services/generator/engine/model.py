@@ -14,8 +14,8 @@ from services.generator.model.sampler import SamplingRows
 
 class Model(Protocol):
     """What the engine needs of a model: `model.csm.Csm`, `native.model.NativeCsm` on CPUs, or
-    `graphs.model.GraphedCsm` on CUDA. Masks, positions and
-    prompt rows are on the host, all else on `device`."""
+    `graphs.model.GraphedCsm` on CUDA. Masks, positions and prompt rows are on the host, all else on
+    `device`."""
 
     @property
     def config(self) -> CsmConfig:

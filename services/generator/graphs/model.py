@@ -39,22 +39,14 @@ class FixedRows(SamplingRows):
     """The parameters of the first rows, for a recorded frame: what is decided on the host
     elsewhere is decided once, by `kind`."""
 
-    def __init__(self, slots: int, *, device: torch.device) -> None:
-        super().__init__(slots, device=device)
-        self.kind = SamplerKind(0, top_p=False)
-
-    def first(self, rows: int, kind: SamplerKind) -> FixedRows:
-        """Return a view of the first `rows` that draws by `kind`."""
-        view = FixedRows.__new__(FixedRows)
-        view.kind = kind
+    def __init__(self, every: SamplingRows, rows: int, kind: SamplerKind) -> None:
+        """A view of the first `rows` of `every`; what is written there is read here."""
         for name in _TENSORS:
-            setattr(view, name, getattr(self, name)[:rows])
-        return view
-
-    def take(self, sampling: SamplingRows) -> None:
-        """Copy the parameters of all rows, on the device."""
-        for name in _TENSORS:
-            getattr(self, name).copy_(getattr(sampling, name), non_blocking=True)
+            setattr(self, name, getattr(every, name)[:rows])
+        self._host = every._host[:rows]
+        # Whoever is held, the recorded frame asks each time.
+        self._any_held = True
+        self.kind = kind
 
     @property
     def max_top_k(self) -> int:
@@ -63,11 +55,6 @@ class FixedRows(SamplingRows):
     @property
     def any_top_p(self) -> bool:
         return self.kind.top_p
-
-    def without_end(self, logits: Tensor) -> Tensor:
-        struck = logits.clone()
-        struck[:, 0] = struck[:, 0].masked_fill(self._held, float("-inf"))
-        return struck
 
 
 _TENSORS = ("temperature", "depth_temperature", "top_k", "top_p", "_held")
@@ -135,13 +122,13 @@ class GraphedCsm:
         self._drawn = torch.zeros_like(self._codes)
         shape = (slots, books, config.audio_vocab_size)
         self._noise = torch.ones(shape, device=device)
-        self._sampling = FixedRows(slots, device=device)
+        self._sampling = SamplingRows(slots, device=device)
         self._rows: tuple[int, ...] = (slots,)
         self._lengths: tuple[int, ...] = (max_positions,)
         if self._buckets:
             self._rows = doublings(1, slots)
             self._lengths = doublings(SHORTEST_LENGTH, max_positions)
-        usual = SamplerKind(min(USUAL_TOP_K, config.codebook_size), top_p=False)
+        usual = self._kind(0, any_top_p=False)
         # The largest first: the others find room in the pool that it leaves.
         for rows in reversed(self._rows):
             self._frame_of(rows, usual)
@@ -183,12 +170,15 @@ class GraphedCsm:
         rows = smallest(self._rows, int(drawn[-1]) + 1)
         self._hidden.copy_(hidden, non_blocking=True)
         self._noise[:rows].copy_(noise[:rows], non_blocking=True)
-        self._sampling.take(sampling)
+        for name in _TENSORS:
+            getattr(self._sampling, name).copy_(getattr(sampling, name), non_blocking=True)
+        self._frame_of(rows, self._kind(sampling.max_top_k, sampling.any_top_p))()
+        return self._drawn
+
+    def _kind(self, max_top_k: int, any_top_p: bool) -> SamplerKind:
         size = self.config.codebook_size
         usual = min(USUAL_TOP_K, size)
-        kind = SamplerKind(usual if sampling.max_top_k <= usual else size, sampling.any_top_p)
-        self._frame_of(rows, kind)()
-        return self._drawn
+        return SamplerKind(usual if max_top_k <= usual else size, any_top_p)
 
     def _check(self, cache: KVBuffers) -> None:
         if cache.keys.data_ptr() != self._cache.keys.data_ptr():
@@ -213,7 +203,7 @@ class GraphedCsm:
 
     def _frame_of(self, rows: int, kind: SamplerKind) -> Replay:
         if (rows, kind) not in self._frames:
-            sampling = self._sampling.first(rows, kind)
+            sampling = FixedRows(self._sampling, rows, kind)
 
             def work() -> None:
                 self._drawn[:rows] = self._model.sample_frame(

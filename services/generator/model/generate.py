@@ -37,7 +37,7 @@ def generate(
     if max_frames < 1:
         raise ValueError(f"max_frames: {max_frames} is not allowed, must be >= 1")
     config = model.config
-    frames = torch.as_tensor(prompt_frames, device=model.device)
+    frames = torch.as_tensor(prompt_frames)
     length, limit = len(frames), config.backbone.max_positions
     if length > limit:
         raise ValueError(f"prompt_frames: {length} frames are not allowed, must be <= {limit}")

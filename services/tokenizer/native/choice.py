@@ -18,6 +18,19 @@ NativeMode = Literal["auto", "off", "required"]
 """auto: native where it can be, torch elsewhere, and the log says why; off: torch; required:
 native, or an error."""
 
+LARGE_PARAMETERS = 20_000_000
+"""A codec as small as pico's gains nothing from a second thread, and little from smaller weights
+(docs/performance.md)."""
+
+
+def weights_for(
+    parameters: int, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+) -> WeightFormat:
+    """Return what a codec of so many parameters decodes by; `dtype` auto leaves it to the size."""
+    if dtype == "auto":
+        return "fp32" if parameters < LARGE_PARAMETERS else "bf16"
+    return "bf16" if dtype == "bfloat16" else "fp32"
+
 
 def halves(
     mimi: Mimi,
