@@ -21,10 +21,12 @@ _AT_START_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Batch:
-    """`audio` float32 `[rows, 1, samples]`; `phones` int64 `[rows, frames * 4]`, 20 ms each."""
+    """`audio` float32 `[rows, 1, samples]`; `phones` int64 `[rows, frames * 4]`, 20 ms each;
+    `speakers` int64 `[rows]`."""
 
     audio: Tensor
     phones: Tensor
+    speakers: Tensor
 
 
 class Crops:
@@ -42,6 +44,7 @@ class Crops:
         samples = self._frames * self._frame_samples
         audio = np.zeros((rows, samples), dtype=np.float32)
         phones = np.zeros((rows, self._frames * LABELS_PER_FRAME), dtype=np.int64)
+        speakers = np.zeros(rows, dtype=np.int64)
         for row in range(rows):
             index = min(
                 int(np.searchsorted(self._chances, random.random())), len(self._chances) - 1
@@ -56,7 +59,9 @@ class Crops:
                 gain = 10 ** (random.uniform(_LEAST_GAIN_DB, _MOST_GAIN_DB) / 20)
             audio[row, : len(piece)] = piece.astype(np.float32) * (gain / 32768.0)
             phones[row] = phone_labels(utterance, start, self._frames, self._frame_samples)
-        return Batch(torch.from_numpy(audio)[:, None], torch.from_numpy(phones))
+            speakers[row] = utterance.speaker
+        found = (torch.from_numpy(each) for each in (audio[:, None], phones, speakers))
+        return Batch(*found)
 
 
 class PredictedCrops:

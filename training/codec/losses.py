@@ -14,6 +14,8 @@ from torch import Tensor, nn
 _MELS = {512: 48, 1024: 80, 2048: 128}
 WINDOWS = tuple(_MELS)
 """Lengths of the windows in samples."""
+NAMES = ("mel", "magnitude", "convergence", "whole")
+"""What `SpectralLoss` returns."""
 # Below this, 48 dB under speech of the corpus, silence is silence: its logarithm would rule a step.
 _FLOOR = 3e-4
 
@@ -23,7 +25,10 @@ class SpectralLoss(nn.Module):
 
     For each resolution: L1 of log-mel, L1 of log magnitude, and the relative error of the
     magnitudes (spectral convergence; Yamamoto et al. 2020, arXiv 1910.11480). Several mel
-    resolutions, as in Kumar et al. 2023 (arXiv 2306.06546), weigh what is heard.
+    resolutions, as in Kumar et al. 2023 (arXiv 2306.06546), weigh what is heard. A fourth, `whole`,
+    compares each mel band's mean and spread over a row: guesses that are best moment by moment are
+    too even as a whole, and that is what a voice is known by (global variance; Toda and Tokuda
+    2007).
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -37,21 +42,26 @@ class SpectralLoss(nn.Module):
     def forward(
         self, audio: Tensor, target: Tensor, windows: tuple[int, ...] = WINDOWS
     ) -> dict[str, Tensor]:
-        """Both float32 `[rows, samples]`; returns scalars `mel`, `magnitude`, `convergence`.
+        """Both float32 `[rows, samples]`; returns scalars `mel`, `magnitude`, `convergence`,
+        `whole`.
 
         `windows` are the resolutions to look at, some of `WINDOWS`: a few drawn anew at every
         step teach as much as all of them, in less time.
         """
-        totals = {name: audio.new_zeros(()) for name in ("mel", "magnitude", "convergence")}
+        totals = {name: audio.new_zeros(()) for name in NAMES}
         for size in windows:
             window = self.get_buffer(f"window_{size}")
             x = magnitudes(audio, window)
             with torch.no_grad():
                 y = magnitudes(target, window)
             bank = self.get_buffer(f"mel_{size}")
-            mel = ((x @ bank + _FLOOR).log() - (y @ bank + _FLOOR).log()).abs().mean()
+            have, want = (x @ bank + _FLOOR).log(), (y @ bank + _FLOOR).log()
+            mel = (have - want).abs().mean()
+            means = (have.mean(1) - want.mean(1)).abs().mean()
+            spreads = (have.std(1) - want.std(1)).abs().mean()
             error = (x - y).square().sum((1, 2)).sqrt() / y.square().sum((1, 2)).sqrt()
             totals["mel"] = totals["mel"] + mel
+            totals["whole"] = totals["whole"] + means + spreads
             totals["magnitude"] = totals["magnitude"] + (x.log() - y.log()).abs().mean()
             totals["convergence"] = totals["convergence"] + error.mean()
         return {name: total / len(windows) for name, total in totals.items()}

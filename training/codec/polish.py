@@ -1,4 +1,4 @@
-"""The stage `polish`: the codec's decoder alone, against discriminators.
+"""The stage `polish`: the codec's decoder alone, against discriminators and a listener.
 
 Encoder and codebooks stay as they are, so the codes do, and with them the language model: this
 stage may run at any time after `codec`, and again.
@@ -26,6 +26,7 @@ from training.codec.adversary import Adversary, balanced
 from training.codec.data import Crops, PredictedCrops
 from training.codec.encode import codes_of
 from training.codec.loop import run
+from training.codec.listener import Listener, apart, trained_listener
 from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.train import adam_names, trained_codec
 from training.memory import keep_freed_memory
@@ -58,9 +59,12 @@ class Settings:
     mel: float = 1.0
     magnitude: float = 1.0
     convergence: float = 1.0
+    whole: float = 1.0
     # Of the gradient at the audio, relative to the spectra's.
     told: float = 0.2
     matching: float = 0.4
+    # By the listener, where one is trained (`training.codec.listener`).
+    apart: float = 0.5
     # The adversary hears so many frames of a crop: it judges periods, not sentences, and over whole
     # crops it takes three quarters of a step.
     heard_frames: int = 8
@@ -84,6 +88,7 @@ class PolishTrainer:
         settings: Settings,
         device: str,
         predicted: PredictedCrops | None = None,
+        listener: Listener | None = None,
     ) -> None:
         """Start from `codec`, as the stage `codec` left it.
 
@@ -102,6 +107,7 @@ class PolishTrainer:
         self.mimi = copy.deepcopy(codec).to(self.device).requires_grad_(False)
         self.parts = decoder_parts(self.mimi).train().requires_grad_(True)
         self.average = copy.deepcopy(self.mimi).eval().requires_grad_(False)
+        self.listener = listener if settings.apart else None
         self.adversary = Adversary().to(self.device)
         self.loss = SpectralLoss(self.config.sampling_rate_hz).to(self.device)
         self.optimizer = Optimizer(
@@ -179,18 +185,29 @@ class PolishTrainer:
         gradients = [
             torch.autograd.grad(x, leaf, retain_graph=x is told)[0] for x in (total, told, matching)
         ]
-        gradient = gradients[0]
+        gradient = gradients[0].clone()
         gradient[:, part] = balanced(
             [each[:, part] for each in gradients], [1.0, settings.told, settings.matching]
         )
+        scalars = {**spectral, "told": told, "matching": matching}
+        if self.listener is not None:
+            scalars["apart"] = self._apart(self.listener, leaf, real)
+            by_ear = torch.autograd.grad(scalars["apart"], leaf)[0]
+            gradient += balanced([gradients[0], by_ear], [0.0, settings.apart])
         self.optimizer.zero_grad()
         heard.backward(gradient)
         norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
         if torch.isfinite(norm):
             self.optimizer.step()
         follow(self.average, self.mimi, decay=settings.average, step=self.step_number)
-        scalars = {**spectral, "told": told, "matching": matching, "gradient": norm}
+        scalars["gradient"] = norm
         return {name: float(value.detach()) for name, value in scalars.items()}
+
+    def _apart(self, listener: Listener, heard: Tensor, real: Tensor) -> Tensor:
+        with self._autocast():
+            with torch.no_grad():
+                wanted = listener(listener.bands(real))
+            return apart(listener(listener.bands(heard)), wanted)
 
     def _rate_scale(self) -> float:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))
@@ -207,7 +224,10 @@ class PolishTrainer:
         for number in range(batches):
             audio = crops.batch(number, self.settings.rows).audio.to(self.device)
             heard = self.average.decode(self.average.encode(audio))
-            for name, value in self.loss(heard[:, 0], audio[:, 0]).items():
+            figures = self.loss(heard[:, 0], audio[:, 0])
+            if self.listener is not None:
+                figures["apart"] = self._apart(self.listener, heard[:, 0], audio[:, 0])
+            for name, value in figures.items():
                 sums[f"held_{name}"] = sums.get(f"held_{name}", 0.0) + float(value) / batches
         return sums
 
@@ -278,7 +298,8 @@ def polish(
         frame_samples=codec.config.frame_samples,
         seed=settings.seed + 1,
     )
-    trainer = PolishTrainer(codec, settings, device, predicted)
+    listener = trained_listener(work, device)
+    trainer = PolishTrainer(codec, settings, device, predicted, listener)
     run(
         trainer,
         work,

@@ -1,9 +1,10 @@
 """The stage `predict`: the corpus in the codes that the language model would say.
 
-Each frame of an utterance is drawn as in speech, but after the true frames before it, so that the
-codes keep the time of the audio. They differ from the encoder's wherever text and past do not tell
-a code, which is so for most of the acoustic ones. The decoder is polished on both
-(`training.codec.polish`): what it will be given in service is these.
+The acoustic codes of each frame are drawn as in speech, after the true frames before it and the
+true first code, so that the codes keep the time of the audio and its phones. They differ from the
+encoder's wherever text and past do not tell a code, which is so for most of them. The decoder is
+polished on both (`training.codec.polish`): what it will be given in service is these. A first code
+that is not the audio's would teach it to doubt what it shall say.
 
 Parts that the model was not trained on tell most; `--from-part` leaves out the first of each
 speaker.
@@ -42,7 +43,7 @@ def predict(
 ) -> list[np.ndarray]:
     """Return codes uint16 [frames, codebooks] for the audio of every segment, its EOS left out.
 
-    No frame is the EOS frame: there is audio in its place.
+    Those of the first codebook are the segment's own.
     """
     drawer = _Drawer(model, sampling, seed)
     found = [np.zeros((0, table.num_codebooks), dtype=np.uint16)] * len(table)
@@ -58,7 +59,8 @@ def predict(
         # A state predicts the frame behind it; the last of a segment is its EOS.
         spoken = [torch.nonzero(row[1:-1, 0] >= 0).flatten() for row in rows]
         wanted = torch.cat([hidden[row, where] for row, where in enumerate(spoken)])
-        drawn = drawer.draw(wanted).cpu().numpy().astype(np.uint16)
+        first = torch.cat([frames[row, where + 1, 0] for row, where in enumerate(spoken)])
+        drawn = drawer.draw(wanted, first.to(model.device)).cpu().numpy().astype(np.uint16)
         ends = np.cumsum([len(where) for where in spoken])[:-1]
         for index, own in zip(group, np.split(drawn, ends), strict=True):
             found[index] = own
@@ -79,16 +81,21 @@ class _Drawer:
             self._rows.set(slot, sampling)
             self._noise.seed(slot, seed * _FRAMES_PER_DRAW + slot)
         self._all = torch.ones(_FRAMES_PER_DRAW, dtype=torch.bool)
-        self._rows.hold(self._all)
 
-    def draw(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return int64 [frames, codebooks] of states [frames, width]."""
+    def draw(self, hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        """Return int64 [frames, codebooks] of states [frames, width] and first codes [frames]."""
         drawn = []
-        for chunk in hidden.split(_FRAMES_PER_DRAW):
-            full = chunk.new_zeros(_FRAMES_PER_DRAW, chunk.shape[1])
-            full[: len(chunk)] = chunk
-            frames = self._model.sample_frame(full, self._rows, self._noise.fill(self._all))
-            drawn.append(frames[: len(chunk)])
+        for states, codes in zip(
+            hidden.split(_FRAMES_PER_DRAW), first.split(_FRAMES_PER_DRAW), strict=True
+        ):
+            room = _FRAMES_PER_DRAW - len(states)
+            frames = self._model.complete_frame(
+                torch.nn.functional.pad(states, (0, 0, 0, room)),
+                torch.nn.functional.pad(codes, (0, room)),
+                self._rows,
+                self._noise.fill(self._all),
+            )
+            drawn.append(frames[: len(states)])
         return torch.cat(drawn)
 
 

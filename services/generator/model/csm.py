@@ -215,15 +215,27 @@ class Csm(nn.Module):
         Returns:
             int64 [slots, num_codebooks]
         """
-        size = self.config.codebook_size
+        head = sampling.without_end(self.lm_head(hidden))
+        first = self._draw(0, head, sampling, noise)
+        return self.complete_frame(hidden, first, sampling, noise)
+
+    def complete_frame(
+        self, hidden: Tensor, first: Tensor, sampling: SamplingRows, noise: Tensor
+    ) -> Tensor:
+        """Draw the other codes of frames whose codebook 0, int64 [slots], is known.
+
+        Everything else as in `sample_frame`; the first of `noise` is not looked at.
+        """
 
         def draw(index: int, logits: Tensor) -> Tensor:
-            heat = sampling.depth_temperature if index else sampling.temperature
-            return sample(logits, heat, sampling, noise[:, index], size)
+            return self._draw(index, logits, sampling, noise)
 
-        first = draw(0, sampling.without_end(self.lm_head(hidden)))
         cache = self._depth_cache(hidden.shape[0])
         return self.depth.complete(hidden, first, self.audio_embeddings, cache, draw)
+
+    def _draw(self, index: int, logits: Tensor, sampling: SamplingRows, noise: Tensor) -> Tensor:
+        heat = sampling.depth_temperature if index else sampling.temperature
+        return sample(logits, heat, sampling, noise[:, index], self.config.codebook_size)
 
     def _depth_cache(self, slots: int) -> KVCacheTensors:
         key = (slots, self.device, self.dtype)
