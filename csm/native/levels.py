@@ -27,13 +27,13 @@ def _x86(name: str, *features: str) -> Level:
     return Level(name, flags, frozenset(features))
 
 
+_AVX512 = ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
 LEVELS = (
-    _x86(
-        "avx512", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"
-    ),
+    _x86("avx512bf16", *_AVX512, "avx512_bf16"),
+    _x86("avx512", *_AVX512),
     _x86("avx2", "avx2", "fma"),
     Level("generic", (), frozenset()),
-)  # fmt: skip
+)
 """From the fastest to the one that runs everywhere."""
 
 

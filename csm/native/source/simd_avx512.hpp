@@ -100,4 +100,65 @@ inline I32 dot(I32 sums, Int8Block weights, __m512i inputs) {
   return sums;
 }
 
+#ifdef __AVX512BF16__
+// Products of bf16 pairs: CSM_PAIRS says that what follows is there.
+#define CSM_PAIRS 1
+
+using Pairs = __m512i;
+
+inline Pairs load_raw_pairs(const void* p) { return _mm512_loadu_si512(p); }
+inline void store_raw_pairs(void* p, Pairs x) { _mm512_storeu_si512(p, x); }
+inline Pairs spread_pair(uint32_t pair) { return _mm512_set1_epi32(static_cast<int>(pair)); }
+// As with vpdpbusd above.
+inline F32 dot_pairs(F32 sums, Pairs a, Pairs b) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "vm"(b));
+  return sums;
+}
+
+// Sixteen rows of sixteen pairs become sixteen columns: out[i] holds pair i of every row.
+inline void turn(const Pairs (&rows)[16], Pairs (&out)[16]) {
+  Pairs a[16], b[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  // b[4 r + c], quarter q: pair 4 q + c of the rows 4 r to 4 r + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const Pairs low01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44);
+    const Pairs high01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
+    const Pairs low23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x44);
+    const Pairs high23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xee);
+    out[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    out[4 + c] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    out[8 + c] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    out[12 + c] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+  }
+}
+
+// Two runs of 32 bf16 as pairs of one of each: `low` and `high` together hold all 32, in an order
+// that `store_zipped` undoes.
+inline void zip(Pairs x, Pairs y, Pairs& low, Pairs& high) {
+  low = _mm512_unpacklo_epi16(x, y);
+  high = _mm512_unpackhi_epi16(x, y);
+}
+inline void store_zipped(float* p, F32 low, F32 high) {
+  const F32 first = _mm512_shuffle_f32x4(low, high, 0x44);
+  const F32 second = _mm512_shuffle_f32x4(low, high, 0xee);
+  store(p, _mm512_shuffle_f32x4(first, first, 0xd8));
+  store(p + lanes, _mm512_shuffle_f32x4(second, second, 0xd8));
+}
+inline void store_bf16(bf16* p, F32 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed(x));
+}
+#endif
+
 }  // namespace csm::simd

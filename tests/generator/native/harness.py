@@ -29,7 +29,19 @@ GROUPED = CsmConfig(
 )
 """Groups of four and five queries, heads of more than one vector, a part of one behind them."""
 
-CONFIGS = {**oracle.ODD_CONFIGS, "grouped": GROUPED}
+PAIRED = CsmConfig(
+    backbone=LlamaConfig(
+        layers=2, heads=10, kv_heads=2, width=48, head_dim=96, ffn_width=70, max_positions=160
+    ),
+    depth=GROUPED.depth,
+    text_vocab_size=50,
+    audio_vocab_size=16,
+    num_codebooks=3,
+    codebook_size=13,
+)
+"""Heads that fit products of bf16 pairs, in a bf16 cache: by twos of 32 columns, and one behind."""
+
+CONFIGS = {**oracle.ODD_CONFIGS, "grouped": GROUPED, "paired": PAIRED}
 
 GREEDY = SamplingParams(0.0, 0.0, 0, 1.0)
 KINDS = (

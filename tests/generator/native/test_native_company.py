@@ -9,7 +9,7 @@ from csm.native import levels
 from services.generator.model import weights
 from services.generator.model.sampler import SamplingParams, SamplingRows
 from services.generator.native.model import PREFILL_ROWS, NativeCsm
-from tests.generator.native.harness import CONFIGS, GROUPED, KINDS, Frames, Loop, prompt
+from tests.generator.native.harness import CONFIGS, KINDS, Frames, Loop, prompt
 
 FRAMES = 6
 FORMATS = ("fp32", "bf16", "int8")
@@ -17,7 +17,10 @@ EVERY_FORMAT = pytest.mark.parametrize("kind", FORMATS)
 
 
 def make(name: str, kind: str, *, threads: int = 1, level: levels.Level | None = None) -> NativeCsm:
-    return NativeCsm(weights.create(CONFIGS[name], seed=2), kind, threads=threads, level=level)  # type: ignore[arg-type]
+    """A model in bf16 keeps bf16 keys and values, the others fp32."""
+    dtype = torch.bfloat16 if kind == "bf16" else torch.float32
+    theirs = weights.create(CONFIGS[name], seed=2, dtype=dtype)
+    return NativeCsm(theirs, kind, threads=threads, level=level)  # type: ignore[arg-type]
 
 
 def company(model: NativeCsm, slots: int, slot: int, seed: int) -> Frames:
@@ -60,9 +63,10 @@ def test_on_one_thread_and_on_several(name: str, kind: str) -> None:
 
 
 @EVERY_FORMAT
-def test_however_a_prefill_is_cut(kind: str) -> None:
-    model = make("grouped", kind, threads=2)
-    frames = torch.cat([prompt(GROUPED, seed) for seed in range(4)])
+@pytest.mark.parametrize("name", ["grouped", "paired"])
+def test_however_a_prefill_is_cut(name: str, kind: str) -> None:
+    model = make(name, kind, threads=2)
+    frames = torch.cat([prompt(CONFIGS[name], seed) for seed in range(4)])
     results = []
     for cut in (len(frames), PREFILL_ROWS, 23, 1):
         cache = model.allocate_cache(1, 160)

@@ -139,23 +139,27 @@ void attend_together(const T* keys, const T* values, int head_dim, int length,
     blend<G, 1>(values + i, head_dim, at_most_lanes(head_dim - i), scores, stride, length, out + i);
 }
 
+// Heads of a group, up to four at once, by `together(heads, first head)`.
+template <class F>
+void by_fours(int group, const F& together) {
+  for (int first = 0; first < group; first += 4)
+    together(group - first < 4 ? group - first : 4, first);
+}
+
 template <class T>
 void attend_in(const T* keys, const T* values, const HeadShape& shape, int length,
                const float* queries, float* out, float* scores, size_t stride) {
-  const int head_dim = shape.head_dim;
-  int left = shape.group();
-  while (left > 0) {
-    const int taken = left < 4 ? left : 4;
-    switch (taken) {
-      case 4: attend_together<4>(keys, values, head_dim, length, queries, out, scores, stride); break;
-      case 3: attend_together<3>(keys, values, head_dim, length, queries, out, scores, stride); break;
-      case 2: attend_together<2>(keys, values, head_dim, length, queries, out, scores, stride); break;
-      default: attend_together<1>(keys, values, head_dim, length, queries, out, scores, stride);
+  const int dim = shape.head_dim;
+  by_fours(shape.group(), [&](int heads, int first) {
+    const float* own = queries + first * dim;
+    float* to = out + first * dim;
+    switch (heads) {
+      case 4: return attend_together<4>(keys, values, dim, length, own, to, scores, stride);
+      case 3: return attend_together<3>(keys, values, dim, length, own, to, scores, stride);
+      case 2: return attend_together<2>(keys, values, dim, length, own, to, scores, stride);
+      default: attend_together<1>(keys, values, dim, length, own, to, scores, stride);
     }
-    queries += taken * head_dim;
-    out += taken * head_dim;
-    left -= taken;
-  }
+  });
 }
 
 }  // namespace
@@ -178,20 +182,35 @@ void remember(const Cache& cache, const HeadShape& shape, const Place& place, fl
   }
 }
 
+void AttentionScratch::reserve(const HeadShape& shape, int max_positions) {
+  scores.reserve(shape.group() * round_up(max_positions, lanes));
+  turned.reserve(max_positions, shape.head_dim);
+}
+
 void attend(const Cache& cache, const HeadShape& shape, const Place& place, const float* qkv,
-            float* attended, float* scores) {
+            float* attended, AttentionScratch& scratch) {
   const size_t at = offset(cache, shape, place, 0);
   const size_t stride = round_up(cache.max_positions, lanes);
-  const int first = place.kv_head * shape.group() * shape.head_dim;
-  const int length = place.position + 1;
-  if (cache.is_bf16) {
-    attend_in(static_cast<const bf16*>(cache.keys) + at, static_cast<const bf16*>(cache.values) + at,
-              shape, length, qkv + first, attended + first, scores, stride);
-  } else {
+  const int dim = shape.head_dim, length = place.position + 1;
+  const float* queries = qkv + place.kv_head * shape.group() * dim;
+  float* out = attended + place.kv_head * shape.group() * dim;
+  float* scores = scratch.scores.data();
+  if (!cache.is_bf16) {
     attend_in(static_cast<const float*>(cache.keys) + at,
-              static_cast<const float*>(cache.values) + at, shape, length, qkv + first,
-              attended + first, scores, stride);
+              static_cast<const float*>(cache.values) + at, shape, length, queries, out, scores,
+              stride);
+    return;
   }
+  const bf16* keys = static_cast<const bf16*>(cache.keys) + at;
+  const bf16* values = static_cast<const bf16*>(cache.values) + at;
+  if (!fits_pairs(dim)) {
+    attend_in(keys, values, shape, length, queries, out, scores, stride);
+    return;
+  }
+  by_fours(shape.group(), [&](int heads, int first) {
+    attend_in_pairs(scratch.turned, keys, values, dim, length, heads, queries + first * dim,
+                    out + first * dim, scores, stride);
+  });
 }
 
 }  // namespace csm

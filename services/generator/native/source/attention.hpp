@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "buffer.hpp"
+#include "pairs.hpp"
 #include "simd.hpp"
 
 namespace csm {
@@ -33,6 +34,14 @@ struct Place {
   int kv_head;
 };
 
+// One thread's own memory.
+struct AttentionScratch {
+  Buffer<float> scores;  // [group, max_positions in whole vectors]
+  TurnedKeys turned;
+
+  void reserve(const HeadShape& shape, int max_positions);
+};
+
 // Turns the queries of one kv head's group and its key by RoPE, and writes key and value into the
 // cache. qkv is one row: [heads + 2 kv_heads, head_dim]; cosines and sines [head_dim / 2] are those
 // of the row's position.
@@ -40,12 +49,8 @@ void remember(const Cache& cache, const HeadShape& shape, const Place& place, fl
               const float* cosines, const float* sines);
 
 // Attends with the group's turned queries over positions 0 to `place.position` and writes the
-// group's part of `attended` [heads, head_dim]. `scores` holds scores_size() floats.
+// group's part of `attended` [heads, head_dim].
 void attend(const Cache& cache, const HeadShape& shape, const Place& place, const float* qkv,
-            float* attended, float* scores);
-
-inline size_t scores_size(const HeadShape& shape, int max_positions) {
-  return shape.group() * round_up(max_positions, lanes);
-}
+            float* attended, AttentionScratch& scratch);
 
 }  // namespace csm

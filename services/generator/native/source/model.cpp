@@ -58,8 +58,8 @@ void Model::embed(const BackboneRows& rows, int begin, int end) {
 void Model::run_backbone(const BackboneRows& rows, const Cache& cache) {
   std::lock_guard<std::mutex> lock(one_caller_);
   const StackShape& stack = shape.backbone;
-  const size_t scores = scores_size(stack.head_shape(), cache.max_positions);
-  for (Scratch& mine : scratch_) mine.reserve(rows.count, backbone.widest(), scores);
+  for (Scratch& mine : scratch_)
+    mine.reserve(rows.count, backbone.widest(), stack.head_shape(), cache.max_positions);
   backbone_activations_.reserve(rows.count, stack);
 
   pool_.run([&](const Worker& worker) {
@@ -84,8 +84,8 @@ void Model::draw_frames(const FrameRows& rows) {
   const int count = rows.count, books = shape.num_codebooks, width = shape.backbone.width;
   const size_t stride = stride_of(width);
   const size_t widest = std::max(depth.widest(), stride);
-  const size_t scores = scores_size(shape.depth.head_shape(), books);
-  for (Scratch& mine : scratch_) mine.reserve(2 * count, widest, scores);
+  for (Scratch& mine : scratch_)
+    mine.reserve(2 * count, widest, shape.depth.head_shape(), books);
   depth_activations_.reserve(2 * count, shape.depth);
   states_.reserve(count * stride);
   logits_.reserve(count * stride_of(shape.vocab_size));

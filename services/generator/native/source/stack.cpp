@@ -6,11 +6,11 @@
 
 namespace csm {
 
-void Scratch::reserve(int rows, size_t widest, size_t scores_size) {
+void Scratch::reserve(int rows, size_t widest, const HeadShape& heads, int max_positions) {
   values.reserve(rows * widest);
   bytes.reserve(rows * widest);
   scales.reserve(rows);
-  scores.reserve(scores_size);
+  attention.reserve(heads, max_positions);
 }
 
 Inputs Scratch::plain(const Matrix& matrix, const float* x, int rows) {
@@ -83,14 +83,15 @@ void Stack::attention(const Worker& worker, Scratch& mine, Activations& all, con
   product(layer.qkv, in, rows, part.begin, part.end, all.qkv.data(), qkv_stride, false);
   worker.meet();
 
+  // One kv head after the other: rows of one slot read the same keys.
   const Worker::Range pairs = worker.share(rows * shape.kv_heads);
   auto place = [&](int pair) {
-    const int row = pair / shape.kv_heads;
+    const int row = pair % rows;
     return Place{index, static_cast<int>(slots[row]), static_cast<int>(positions[row]),
-                 pair % shape.kv_heads};
+                 pair / rows};
   };
   for (int pair = pairs.begin; pair < pairs.end; ++pair) {
-    const int row = pair / shape.kv_heads;
+    const int row = pair % rows;
     const size_t angle = positions[row] * (shape.head_dim / 2);
     remember(cache, heads, place(pair), all.qkv.data() + row * qkv_stride, cosines.data() + angle,
              sines.data() + angle);
@@ -98,10 +99,11 @@ void Stack::attention(const Worker& worker, Scratch& mine, Activations& all, con
   // A row attends to rows of its own slot that another thread may hold.
   worker.meet();
 
+  mine.attention.turned.forget();
   for (int pair = pairs.begin; pair < pairs.end; ++pair) {
-    const int row = pair / shape.kv_heads;
+    const int row = pair % rows;
     attend(cache, heads, place(pair), all.qkv.data() + row * qkv_stride,
-           all.attended.data() + row * attended_stride, mine.scores.data());
+           all.attended.data() + row * attended_stride, mine.attention);
   }
   worker.meet();
 

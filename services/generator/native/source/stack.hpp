@@ -36,9 +36,9 @@ struct Scratch {
   Buffer<float> values;
   Buffer<uint8_t> bytes;
   Buffer<float> scales;
-  Buffer<float> scores;
+  AttentionScratch attention;
 
-  void reserve(int rows, size_t widest, size_t scores_size);
+  void reserve(int rows, size_t widest, const HeadShape& heads, int max_positions);
 
   // The rows of x as inputs of `matrix`.
   Inputs plain(const Matrix& matrix, const float* x, int rows);
