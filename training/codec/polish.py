@@ -25,8 +25,8 @@ from training.average import follow
 from training.codec.adversary import Adversary, balanced
 from training.codec.data import Crops, PredictedCrops
 from training.codec.encode import codes_of
-from training.codec.loop import run
 from training.codec.listener import Listener, apart, trained_listener
+from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.train import adam_names, trained_codec
 from training.memory import keep_freed_memory

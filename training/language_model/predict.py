@@ -85,13 +85,13 @@ class _Drawer:
     def draw(self, hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
         """Return int64 [frames, codebooks] of states [frames, width] and first codes [frames]."""
         drawn = []
-        for states, codes in zip(
+        for states, known in zip(
             hidden.split(_FRAMES_PER_DRAW), first.split(_FRAMES_PER_DRAW), strict=True
         ):
             room = _FRAMES_PER_DRAW - len(states)
             frames = self._model.complete_frame(
                 torch.nn.functional.pad(states, (0, 0, 0, room)),
-                torch.nn.functional.pad(codes, (0, room)),
+                torch.nn.functional.pad(known, (0, room)),
                 self._rows,
                 self._noise.fill(self._all),
             )
