@@ -72,6 +72,7 @@ class FakeModel:
         self.config = config or fake_config()
         self.device = torch.device("cpu")
         self.dtype = torch.float64
+        self.cuts_freely = False
         self.eos_after = eos_after
         self.gates = {name: Gate() for name in ("prefill", "backbone", "sample")}
         self.failures: dict[str, list[BaseException]] = {name: [] for name in self.gates}

@@ -18,7 +18,9 @@ class KVCache:
         buffers = model.allocate_cache(slots, max_positions)
         self.keys: Tensor = buffers.keys
         self.values: Tensor = buffers.values
-        self.record = CacheRecord(slots, max_positions, columns, chunk)
+        self.record = CacheRecord(
+            slots, max_positions, columns, chunk, cuts_freely=model.cuts_freely
+        )
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` positions of one slot into another."""

@@ -29,6 +29,10 @@ class Model(Protocol):
     def dtype(self) -> torch.dtype:
         """What its hidden states are made of."""
 
+    @property
+    def cuts_freely(self) -> bool:
+        """Whether a position is the same bit for bit however a prefill is cut, or stepped."""
+
     def allocate_cache(self, slots: int, max_positions: int) -> KVBuffers:
         """A zeroed cache."""
 

@@ -12,13 +12,19 @@ from services.generator.engine.sequence import PromptRows
 class CacheRecord:
     """Rows of each slot, [slots, max_positions, columns], and how many of them live.
 
-    Between conversations only rows that were computed in whole chunks on the fixed grid of `chunk`
-    positions are shared. Their keys and values are bit for bit what the other conversation would
-    have computed itself, because the shapes were the same; so company never changes a result.
+    A prefill is cut into chunks of at most `chunk` positions. On a model that `cuts_freely`, keys
+    and values are the same bits however they were computed, and any row is shared between
+    conversations. On another, chunks end on a fixed grid, and only those that were computed whole
+    are shared: their shapes are those the other conversation would have had. So company never
+    changes a result.
     """
 
-    def __init__(self, slots: int, max_positions: int, columns: int, chunk: int) -> None:
+    def __init__(
+        self, slots: int, max_positions: int, columns: int, chunk: int, *, cuts_freely: bool
+    ) -> None:
         self.slots, self.max_positions, self.chunk = slots, max_positions, chunk
+        self._cuts_freely = cuts_freely
+        self._grid = 1 if cuts_freely else chunk
         self._rows = np.zeros((slots, max_positions, columns), np.int64)
         self._lengths = [0] * slots
         self._shareable = [0] * slots
@@ -36,9 +42,9 @@ class CacheRecord:
         return self._prefix(slot, prompt, self._lengths[slot])
 
     def shareable_prefix(self, slot: int, prompt: PromptRows) -> int:
-        """How many of them another slot may copy: whole chunks of the grid only."""
+        """How many of them another slot may copy."""
         common = self._prefix(slot, prompt, self._shareable[slot])
-        return common - common % self.chunk
+        return common - common % self._grid
 
     def _prefix(self, slot: int, prompt: PromptRows, limit: int) -> int:
         limit = min(limit, len(prompt))
@@ -50,7 +56,8 @@ class CacheRecord:
 
         It depends on nothing but the row itself, so that neighbours never change its shapes.
         """
-        return min((start // self.chunk + 1) * self.chunk, prompt_length)
+        end = start + self.chunk
+        return min(end - end % self._grid, prompt_length)
 
     def append(self, slot: int, rows: PromptRows, *, prefilled: bool) -> None:
         """Adds rows whose keys and values are now in the cache; they must fit."""
@@ -60,13 +67,14 @@ class CacheRecord:
             raise ValueError(f"{end} positions in slot {slot}; it has {self.max_positions}")
         self._rows[slot, start:end] = rows
         self._lengths[slot] = end
-        if prefilled and len(rows) == self.chunk and self._shareable[slot] == start:
+        whole = prefilled and len(rows) == self.chunk and self._shareable[slot] == start
+        if whole or self._cuts_freely:
             self._shareable[slot] = end
 
     def truncate(self, slot: int, length: int) -> None:
         """Forgets all positions from `length` on."""
         self._lengths[slot] = min(self._lengths[slot], length)
-        whole = length - length % self.chunk
+        whole = length - length % self._grid
         self._shareable[slot] = min(self._shareable[slot], whole)
 
     def copy(self, source: int, target: int, length: int) -> None:

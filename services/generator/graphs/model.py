@@ -85,6 +85,10 @@ class GraphedCsm:
                 layer.compile_parts()
 
     @property
+    def cuts_freely(self) -> bool:
+        return self._model.cuts_freely
+
+    @property
     def config(self) -> CsmConfig:
         """Sizes."""
         return self._model.config

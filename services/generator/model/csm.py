@@ -65,6 +65,11 @@ class Csm(nn.Module):
         """What the weights, the hidden states and the caches are made of."""
         return self.text_embeddings.dtype
 
+    @property
+    def cuts_freely(self) -> bool:
+        """Products of torch are rounded by the number of rows: a prefill's cuts can be seen."""
+        return False
+
     def allocate_cache(self, slots: int, max_positions: int) -> KVCacheTensors:
         """Return the backbone's zeroed cache, [layers, slots, kv_heads, max_positions, head_dim].
 

@@ -67,6 +67,11 @@ class NativeCsm:
         self._shell = _shell_of(model)
 
     @property
+    def cuts_freely(self) -> bool:
+        """Every sum has one order."""
+        return True
+
+    @property
     def config(self) -> CsmConfig:
         """Sizes."""
         return self._shell.config

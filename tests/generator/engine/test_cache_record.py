@@ -5,8 +5,8 @@ from services.generator.engine.record import CacheRecord
 from tests.generator.harness import random_rows
 
 
-def record(slots: int = 2, chunk: int = 4) -> CacheRecord:
-    return CacheRecord(slots, 32, 5, chunk)
+def record(slots: int = 2, chunk: int = 4, *, cuts_freely: bool = False) -> CacheRecord:
+    return CacheRecord(slots, 32, 5, chunk, cuts_freely=cuts_freely)
 
 
 def test_the_common_prefix_ends_at_the_first_row_that_differs() -> None:
@@ -77,6 +77,20 @@ def test_a_truncation_inside_a_chunk_ends_the_sharing_before_it() -> None:
 def test_chunks_end_on_the_grid_wherever_they_begin() -> None:
     held = record(chunk=4)
     assert [held.chunk_end(start, 11) for start in (0, 1, 3, 4, 8, 10)] == [4, 4, 4, 8, 11, 11]
+
+
+def test_where_cuts_cannot_be_seen_chunks_are_whole_and_every_row_is_shared() -> None:
+    rows = random_rows(12, 1)
+    held = record(chunk=4, cuts_freely=True)
+    assert [held.chunk_end(start, 11) for start in (0, 1, 3, 7, 8)] == [4, 5, 7, 11, 11]
+    held.append(0, rows[:3], prefilled=True)
+    held.append(0, rows[3:4], prefilled=False)
+    held.append(0, rows[4:11], prefilled=True)
+    assert held.shareable_prefix(0, rows) == 11
+    held.truncate(0, 6)
+    assert held.shareable_prefix(0, rows) == 6
+    held.copy(0, 1, 6)
+    assert held.shareable_prefix(1, rows) == 6
 
 
 def test_a_copy_holds_exactly_what_was_copied() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,22 @@ import pytest
 import torch
 
 from csm.model_directory import default_model_directory
+from services.generator.engine.model import Model
 from services.generator.engine.sequence import FinishReason
 from services.generator.loading import load
-from services.generator.model.csm import Csm
 from services.generator.model.generate import generate
 from services.generator.model.prompt import Segment, prompt_frames
 from services.generator.model.sampling import GREEDY
+from services.generator.native.model import NativeCsm
 from tests.generator.harness import SAMPLED, Turns, audio_rows, random_rows, running
 from tests.generator.tiny import tiny_csm
 
-DTYPES = (torch.float32, torch.bfloat16)
+MODELS: dict[str, Callable[[], Model]] = {
+    "fp32": tiny_csm,
+    "bf16": lambda: tiny_csm(torch.bfloat16),
+    "native fp32": lambda: NativeCsm(tiny_csm(), "fp32", threads=1),
+    "native bf16": lambda: NativeCsm(tiny_csm(torch.bfloat16), "bf16", threads=1),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -31,22 +37,24 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=DTYPES, ids=str)
-def csm(request: pytest.FixtureRequest) -> Csm:
-    return tiny_csm(request.param)
+@pytest.fixture(scope="module", params=MODELS)
+def csm(request: pytest.FixtureRequest) -> Model:
+    return MODELS[request.param]()
 
 
 def rows(count: int, seed: int) -> np.ndarray:
     return random_rows(count, seed, columns=6)
 
 
-async def solo(csm: Csm, prompt: np.ndarray, **options: Any) -> np.ndarray:
+async def solo(csm: Model, prompt: np.ndarray, **options: Any) -> np.ndarray:
     async with running(csm, slots=4, chunk=16) as turns:
         return (await turns.speak(prompt, **options)).codes
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_same_seed_gives_the_same_codes_alone_and_in_company(csm: Csm, seed: int) -> None:
+async def test_the_same_seed_gives_the_same_codes_alone_and_in_company(
+    csm: Model, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     voice = rows(40, 5)
     prompts = [
@@ -81,7 +89,7 @@ async def test_the_same_seed_gives_the_same_codes_alone_and_in_company(csm: Csm,
         )
 
 
-async def test_whole_conversations_are_the_same_alone_and_in_company(csm: Csm) -> None:
+async def test_whole_conversations_are_the_same_alone_and_in_company(csm: Model) -> None:
     async def converse(turns: Turns, number: int) -> list[np.ndarray]:
         history, spoken = rows(20, 5), []
         for part in range(3):

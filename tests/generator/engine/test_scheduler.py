@@ -24,7 +24,9 @@ class Bench:
     """Steps a scheduler by hand; every sampled frame is [7, 7, 7, 7] unless it is told."""
 
     def __init__(self, slots: int = 2, chunk: int = 8, max_positions: int = 64) -> None:
-        self.scheduler = Scheduler(CacheRecord(slots, max_positions, 5, chunk), stall_s=100.0)
+        self.scheduler = Scheduler(
+            CacheRecord(slots, max_positions, 5, chunk, cuts_freely=False), stall_s=100.0
+        )
         self.slots = slots
         self.now = 0.0
         self.heard: dict[str, list[Event]] = {}
