@@ -18,6 +18,7 @@ DEVICE ?= cpu
 MINUTES ?= 180
 CODEC_MINUTES ?= 180
 POLISH_MINUTES ?= 120
+LISTENER_MINUTES ?= 7
 SENTENCES ?= 60000
 DOCS ?= docs
 EVALUATE ?=
@@ -79,6 +80,8 @@ voice: $(READY_TRAINING)
 	$(BIN)/python -m training.codec.encode --work $(WORK) --device $(DEVICE)
 	$(BIN)/python -m training.language_model --work $(WORK) --device $(DEVICE) --minutes $(MINUTES)
 	$(BIN)/python -m training.language_model.predict --work $(WORK) --device $(DEVICE)
+	$(BIN)/python -m training.codec.listener --work $(WORK) --device $(DEVICE) \
+	  --minutes $(LISTENER_MINUTES)
 	$(BIN)/python -m training.codec.polish --work $(WORK) --device $(DEVICE) \
 	  --minutes $(POLISH_MINUTES)
 	$(BIN)/python -m training.export --work $(WORK) --out $(VOICE)

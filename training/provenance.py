@@ -11,7 +11,7 @@ from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus
 
 FILE = "training.json"
 """Where a model directory keeps it."""
-STAGES = ("codec", "language_model", "polish")
+STAGES = ("codec", "language_model", "listener", "polish")
 
 
 def describe(work: Path) -> dict[str, Any]:

@@ -19,7 +19,8 @@ _TEACHERS = {
 _STAGES = {
     "codec": "the codec, encoder and decoder together",
     "language_model": "the language model",
-    "polish": "the codec's decoder alone, against discriminators",
+    "listener": "a judge of the decoder that hears phones and speakers; not shipped",
+    "polish": "the codec's decoder alone, against discriminators and the listener",
 }
 _TEXTS = """\
 The sentences come from Debian's packages: WordNet's glosses and examples (WordNet licence),
