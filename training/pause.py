@@ -24,7 +24,7 @@ _AVERAGED = {"model": "mimi.", "objective": ""}
 def compact(state: dict[str, Any]) -> dict[str, Any]:
     """`state` without the optimizer; of the weights the average alone, as the model, in fp16."""
     kept = {name: value for name, value in state.items() if name not in _DROPPED}
-    average = kept.pop("average")
+    average = kept.pop("average", {})
     for name in ("model", "objective"):
         if name in kept:
             kept[name] = {key: _half(t) for key, t in kept[name].items()}

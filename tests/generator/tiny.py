@@ -7,12 +7,14 @@ from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.csm import Csm
 
 
-def tiny_csm(dtype: torch.dtype = torch.float32, *, max_positions: int = 256) -> Csm:
+def tiny_csm(
+    dtype: torch.dtype = torch.float32, *, max_positions: int = 256, head_dim: int = 8
+) -> Csm:
     """Two layers of width 48, five codebooks of 61 codes."""
     return weights.create(
         CsmConfig(
             backbone=LlamaConfig(
-                layers=2, heads=6, kv_heads=2, width=48, ffn_width=80, head_dim=8,
+                layers=2, heads=6, kv_heads=2, width=48, ffn_width=80, head_dim=head_dim,
                 max_positions=max_positions, rope_theta=10_000.0,
             ),
             depth=LlamaConfig(

@@ -52,7 +52,8 @@ class Heard:
 
 
 class Listener(nn.Module):
-    """Convolutions over log-mel bands; each step hears about 0.2 s around it.
+    """Convolutions over log-mel bands; each step hears about 0.2 s around it, and of the rest how
+    loud it is.
 
     Not more: it shall hear the sounds, and not guess a phone from the words around it.
     """
@@ -119,7 +120,7 @@ def apart(heard: Heard, wanted: Heard) -> Tensor:
 class Settings:
     """How the listener is trained; the defaults are pico's."""
 
-    minutes: float = 10.0
+    minutes: float = 7.0
     rows: int = 8
     frames: int = 24
     rate: float = 2e-3

@@ -44,7 +44,7 @@ class Settings:
     rows: int = 4
     # Of the rows, those that the decoder is given as the language model would say them, where
     # there are such codes (`training.language_model.predict`).
-    predicted_rows: int = 2
+    predicted_rows: int = 3
     frames: int = 24
     rate: float = 5e-4
     # Of the decoder's matrices, by Muon, as in the stage `codec`.
@@ -64,7 +64,7 @@ class Settings:
     told: float = 0.2
     matching: float = 0.4
     # By the listener, where one is trained (`training.codec.listener`).
-    apart: float = 0.5
+    apart: float = 0.7
     # The adversary hears so many frames of a crop: it judges periods, not sentences, and over whole
     # crops it takes three quarters of a step.
     heard_frames: int = 8
@@ -204,10 +204,12 @@ class PolishTrainer:
         return {name: float(value.detach()) for name, value in scalars.items()}
 
     def _apart(self, listener: Listener, heard: Tensor, real: Tensor) -> Tensor:
+        # In fp32, as the listener learned to hear.
+        bands = listener.bands(heard), listener.bands(real)
         with self._autocast():
             with torch.no_grad():
-                wanted = listener(listener.bands(real))
-            return apart(listener(listener.bands(heard)), wanted)
+                wanted = listener(bands[1])
+            return apart(listener(bands[0]), wanted)
 
     def _rate_scale(self) -> float:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))
@@ -299,6 +301,8 @@ def polish(
         seed=settings.seed + 1,
     )
     listener = trained_listener(work, device)
+    if listener is None and settings.apart:
+        print(f"{STAGE}: no listener; `python -m training.codec.listener` trains one", flush=True)
     trainer = PolishTrainer(codec, settings, device, predicted, listener)
     run(
         trainer,

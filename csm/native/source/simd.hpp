@@ -6,7 +6,7 @@
 //
 //   F32, I32            sixteen lanes; zero(), set(x)
 //   load, store         sixteen lanes, any alignment; load_n, store_n touch only the first n
-//   load_bf16, store_bf16 (and _n)   the same for bfloat16 memory, widened and rounded
+//   load_bf16, load_bf16_n, store_bf16_n   the same for bfloat16 memory, widened and rounded
 //   load_pairs          32 bfloat16 (a0 b0 a1 b1 ...) into the lanes `first` and `second`
 //   add, sub, mul, div, fma(a, b, c) = a * b + c, max, sqrt, round, pow2 (of whole numbers)
 //   sum, largest        over the lanes, always in the same order
@@ -16,7 +16,7 @@
 //   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards
 //   CSM_PAIRS           defined where products of bf16 pairs are one instruction; with it Pairs,
 //                       load_raw_pairs, store_raw_pairs, spread_pair, dot_pairs(sums, a, b), turn,
-//                       zip, store_zipped
+//                       zip, store_zipped, store_bf16
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 

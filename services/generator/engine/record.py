@@ -13,10 +13,12 @@ class CacheRecord:
     """Rows of each slot, [slots, max_positions, columns], and how many of them live.
 
     A prefill is cut into chunks of at most `chunk` positions. On a model that `cuts_freely`, keys
-    and values are the same bits however they were computed, and any row is shared between
-    conversations. On another, chunks end on a fixed grid, and only those that were computed whole
-    are shared: their shapes are those the other conversation would have had. So company never
-    changes a result.
+    and values are the same bits however they were computed. On another, chunks end on a fixed grid,
+    and only those that were computed whole are shared between conversations: their shapes are those
+    the other conversation would have had. So company never changes a result.
+
+    Shared is by whole chunks on any model: how many rows were found is told to the caller, who
+    must not learn another's text a token at a time.
     """
 
     def __init__(
@@ -24,7 +26,6 @@ class CacheRecord:
     ) -> None:
         self.slots, self.max_positions, self.chunk = slots, max_positions, chunk
         self._cuts_freely = cuts_freely
-        self._grid = 1 if cuts_freely else chunk
         self._rows = np.zeros((slots, max_positions, columns), np.int64)
         self._lengths = [0] * slots
         self._shareable = [0] * slots
@@ -42,9 +43,9 @@ class CacheRecord:
         return self._prefix(slot, prompt, self._lengths[slot])
 
     def shareable_prefix(self, slot: int, prompt: PromptRows) -> int:
-        """How many of them another slot may copy."""
+        """How many of them another slot may copy: whole chunks only."""
         common = self._prefix(slot, prompt, self._shareable[slot])
-        return common - common % self._grid
+        return common - common % self.chunk
 
     def _prefix(self, slot: int, prompt: PromptRows, limit: int) -> int:
         limit = min(limit, len(prompt))
@@ -57,7 +58,7 @@ class CacheRecord:
         It depends on nothing but the row itself, so that neighbours never change its shapes.
         """
         end = start + self.chunk
-        return min(end - end % self._grid, prompt_length)
+        return min(end if self._cuts_freely else end - end % self.chunk, prompt_length)
 
     def append(self, slot: int, rows: PromptRows, *, prefilled: bool) -> None:
         """Adds rows whose keys and values are now in the cache; they must fit."""
@@ -74,7 +75,7 @@ class CacheRecord:
     def truncate(self, slot: int, length: int) -> None:
         """Forgets all positions from `length` on."""
         self._lengths[slot] = min(self._lengths[slot], length)
-        whole = length - length % self._grid
+        whole = length if self._cuts_freely else length - length % self.chunk
         self._shareable[slot] = min(self._shareable[slot], whole)
 
     def copy(self, source: int, target: int, length: int) -> None:

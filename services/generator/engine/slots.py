@@ -107,8 +107,9 @@ class SlotTable:
 
         The owner's own rows are reused to the last position that matches. Where they are another's,
         the longest shareable prefix of any slot is taken instead. Never both by what is longer:
-        then the neighbours would decide which arithmetic a turn rests on. The prompt's last
-        position is always left to compute, because its hidden state makes the first frame.
+        then the neighbours would decide how a turn is computed, which torch's rounding shows. The
+        prompt's last position is always left to compute, because its hidden state makes the first
+        frame.
         """
         prompt = turn.request.prompt[:-1]
         slot = self._slots[turn.slot]

@@ -79,18 +79,20 @@ def test_chunks_end_on_the_grid_wherever_they_begin() -> None:
     assert [held.chunk_end(start, 11) for start in (0, 1, 3, 4, 8, 10)] == [4, 4, 4, 8, 11, 11]
 
 
-def test_where_cuts_cannot_be_seen_chunks_are_whole_and_every_row_is_shared() -> None:
+def test_where_cuts_cannot_be_seen_all_rows_count_and_whole_chunks_are_shared() -> None:
     rows = random_rows(12, 1)
     held = record(chunk=4, cuts_freely=True)
     assert [held.chunk_end(start, 11) for start in (0, 1, 3, 7, 8)] == [4, 5, 7, 11, 11]
     held.append(0, rows[:3], prefilled=True)
     held.append(0, rows[3:4], prefilled=False)
     held.append(0, rows[4:11], prefilled=True)
-    assert held.shareable_prefix(0, rows) == 11
+    assert held.shareable_prefix(0, rows) == 8
     held.truncate(0, 6)
-    assert held.shareable_prefix(0, rows) == 6
-    held.copy(0, 1, 6)
-    assert held.shareable_prefix(1, rows) == 6
+    assert held.shareable_prefix(0, rows) == 4
+    held.append(0, rows[6:9], prefilled=True)
+    assert held.shareable_prefix(0, rows) == 8
+    held.copy(0, 1, 8)
+    assert held.shareable_prefix(1, rows) == 8
 
 
 def test_a_copy_holds_exactly_what_was_copied() -> None:

@@ -25,7 +25,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "fp32": tiny_csm,
     "bf16": lambda: tiny_csm(torch.bfloat16),
     "native fp32": lambda: NativeCsm(tiny_csm(), "fp32", threads=1),
-    "native bf16": lambda: NativeCsm(tiny_csm(torch.bfloat16), "bf16", threads=1),
+    "native bf16": lambda: NativeCsm(tiny_csm(torch.bfloat16, head_dim=32), "bf16", threads=1),
 }
 
 

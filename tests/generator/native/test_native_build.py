@@ -175,6 +175,30 @@ def test_the_command_line_prints_the_path_or_why_not(
     assert all(os.path.dirname(line) == str(directory) for line in printed)
 
 
+def test_a_compiler_that_does_not_know_the_newest_level_builds_the_next(
+    capsys: pytest.CaptureFixture[str],
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    newest, last = levels.LEVELS[0], levels.LEVELS[-1]
+    compiler = script(
+        tmp_path / "cxx",
+        f'case "$*" in *{newest.compiler_flags[-1]}*) echo "unknown option" >&2; exit 1;; esac\n'
+        'exec c++ "$@"',
+    )
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr(levels, "available", lambda: [newest, last])
+    assert isinstance(accelerate(tiny_csm(), "required", threads=1), NativeCsm)
+    assert [path.name.split("-")[3] for path in directory.glob("*.so")] == [last.name]
+    assert build.main(LIBRARY, [newest.name]) == 1
+    monkeypatch.setattr(levels, "of_this_architecture", lambda: [newest, last])
+    assert build.main(LIBRARY, ["all"]) == 0
+    heard = capsys.readouterr()
+    assert "unknown option" in heard.err
+    assert len(heard.out.split()) == 1
+
+
 def test_a_processor_runs_what_its_features_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "processor_features", lambda: frozenset({"avx2", "fma", "sse2"}))
     assert [level.name for level in levels.available()] == ["avx2", "generic"]

@@ -79,10 +79,11 @@ def test_however_a_prefill_is_cut(name: str, kind: str) -> None:
 
 
 @EVERY_FORMAT
-def test_a_step_is_the_prefill_of_one_frame(kind: str) -> None:
-    model = make("five_books", kind)
+@pytest.mark.parametrize("name", ["five_books", "paired"])
+def test_a_step_is_the_prefill_of_one_frame(name: str, kind: str) -> None:
+    model = make(name, kind)
     frames = prompt(model.config, 3)
-    codes = torch.tensor([[3, 1, 4, 1, 5]])
+    codes = torch.tensor([[3, 1, 4, 1, 5]])[:, : model.config.num_codebooks]
     caches = [model.allocate_cache(1, 60) for _ in range(2)]
     for cache in caches:
         model.prefill(frames, 0, 0, cache)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,16 @@ from services.generator.model.csm import Csm
 from services.generator.model.noise import Noise
 from services.generator.model.sampler import SamplingParams, SamplingRows
 from services.generator.native.model import PREFILL_ROWS, NativeCsm
-from tests.generator.native.harness import CONFIGS, GREEDY, GROUPED, KINDS, Frames, Loop, prompt
+from tests.generator.native.harness import (
+    CONFIGS,
+    GREEDY,
+    GROUPED,
+    KINDS,
+    PAIRED,
+    Frames,
+    Loop,
+    prompt,
+)
 
 SLOTS = len(KINDS)
 FRAMES = 20
@@ -103,6 +113,38 @@ def test_a_model_in_bf16_keeps_its_cache_in_bf16(name: str) -> None:
     theirs_off = (torch.stack(by_torch.hidden) - exact).norm() / exact.norm()
     assert ours_off < 0.01
     assert ours_off < theirs_off
+
+
+@LEVELS
+@pytest.mark.parametrize("head_dim", [20, 32, 64, 96])
+@pytest.mark.parametrize("group", [1, 2, 3, 4, 7])
+def test_heads_of_every_kind_over_bf16_keys_and_values(
+    group: int, head_dim: int, level: levels.Level
+) -> None:
+    backbone = replace(PAIRED.backbone, heads=2 * group, head_dim=head_dim)
+    theirs = weights.create(replace(PAIRED, backbone=backbone), seed=9, dtype=torch.bfloat16)
+    exact = Csm(theirs.config)
+    exact.load_state_dict(theirs.state_dict())
+    ours = NativeCsm(theirs, "bf16", threads=1, level=level)
+    frames = torch.cat([prompt(PAIRED, seed) for seed in range(3)])
+    with torch.inference_mode():
+        expected = exact.prefill(frames, 0, 0, exact.allocate_cache(1, 160))
+        got = ours.prefill(frames, 0, 0, ours.allocate_cache(1, 160)).float()
+    assert ((got - expected).norm() / expected.norm()).item() < 0.02
+
+
+@pytest.mark.skipif(levels.LEVELS[0] not in levels.available(), reason="no products of bf16 pairs")
+def test_the_newest_level_multiplies_pairs_where_heads_fit() -> None:
+    differ = {}
+    for name in ("paired", "grouped"):
+        theirs = weights.create(CONFIGS[name], seed=9, dtype=torch.bfloat16)
+        states = []
+        for level in levels.LEVELS[:2]:
+            ours = NativeCsm(theirs, "bf16", threads=1, level=level)
+            cache = ours.allocate_cache(1, 80)
+            states.append(ours.prefill(prompt(theirs.config, 1), 0, 0, cache))
+        differ[name] = not torch.equal(*states)
+    assert differ == {"paired": True, "grouped": False}
 
 
 def test_a_prefill_longer_than_one_pass_is_that_of_csm() -> None:

@@ -17,17 +17,18 @@ SETTINGS = listener.Settings(minutes=60, rows=4, frames=4, warmup_steps=2)
 
 
 def test_a_step_has_the_phone_at_the_middle_of_what_it_hears() -> None:
-    labels = torch.arange(8)[None]  # 8 labels of 480 samples
-    audio = torch.zeros(1, 8 * 480)
     model = Listener()
-    steps = model(model.bands(audio)).phones.shape[1]
-    # A click at the middle of a label moves most the step that is given this label.
-    found = steps_of(labels, steps, 1920)[0]
-    for label in (2, 3, 4, 5):
-        clicked = audio.clone()
-        clicked[0, label * 480 + 230 : label * 480 + 250] = 0.5
-        moved = (model.first(model.bands(clicked)) - model.first(model.bands(audio))).norm(dim=1)
-        assert abs(int(found[moved[0].argmax()]) - label) <= 1
+    quiet = torch.zeros(1, 16 * 480)
+    steps = model(model.bands(quiet)).phones.shape[1]
+    # The label of sample s is s: each step's label says where it is taken to be.
+    found = steps_of(torch.arange(len(quiet[0]))[None], steps, 4)[0]
+    for sample in range(1000, 6000, 333):
+        clicked = quiet.clone()
+        clicked[0, sample] = 0.5
+        moved = (model.first(model.bands(clicked)) - model.first(model.bands(quiet))).norm(dim=1)[0]
+        # The centre of what the click moves lies where the click is.
+        centre = float((moved * found).sum() / moved.sum())
+        assert abs(centre - sample) < 100
 
 
 def test_it_learns_phones_and_speakers(work_of_tones: Path) -> None:
@@ -76,6 +77,10 @@ def test_polishing_minds_a_listener_where_there_is_one(work_of_tones: Path) -> N
     polish.polish(work_of_tones, settings, most_steps=4, log_every=1)
     deaf = polish.polished_codec(work_of_tones).state_dict()
     checkpoint.path_of(work_of_tones, polish.STAGE).unlink()
+    polish.polish(work_of_tones, settings, most_steps=4, log_every=1)
+    again = polish.polished_codec(work_of_tones).state_dict()
+    assert all(torch.equal(deaf[name], again[name]) for name in deaf)
+    checkpoint.path_of(work_of_tones, polish.STAGE).unlink()
     listener.train(work_of_tones, SETTINGS, most_steps=5)
     polish.polish(work_of_tones, settings, most_steps=4, log_every=1)
     minding = polish.polished_codec(work_of_tones).state_dict()
@@ -92,8 +97,11 @@ def test_the_listener_makes_the_decoder_sound_more_alike(work_of_tones: Path) ->
     crops = Crops(corpus, frames=4, frame_samples=1920, seed=0)
     settings = replace(
         POLISH, adversary_steps=0, told=0.0, matching=0.0, mel=0.0, magnitude=0.0, whole=0.0,
-        convergence=1e-3, apart=50.0, rows=4,
+        rows=4,
     )  # fmt: skip
-    trainer = polish.PolishTrainer(codec, settings, "cpu", None, model)
-    figures = [trainer.step(crops)["apart"] for _ in range(30)]
-    assert np.mean(figures[-5:]) < 0.9 * np.mean(figures[:5])
+
+    def last(apart: float) -> float:
+        trainer = polish.PolishTrainer(codec, replace(settings, apart=apart), "cpu", None, model)
+        return float(np.mean([trainer.step(crops)["apart"] for _ in range(30)][-5:]))
+
+    assert last(apart=50.0) < 0.9 * last(apart=1e-6)

@@ -17,7 +17,9 @@ from training.codec.encode import encode
 from training.corpus.store import Corpus, Phone, Utterance
 
 SETTINGS = train.Settings(minutes=60, rows=2, frames=4, unquantized_steps=4, warmup_steps=2)
-POLISH = polish.Settings(minutes=60, rows=2, frames=4, adversary_steps=2, warmup_steps=2)
+POLISH = polish.Settings(
+    minutes=60, rows=2, predicted_rows=1, frames=4, adversary_steps=2, warmup_steps=2
+)
 
 
 def trained(work: Path, steps: int, settings: train.Settings = SETTINGS) -> dict[str, torch.Tensor]:
@@ -155,7 +157,7 @@ def test_polishing_reads_predicted_codes_where_there_are_any(work_of_tones: Path
     alone = polish.polished_codec(work_of_tones).state_dict()
     checkpoint.path_of(work_of_tones, polish.STAGE).unlink()
     predict_tones(work_of_tones, "slt")
-    polish.polish(work_of_tones, replace(POLISH, predicted_rows=1), most_steps=6, log_every=1)
+    polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
     both = polish.polished_codec(work_of_tones).state_dict()
     assert any(not torch.equal(alone[name], both[name]) for name in alone)
     with pytest.raises(ValueError, match="predicted_rows: 3 is not allowed"):
