@@ -11,13 +11,13 @@ from services.tokenizer.codec.config import MimiConfig
 from tests.training.tiny import CODEC as CONFIG
 from training import checkpoint, pause
 from training.codec import codes as stored
-from training.codec import polish, train
+from training.codec import polish, polisher, train
 from training.codec.data import Crops, PredictedCrops, phone_labels
 from training.codec.encode import encode
 from training.corpus.store import Corpus, Phone, Utterance
 
 SETTINGS = train.Settings(minutes=60, rows=2, frames=4, unquantized_steps=4, warmup_steps=2)
-POLISH = polish.Settings(
+POLISH = polisher.Settings(
     minutes=60, rows=2, predicted_rows=1, frames=4, adversary_steps=2, warmup_steps=2
 )
 
@@ -155,7 +155,7 @@ def test_polishing_reads_predicted_codes_where_there_are_any(work_of_tones: Path
     trained(work_of_tones, 8)
     polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
     alone = polish.polished_codec(work_of_tones).state_dict()
-    checkpoint.path_of(work_of_tones, polish.STAGE).unlink()
+    checkpoint.path_of(work_of_tones, polisher.STAGE).unlink()
     predict_tones(work_of_tones, "slt")
     polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
     both = polish.polished_codec(work_of_tones).state_dict()

@@ -1,0 +1,259 @@
+"""The trainer of the stage `polish`: a decoder, discriminators, and a listener that judges it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from services.tokenizer.codec.mimi import Mimi
+from training import checkpoint
+from training.average import follow
+from training.codec.adversary import Adversary, balanced
+from training.codec.data import Crops, PredictedCrops
+from training.codec.encode import codes_of
+from training.codec.listener import Listener, apart
+from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.train import adam_names
+from training.optimizer import Optimizer
+
+STAGE = "polish"
+_BETAS = (0.8, 0.99)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the decoder is polished; the defaults are pico's."""
+
+    minutes: float = 120.0
+    rows: int = 4
+    # Of the rows, those that the decoder is given as the language model would say them, where
+    # there are such codes (`training.language_model.predict`).
+    predicted_rows: int = 3
+    frames: int = 24
+    rate: float = 5e-4
+    # Of the decoder's matrices, by Muon, as in the stage `codec`.
+    matrix_rate: float = 1e-3
+    adversary_rate: float = 3e-4
+    warmup_steps: int = 200
+    # Steps in which only the adversary learns: untrained, it has nothing to say.
+    adversary_steps: int = 300
+    gradient_most: float = 5.0
+    average: float = 0.999
+    windows_a_step: int = 3
+    mel: float = 1.0
+    magnitude: float = 1.0
+    convergence: float = 1.0
+    whole: float = 1.0
+    # Of the gradient at the audio, relative to the spectra's.
+    told: float = 0.2
+    matching: float = 0.4
+    # By the listener, where one is trained (`training.codec.listener`).
+    apart: float = 0.7
+    # The adversary hears so many frames of a crop: it judges periods, not sentences, and over whole
+    # crops it takes three quarters of a step.
+    heard_frames: int = 8
+    seed: int = 0
+
+
+def decoder_parts(mimi: Mimi) -> nn.ModuleDict:
+    """The parts behind the codes."""
+    parts = {"decoder_transformer": mimi.decoder_transformer, "decoder": mimi.decoder}
+    if mimi.upsample is not None:
+        parts["upsample"] = mimi.upsample
+    return nn.ModuleDict(parts)
+
+
+class PolishTrainer:
+    """The state of the polishing and its step; see `loop.Trainer`."""
+
+    def __init__(
+        self,
+        codec: Mimi,
+        settings: Settings,
+        device: str,
+        predicted: PredictedCrops | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        """Start from `codec`, as the stage `codec` left it.
+
+        Raises:
+            ValueError: `predicted_rows` is not between 0 and `rows`.
+        """
+        if not 0 <= settings.predicted_rows <= settings.rows:
+            raise ValueError(
+                f"predicted_rows: {settings.predicted_rows} is not allowed, must be in "
+                f"[0, {settings.rows}]"
+            )
+        checkpoint.seed_everything(settings.seed)
+        self.settings, self.device = settings, torch.device(device)
+        self.predicted = predicted if predicted and settings.predicted_rows else None
+        self.config = codec.config
+        self.mimi = copy.deepcopy(codec).to(self.device).requires_grad_(False)
+        self.parts = decoder_parts(self.mimi).train().requires_grad_(True)
+        self.average = copy.deepcopy(self.mimi).eval().requires_grad_(False)
+        self.listener = listener if settings.apart else None
+        self.adversary = Adversary().to(self.device)
+        self.loss = SpectralLoss(self.config.sampling_rate_hz).to(self.device)
+        self.optimizer = Optimizer(
+            self.parts.named_parameters(),
+            muon_rate=settings.matrix_rate,
+            adam_rate=settings.rate,
+            betas=_BETAS,
+            adam_names=adam_names(self.mimi),
+        )
+        self.adversary_optimizer = Optimizer(
+            self.adversary.named_parameters(),
+            muon_rate=0.0,
+            adam_rate=settings.adversary_rate,
+            betas=_BETAS,
+        )
+        self.step_number, self.seconds = 0, 0.0
+
+    def step(self, crops: Crops) -> dict[str, float]:
+        """One step of both; returns its figures."""
+        settings = self.settings
+        codes, audio = self._batch(crops)
+        random = np.random.default_rng((settings.seed, self.step_number, 2))
+        windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
+        for optimizer in (self.optimizer, self.adversary_optimizer):
+            optimizer.set_scale(self._rate_scale())
+        latents = self.mimi.quantizer.decode(codes)
+        with self._autocast():
+            heard = self.mimi.synthesize(latents)[:, 0]
+        real = audio[:, 0]
+        part = self._part(random)
+        with self._autocast():
+            told_apart = self.adversary.discriminator_loss(real[:, part], heard[:, part])
+        self.adversary_optimizer.zero_grad()
+        told_apart.backward()
+        self.adversary_optimizer.step()
+        figures = {"discriminator": float(told_apart.detach())}
+        if self.step_number >= settings.adversary_steps:
+            figures |= self._polish(real, heard, windows, part)
+        self.step_number += 1
+        return figures
+
+    def _batch(self, crops: Crops) -> tuple[Tensor, Tensor]:
+        """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for."""
+        told = self.settings.predicted_rows if self.predicted else 0
+        parts: list[tuple[Tensor, Tensor]] = []
+        if told < self.settings.rows:
+            audio = crops.batch(self.step_number, self.settings.rows - told).audio.to(self.device)
+            parts.append((codes_of(self.mimi, audio), audio))
+        if self.predicted:
+            codes, audio = self.predicted.batch(self.step_number, told)
+            parts.append((codes.to(self.device), audio.to(self.device)))
+        codes, audio = (torch.cat(each) for each in zip(*parts, strict=True))
+        return codes, audio
+
+    def _part(self, random: np.random.Generator) -> slice:
+        """The samples of a step's crops that the adversary hears."""
+        frames, size = self.settings.frames, self.config.frame_samples
+        count = min(self.settings.heard_frames, frames)
+        start = int(random.integers(frames - count + 1))
+        return slice(start * size, (start + count) * size)
+
+    def _polish(
+        self, real: Tensor, heard: Tensor, windows: tuple[int, ...], part: slice
+    ) -> dict[str, float]:
+        settings = self.settings
+        leaf = heard.detach().requires_grad_(True)
+        spectral = self.loss(leaf, real, windows)
+        total = sum(
+            (getattr(settings, name) * value for name, value in spectral.items()),
+            start=leaf.new_zeros(()),
+        )
+        with self._autocast():
+            told, matching = self.adversary.generator_loss(real[:, part], leaf[:, part])
+        # The last two come from one pass of the adversary, which both walk back through.
+        gradients = [
+            torch.autograd.grad(x, leaf, retain_graph=x is told)[0] for x in (total, told, matching)
+        ]
+        gradient = gradients[0].clone()
+        gradient[:, part] = balanced(
+            [each[:, part] for each in gradients], [1.0, settings.told, settings.matching]
+        )
+        scalars = {**spectral, "told": told, "matching": matching}
+        if self.listener is not None:
+            scalars["apart"] = self._apart(self.listener, leaf, real)
+            by_ear = torch.autograd.grad(scalars["apart"], leaf)[0]
+            gradient += balanced([gradients[0], by_ear], [0.0, settings.apart])
+        self.optimizer.zero_grad()
+        heard.backward(gradient)
+        norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        follow(self.average, self.mimi, decay=settings.average, step=self.step_number)
+        scalars["gradient"] = norm
+        return {name: float(value.detach()) for name, value in scalars.items()}
+
+    def _apart(self, listener: Listener, heard: Tensor, real: Tensor) -> Tensor:
+        # In fp32, as the listener learned to hear.
+        bands = listener.bands(heard), listener.bands(real)
+        with self._autocast():
+            with torch.no_grad():
+                wanted = listener(bands[1])
+            return apart(listener(bands[0]), wanted)
+
+    def _rate_scale(self) -> float:
+        done = min(1.0, self.seconds / (60 * self.settings.minutes))
+        warm = min(1.0, (self.step_number + 1) / self.settings.warmup_steps)
+        return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    @torch.no_grad()
+    def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:
+        """Spectral figures of the averaged decoder on crops that are never trained on."""
+        sums: dict[str, float] = {}
+        for number in range(batches):
+            audio = crops.batch(number, self.settings.rows).audio.to(self.device)
+            heard = self.average.decode(self.average.encode(audio))
+            figures = self.loss(heard[:, 0], audio[:, 0])
+            if self.listener is not None:
+                figures["apart"] = self._apart(self.listener, heard[:, 0], audio[:, 0])
+            for name, value in figures.items():
+                sums[f"held_{name}"] = sums.get(f"held_{name}", 0.0) + float(value) / batches
+        return sums
+
+    def state(self) -> dict[str, Any]:
+        """All that a later run needs to go on as if it had not stopped."""
+        return {
+            "config": self.config.to_dict(),
+            "settings": asdict(self.settings),
+            "model": self.mimi.state_dict(),
+            "average": self.average.state_dict(),
+            "adversary": self.adversary.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adversary_optimizer": self.adversary_optimizer.state_dict(),
+            "step": self.step_number,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state of `state()`.
+
+        Raises:
+            ValueError: it polished another codec: the encoder or the codebooks differ.
+        """
+        own = self.mimi.state_dict()
+        for name, tensor in state["model"].items():
+            frozen = name.startswith(("encoder", "downsample", "quantizer"))
+            if name not in own or (frozen and not torch.equal(own[name], tensor)):
+                raise ValueError(
+                    f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it "
+                    f"to polish this one"
+                )
+        self.mimi.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.adversary.load_state_dict(state["adversary"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
+        self.step_number, self.seconds = state["step"], state["seconds"]
