@@ -13,7 +13,7 @@ from training.corpus.store import SPLITS
 
 def main() -> None:
     options = parser("corpus", __doc__)
-    options.add_argument("--sentences", type=int, default=60000, help="sentences to train on")
+    options.add_argument("--sentences", type=int, default=92000, help="sentences to train on")
     options.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--split", choices=SPLITS, help="only this one")

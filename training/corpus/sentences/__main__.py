@@ -1,4 +1,4 @@
-"""`python -m training.corpus.sentences --count 60000 --seed 0 --out FILE`: writes the corpus text.
+"""`python -m training.corpus.sentences --count 92000 --seed 0 --out FILE`: writes the corpus text.
 
 One sentence a line, behind its source and a tab; a table of the sources is printed.
 """
@@ -41,7 +41,7 @@ def table(sentences: list[Sentence]) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """Collect, write, print; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m training.corpus.sentences")
-    parser.add_argument("--count", type=int, default=60000, help="how many sentences")
+    parser.add_argument("--count", type=int, default=92000, help="how many sentences")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="a .tsv: source, tab, sentence")
     options = parser.parse_args(arguments)
