@@ -45,7 +45,7 @@ def export(codec: Mimi, model: Csm, directory: Path) -> Path:
         tokenizer = Path(folder) / "tokenizer.json"
         build_tokenizer().save(str(tokenizer), pretty=False)
         weights.save(
-            copy.deepcopy(model).half(),
+            _without_reserved_codes(model).half(),
             directory,
             tokenizer_json=tokenizer,
             generation_config=_generation_config(model),
@@ -54,6 +54,20 @@ def export(codec: Mimi, model: Csm, directory: Path) -> Path:
             shard_of=shard_of,
         )
     return directory
+
+
+def _without_reserved_codes(model: Csm) -> Csm:
+    """A copy whose depth decoder never finds a code that no audio has the likeliest.
+
+    Their rows of the heads are hardly trained, and Muon moves them all the same. Our sampler leaves
+    them out; transformers' does not. A row that is the mean of the real codes' rows has the mean of
+    their logits, which is no more than the largest.
+    """
+    model = copy.deepcopy(model)
+    size = model.config.codebook_size
+    with torch.no_grad():
+        model.depth.heads[:, size:] = model.depth.heads[:, :size].mean(dim=1, keepdim=True)
+    return model
 
 
 def shard_of(name: str) -> str:

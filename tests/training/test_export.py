@@ -1,5 +1,6 @@
 """What is trained becomes a voice."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_no_audio_becomes_the_end_code(voice: Path) -> None:
     for level in (0.0, 0.01, 0.3, 3.0):
         codes = loaded.encode(level * torch.randn(4, 1, 8 * CODEC.frame_samples))
         assert int(codes[:, 0].min()) > 0
+
+
+def test_no_reserved_code_is_the_likeliest(trained: tuple[Mimi, Csm], tmp_path: Path) -> None:
+    codec, model = trained
+    wild = copy.deepcopy(model)
+    size = CODEC.codebook_size
+    with torch.no_grad():
+        wild.depth.heads[:, size:] *= 50.0
+    hidden = torch.randn(200, model.config.backbone.width)
+    codes = torch.randint(0, size, (200, model.config.num_codebooks))
+    shipped = weights.load(export(codec, wild, tmp_path)).float()
+    with torch.no_grad():
+        before, after = (m.depth_logits(hidden, codes) for m in (wild, shipped))
+    assert int(before.argmax(-1).max()) >= size
+    assert int(after.argmax(-1).max()) < size
+    torch.testing.assert_close(after[..., :size], before[..., :size], rtol=1e-2, atol=1e-2)
 
 
 def test_transformers_reads_it(trained: tuple[Mimi, Csm], voice: Path) -> None:
