@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
+from typing import Any
 
-from training.arguments import add_training, parser, settings_of
 from training.codec import shape
+from training.codec.loop import command
 from training.codec.train import Settings, train
-from training.memory import keep_freed_memory
+
+
+def _train(work: Path, settings: Settings, **options: Any) -> None:
+    train(work, shape.pico(), settings, **options)
 
 
 def main() -> None:
-    arguments = parser("codec", __doc__)
-    add_training(arguments, Settings)
-    given = arguments.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    train(
-        given.work,
-        shape.pico(),
-        settings_of(given, Settings),
-        device=given.device,
-        most_steps=given.most_steps,
-    )
+    command("codec", __doc__, Settings, _train)
 
 
 if __name__ == "__main__":

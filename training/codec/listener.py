@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import checkpoint
-from training.arguments import add_training, parser, settings_of
 from training.codec.data import LABELS_PER_FRAME, Crops
-from training.codec.loop import run
+from training.codec.loop import command, run
 from training.codec.losses import magnitudes, mel_filters
 from training.codec.train import trained_codec
 from training.corpus.store import PHONES, SAMPLE_RATE_HZ, SPEAKERS
-from training.memory import keep_freed_memory
 from training.optimizer import Optimizer
 
 STAGE = "listener"
@@ -250,10 +247,9 @@ def train(
         trainer,
         work,
         STAGE,
-        minutes=settings.minutes,
-        crops=partial(
-            Crops, frames=settings.frames, frame_samples=frame_samples, seed=settings.seed + 2
-        ),
+        settings=settings,
+        frame_samples=frame_samples,
+        seed=settings.seed + 2,
         most_steps=most_steps,
         log_every=log_every,
         save_every_s=save_every_s,
@@ -262,17 +258,7 @@ def train(
 
 
 def main() -> None:
-    arguments = parser("codec.listener", "Train the listener, or go on training it.")
-    add_training(arguments, Settings)
-    given = arguments.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    train(
-        given.work,
-        settings_of(given, Settings),
-        device=given.device,
-        most_steps=given.most_steps,
-    )
+    command("codec.listener", "Train the listener, or go on training it.", Settings, train)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,31 @@
-"""The loop that both trainings of the codec run in: steps, figures, checkpoints, time."""
+"""What the codec's trainings run in: a command line; steps, figures, checkpoints, time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from training import checkpoint
+from training.arguments import add_training, parser, settings_of
 from training.codec.data import Crops
 from training.corpus.store import Corpus
+from training.memory import keep_freed_memory
 from training.watch import StopRequest, Watch
+
+Chosen = TypeVar("Chosen")
+
+
+class Settings(Protocol):
+    """What every training of the codec is told."""
+
+    @property
+    def minutes(self) -> float: ...
+    @property
+    def frames(self) -> int: ...
 
 
 class Trainer(Protocol):
@@ -33,24 +46,34 @@ def run(
     work: Path,
     stage: str,
     *,
-    minutes: float,
-    crops: Callable[[Corpus], Crops],
+    settings: Settings,
+    frame_samples: int,
+    seed: int,
     most_steps: int | None,
     log_every: int,
     save_every_s: float,
 ) -> None:
     """Step until the time or `most_steps` is over, or the process is asked to stop.
 
-    Takes up the checkpoint of `stage` in `work`, and leaves one.
+    Takes up the checkpoint of `stage` in `work`, and leaves one. `seed` is that of the crops.
     """
     path = checkpoint.path_of(work, stage)
     if state := checkpoint.load(path, trainer.device):
         trainer.restore(state)
-    training, held = (crops(Corpus.open(work / "corpus", s)) for s in ("train", "validation"))
+    training, held = (
+        Crops(
+            Corpus.open(work / "corpus", split),
+            frames=settings.frames,
+            frame_samples=frame_samples,
+            seed=seed,
+        )
+        for split in ("train", "validation")
+    )
     stop, watch = StopRequest(), Watch(work, stage)
     saved = time.monotonic()
-    with watch.running(60 * minutes):
-        while trainer.seconds < 60 * minutes and not stop:
+    budget_s = 60 * settings.minutes
+    with watch.running(budget_s):
+        while trainer.seconds < budget_s and not stop:
             if most_steps is not None and trainer.step_number >= most_steps:
                 break
             started = time.monotonic()
@@ -63,3 +86,20 @@ def run(
                 watch.log(trainer.step_number, trainer.seconds, **trainer.validate(held))
                 saved = time.monotonic()
     checkpoint.save(path, trainer.state())
+
+
+def command(
+    stage: str, description: str | None, settings: type[Chosen], train: Callable[..., object]
+) -> None:
+    """The command line of a training: `train(work, settings, device=..., most_steps=...)`."""
+    arguments = parser(stage, description)
+    add_training(arguments, settings)
+    given = arguments.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(given.threads)
+    train(
+        given.work,
+        settings_of(given, settings),
+        device=given.device,
+        most_steps=given.most_steps,
+    )

@@ -6,21 +6,16 @@ stage may run at any time after `codec`, and again.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-
-import torch
 
 from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from training import checkpoint
-from training.arguments import add_training, parser, settings_of
-from training.codec.data import Crops, PredictedCrops
+from training.codec.data import PredictedCrops
 from training.codec.listener import trained_listener
-from training.codec.loop import run
+from training.codec.loop import command, run
 from training.codec.polisher import STAGE, PolishTrainer, Settings
 from training.codec.train import trained_codec
-from training.memory import keep_freed_memory
 
 
 def polished_codec(work: Path, device: str = "cpu") -> Mimi:
@@ -62,13 +57,9 @@ def polish(
         trainer,
         work,
         STAGE,
-        minutes=settings.minutes,
-        crops=partial(
-            Crops,
-            frames=settings.frames,
-            frame_samples=codec.config.frame_samples,
-            seed=settings.seed + 1,
-        ),
+        settings=settings,
+        frame_samples=codec.config.frame_samples,
+        seed=settings.seed + 1,
         most_steps=most_steps,
         log_every=log_every,
         save_every_s=save_every_s,
@@ -77,17 +68,7 @@ def polish(
 
 
 def main() -> None:
-    arguments = parser("codec.polish", "Polish the decoder, or go on polishing it.")
-    add_training(arguments, Settings)
-    given = arguments.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    polish(
-        given.work,
-        settings_of(given, Settings),
-        device=given.device,
-        most_steps=given.most_steps,
-    )
+    command("codec.polish", "Polish the decoder, or go on polishing it.", Settings, polish)
 
 
 if __name__ == "__main__":

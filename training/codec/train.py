@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,10 +298,9 @@ def train(
         trainer,
         work,
         STAGE,
-        minutes=settings.minutes,
-        crops=partial(
-            Crops, frames=settings.frames, frame_samples=config.frame_samples, seed=settings.seed
-        ),
+        settings=settings,
+        frame_samples=config.frame_samples,
+        seed=settings.seed,
         most_steps=most_steps,
         log_every=log_every,
         save_every_s=save_every_s,
