@@ -19,11 +19,14 @@ from training.codec.data import Crops, PredictedCrops
 from training.codec.encode import codes_of
 from training.codec.listener import Listener, apart
 from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.perception import Perception
 from training.codec.train import adam_names
 from training.optimizer import Optimizer
 
 STAGE = "polish"
 _BETAS = (0.8, 0.99)
+# No training gets there: crops of its own for `validate`.
+_FAR_STEP = 10**9
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Settings:
     """How the decoder is polished; the defaults are pico's."""
 
     minutes: float = 120.0
-    rows: int = 4
+    rows: int = 5
     # Of the rows, those that the decoder is given as the language model would say them, where
     # there are such codes (`training.language_model.predict`).
     predicted_rows: int = 3
@@ -55,6 +58,10 @@ class Settings:
     matching: float = 0.4
     # By the listener, where one is trained (`training.codec.listener`).
     apart: float = 0.7
+    # By models of hearing (`training.codec.perception`), on rows of the encoder's codes only: what
+    # the model's codes leave open would be spoken as the mean of all that it could be.
+    loudness: float = 0.5
+    envelopes: float = 1.0
     # The adversary hears so many frames of a crop: it judges periods, not sentences, and over whole
     # crops it takes three quarters of a step.
     heard_frames: int = 8
@@ -93,6 +100,7 @@ class PolishTrainer:
         checkpoint.seed_everything(settings.seed)
         self.settings, self.device = settings, torch.device(device)
         self.predicted = predicted if predicted and settings.predicted_rows else None
+        self.own_rows = settings.rows - (settings.predicted_rows if self.predicted else 0)
         self.config = codec.config
         self.mimi = copy.deepcopy(codec).to(self.device).requires_grad_(False)
         self.parts = decoder_parts(self.mimi).train().requires_grad_(True)
@@ -100,6 +108,7 @@ class PolishTrainer:
         self.listener = listener if settings.apart else None
         self.adversary = Adversary().to(self.device)
         self.loss = SpectralLoss(self.config.sampling_rate_hz).to(self.device)
+        self.perception = Perception(self.config.sampling_rate_hz).to(self.device)
         self.optimizer = Optimizer(
             self.parts.named_parameters(),
             muon_rate=settings.matrix_rate,
@@ -140,14 +149,18 @@ class PolishTrainer:
         return figures
 
     def _batch(self, crops: Crops) -> tuple[Tensor, Tensor]:
-        """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for."""
-        told = self.settings.predicted_rows if self.predicted else 0
+        """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for.
+
+        The first `own_rows` are the encoder's codes.
+        """
         parts: list[tuple[Tensor, Tensor]] = []
-        if told < self.settings.rows:
-            audio = crops.batch(self.step_number, self.settings.rows - told).audio.to(self.device)
+        if self.own_rows:
+            audio = crops.batch(self.step_number, self.own_rows).audio.to(self.device)
             parts.append((codes_of(self.mimi, audio), audio))
         if self.predicted:
-            codes, audio = self.predicted.batch(self.step_number, told)
+            codes, audio = self.predicted.batch(
+                self.step_number, self.settings.rows - self.own_rows
+            )
             parts.append((codes.to(self.device), audio.to(self.device)))
         codes, audio = (torch.cat(each) for each in zip(*parts, strict=True))
         return codes, audio
@@ -180,10 +193,11 @@ class PolishTrainer:
             [each[:, part] for each in gradients], [1.0, settings.told, settings.matching]
         )
         scalars = {**spectral, "told": told, "matching": matching}
-        if self.listener is not None:
-            scalars["apart"] = self._apart(self.listener, leaf, real)
-            by_ear = torch.autograd.grad(scalars["apart"], leaf)[0]
-            gradient += balanced([gradients[0], by_ear], [0.0, settings.apart])
+        heard_apart = self._heard_apart(leaf, real, self.own_rows)
+        by_ear = [torch.autograd.grad(value, leaf)[0] for value in heard_apart.values()]
+        shares = [getattr(settings, name) for name in heard_apart]
+        gradient += balanced([gradients[0], *by_ear], [0.0, *shares])
+        scalars |= heard_apart
         self.optimizer.zero_grad()
         heard.backward(gradient)
         norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
@@ -193,13 +207,20 @@ class PolishTrainer:
         scalars["gradient"] = norm
         return {name: float(value.detach()) for name, value in scalars.items()}
 
-    def _apart(self, listener: Listener, heard: Tensor, real: Tensor) -> Tensor:
-        # In fp32, as the listener learned to hear.
-        bands = listener.bands(heard), listener.bands(real)
-        with self._autocast():
-            with torch.no_grad():
-                wanted = listener(bands[1])
-            return apart(listener(bands[0]), wanted)
+    def _heard_apart(self, heard: Tensor, real: Tensor, own_rows: int) -> dict[str, Tensor]:
+        """Scalars, by their settings' names: how differently both `[rows, samples]` are heard.
+
+        The first `own_rows` are of the encoder's codes.
+        """
+        figures = self.perception(heard[:own_rows], real[:own_rows]) if own_rows else {}
+        if self.listener is not None:
+            # In fp32, as the listener learned to hear.
+            bands = self.listener.bands(heard), self.listener.bands(real)
+            with self._autocast():
+                with torch.no_grad():
+                    wanted = self.listener(bands[1])
+                figures["apart"] = apart(self.listener(bands[0]), wanted)
+        return figures
 
     def _rate_scale(self) -> float:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))
@@ -211,16 +232,27 @@ class PolishTrainer:
 
     @torch.no_grad()
     def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:
-        """Spectral figures of the averaged decoder on crops that are never trained on."""
+        """Figures of the averaged decoder on crops that are never trained on.
+
+        `predicted_apart`, the listener's on the model's codes, is of crops that are trained on:
+        there are no such codes of others.
+        """
         sums: dict[str, float] = {}
         for number in range(batches):
             audio = crops.batch(number, self.settings.rows).audio.to(self.device)
             heard = self.average.decode(self.average.encode(audio))
             figures = self.loss(heard[:, 0], audio[:, 0])
-            if self.listener is not None:
-                figures["apart"] = self._apart(self.listener, heard[:, 0], audio[:, 0])
+            figures |= self._heard_apart(heard[:, 0], audio[:, 0], len(audio))
             for name, value in figures.items():
                 sums[f"held_{name}"] = sums.get(f"held_{name}", 0.0) + float(value) / batches
+        if self.predicted and self.listener is not None:
+            sums["predicted_apart"] = 0.0
+            for number in range(batches):
+                drawn = self.predicted.batch(_FAR_STEP + number, self.settings.rows)
+                codes, audio = (each.to(self.device) for each in drawn)
+                heard = self.average.decode(codes)
+                figures = self._heard_apart(heard[:, 0], audio[:, 0], 0)
+                sums["predicted_apart"] += float(figures["apart"]) / batches
         return sums
 
     def state(self) -> dict[str, Any]:

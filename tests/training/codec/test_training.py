@@ -14,6 +14,7 @@ from training.codec import codes as stored
 from training.codec import polish, polisher, train
 from training.codec.data import Crops, PredictedCrops, phone_labels
 from training.codec.encode import encode
+from training.codec.listener import Listener
 from training.corpus.store import Corpus, Phone, Utterance
 
 SETTINGS = train.Settings(minutes=60, rows=2, frames=4, unquantized_steps=4, warmup_steps=2)
@@ -162,6 +163,31 @@ def test_polishing_reads_predicted_codes_where_there_are_any(work_of_tones: Path
     assert any(not torch.equal(alone[name], both[name]) for name in alone)
     with pytest.raises(ValueError, match="predicted_rows: 3 is not allowed"):
         polish.polish(work_of_tones, replace(POLISH, predicted_rows=3), most_steps=7)
+
+
+@pytest.mark.parametrize(("predicted_rows", "judged"), [(0, [3]), (2, [1]), (3, [])])
+def test_models_of_hearing_judge_the_encoders_codes_alone(
+    work_of_tones: Path, predicted_rows: int, judged: list[int]
+) -> None:
+    trained(work_of_tones, 8)
+    predict_tones(work_of_tones, "slt")
+    settings = replace(POLISH, rows=3, predicted_rows=predicted_rows, adversary_steps=0)
+    crops = Crops(
+        Corpus.open(work_of_tones / "corpus", "train"), frames=4, frame_samples=1920, seed=0
+    )
+    predicted = PredictedCrops(work_of_tones, frames=4, frame_samples=1920, seed=1)
+    listener = Listener().eval().requires_grad_(False)
+    codec = train.trained_codec(work_of_tones)
+    trainer = polisher.PolishTrainer(codec, settings, "cpu", predicted, listener)
+    rows: list[int] = []
+    trainer.perception.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    figures = trainer.step(crops)
+    assert rows == judged
+    assert ("loudness" in figures) == bool(judged)
+    assert "apart" in figures
+    held = trainer.validate(crops, batches=1)
+    assert held["held_envelopes"] >= 0.0
+    assert ("predicted_apart" in held) == (predicted_rows > 0)
 
 
 def test_a_paused_training_goes_on_from_its_averaged_weights(work_of_tones: Path) -> None:
