@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from training.codec.losses import magnitudes
 
-NAMES = ("loudness", "envelopes")
-"""What `Perception` returns."""
 # Speech at the ear, dB SPL between these frequencies, whatever the level of the clip: what lies
 # below, much of a voice's power, is hardly heard. With the level of all bands the figure followed
 # PESQ-WB half as well over 120 round trips (correlation 0.4, so 0.7).
