@@ -24,6 +24,8 @@ from training.codec.train import adam_names
 from training.optimizer import Optimizer
 
 STAGE = "polish"
+FROZEN = ("encoder", "downsample", "quantizer")
+"""How the names of what no polish changes begin."""
 _BETAS = (0.8, 0.99)
 # No training gets there: crops of its own for `validate`.
 _FAR_STEP = 10**9
@@ -277,7 +279,7 @@ class PolishTrainer:
         """
         own = self.mimi.state_dict()
         for name, tensor in state["model"].items():
-            frozen = name.startswith(("encoder", "downsample", "quantizer"))
+            frozen = name.startswith(FROZEN)
             if name not in own or (frozen and not torch.equal(own[name], tensor)):
                 raise ValueError(
                     f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it "
