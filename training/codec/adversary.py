@@ -6,12 +6,13 @@ section 3.4), much narrower than there.
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from training.codec.losses import hann
 
 _WINDOWS = (512, 1024, 2048)
 _FILTERS = 16
@@ -23,7 +24,7 @@ class SpectrumDiscriminator(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(size) * (2.0 / math.sqrt(size)))
+        self.register_buffer("window", hann(size))
         widths = [2, *[_FILTERS] * 2, *[2 * _FILTERS] * 2]
         self.layers = nn.ModuleList(
             nn.utils.parametrizations.weight_norm(

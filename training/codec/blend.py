@@ -12,7 +12,7 @@ from typing import Any
 
 from training import checkpoint
 from training.arguments import parser
-from training.codec.polisher import FROZEN, STAGE
+from training.codec.polisher import STAGE, of_another_codec
 
 
 def blend(state: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, Any]:
@@ -25,20 +25,14 @@ def blend(state: dict[str, Any], other: dict[str, Any], share: float) -> dict[st
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share: {share} is not allowed, must be in [0, 1]")
+    if name := of_another_codec(other["model"], state["model"]):
+        raise ValueError(f"other: {name} is not allowed to differ, must be the same codec's")
     ours, theirs = state["average"], other["average"]
-    mixed = {}
     for name, tensor in ours.items():
         if name not in theirs or theirs[name].shape != tensor.shape:
             raise ValueError(f"other: {name} is not allowed to differ, must be of the same shape")
-        if name.startswith(FROZEN):
-            # Not as the means went, but as they began: a mean of equal numbers may not be equal.
-            if not state["model"][name].equal(other["model"][name]):
-                raise ValueError(
-                    f"other: {name} is not allowed to differ, must be the same codec's"
-                )
-            mixed[name] = state["model"][name].clone()
-        else:
-            mixed[name] = tensor.lerp(theirs[name], share)
+    # Not a sum of shares: where both are equal, `lerp` gives that very number.
+    mixed = {name: tensor.lerp(theirs[name], share) for name, tensor in ours.items()}
     return {**state, "average": mixed, "model": {name: x.clone() for name, x in mixed.items()}}
 
 

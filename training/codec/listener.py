@@ -8,7 +8,6 @@ recogniser of the evaluation is another program with another model.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from training import checkpoint
 from training.codec.data import LABELS_PER_FRAME, Crops
 from training.codec.loop import command, run
-from training.codec.losses import magnitudes, mel_filters
+from training.codec.losses import hann, magnitudes, mel_filters
 from training.codec.train import trained_codec
 from training.corpus.store import PHONES, SAMPLE_RATE_HZ, SPEAKERS
 from training.optimizer import Optimizer
@@ -57,8 +56,7 @@ class Listener(nn.Module):
 
     def __init__(self, width: int = 160, dilations: tuple[int, ...] = (1, 1, 2, 2)) -> None:
         super().__init__()
-        window = torch.hann_window(_WINDOW) * (2.0 / math.sqrt(_WINDOW))
-        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("window", hann(_WINDOW), persistent=False)
         bank = mel_filters(SAMPLE_RATE_HZ, _WINDOW, _BANDS)
         self.register_buffer("bank", bank, persistent=False)
         self.first = nn.Conv1d(_BANDS, width, 4, _STRIDE)

@@ -34,7 +34,7 @@ class SpectralLoss(nn.Module):
     def __init__(self, rate_hz: int) -> None:
         super().__init__()
         for size, mels in _MELS.items():
-            window = torch.hann_window(size) * (2.0 / math.sqrt(size))
+            window = hann(size)
             self.register_buffer(f"window_{size}", window, persistent=False)
             bank = mel_filters(rate_hz, size, mels)
             self.register_buffer(f"mel_{size}", bank, persistent=False)
@@ -99,6 +99,11 @@ class _Magnitudes(torch.autograd.Function):
         for quarter in range(4):
             audio[:, quarter : quarter + count] += blocks[:, :, quarter]
         return audio.view(rows, -1)[:, : ctx.samples], None
+
+
+def hann(size: int) -> Tensor:
+    """Hann's window of `size` samples, scaled so that noise is as large at every length."""
+    return torch.hann_window(size) * (2.0 / math.sqrt(size))
 
 
 def magnitudes(audio: Tensor, window: Tensor) -> Tensor:

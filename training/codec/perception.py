@@ -8,12 +8,10 @@ measures that the evaluation takes (`training.evaluate.quality`).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from training.codec.losses import magnitudes
+from training.codec.losses import hann, magnitudes
 
 # Speech at the ear, dB SPL between these frequencies, whatever the level of the clip: what lies
 # below, much of a voice's power, is hardly heard. With the level of all bands the figure followed
@@ -35,8 +33,7 @@ class Perception(nn.Module):
     def __init__(self, rate_hz: int) -> None:
         super().__init__()
         size = round(0.032 * rate_hz / 4) * 4
-        window = torch.hann_window(size) * (2.0 / math.sqrt(size))
-        self.register_buffer("loudness_window", window, persistent=False)
+        self.register_buffer("loudness_window", hann(size), persistent=False)
         bands, centres_hz = bark_bands(rate_hz, size, 80.0, 8000.0, 60)
         self.register_buffer("bark", bands, persistent=False)
         level = (centres_hz > _LEVEL_HZ[0]) & (centres_hz < _LEVEL_HZ[1])

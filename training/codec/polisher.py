@@ -78,6 +78,14 @@ def decoder_parts(mimi: Mimi) -> nn.ModuleDict:
     return nn.ModuleDict(parts)
 
 
+def of_another_codec(weights: dict[str, Tensor], own: dict[str, Tensor]) -> str | None:
+    """The name of what in `weights` another codec has than `own`: encoder or codebooks; or None."""
+    for name, tensor in weights.items():
+        if name not in own or (name.startswith(FROZEN) and not torch.equal(own[name], tensor)):
+            return name
+    return None
+
+
 class PolishTrainer:
     """The state of the polishing and its step; see `loop.Trainer`."""
 
@@ -277,14 +285,11 @@ class PolishTrainer:
         Raises:
             ValueError: it polished another codec: the encoder or the codebooks differ.
         """
-        own = self.mimi.state_dict()
-        for name, tensor in state["model"].items():
-            frozen = name.startswith(FROZEN)
-            if name not in own or (frozen and not torch.equal(own[name], tensor)):
-                raise ValueError(
-                    f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it "
-                    f"to polish this one"
-                )
+        if name := of_another_codec(state["model"], self.mimi.state_dict()):
+            raise ValueError(
+                f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it to "
+                f"polish this one"
+            )
         self.mimi.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.adversary.load_state_dict(state["adversary"])

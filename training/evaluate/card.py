@@ -20,7 +20,7 @@ _STAGES = {
     "codec": "the codec, encoder and decoder together",
     "language_model": "the language model",
     "listener": "a judge of the decoder that hears phones and speakers; not shipped",
-    "polish": "the codec's decoder alone, by discriminators, models of hearing and the listener",
+    "polish": "the decoder alone, by discriminators, models of hearing, the listener if any",
 }
 _TEXTS = """\
 The sentences come from Debian's packages: WordNet's glosses and examples (WordNet licence),
