@@ -1,5 +1,7 @@
 """The conversations: who said what, as segments of frames. This store is the truth."""
 
+import asyncio
+import contextlib
 import time
 import uuid
 from collections import OrderedDict
@@ -114,8 +116,12 @@ class Conversation:
     limits: Limits
     turns: list[Turn] = field(default_factory=list)
     used_at: float = 0.0
-    in_use: bool = False
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while no call has it."""
     _first_sent: int = 0
+
+    def __post_init__(self) -> None:
+        self.free.set()
 
     def add(self, turn: Turn) -> None:
         """Appends a turn. When a limit is passed the oldest turns go, to three quarters of it.
@@ -145,7 +151,8 @@ class Conversation:
         """Segments to send as context, oldest first.
 
         Those that no context of `max_positions` could hold are left out; like `add`, in steps,
-        so that the beginning moves seldom.
+        so that the beginning moves seldom. One that is longer by itself is never sent: the
+        generator would refuse the whole context for it.
         """
         sizes = [
             sum(s.num_frames + len(s.text) // 2 + 4 for s in turn.segments) for turn in self.turns
@@ -157,7 +164,7 @@ class Conversation:
             ):
                 self._first_sent += 1
         for turn in self.turns[self._first_sent :]:
-            yield from turn.segments
+            yield from (s for s in turn.segments if s.num_frames <= max_positions)
 
 
 class ConversationStore:
@@ -196,20 +203,26 @@ class ConversationStore:
             conversation = Conversation(conversation_id, voice, self._limits)
             self._kept[conversation_id] = conversation
             self._on_count(len(self._kept))
-        elif conversation.in_use:
+        elif not conversation.free.is_set():
             raise errors.FailedPrecondition(
                 f"conversation {conversation_id!r} is in use by another call"
             )
-        conversation.in_use = True
+        conversation.free.clear()
         self._touch(conversation)
         return conversation
 
     def release(self, conversation: Conversation) -> None:
         """The call is over; one without turns is forgotten."""
-        conversation.in_use = False
+        conversation.free.set()
         self._touch(conversation)
         if not conversation.turns:
             self._forget([conversation.conversation_id])
+
+    async def given_back(self, conversation_id: str, timeout_s: float) -> None:
+        """Returns when no call has it, or after the timeout."""
+        if conversation := self._kept.get(conversation_id):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(conversation.free.wait(), timeout_s)
 
     def voice_of(self, conversation_id: str) -> str:
         """The voice of a conversation; empty where there is none."""
@@ -225,7 +238,7 @@ class ConversationStore:
 
     def delete(self, conversation_id: str) -> None:
         """Forgets a conversation; raises `NotFound`, or `FailedPrecondition` while in use."""
-        if self.get(conversation_id).in_use:
+        if not self.get(conversation_id).free.is_set():
             raise errors.FailedPrecondition(
                 f"conversation {conversation_id!r} is in use by another call"
             )
@@ -238,14 +251,14 @@ class ConversationStore:
         for conversation_id, conversation in self._kept.items():
             if conversation.used_at >= oldest:
                 break
-            if not conversation.in_use:
+            if conversation.free.is_set():
                 stale.append(conversation_id)
         self._forget(stale)
 
     def _make_room(self) -> None:
         if len(self._kept) < self._max:
             return
-        idle = next((i for i, c in self._kept.items() if not c.in_use), None)
+        idle = next((i for i, c in self._kept.items() if c.free.is_set()), None)
         if idle is None:
             raise errors.QueueFull(f"{self._max} conversations are in use, as many as are kept")
         self._forget([idle])

@@ -1,7 +1,8 @@
 """One Converse call: what the client says is obeyed at once, turns are worked off in order.
 
-The reader never waits: it feeds audio and text, appends turns to a queue, and cancels. A worker
-takes turns from the queue, heard ones and spoken ones, one after another.
+The reader feeds audio and text, appends turns to a queue, and cancels. It waits for nothing but a
+tokenizer that is behind with the audio. A worker takes turns from the queue, heard ones and spoken
+ones, one after another.
 """
 
 import asyncio
@@ -124,7 +125,7 @@ class Session:
         try:
             async for command in commands:
                 if isinstance(command, HeardPart):
-                    self._hear(command.pcm)
+                    await self._hear(command.pcm)
                 elif isinstance(command, TextPart):
                     self._write(command.text)
                 elif isinstance(command, EndOfTurn):
@@ -139,7 +140,7 @@ class Session:
             # The client is wrong: nothing more of this call has a meaning.
             self._outbox.fail(error, at_once=True)
 
-    def _hear(self, pcm: bytes) -> None:
+    async def _hear(self, pcm: bytes) -> None:
         if not pcm:
             return
         self._interrupted = False
@@ -151,6 +152,7 @@ class Session:
                 self._remaining_s(),
             )
         self._hearing.feed(pcm)
+        await self._hearing.room()
 
     def _write(self, text: str) -> None:
         if not text or (self._writing is None and text.isspace()):
@@ -225,8 +227,8 @@ class Session:
     ) -> None:
         turn.stop(reason, heard_ms)
         if self._writing is not None and self._writing.turn is turn:
-            # Its terminal comes from the worker like any other's.
-            self._queue_writing()
+            # Its terminal comes from the worker like any other's, however many turns wait.
+            self._queue_writing(limited=False)
             self._writing = None
             self._interrupted = True
 
@@ -237,7 +239,7 @@ class Session:
             turns.append(self._writing.turn)
         return [turn for turn in turns if turn is not None]
 
-    def _queue_writing(self) -> None:
+    def _queue_writing(self, *, limited: bool = True) -> None:
         writing = self._writing
         if writing is not None and not writing.queued:
             writing.queued = True
@@ -245,10 +247,10 @@ class Session:
                 isinstance(turn, SpokenTurn) for turn in self._turns
             ):
                 writing.turn.meter.accepted()
-            self._queue(writing.turn)
+            self._queue(writing.turn, limited=limited)
 
-    def _queue(self, turn: SpokenTurn | HeardTurn) -> None:
-        if len(self._turns) >= MAX_WAITING_TURNS:
+    def _queue(self, turn: SpokenTurn | HeardTurn, *, limited: bool = True) -> None:
+        if limited and len(self._turns) >= MAX_WAITING_TURNS:
             raise errors.QueueFull(f"{MAX_WAITING_TURNS} turns wait in this call already")
         self._turns.append(turn)
         self._wake.set()

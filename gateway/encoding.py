@@ -14,6 +14,8 @@ from gateway.backends import Backends
 from gateway.upstream import Call, UpstreamFailure
 
 CHUNK_BYTES = 1 << 20
+MAX_WAITING_BYTES = 4 << 20
+"""Of a call's heard audio, for the tokenizer: 87 s of 24 kHz in 16 bits."""
 
 
 def about(field: str, error: errors.ServiceError) -> errors.ServiceError:
@@ -77,14 +79,25 @@ class HeardAudio:
         self._reader = asyncio.create_task(self._read())
 
     def feed(self, pcm: bytes) -> None:
-        """Takes PCM cut anywhere; never waits. Raises `InvalidArgument` when it gets too long."""
+        """Takes PCM cut anywhere; see `room`. Raises `InvalidArgument` when it gets too long."""
         self._num_bytes += len(pcm)
         if self._num_bytes * 1000 > self._max_audio_ms * self._bytes_per_s:
             raise errors.invalid(
                 "heard_audio.audio",
                 f"the heard turn is longer than {self._max_audio_ms} ms; end it with end_of_turn",
             )
-        self._call.requests.put(tokenizer_pb2.StreamingEncodeRequest(audio=pcm))
+        self._call.requests.put(tokenizer_pb2.StreamingEncodeRequest(audio=pcm), len(pcm))
+
+    async def room(self) -> None:
+        """Returns when not too much of the audio waits for the tokenizer, or its call has ended."""
+        requests = self._call.requests
+        while requests.waiting_bytes > MAX_WAITING_BYTES and not self._reader.done():
+            requests.taken.clear()
+            taken = asyncio.create_task(requests.taken.wait())
+            try:
+                await asyncio.wait((taken, self._reader), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                taken.cancel()
 
     def close(self) -> None:
         """No more audio comes."""

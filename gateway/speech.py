@@ -10,7 +10,7 @@ from csm.serving import errors
 from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
 from gateway.attempt import SHUTDOWN
-from gateway.backends import Backends
+from gateway.backends import Backends, Info
 from gateway.conversations import Conversation, ConversationStore, Segment, Turn, new_turn_id
 from gateway.converse import Session
 from gateway.encoding import encode_file
@@ -24,6 +24,8 @@ from gateway.upstream import context_messages
 from gateway.voices import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
+FILES_AT_ONCE = 4
+"""Of one call's context: each holds a stream of the tokenizer, and others want some too."""
 
 
 class _Live(Protocol):
@@ -92,6 +94,8 @@ class Speech:
         """A conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
             held.enter_context(self._admitted())
+            # A call that was cancelled needs a moment to give its conversation back.
+            await self.store.given_back(opening.conversation_id, self.settings.cancel_timeout_s)
             voice = self.voices.get(opening.voice or self.store.voice_of(opening.conversation_id))
             conversation = held.enter_context(self._acquired(opening.conversation_id, voice.name))
             session = Session(
@@ -132,23 +136,23 @@ class Speech:
         if self._streams >= limit:
             raise errors.QueueFull(f"{limit} calls speak or converse, as many as are allowed")
         self._streams += 1
+        self._idle.clear()
         gauge.inc()
         try:
             yield
         finally:
             self._streams -= 1
             gauge.dec()
+            if not self._streams:
+                self._idle.set()
 
     @contextlib.contextmanager
     def _registered(self, live: _Live) -> Iterator[None]:
         self._live.add(live)
-        self._idle.clear()
         try:
             yield
         finally:
             self._live.discard(live)
-            if not self._live:
-                self._idle.set()
 
     @contextlib.contextmanager
     def _acquired(self, conversation_id: str, voice: str) -> Iterator[Conversation]:
@@ -168,6 +172,7 @@ class Speech:
         held: contextlib.ExitStack,
     ) -> SpokenTurn:
         info = self.backends.info
+        await self.store.given_back(asked.conversation_id, self.settings.cancel_timeout_s)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
         speaker = voice.speaker if asked.speaker is None else asked.speaker
         conversation: Conversation | None = None
@@ -177,7 +182,7 @@ class Speech:
         elif asked.context:
             began = time.monotonic()
             timeout_s = None if deadline is None else max(0.0, deadline - began)
-            context = await self._encoded(asked.context, timeout_s)
+            context = await self._encoded(asked.context, timeout_s, info)
             self._metrics.stage_duration_seconds.labels("context_encode").observe(
                 time.monotonic() - began
             )
@@ -227,17 +232,32 @@ class Speech:
         return turn
 
     async def _encoded(
-        self, context: Sequence[ContextTurn], timeout_s: float | None
+        self, context: Sequence[ContextTurn], timeout_s: float | None, info: Info
     ) -> list[Segment]:
-        """The context's segments in order, its files encoded side by side."""
+        """The context's segments in order, its files encoded side by side, some at a time.
+
+        Raises `InvalidArgument` about the one that is longer than any context.
+        """
+        places = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def one(turn: ContextTurn) -> Segment:
             if not turn.audio_file:
+                checked(f"{turn.field}.frames.num_frames", turn.num_frames)
                 return Segment(turn.speaker, turn.text, turn.codes, turn.num_frames)
-            frames = await encode_file(
-                self.backends, turn.audio_file, f"{turn.field}.audio_file", timeout_s
-            )
+            field = f"{turn.field}.audio_file"
+            async with places:
+                frames = await encode_file(self.backends, turn.audio_file, field, timeout_s)
+            checked(field, frames.num_frames)
             return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
+
+        def checked(field: str, num_frames: int) -> None:
+            limit = info.generator.max_positions
+            if num_frames > limit:
+                raise errors.invalid(
+                    field,
+                    f"{num_frames} frames ({num_frames * info.frame_ms / 1000:.1f} s); the model's "
+                    f"context has {limit}",
+                )
 
         tasks = [asyncio.create_task(one(turn)) for turn in context]
         try:

@@ -27,6 +27,8 @@ from gateway.settings import GatewaySettings
 from gateway.upstream import UpstreamFailure
 
 MIN_CREDIT_FRAMES = 8
+BUSY_S = 0.05
+"""Between two tries at a slot that is not yet free."""
 
 
 class SpokenTurn:
@@ -162,6 +164,7 @@ class SpokenTurn:
 
     async def _speak(self) -> common_pb2.FinishReason:
         retried = False
+        busy_until = math.inf
         while await self._script.ready():
             attempt = self._attempt = self._open()
             try:
@@ -169,16 +172,25 @@ class SpokenTurn:
                 await self._all_written()
                 return attempt.finish_reason
             except UpstreamFailure as failure:
-                again = not (retried or self._delivered or self._reason is not None)
-                if not again or not failure.retryable:
+                if self._delivered or self._reason is not None or not failure.retryable:
                     raise
-                retried = True
+                # A slot that the turn before has not left yet is free after a step or two.
+                busy = failure.code is grpc.StatusCode.FAILED_PRECONDITION
+                if busy:
+                    busy_until = min(busy_until, time.monotonic() + self._settings.failover_s)
+                    spent = time.monotonic() >= busy_until
+                else:
+                    spent, retried = retried, True
+                if spent:
+                    raise
                 self.meter.retried(failure.service, failure.code.name)
                 self._outbox.discard_audio(self)
                 self._num_samples = self._unwritten = 0
                 self._script.put_back(s.sentence for s in attempt.spoken)
                 self._attempt = None
-                await self._unless_stopped(self._backends.recovered(failure.service))
+                await self._unless_stopped(
+                    asyncio.sleep(BUSY_S) if busy else self._backends.recovered(failure.service)
+                )
         return EOS
 
     def _open(self) -> Attempt:

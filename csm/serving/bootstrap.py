@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.25
 STOP_GRACE_S = 2.0
+CLOSE_GRACE_S = 10.0
+"""More than a service takes beyond the time that it was given: calls end by their terminals."""
 
 
 class Service(Protocol):
@@ -80,8 +82,9 @@ class Host:
         self._watch: asyncio.Task[None] | None = None
         self._draining = False
         self.server = grpc.aio.server(
-            interceptors=[RpcInterceptor(metrics.server, lambda: self._refusal)],
-            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+            interceptors=[
+                RpcInterceptor(metrics.server, lambda: self._refusal, settings.max_concurrent_rpcs)
+            ],
             options=[
                 *_connection_age(settings),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -140,15 +143,21 @@ class Host:
         )
 
     async def stop(self, *, finish_s: float | None = None) -> None:
-        """Drains and stops: not ready, refuse, finish, terminals, GOAWAY, worker down."""
+        """Drains and stops: not ready, GOAWAY and refuse, finish, terminals, worker down."""
         settings = self.settings
         self._draining = True
         await self.health.set_draining()
         self._gauges(ready=0, draining=1)
         await asyncio.sleep(settings.drain_delay_s)
         self._refusal = errors.Unavailable("the service is shutting down")
-        await self.service.drain(settings.drain_finish_s if finish_s is None else finish_s)
+        if finish_s is None:
+            finish_s = settings.drain_finish_s
+        # The connections close for new calls now, not behind the drain: a client that is merely
+        # refused keeps its connection, and comes back over it, by its hash to this very server.
+        closed = asyncio.create_task(self.server.stop(finish_s + CLOSE_GRACE_S))
+        await self.service.drain(finish_s)
         await self.server.stop(STOP_GRACE_S)
+        await closed
         if self._watch:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -14,6 +14,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "csm.v1"
 DETAILS_KEY = "grpc-status-details-bin"
+# A status travels as headers, of which gRPC takes 8 KiB: beyond, the call ends with another status,
+# and nobody learns what was wrong. The text goes twice, the violations once more.
+MAX_MESSAGE_CHARS = 1000
+MAX_VIOLATIONS = 12
+MAX_DESCRIPTION_CHARS = 150
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,14 @@ class FieldViolation:
     description: str
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, its middle left out where it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = (most - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
 class ServiceError(Exception):
     """A failure with a gRPC code, a message safe to show, and typed details."""
 
@@ -32,7 +45,7 @@ class ServiceError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = shortened(message, MAX_MESSAGE_CHARS)
 
     def details(self) -> Sequence[Message]:
         """The `google.rpc` detail messages that travel with the status."""
@@ -46,7 +59,11 @@ class InvalidArgument(ServiceError):
     reason = "INVALID_ARGUMENT"
 
     def __init__(self, *violations: FieldViolation) -> None:
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
+        """All `violations` are kept; the first `MAX_VIOLATIONS` travel, and how many there are."""
+        told = [f"{v.field}: {v.description}" for v in violations[:MAX_VIOLATIONS]]
+        if (more := len(violations) - MAX_VIOLATIONS) > 0:
+            told.append(f"and {more} more")
+        super().__init__("; ".join(told))
         self.violations = violations
 
     def details(self) -> Sequence[Message]:
@@ -54,9 +71,10 @@ class InvalidArgument(ServiceError):
             error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(
-                        field=v.field, description=v.description
+                        field=v.field,
+                        description=shortened(v.description, MAX_DESCRIPTION_CHARS),
                     )
-                    for v in self.violations
+                    for v in self.violations[:MAX_VIOLATIONS]
                 ]
             )
         ]

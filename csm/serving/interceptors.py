@@ -12,7 +12,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -30,16 +31,21 @@ PAUSE_WAITS = 3
 READ_ON_S = 1.0
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
-Handler = Callable[[Any, ServicerContext], Awaitable[Any]]
 Gate = Callable[[], errors.ServiceError | None]
 
 
 class RpcInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each handler of one server. `gate` says why a new call is refused, if it is."""
+    """Wraps each handler of one server. `gate` says why a new call is refused, if it is.
 
-    def __init__(self, metrics: ServerMetrics, gate: Gate) -> None:
+    More than `max_calls` at once are refused too. gRPC's own limit would count health checks and
+    refuse them as well, and a full server would be restarted for it.
+    """
+
+    def __init__(self, metrics: ServerMetrics, gate: Gate, max_calls: int) -> None:
         self._metrics = metrics
         self._gate = gate
+        self._max_calls = max_calls
+        self._calls = 0
 
     async def intercept_service(
         self,
@@ -50,7 +56,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         service, _, method = handler_call_details.method.lstrip("/").partition("/")
         if handler is None or service in EXEMPT:
             return handler
-        rpc = _Rpc(self._metrics, self._gate, service, method, handler)
+        rpc = _Rpc(self._metrics, self._admitted, service, method, handler)
         build = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
@@ -63,6 +69,21 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
+    @contextlib.contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Counts a call; raises why it is refused, if it is."""
+        self._calls += 1
+        try:
+            if refusal := self._gate():
+                raise refusal
+            if self._calls > self._max_calls:
+                raise errors.QueueFull(
+                    f"{self._max_calls} calls are under way, as many as are allowed"
+                )
+            yield
+        finally:
+            self._calls -= 1
+
 
 class _Rpc:
     """One method of one service, wrapped."""
@@ -70,7 +91,7 @@ class _Rpc:
     def __init__(
         self,
         metrics: ServerMetrics,
-        gate: Gate,
+        admitted: Callable[[], AbstractContextManager[None]],
         service: str,
         method: str,
         handler: grpc.RpcMethodHandler,
@@ -83,7 +104,7 @@ class _Rpc:
         }[handler.request_streaming, handler.response_streaming]
         labels = (service, method, kind)
         self._name = f"{service}/{method}"
-        self._gate = gate
+        self._admitted = admitted
         self._requests_stream = handler.request_streaming
         self._started = metrics.started.labels(*labels)
         self._handled = lambda code: metrics.handled.labels(*labels, code.name)
@@ -142,9 +163,8 @@ class _Rpc:
         self._started.inc()
         self._in_flight.inc()
         try:
-            if refusal := self._gate():
-                raise refusal
-            return await call()
+            with self._admitted():
+                return await call()
         except errors.ServiceError as error:
             code = error.code
             log.log(

@@ -37,6 +37,8 @@ from services.generator.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 WARM_UP_FRAMES = 3
+IDLE_S = 3.0
+"""How long a stream may be without a turn in a drain: a sentence may wait for its words."""
 TERMINALS_S = 2.0
 """How long the last terminals may take to reach their clients."""
 
@@ -118,15 +120,18 @@ class GeneratorService:
         return self._engine is None or self._engine.alive(self.settings.stuck_after_s)
 
     async def drain(self, finish_s: float) -> None:
-        """Lets turns finish for `finish_s` seconds; the rest ends with SHUTDOWN."""
+        """Lets streams finish for `finish_s` seconds, with the turns that they still begin; what
+        is left then ends with SHUTDOWN."""
         if self._engine is None:
             return
         self._draining = True
-        self._engine.drain()
         for session in list(self._sessions):
-            session.shut_down()
+            session.shut_down(IDLE_S)
         await self._sessions_over(finish_s)
+        self._engine.drain()
         self._engine.end_all(FinishReason.SHUTDOWN)
+        for session in list(self._sessions):
+            session.shut_down(0.0)
         await self._sessions_over(TERMINALS_S)
 
     async def stop(self) -> None:

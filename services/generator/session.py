@@ -69,6 +69,7 @@ class Session:
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
         self._closing: errors.ServiceError | None = None
+        self._closing_idle_s = 0.0
         self._input_ended = False
         self._closed = False
 
@@ -183,9 +184,13 @@ class Session:
             self._abandon(FinishReason.CANCELLED)
             self._wake.set()
 
-    def shut_down(self) -> None:
-        """Ends the stream as soon as no turn is under way: the server is going away."""
+    def shut_down(self, idle_s: float) -> None:
+        """Ends the stream once no turn was under way for `idle_s`: the server is going away.
+
+        A caller speaks sentence by sentence, and between two of them there is no turn.
+        """
         self._closing = errors.Unavailable("the service is shutting down")
+        self._closing_idle_s = idle_s
         self._wake.set()
 
     def close(self, *, deadline_passed: bool) -> None:
@@ -202,7 +207,7 @@ class Session:
     async def outputs(self) -> AsyncIterator[Output]:
         """What is to be sent, until the input has ended and no turn is under way.
 
-        Raises what `fail` was given, and `Unavailable` on shutdown between turns.
+        Raises what `fail` was given, and `Unavailable` on shutdown when no turn follows.
         """
         while True:
             if self._failure:
@@ -211,11 +216,17 @@ class Session:
                 yield self._pop()
             elif self._running is None and self._input_ended:
                 return
-            elif self._running is None and self._closing:
-                raise self._closing
             else:
                 self._wake.clear()
-                await self._wake.wait()
+                closing = self._closing if self._running is None else None
+                try:
+                    await asyncio.wait_for(
+                        self._wake.wait(), self._closing_idle_s if closing else None
+                    )
+                except TimeoutError:
+                    # A turn that began meanwhile has woken nobody yet.
+                    if closing and self._running is None:
+                        raise closing from None
 
     def _pop(self) -> Output:
         item = self._queue.popleft()

@@ -163,7 +163,7 @@ class FakeSpeech(speech_pb2_grpc.SpeechServiceServicer):
 @contextlib.asynccontextmanager
 async def serving(fake: FakeSpeech) -> AsyncIterator[str]:
     """The fake behind the project's own interceptor; gives its address."""
-    server = grpc.aio.server(interceptors=[RpcInterceptor(Metrics().server, lambda: None)])
+    server = grpc.aio.server(interceptors=[RpcInterceptor(Metrics().server, lambda: None, 256)])
     speech_pb2_grpc.add_SpeechServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

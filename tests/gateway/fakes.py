@@ -50,6 +50,7 @@ class Backend:
     def __init__(self) -> None:
         self.host: Host | None = None
         self.port = 0
+        self.drains_s = 0.0
 
     async def up(self) -> None:
         settings = ServiceSettings(port=self.port, reflection=False, max_concurrent_rpcs=1000)
@@ -70,7 +71,8 @@ class Backend:
     def alive(self) -> bool:
         return True
 
-    async def drain(self, finish_s: float) -> None: ...
+    async def drain(self, finish_s: float) -> None:
+        await asyncio.sleep(self.drains_s)
 
     async def stop(self) -> None: ...
 
@@ -98,6 +100,10 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         self.evicted: list[str] = []
         self.metadata: list[dict[str, Any]] = []
         self.num_codebooks = K
+        self.max_positions = 2048
+        self.waiting = asyncio.Event()
+        self.waiting.set()
+        """Cleared: no turn gets a slot."""
         self.refuse: list[errors.ServiceError] = []
         """Raised at the flush of the next streams, one each."""
 
@@ -109,7 +115,7 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
             model="fake",
             num_codebooks=self.num_codebooks,
             codebook_size=CODEBOOK_SIZE,
-            max_positions=2048,
+            max_positions=self.max_positions,
             slots=4,
             dtype="float32",
             device="cpu",
@@ -189,6 +195,7 @@ class Stream:
             turn_id, text = flush
             if self.generator.refuse:
                 raise self.generator.refuse.pop(0)
+            await self.generator.waiting.wait()
             async for answer in self._turn(number, turn_id, text):
                 yield answer
             number += 1
@@ -262,6 +269,12 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.files: list[bytes] = []
+        self.encode_s = 0.0
+        """Seconds that a file takes."""
+        self.encodes = self.most_encodes = 0
+        self.hearing = asyncio.Event()
+        self.hearing.set()
+        """Cleared: no heard audio is taken in."""
 
     def register(self, server: grpc.aio.Server) -> None:
         tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server(self, server)
@@ -284,6 +297,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             if len(data) >= 4 and not data.startswith(b"RIFF"):
                 break
         self.files.append(data)
+        self.encodes += 1
+        self.most_encodes = max(self.most_encodes, self.encodes)
+        await asyncio.sleep(self.encode_s)
+        self.encodes -= 1
         if not data.startswith(b"RIFF"):
             raise errors.invalid("audio", "is no audio")
         codes = np.full((len(data) // 100, K), len(data) % CODEBOOK_SIZE, "<u2")
@@ -298,6 +315,7 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         pending, frames = 0, 0
         try:
             async for request in request_iterator:
+                await self.hearing.wait()
                 if self.fail_encode:
                     raise self.fail_encode.pop()
                 pending += len(request.audio)

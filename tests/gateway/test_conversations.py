@@ -191,3 +191,11 @@ def test_a_conversation_without_turns_is_not_kept_and_nameless_ones_get_names() 
     assert one.conversation_id != two.conversation_id
     kept.release(one)
     assert len(kept) == 1
+
+
+def test_a_turn_that_is_longer_than_any_context_is_not_sent() -> None:
+    conversation = Conversation("c", "v", WIDE)
+    conversation.add(turn("long", segment("heard for minutes", 201), heard=True))
+    conversation.add(turn("short", segment("yes", 20)))
+    assert [s.text for s in conversation.history(max_positions=200)] == ["yes"]
+    assert len(conversation.turns) == 2

@@ -1,14 +1,26 @@
 """Converse from end to end over real gRPC, against fake backends."""
 
 import asyncio
+import math
 import time
 
 import grpc
 import pytest
 
 from csm.v1 import common_pb2, speech_pb2
+from gateway.converse import MAX_WAITING_TURNS
+from gateway.encoding import HeardAudio
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
-from tests.gateway.fakes import CANCELLED, EOS, FRAME_SAMPLES, MAX_DURATION, RATE, Stack, stack
+from tests.gateway.fakes import (
+    CANCELLED,
+    EOS,
+    ERROR,
+    FRAME_SAMPLES,
+    MAX_DURATION,
+    RATE,
+    Stack,
+    stack,
+)
 
 
 async def test_the_conversation_is_named_and_its_format_told_first(running: Stack) -> None:
@@ -498,3 +510,89 @@ async def test_a_deadline_ends_the_call_and_frees_everything(running: Stack) -> 
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await running.settled()
     assert running.sample("csm_gateway_requests_total", rpc="Converse", outcome="deadline") == 1
+
+
+async def test_a_heard_turn_longer_than_the_context_does_not_end_the_conversation(
+    running: Stack,
+) -> None:
+    running.generator.max_positions = 50
+    await asyncio.sleep(0.5)  # until the gateway has asked again
+    async with Conversation(running, conversation_id="long") as call:
+        await call.hear(60)
+        await call.end("A long story.")
+        assert (await call.until("turn_completed")).finish_reason == EOS
+        await call.say("I see.")
+        await call.end()
+        assert (await call.until("turn_completed", 2)).finish_reason == EOS
+        await call.done()
+    assert [len(s.context) for s in running.generator.streams] == [0]
+    assert [t[3] for t in await turns_of(running, "long")] == [4800, 160]
+
+
+async def test_a_cancel_is_obeyed_however_many_turns_wait(running: Stack) -> None:
+    running.generator.mute.clear()
+    async with Conversation(running) as call:
+        for number in range(MAX_WAITING_TURNS + 1):
+            await call.say(f"Turn {number}.")
+            await call.end()
+            if number == 0:
+                await call.until("turn_started")
+        await call.say("Half a sentence without")
+        await call.cancel()
+        await call.until("turn_completed", MAX_WAITING_TURNS + 2)
+        reasons = {c.finish_reason for c in call.all("turn_completed")}
+        assert reasons == {CANCELLED}
+        running.generator.mute.set()
+        await call.say("Go on.")
+        await call.end()
+        last = await call.until("turn_completed", MAX_WAITING_TURNS + 3)
+        assert last.finish_reason == EOS
+        await call.done()
+    assert call.error is None
+
+
+async def test_a_tokenizer_that_is_behind_holds_the_audio_back(running: Stack) -> None:
+    running.tokenizer.hearing.clear()
+    form = common_pb2.AudioFormat(
+        encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE, channels=1
+    )
+    audio = HeardAudio(running.service.backends, form, 3_600_000, 20.0)
+    chunk = bytes(256 << 10)
+    fed = 0
+
+    async def feed_all() -> None:
+        nonlocal fed
+        for _ in range(160):
+            audio.feed(chunk)
+            fed += 1
+            await audio.room()
+
+    feeding = asyncio.create_task(feed_all())
+    await asyncio.sleep(0.3)
+    waiting = fed
+    # The connection itself holds some.
+    assert waiting < 120
+    await asyncio.sleep(0.2)
+    assert fed == waiting
+    running.tokenizer.hearing.set()
+    await feeding
+    audio.close()
+    _, num_frames = await audio.frames()
+    assert num_frames == math.ceil(160 * len(chunk) / 2 / FRAME_SAMPLES)
+
+
+async def test_a_tokenizer_that_is_behind_and_dies_does_not_hang_the_call(running: Stack) -> None:
+    running.tokenizer.hearing.clear()
+    async with Conversation(running) as call:
+
+        async def send_all() -> None:
+            for _ in range(52):
+                part = speech_pb2.ConverseHeardAudio(audio=bytes(256 << 10))
+                await call.send(heard_audio=part)
+            await call.end()
+
+        sending = asyncio.create_task(send_all())
+        await asyncio.sleep(0.3)
+        await running.tokenizer.down()
+        await asyncio.wait_for(sending, 10)
+        assert (await call.until("turn_completed")).finish_reason == ERROR

@@ -350,3 +350,86 @@ async def test_ring_hash_keeps_a_conversation_on_one_of_several_generators() -> 
             counts.append(len(names))
         assert sum(counts) == 24
         await second.down()
+
+
+async def test_a_slot_that_is_soon_free_is_waited_for(running: Stack) -> None:
+    busy = errors.FailedPrecondition("a turn is under way in another call")
+    running.generator.refuse = [busy] * 4
+    heard = await synthesize(running, "Hello there.", conversation_id="again")
+    assert heard.frames == [0, 1, 2]
+    assert running.sample(RETRIES, service="generator", code="FAILED_PRECONDITION") == 4
+
+
+async def test_a_slot_that_is_never_free_is_an_error_in_the_end(running: Stack) -> None:
+    running.generator.refuse = [errors.FailedPrecondition("a turn is under way")] * 100
+    began = time.monotonic()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "Hello there.", conversation_id="again")
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert 0.5 <= time.monotonic() - began < 3
+
+
+async def test_a_cancelled_call_gives_its_conversation_to_the_next(running: Stack) -> None:
+    running.generator.mute.clear()
+    request = speech_pb2.SynthesizeRequest(text="Never spoken.", conversation_id="mine")
+    first = running.stub.Synthesize(request)
+    await first.read()
+    first.cancel()
+    running.generator.mute.set()
+    heard = await synthesize(running, "Hello there.", conversation_id="mine")
+    assert heard.completed[0].finish_reason == EOS
+
+
+async def test_a_drain_waits_for_a_call_whose_context_is_still_encoded(running: Stack) -> None:
+    running.tokenizer.encode_s = 0.5
+    context = [speech_pb2.ContextTurn(text="x", audio_file=b"RIFF" + bytes(300))]
+    speaking = asyncio.create_task(synthesize(running, "Hello there.", context=context))
+    async with asyncio.timeout(5):
+        while not running.tokenizer.encodes:
+            await asyncio.sleep(0.01)
+    await running.host.stop(finish_s=10)
+    assert (await speaking).completed[0].finish_reason == EOS
+
+
+async def test_a_conversation_leaves_a_generator_that_drains(running: Stack) -> None:
+    second = FakeGenerator()
+    await second.up()
+    other = Stack()
+    other.generator, other.tokenizer = running.generator, running.tokenizer
+    settings = GatewaySettings(
+        port=0,
+        metrics_port=None,
+        tokenizer_target=f"127.0.0.1:{running.tokenizer.port}",
+        generator_target=f"ipv4:127.0.0.1:{running.generator.port},127.0.0.1:{second.port}",
+        generator_load_balancing="ring_hash",
+    )
+    await other.serve(settings)
+    await synthesize(other, "Hi.", conversation_id="moves")
+    first = next(g for g in (running.generator, second) if g.streams)
+    stays = second if first is running.generator else running.generator
+    first.frame_s = 0.05
+    async with Conversation(other, conversation_id="moves") as call:
+        await call.say("x" * 100 + ".")
+        await call.end()
+        await call.until("audio")
+        assert first.host is not None
+        first.drains_s = 2.0
+        stopping = asyncio.create_task(first.host.stop(finish_s=5))
+        await asyncio.sleep(0.2)
+        # What it says goes on; whoever is new is not even refused.
+        heard = [await synthesize(other, "Hi.", conversation_id=f"n{n}") for n in range(8)]
+        assert all(h.completed[0].finish_reason == EOS for h in heard)
+        assert not stopping.done()
+        assert (await call.until("turn_completed")).finish_reason == EOS
+        await call.say("Still here.")
+        await call.end()
+        assert (await call.until("turn_completed", 2)).finish_reason == EOS
+        await call.done()
+    assert len(first.streams) == 2
+    assert len(stays.streams) == 9
+    assert not other.sample(RETRIES, service="generator", code="UNAVAILABLE")
+    await stopping
+    first.host = None
+    await other.close()
+    for generator in (running.generator, second):
+        await generator.down()

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from typing import Any
 
 import grpc
 import pytest
 
 from csm.v1 import common_pb2, speech_pb2
+from gateway.speech import FILES_AT_ONCE
 from tests.gateway.calls import synthesize, tokens, turns_of, violations
 from tests.gateway.fakes import EOS, FRAME_SAMPLES, MAX_DURATION, RATE, Stack, stack
 
@@ -373,3 +375,39 @@ async def test_an_unknown_voice_is_not_found(running: Stack) -> None:
         await synthesize(running, "Hello.", voice="nobody")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert "fake" in (caught.value.details() or "")
+
+
+async def test_files_of_a_context_are_encoded_a_few_at_a_time(running: Stack) -> None:
+    running.tokenizer.encode_s = 0.02
+    context = [speech_pb2.ContextTurn(text="x", audio_file=b"RIFF" + bytes(300))] * 20
+    await synthesize(running, "Hello.", context=context)
+    assert len(running.tokenizer.files) == 20
+    assert 1 < running.tokenizer.most_encodes <= FILES_AT_ONCE
+
+
+@pytest.mark.parametrize("kind", ["audio_file", "frames"])
+async def test_a_turn_of_the_context_longer_than_any_is_named(running: Stack, kind: str) -> None:
+    sound: dict[str, Any] = {"audio_file": b"RIFF" + bytes(210_000)}
+    if kind == "frames":
+        sound = {"frames": tokens(2049)}
+    turns = [speech_pb2.ContextTurn(text="a"), speech_pb2.ContextTurn(text="x", **sound)]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "Hello.", context=turns)
+    field = "context[1].audio_file" if kind == "audio_file" else "context[1].frames.num_frames"
+    ((named, description),) = violations(caught.value).items()
+    assert named == field
+    assert "2048" in description
+    await running.settled()
+
+
+async def test_a_turn_that_waits_for_the_generator_holds_no_stream_of_the_codec(
+    running: Stack,
+) -> None:
+    running.generator.waiting.clear()
+    speaking = asyncio.create_task(synthesize(running, "Hello there."))
+    await asyncio.sleep(0.2)
+    assert running.generator.running == 1
+    assert running.tokenizer.decoding == 0
+    running.generator.waiting.set()
+    assert (await speaking).frames == [0, 1, 2]
+    await running.settled()

@@ -294,3 +294,32 @@ async def test_hundreds_of_calls_that_end_anyhow_leave_no_session_or_task() -> N
         await server.empty()
         await server.settled(lambda: len(asyncio.all_tasks()) <= before + 3)
         assert len(refused) < 100
+
+
+async def test_a_drain_lets_a_stream_speak_its_next_sentences() -> None:
+    async with serving(slots=1, max_queue=4) as server:
+        stream = await server.open(initial_credit_frames=1)
+        await stream.say("hello", "first")
+        await stream.turn(frames_only=1)
+        stop = asyncio.create_task(server.host.stop(finish_s=10))
+        await asyncio.sleep(0.1)
+        await stream.send(credit=generator_pb2.GenerateCredit(frames=100))
+        assert (await stream.turn()).completed
+        for number in range(2):
+            await asyncio.sleep(0.2)
+            await stream.say("and again", f"next {number}")
+            heard = await stream.turn()
+            assert heard.completed
+            assert heard.completed.finish_reason == common_pb2.FINISH_REASON_MAX_DURATION
+        await stream.end()
+        await asyncio.wait_for(stop, 5)
+
+
+async def test_after_its_time_a_drain_begins_no_turn() -> None:
+    async with serving(slots=1) as server:
+        stream = await server.open()
+        await stream.say("hello", "first")
+        assert (await stream.turn()).completed
+        stop = asyncio.create_task(server.host.stop(finish_s=0.2))
+        assert (await stream.error()).code is grpc.StatusCode.UNAVAILABLE
+        await asyncio.wait_for(stop, 5)

@@ -49,6 +49,7 @@ class FakeService:
         self.loaded = asyncio.Event()
         self.beating = True
         self.events: list[str] = []
+        self.drains_s = 0.0
 
     async def start(self) -> None:
         await self.loaded.wait()
@@ -61,6 +62,7 @@ class FakeService:
 
     async def drain(self, finish_s: float) -> None:
         self.events.append(f"drain {finish_s:g}")
+        await asyncio.sleep(self.drains_s)
 
     async def stop(self) -> None:
         self.events.append("stop")
@@ -69,10 +71,10 @@ class FakeService:
 class Running:
     """A host on a free port, its fake service, and stubs."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: int) -> None:
         self.metrics = Metrics()
         self.service = FakeService()
-        self.host = Host(self.service, ServiceSettings(port=0), self.metrics)
+        self.host = Host(self.service, ServiceSettings(port=0, **settings), self.metrics)
         self.starting = asyncio.create_task(self.host.start())
 
     async def listening(self) -> "Running":
@@ -207,7 +209,7 @@ async def test_a_taken_port_is_an_error_that_names_it(running: Running) -> None:
 
 async def test_the_interceptor_keeps_the_kind_of_every_handler() -> None:
     metrics = Metrics()
-    interceptor = RpcInterceptor(metrics.server, lambda: None)
+    interceptor = RpcInterceptor(metrics.server, lambda: None, 8)
     servicer = Servicer()
     for method, handler in {
         "GetLoad": grpc.unary_unary_rpc_method_handler(servicer.GetLoad),
@@ -293,3 +295,65 @@ async def test_reflection_names_the_service_and_describes_its_messages(running: 
     assert {NAME, "grpc.health.v1.Health"} <= names
     described = await call.read()
     assert b"GenerateRequest" in b"".join(described.file_descriptor_response.file_descriptor_proto)
+
+
+async def test_many_violations_arrive_as_what_they_are(running: Running) -> None:
+    await running.ready()
+    running.service.servicer.failure = errors.InvalidArgument(
+        *(
+            errors.FieldViolation(f"context[{i}].frames.codes", f"{1000 + i}; allowed is below 512")
+            for i in range(64)
+        )
+    )
+    for _ in range(10):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.stub.GetLoad(generator_pb2.GetLoadRequest())
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "and 52 more" in caught.value.details()
+
+
+async def test_a_full_server_refuses_calls_and_still_answers_for_its_health() -> None:
+    running = Running(max_concurrent_rpcs=1)
+    await (await running.listening()).ready()
+    call = running.stub.Generate()
+    await call.write(generator_pb2.GenerateRequest())
+    await call.read()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert errors.asked_wait_s(errors.rpc_error_details(caught.value)) == 1.0
+    assert await running.check("") == SERVING
+    assert await running.check(NAME) == SERVING
+    call.cancel()
+    await asyncio.wait_for(running.service.servicer.closed.wait(), 1)
+    await running.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
+    await running.channel.close()
+    await running.host.stop(finish_s=0)
+
+
+async def test_a_draining_server_closes_its_connections_for_new_calls_at_once() -> None:
+    """With what it refuses over a connection that stays, a hashed client would come back to it."""
+    draining = await (await Running().listening()).ready()
+    other = await (await Running().listening()).ready()
+    draining.service.drains_s = 1.0
+    both = f"ipv4:{draining.host.address},{other.host.address}"
+    channel = grpc.aio.insecure_channel(both, options=(("grpc.lb_policy_name", "pick_first"),))
+    stub = generator_pb2_grpc.GeneratorServiceStub(channel)
+    call = stub.Generate()
+    await call.write(generator_pb2.GenerateRequest())
+    await call.read()
+    stopping = asyncio.create_task(draining.host.stop(finish_s=2))
+    async with asyncio.timeout(0.9):
+        while "drain 2" not in draining.service.events:
+            await asyncio.sleep(0.01)
+        for _ in range(5):
+            assert (await stub.GetModelInfo(generator_pb2.GetModelInfoRequest())).model == "m"
+        # What was open goes on meanwhile.
+        await call.read()
+    assert not stopping.done()
+    call.cancel()
+    await stopping
+    await channel.close()
+    for one in (draining, other):
+        await one.channel.close()
+    await other.host.stop(finish_s=0)

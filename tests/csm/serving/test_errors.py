@@ -83,3 +83,14 @@ def test_a_limit_that_waiting_does_not_cure_asks_for_no_wait() -> None:
     error = errors.from_rpc_error(too_long, "generator")
     assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert errors.retry_pushback_ms(error) is None
+
+
+def test_a_status_stays_within_what_grpc_carries() -> None:
+    long = "x" * 5000
+    error = errors.InvalidArgument(*(errors.FieldViolation(f"a[{i}]", long) for i in range(100)))
+    assert len(error.violations) == 100
+    assert error.message.endswith("more") or "more" in error.message[-40:]
+    assert len(error.message) + len(errors.status_details(error)) * 4 / 3 < 7000
+    (detail,) = errors.rpc_error_details(over_the_wire(error))
+    assert detail.field_violations[0].field == "a[0]"
+    assert len(errors.NotFound("voice", "v", hint=long).message) <= errors.MAX_MESSAGE_CHARS
