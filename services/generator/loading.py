@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from csm.native.build import NativeUnavailable
+from csm.serving import cores
 from csm.serving.errors import FailedPrecondition
 from services.generator.engine.model import Model
 from services.generator.graphs.model import GraphedCsm
@@ -124,7 +125,10 @@ _NATIVE_NAMES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 
 def threads_for(parameters: int, asked: int) -> int:
     """Return how many threads a model of so many parameters runs on; `asked` 0 leaves it open."""
-    return asked or (1 if parameters < THREADED_PARAMETERS else torch.get_num_threads())
+    if asked or parameters < THREADED_PARAMETERS:
+        return asked or 1
+    # torch knows of OMP_NUM_THREADS, but of no container's limit.
+    return min(torch.get_num_threads(), cores.available())
 
 
 def _dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:

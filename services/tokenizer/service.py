@@ -13,7 +13,7 @@ import torch
 
 from csm import frames
 from csm.native.build import NativeUnavailable
-from csm.serving import errors
+from csm.serving import cores, errors
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
 from services.tokenizer import runner
@@ -186,6 +186,7 @@ class TokenizerService:
             )
 
     def _threads(self, parameters: int) -> int:
-        if self.settings.threads:
-            return self.settings.threads
-        return 1 if parameters < LARGE_PARAMETERS else torch.get_num_threads()
+        if self.settings.threads or parameters < LARGE_PARAMETERS:
+            return self.settings.threads or 1
+        # torch knows of OMP_NUM_THREADS, but of no container's limit.
+        return min(torch.get_num_threads(), cores.available())

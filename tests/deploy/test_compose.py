@@ -74,14 +74,6 @@ def test_a_service_is_built_from_its_stage(name: str, facts: ServiceFacts) -> No
     assert set(build["args"]) <= arguments
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "generator", "generator-gpu"])
-def test_threads_follow_the_cpu_limit(name: str) -> None:
-    service = COMPOSE["services"][name]
-    facts = OURS[name]
-    threads = service["environment"][f"{facts.prefix}THREADS"]
-    assert float(threads) == float(service["deploy"]["resources"]["limits"]["cpus"])
-
-
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
 def test_a_profile_has_all_three_services_and_the_gateway_finds_them(profile: str) -> None:
     names = known_names(profile)

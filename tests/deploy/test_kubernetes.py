@@ -51,17 +51,8 @@ def container(overlay: str, name: str) -> Manifest:
 
 
 def environment(overlay: str, name: str) -> dict[str, str]:
-    """The variables of a container; those of the downward API as the limit that they follow."""
-    values = {}
-    for each in container(overlay, name)["env"]:
-        if "value" in each:
-            values[each["name"]] = each["value"]
-        else:
-            reference = each["valueFrom"]["resourceFieldRef"]
-            assert reference["containerName"] == name
-            section, resource = reference["resource"].split(".")
-            values[each["name"]] = container(overlay, name)["resources"][section][resource]
-    return values
+    """The variables of a container."""
+    return {each["name"]: each["value"] for each in container(overlay, name)["env"]}
 
 
 @each_overlay
