@@ -18,7 +18,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 # and nobody learns what was wrong. The text goes twice, the violations once more.
 MAX_MESSAGE_CHARS = 1000
 MAX_VIOLATIONS = 12
-MAX_DESCRIPTION_CHARS = 150
+MAX_DESCRIPTIONS_CHARS = 2400
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,15 @@ class InvalidArgument(ServiceError):
         self.violations = violations
 
     def details(self) -> Sequence[Message]:
+        told = self.violations[:MAX_VIOLATIONS]
+        most = MAX_DESCRIPTIONS_CHARS // max(1, len(told))
         return [
             error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(
-                        field=v.field,
-                        description=shortened(v.description, MAX_DESCRIPTION_CHARS),
+                        field=v.field, description=shortened(v.description, most)
                     )
-                    for v in self.violations[:MAX_VIOLATIONS]
+                    for v in told
                 ]
             )
         ]

@@ -30,8 +30,8 @@ struct Ring {
 
 // One thread's own memory.
 struct AttentionScratch {
-  Buffer<float> queries;  // [group, padded_dim]
-  Buffer<float> scores;   // [group, window in whole vectors]
+  Buffer<float> queries;  // [padded_dim]
+  Buffer<float> scores;   // [window in whole vectors]
 
   void reserve(const HeadShape& shape);
 };

@@ -46,8 +46,6 @@ class Convolution {
   // Steps that `time` inputs become, and how many floats they are.
   int steps(int time) const { return time / stride_ * upsampling_; }
   size_t floats(int time) const { return static_cast<size_t>(time / stride_) * outputs(); }
-  int stride() const { return stride_; }
-  int upsampling() const { return upsampling_; }
   size_t bytes() const { return matrix_.bytes(); }
   // Floats of `window` that a step of so many segments and inputs takes.
   size_t window_floats(int segments, int time) const;

@@ -23,9 +23,6 @@ struct Windows {
   size_t tap_stride = 0;
 
   int rows() const { return segments * time; }
-  const float* row(int index) const {
-    return values + index / time * segment_stride + index % time * row_stride;
-  }
 };
 
 // Where a window's outputs go: exactly as many floats as the matrix has outputs.
