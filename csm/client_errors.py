@@ -25,6 +25,8 @@ def from_status(error: grpc.RpcError, target: str) -> errors.ServiceError:
     message: str = getattr(error, "details", lambda: "")() or ""
     details = errors.rpc_error_details(error)
     wait_s = errors.asked_wait_s(details)
+    if code is grpc.StatusCode.CANCELLED:
+        return ended_by_server(target)
     if code is grpc.StatusCode.UNAVAILABLE:
         if wait_s is not None:
             return errors.Unavailable(message, wait_s)
@@ -52,6 +54,14 @@ def from_status(error: grpc.RpcError, target: str) -> errors.ServiceError:
     if code in plain:
         return plain[code](message)
     return errors.UpstreamError(code, message or code.name, details)
+
+
+def ended_by_server(target: str) -> errors.Unavailable:
+    """The error of a call that was cancelled, though nobody here asked for it.
+
+    So gRPC ends what reaches a server just as it closes.
+    """
+    return errors.Unavailable(f"the server at {target} ended the call", 0.0)
 
 
 @dataclass(frozen=True)

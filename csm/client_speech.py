@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.client_errors import RetryPolicy, from_status
+from csm.client_errors import RetryPolicy, ended_by_server, from_status
 from csm.client_messages import AudioChunk, TurnCompleted, TurnStarted, to_float
 from csm.serving import errors
 from csm.v1 import speech_pb2
@@ -182,22 +182,26 @@ class AsyncSpeech(_Turn):
                 if self._cancelled or self.completed:
                     break
                 # grpc.aio also shows a status CANCELLED of the server in this way.
-                raise errors.UpstreamError(
-                    grpc.StatusCode.CANCELLED, f"the server at {self._target} ended the call", ()
-                ) from None
+                await self._again(ended_by_server(self._target))
+                continue
             except grpc.RpcError as error:
                 if self._cancelled or self.completed:
                     break
-                delay_s = self._wait_s(from_status(error, self._target))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._cancel_requested.wait(), delay_s)
-                if not self._cancelled:
-                    self._reopen()
+                await self._again(from_status(error, self._target))
                 continue
             if chunk is not None:
                 return chunk
         self._end()
         raise StopAsyncIteration
+
+    async def _again(self, failure: errors.ServiceError) -> None:
+        """Waits and opens the call anew; raises the failure where that is not to be."""
+        delay_s = self._wait_s(failure)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._cancel_requested.wait()
+        if not self._cancelled:
+            self._reopen()
 
     def cancel(self) -> None:
         """Ends the turn at once; the iteration ends without an error. Idempotent."""

@@ -113,6 +113,8 @@ class Backend:
                 log.info("the %s at %s answers", self.name, self.target)
                 self._answered.set()
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and self.info is not None:
+                return  # it has as much to do as it takes, and is there
             if self._answered.is_set():
                 log.warning(
                     "the %s at %s does not answer: %s", self.name, self.target, error.code()

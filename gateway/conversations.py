@@ -220,9 +220,12 @@ class ConversationStore:
 
     async def given_back(self, conversation_id: str, timeout_s: float) -> None:
         """Returns when no call has it, or after the timeout."""
-        if conversation := self._kept.get(conversation_id):
+        conversation = self._kept.get(conversation_id)
+        if conversation is not None and not conversation.free.is_set():
+            # Not wait_for: in Python 3.11 it may swallow a cancel.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(conversation.free.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await conversation.free.wait()
 
     def voice_of(self, conversation_id: str) -> str:
         """The voice of a conversation; empty where there is none."""

@@ -86,7 +86,8 @@ class HeardAudio:
                 "heard_audio.audio",
                 f"the heard turn is longer than {self._max_audio_ms} ms; end it with end_of_turn",
             )
-        self._call.requests.put(tokenizer_pb2.StreamingEncodeRequest(audio=pcm), len(pcm))
+        if not self._reader.done():
+            self._call.requests.put(tokenizer_pb2.StreamingEncodeRequest(audio=pcm), len(pcm))
 
     async def room(self) -> None:
         """Returns when not too much of the audio waits for the tokenizer, or its call has ended."""
@@ -115,7 +116,11 @@ class HeardAudio:
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def _read(self) -> None:
-        while (answer := await self._call.read()) is not None:
-            if answer.WhichOneof("response") == "frames":
-                self._codes.append(answer.frames.codes)
-                self._num_frames += answer.frames.num_frames
+        try:
+            while (answer := await self._call.read()) is not None:
+                if answer.WhichOneof("response") == "frames":
+                    self._codes.append(answer.frames.codes)
+                    self._num_frames += answer.frames.num_frames
+        finally:
+            # Nobody takes what still waits.
+            self._call.requests.drop()

@@ -39,7 +39,10 @@ class GatewaySettings(ServiceSettings):
         0.5, gt=0, le=60, description="seconds between looks at a backend that does not"
     )
     failover_s: float = Field(
-        2.0, ge=0, le=60, description="seconds that a turn waits for a backend before its retry"
+        2.0,
+        ge=0,
+        le=60,
+        description="seconds that a turn waits for a backend, or for a slot, before it fails",
     )
 
     voices_directory: Path | None = Field(

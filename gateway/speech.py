@@ -24,6 +24,8 @@ from gateway.upstream import context_messages
 from gateway.voices import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
+GIVE_BACK_S = 0.25
+"""What a call that was cancelled may need to give its conversation back to the next."""
 FILES_AT_ONCE = 4
 """Of one call's context: each holds a stream of the tokenizer, and others want some too."""
 
@@ -55,6 +57,7 @@ class Speech:
         self.store = store
         self._metrics = metrics
         self._live: set[_Live] = set()
+        self._draining = self._ending = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._streams = 0
@@ -94,8 +97,7 @@ class Speech:
         """A conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
             held.enter_context(self._admitted())
-            # A call that was cancelled needs a moment to give its conversation back.
-            await self.store.given_back(opening.conversation_id, self.settings.cancel_timeout_s)
+            await self.store.given_back(opening.conversation_id, GIVE_BACK_S)
             voice = self.voices.get(opening.voice or self.store.voice_of(opening.conversation_id))
             conversation = held.enter_context(self._acquired(opening.conversation_id, voice.name))
             session = Session(
@@ -114,14 +116,17 @@ class Speech:
 
     async def delete_conversation(self, conversation_id: str) -> None:
         """Forgets a conversation here and in the generator. Raises as the store does."""
+        await self.store.given_back(conversation_id, GIVE_BACK_S)
         self.store.delete(conversation_id)
         await self.backends.forget(conversation_id)
 
     async def drain(self, finish_s: float) -> None:
         """Idle conversations end at once, turns may finish; after `finish_s` all end."""
+        self._draining = True
         for live in list(self._live):
             live.drain()
         await self._empty(finish_s)
+        self._ending = True
         for live in list(self._live):
             live.shutdown()
         await self._empty(SHUTDOWN_TERMINALS_S)
@@ -149,6 +154,11 @@ class Speech:
     @contextlib.contextmanager
     def _registered(self, live: _Live) -> Iterator[None]:
         self._live.add(live)
+        # One that came before the drain, and waited or encoded until now.
+        if self._ending:
+            live.shutdown()
+        elif self._draining:
+            live.drain()
         try:
             yield
         finally:
@@ -172,7 +182,7 @@ class Speech:
         held: contextlib.ExitStack,
     ) -> SpokenTurn:
         info = self.backends.info
-        await self.store.given_back(asked.conversation_id, self.settings.cancel_timeout_s)
+        await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
         speaker = voice.speaker if asked.speaker is None else asked.speaker
         conversation: Conversation | None = None

@@ -27,8 +27,8 @@ from gateway.settings import GatewaySettings
 from gateway.upstream import UpstreamFailure
 
 MIN_CREDIT_FRAMES = 8
-BUSY_S = 0.05
-"""Between two tries at a slot that is not yet free."""
+BUSY_S, MAX_BUSY_S = 0.05, 0.4
+"""Between two tries at a slot that is not yet free; doubled each time."""
 
 
 class SpokenTurn:
@@ -164,7 +164,7 @@ class SpokenTurn:
 
     async def _speak(self) -> common_pb2.FinishReason:
         retried = False
-        busy_until = math.inf
+        busy_until, busy_s = math.inf, BUSY_S
         while await self._script.ready():
             attempt = self._attempt = self._open()
             try:
@@ -177,8 +177,8 @@ class SpokenTurn:
                 # A slot that the turn before has not left yet is free after a step or two.
                 busy = failure.code is grpc.StatusCode.FAILED_PRECONDITION
                 if busy:
-                    busy_until = min(busy_until, time.monotonic() + self._settings.failover_s)
                     spent = time.monotonic() >= busy_until
+                    busy_until = min(busy_until, time.monotonic() + self._settings.failover_s)
                 else:
                     spent, retried = retried, True
                 if spent:
@@ -188,9 +188,11 @@ class SpokenTurn:
                 self._num_samples = self._unwritten = 0
                 self._script.put_back(s.sentence for s in attempt.spoken)
                 self._attempt = None
-                await self._unless_stopped(
-                    asyncio.sleep(BUSY_S) if busy else self._backends.recovered(failure.service)
-                )
+                if busy:
+                    await self._unless_stopped(asyncio.sleep(busy_s))
+                    busy_s = min(2 * busy_s, MAX_BUSY_S)
+                else:
+                    await self._unless_stopped(self._backends.recovered(failure.service))
         return EOS
 
     def _open(self) -> Attempt:

@@ -89,6 +89,11 @@ class Requests:
             self.waiting_bytes += num_bytes
             self._wake()
 
+    def drop(self) -> None:
+        """Forgets what waits: the call has ended."""
+        self._queue.clear()
+        self.waiting_bytes = 0
+
     def close(self) -> None:
         """Half-closes the call after what is in the queue."""
         self.closed = True

@@ -1,7 +1,8 @@
 """From settings to a running server and back: start, ready, drain, stop.
 
 `Host` runs one service on one gRPC server; `run` is the whole life of a process with one host.
-The order of the drain is that of `reference/serving.md` 2.7.
+The order of the drain is that of `reference/serving.md` 2.7, but that connections close first
+(docs/decisions.md, Drain).
 """
 
 import asyncio

@@ -39,6 +39,6 @@ def _quotas(groups: Path, own_group: Path) -> list[float]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""

@@ -44,7 +44,7 @@ class ServiceSettings(BaseSettings):
         description="seconds that calls on such a connection may go on; 0: to their end",
     )
     drain_delay_s: Seconds = Field(
-        0.0, description="seconds between not ready and refusing, for endpoints to notice"
+        0.0, description="seconds between not ready and closing, for endpoints to notice"
     )
     drain_finish_s: Seconds = Field(
         30.0, description="seconds that live streams may go on after SIGTERM"

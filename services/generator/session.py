@@ -220,9 +220,9 @@ class Session:
                 self._wake.clear()
                 closing = self._closing if self._running is None else None
                 try:
-                    await asyncio.wait_for(
-                        self._wake.wait(), self._closing_idle_s if closing else None
-                    )
+                    # Not wait_for: in Python 3.11 it may swallow a cancel.
+                    async with asyncio.timeout(self._closing_idle_s if closing else None):
+                        await self._wake.wait()
                 except TimeoutError:
                     # A turn that began meanwhile has woken nobody yet.
                     if closing and self._running is None:

@@ -48,7 +48,7 @@ class GeneratorSettings(ServiceSettings):
         0,
         ge=0,
         le=1024,
-        description="threads of the model; 0: all cores, or one for a model below 100 M parameters",
+        description="threads of the model; 0: all cores it has, or one below 100 M parameters",
     )
     slots: int = Field(8, ge=1, le=512, description="turns that run at once")
     max_positions: int = Field(

@@ -22,6 +22,8 @@ Device = Literal["auto", "cpu", "cuda"]
 _S = TypeVar("_S")
 # Code values travel as uint16.
 _MAX_CODEBOOK_SIZE = 1 << 16
+# Of the state, for runs of rows; each some kilobytes and a fraction of a millisecond to make.
+_MAX_VIEWS = 1024
 
 
 def load_codec(path: Path, device: Device) -> Mimi:
@@ -121,6 +123,8 @@ class TorchHalf(Half):
     def _rows(self, first: int, count: int) -> Any:
         key = (first, count)
         if key not in self._views:
+            if len(self._views) >= _MAX_VIEWS:
+                self._views.clear()
             self._views[key] = rows_of(self._state, first, count)
         return self._views[key]
 

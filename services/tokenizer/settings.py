@@ -38,7 +38,7 @@ class TokenizerSettings(ServiceSettings):
         0,
         ge=0,
         le=1024,
-        description="threads of the codec; 0: all cores, or one for a model below 20 M parameters",
+        description="threads of the codec; 0: all cores it has, or one below 20 M parameters",
     )
     max_streams: int = Field(
         16, ge=1, le=512, description="streams open at once, of each direction; more are refused"

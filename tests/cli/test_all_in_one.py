@@ -110,8 +110,10 @@ async def test_draining_lets_what_runs_finish_and_refuses_what_is_new() -> None:
             assert (await stub.Check(ask)).status == health_pb2.HealthCheckResponse.SERVING
             stopping = asyncio.create_task(stack.stop())
             await asyncio.sleep(0.1)
-            answer = await stub.Check(ask)
-            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+            # Closed, not merely refusing: whoever comes now is to connect elsewhere.
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Check(ask)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         rest = await speech.read_pcm()
         assert rest
         assert speech.completed is not None

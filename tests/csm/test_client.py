@@ -20,6 +20,7 @@ from csm.client import (
     TurnCompleted,
     TurnStarted,
 )
+from csm.client_errors import from_status
 from csm.serving import errors
 from tests.csm.fake_speech import CHUNK, FakeSpeech, serving
 
@@ -507,3 +508,13 @@ def test_a_context_turn_takes_audio_or_codes_of_the_right_kind() -> None:
         ContextTurn(0, codes=codes - np.eye(2, 8, dtype=np.int64)).to_proto()
     with pytest.raises(ValueError, match="encoding"):
         AudioFormat("mp3")  # type: ignore[arg-type]
+
+
+def test_a_call_that_met_the_end_of_its_server_may_be_tried_again() -> None:
+    class Ended(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.CANCELLED
+
+    failure = from_status(Ended(), "host:1")
+    assert isinstance(failure, errors.Unavailable)
+    assert RetryPolicy().delay_s(1, failure, None) is not None

@@ -7,9 +7,11 @@ import time
 import grpc
 import pytest
 
+from csm.serving import errors
 from csm.v1 import common_pb2, speech_pb2
 from gateway.converse import MAX_WAITING_TURNS
-from gateway.encoding import HeardAudio
+from gateway.encoding import MAX_WAITING_BYTES, HeardAudio
+from gateway.upstream import UpstreamFailure
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
 from tests.gateway.fakes import (
     CANCELLED,
@@ -596,3 +598,17 @@ async def test_a_tokenizer_that_is_behind_and_dies_does_not_hang_the_call(runnin
         await running.tokenizer.down()
         await asyncio.wait_for(sending, 10)
         assert (await call.until("turn_completed")).finish_reason == ERROR
+
+
+async def test_audio_for_a_call_that_has_ended_does_not_pile_up(running: Stack) -> None:
+    running.tokenizer.fail_encode = [errors.QueueFull("all streams are in use")]
+    form = common_pb2.AudioFormat(
+        encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE, channels=1
+    )
+    audio = HeardAudio(running.service.backends, form, 3_600_000, 20.0)
+    for _ in range(100):
+        audio.feed(bytes(1 << 20))
+        await asyncio.wait_for(audio.room(), 10)
+    assert audio._call.requests.waiting_bytes <= MAX_WAITING_BYTES
+    with pytest.raises(UpstreamFailure, match="in use"):
+        await audio.frames()

@@ -433,3 +433,44 @@ async def test_a_conversation_leaves_a_generator_that_drains(running: Stack) -> 
     await other.close()
     for generator in (running.generator, second):
         await generator.down()
+
+
+async def test_a_conversation_that_opens_during_a_drain_is_ended_at_once(running: Stack) -> None:
+    running.generator.frame_s = 0.02
+    async with Conversation(running, conversation_id="shared") as speaks:
+        await speaks.say("x" * 60 + ".")
+        await speaks.end()
+        await speaks.until("audio")
+        async with Conversation(running, conversation_id="shared") as waits:
+            await asyncio.sleep(0.1)
+            stopping = asyncio.create_task(running.host.stop(finish_s=10))
+            code = (await waits.failed()).code()
+            assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
+        assert (await speaks.until("turn_completed")).finish_reason == EOS
+    await asyncio.wait_for(stopping, 5)
+
+
+async def test_a_call_that_encodes_beyond_the_drain_gets_its_terminal(running: Stack) -> None:
+    running.tokenizer.encode_s = 0.6
+    context = [speech_pb2.ContextTurn(text="x", audio_file=b"RIFF" + bytes(300))]
+    speaking = asyncio.create_task(synthesize(running, "x" * 200 + ".", context=context))
+    async with asyncio.timeout(5):
+        while not running.tokenizer.encodes:
+            await asyncio.sleep(0.01)
+    await running.host.stop(finish_s=0.2)
+    heard = await speaking
+    assert heard.completed[0].finish_reason == SHUTDOWN
+    assert not heard.audio
+
+
+async def test_a_backend_with_as_much_to_do_as_it_takes_is_still_there(running: Stack) -> None:
+    before = running.service.backends.info
+    assert running.generator.host is not None
+    running.generator.host._refusal = errors.QueueFull("busy")
+    await asyncio.sleep(0.6)
+    assert running.service.ready()
+    assert running.service.backends.info.generator == before.generator
+    running.generator.host._refusal = errors.Unavailable("gone")
+    async with asyncio.timeout(5):
+        while running.service.ready():
+            await asyncio.sleep(0.02)

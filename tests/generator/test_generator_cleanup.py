@@ -317,9 +317,22 @@ async def test_a_drain_lets_a_stream_speak_its_next_sentences() -> None:
 
 async def test_after_its_time_a_drain_begins_no_turn() -> None:
     async with serving(slots=1) as server:
-        stream = await server.open()
+        engine, order = server.service.engine, []
+        end_all = engine.end_all
+
+        def ends(reason: FinishReason) -> None:
+            order.append(engine._draining)
+            end_all(reason)
+
+        engine.end_all = ends
+        stream = await server.open(initial_credit_frames=1)
         await stream.say("hello", "first")
-        assert (await stream.turn()).completed
+        await stream.turn(frames_only=1)
         stop = asyncio.create_task(server.host.stop(finish_s=0.2))
+        heard = await stream.turn()
+        assert heard.completed
+        assert heard.completed.finish_reason == common_pb2.FINISH_REASON_SHUTDOWN
         assert (await stream.error()).code is grpc.StatusCode.UNAVAILABLE
+        # Nothing is admitted any more when all that was admitted ends.
+        assert order == [True]
         await asyncio.wait_for(stop, 5)

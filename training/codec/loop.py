@@ -60,6 +60,7 @@ def run(
     path = checkpoint.path_of(work, stage)
     if state := checkpoint.load(path, trainer.device):
         trainer.restore(state)
+    found_step = trainer.step_number if state else None
     training, held = (
         Crops(
             Corpus.open(work / "corpus", split),
@@ -85,7 +86,9 @@ def run(
                 checkpoint.save(path, trainer.state())
                 watch.log(trainer.step_number, trainer.seconds, **trainer.validate(held))
                 saved = time.monotonic()
-    checkpoint.save(path, trainer.state())
+    # A checkpoint that is newer than the codes made by it has them all made again.
+    if trainer.step_number != found_step:
+        checkpoint.save(path, trainer.state())
 
 
 def command(

@@ -14,7 +14,7 @@ from training import checkpoint
 from training.codec.data import PredictedCrops
 from training.codec.listener import trained_listener
 from training.codec.loop import command, run
-from training.codec.polisher import STAGE, PolishTrainer, Settings
+from training.codec.polisher import STAGE, PolishTrainer, Settings, refuse_another_codec
 from training.codec.train import trained_codec
 
 
@@ -23,10 +23,12 @@ def polished_codec(work: Path, device: str = "cpu") -> Mimi:
 
     Raises:
         FileNotFoundError: there is no codec.
+        ValueError: what was polished is another codec: encoder or codebooks differ.
     """
     codec = trained_codec(work, device)
     state = checkpoint.load(checkpoint.path_of(work, STAGE), device)
     if state is not None:
+        refuse_another_codec(state["average"], codec)
         codec = Mimi(MimiConfig.from_dict(state["config"])).to(device)
         codec.load_state_dict(state["average"])
     return codec.eval().requires_grad_(False)

@@ -86,6 +86,15 @@ def of_another_codec(weights: dict[str, Tensor], own: dict[str, Tensor]) -> str 
     return None
 
 
+def refuse_another_codec(weights: dict[str, Tensor], codec: Mimi) -> None:
+    """Raises `ValueError` where polished `weights` are not of `codec`: its codes are others."""
+    if name := of_another_codec(weights, codec.state_dict()):
+        raise ValueError(
+            f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it to "
+            f"polish this one"
+        )
+
+
 class PolishTrainer:
     """The state of the polishing and its step; see `loop.Trainer`."""
 
@@ -285,11 +294,7 @@ class PolishTrainer:
         Raises:
             ValueError: it polished another codec: the encoder or the codebooks differ.
         """
-        if name := of_another_codec(state["model"], self.mimi.state_dict()):
-            raise ValueError(
-                f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it to "
-                f"polish this one"
-            )
+        refuse_another_codec(state["model"], self.mimi)
         self.mimi.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.adversary.load_state_dict(state["adversary"])

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from training.arguments import WORK
 from training.evaluate.ears import Ears
 from training.evaluate.held_out import SENTENCES, load_items
 from training.evaluate.parts import PARTS, Evaluation
@@ -32,7 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values; a wrong one ends the program with one line."""
     parser = argparse.ArgumentParser(prog="training.evaluate", description=__doc__)
     add = parser.add_argument
-    add("--work", type=Path, required=True, help="the voice's work directory, such as build/pico")
+    add("--work", type=Path, default=WORK, help=f"the voice's work directory ({WORK})")
     add("--voice", type=Path, default=Path("voices/pico"), help="the model directory")
     add("--parts", default="all", help=f"some of {', '.join([*PARTS, REPORT])}; or all")
     add("--sentences", type=int, help="so many of the held-out sentences, spread over all")

@@ -27,7 +27,8 @@ The sentences come from Debian's packages: WordNet's glosses and examples (WordN
 fortunes (BSD), the Jargon File and the King James Bible (public domain), GCIDE (GPL), SCOWL's word
 lists (public domain and similar), the prose of Endless Sky (GPL-3), and from this project's own
 grammars. They were read aloud, not stored: no text of theirs is in the weights' files. Sentences of
-the held-out set, and near copies of them, are left out."""
+the held-out set, and near copies of them, are left out; those of one to three words may occur
+within others."""
 _LIMITS = """\
 - A synthetic voice, taught by synthetic voices: it imitates four old speech programs, no person.
 - US English only, as a small dictionary of rules and the teachers' own letter-to-sound rules have

@@ -101,6 +101,19 @@ def test_polishing_another_codec_is_refused(work_of_tones: Path) -> None:
     trained(work_of_tones, 12)
     with pytest.raises(ValueError, match="polished another codec"):
         polish.polish(work_of_tones, POLISH, most_steps=2)
+    # Nor is it taken for this one's, by an export or an evaluation.
+    with pytest.raises(ValueError, match="polished another codec"):
+        polish.polished_codec(work_of_tones)
+
+
+def test_a_finished_training_that_runs_again_leaves_its_checkpoint(work_of_tones: Path) -> None:
+    trained(work_of_tones, 6)
+    path = checkpoint.path_of(work_of_tones, "codec")
+    before = path.stat().st_mtime_ns
+    trained(work_of_tones, 6)
+    assert path.stat().st_mtime_ns == before
+    trained(work_of_tones, 7)
+    assert path.stat().st_mtime_ns > before
 
 
 def test_codes_are_those_of_each_utterance_alone(work_of_tones: Path) -> None:

@@ -75,7 +75,9 @@ def _pairs(own: list[Sentence], draw: random.Random) -> Iterator[Sentence]:
     halves = [
         sentence.text
         for sentence in own
-        if sentence.source in _SPOKEN and len(sentence.text) <= _MAX_HALF_CHARS
+        if sentence.source in _SPOKEN
+        and len(sentence.text) <= _MAX_HALF_CHARS
+        and not measured().leaks(words(sentence.text))
     ]
     while len(halves) > 1:
         yield Sentence(PAIRS, " ".join(draw.sample(halves, 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,12 @@ def test_command_writes_and_tells(
     assert command.main(["--count", "2", "--out", str(out)]) == 2
     assert "apt-get install scowl" in capsys.readouterr().err
     assert collection.OWN in collection.SHARES
+
+
+def test_no_half_of_a_pair_is_a_held_out_sentence() -> None:
+    source = sorted(collection._SPOKEN)[0]
+    texts = ("See you soon.", "Seven green lamps.", "An old rope.")
+    own = [Sentence(source, text) for text in texts]
+    pairs = list(islice(collection._pairs(own, random.Random(0)), 20))
+    assert len(pairs) == 20
+    assert not any("See you soon" in pair.text for pair in pairs)
