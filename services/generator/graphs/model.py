@@ -57,6 +57,7 @@ class FixedRows(SamplingRows):
         return self.kind.top_p
 
 
+MAX_SHAPES = 64
 _TENSORS = ("temperature", "depth_temperature", "top_k", "top_p", "_held")
 
 
@@ -80,7 +81,13 @@ class GraphedCsm:
             torch.backends.cuda.enable_cudnn_sdp(False)
         self._backbone: dict[tuple[int, int], Replay] = {}
         self._frames: dict[tuple[int, SamplerKind], Replay] = {}
+        self._compiled = compiled
         if compiled:
+            # Heavy, and wanted only here.
+            from torch._dynamo import config as dynamo
+
+            # Every batch size is a shape; beyond torch's usual 8 it would stop to compile.
+            dynamo.recompile_limit = max(dynamo.recompile_limit, MAX_SHAPES)
             for layer in (*model.backbone.layers, *model.depth.llama.layers):
                 layer.compile_parts()
 
@@ -138,7 +145,18 @@ class GraphedCsm:
             self._frame_of(rows, usual)
             for length in reversed(self._lengths):
                 self._backbone_of(rows, length)
+        if self._compiled:
+            self._compile_prefill()
         return self._cache
+
+    def _compile_prefill(self) -> None:
+        """Prefill in the shapes that torch.compile tells apart, one position and several: in the
+        middle of a conversation all others would wait for the compiler."""
+        for count in (2, 1):
+            frames = torch.zeros(count, self.config.num_codebooks + 1, dtype=torch.int64)
+            self._model.prefill(frames, 0, 0, self._cache)
+        for buffer in (self._cache.keys, self._cache.values):
+            buffer[:, 0].zero_()
 
     def prefill(self, frames: Tensor, start: int, slot: int, cache: KVBuffers) -> Tensor:
         """As `Csm.prefill`, kernel by kernel: one launch does the work of many positions."""

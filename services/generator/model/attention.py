@@ -83,12 +83,21 @@ class CausalAttention:
 
 
 class PrefillAttention:
-    """`count` new positions of one slot, from `start`: q [count, heads, head_dim]."""
+    """`count` new positions of one slot, from `start`: q [count, heads, head_dim].
 
-    def __init__(self, cache: KVBuffers, slot: int, start: int, count: int) -> None:
+    On CUDA a group's queries stand one behind the other under one kv head, as if they were further
+    positions: its kernels for grouped queries take no mask, and without this the keys would be
+    copied for every head and all scores written out (torch 2.13, scaled_dot_product_attention).
+    """
+
+    def __init__(
+        self, cache: KVBuffers, slot: int, start: int, count: int, *, folded: bool | None = None
+    ) -> None:
         self._cache, self._slot, self._start, self._end = cache, slot, start, start + count
+        device = cache.keys.device
+        self._folded = device.type == "cuda" if folded is None else folded
         # Always a mask, never is_causal: one kernel, whatever the chunking.
-        ones = torch.ones(count, self._end, dtype=torch.bool, device=cache.keys.device)
+        ones = torch.ones(count, self._end, dtype=torch.bool, device=device)
         self._mask = ones.tril(diagonal=start)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -96,14 +105,19 @@ class PrefillAttention:
         values = self._cache.values[layer, self._slot]
         keys[:, self._start : self._end] = k.transpose(0, 1)
         values[:, self._start : self._end] = v.transpose(0, 1)
+        count, heads, head_dim = q.shape
+        queries, mask = q.transpose(0, 1), self._mask
+        group = heads // k.shape[-2]
+        if self._folded:
+            queries, mask = queries.reshape(-1, group * count, head_dim), mask.repeat(group, 1)
         attended = functional.scaled_dot_product_attention(
-            q.transpose(0, 1)[None],
+            queries[None],
             keys[None, :, : self._end],
             values[None, :, : self._end],
-            attn_mask=self._mask,
-            enable_gqa=q.shape[-2] != k.shape[-2],
+            attn_mask=mask,
+            enable_gqa=group > 1 and not self._folded,
         )
-        return attended[0].transpose(0, 1)
+        return attended[0].reshape(heads, count, head_dim).transpose(0, 1)
 
 
 class LiveAttention:

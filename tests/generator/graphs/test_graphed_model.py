@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,29 @@ def test_recording_on_a_cpu_is_the_work_itself() -> None:
     assert not done
     replay()
     assert len(done) == 1
+
+
+@pytest.mark.parametrize("buckets", [False, True])
+def test_all_that_torch_compiles_is_compiled_before_the_first_conversation(
+    buckets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = 0
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        nonlocal compiled
+        compiled += 1
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    model = GraphedCsm(tiny_csm(), buckets=buckets, compiled=True)
+    cache = model.allocate_cache(SLOTS, 256)
+    before = compiled
+    assert before
+    assert not cache.keys[:, 0].any()
+    with torch.inference_mode():
+        frames = prompt(model.config, seed=1)
+        model.prefill(frames[:1], 0, 0, cache)
+        model.prefill(frames[1:3], 1, 0, cache)
+        model.prefill(frames[3:20], 3, 0, cache)
+    assert compiled == before
