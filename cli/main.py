@@ -7,6 +7,7 @@ import typer
 import csm
 from cli import bench, codes, generate, models, serve, speak
 from cli.reporting import ReportingGroup
+from csm.serving.garbage import collect_seldom
 
 app = typer.Typer(
     cls=ReportingGroup,
@@ -30,6 +31,7 @@ def root(
     ] = False,
 ) -> None:
     """Options of all commands."""
+    collect_seldom()
 
 
 app.command("speak")(speak.speak)

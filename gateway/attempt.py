@@ -94,7 +94,7 @@ class Attempt:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             if generate in done and decode not in done and self._decoded:
                 # The generator failed; the frames that it made are good, and the client listens.
-                self._decoding.close()
+                self._decoding.requests.close()
                 await asyncio.wait((decode,), timeout=END_TIMEOUT_S)
             for task in done:
                 task.result()
@@ -162,7 +162,7 @@ class Attempt:
                 if not await self._speak(sentence):
                     break
             self._generation.requests.close()
-            self._decoding.close()
+            self._decoding.requests.close()
             # The end of the stream says that the conversation's slot is free for the next.
             with contextlib.suppress(UpstreamFailure, TimeoutError):
                 async with asyncio.timeout(END_TIMEOUT_S):
@@ -184,7 +184,6 @@ class Attempt:
             if kind == "frames":
                 self._take(spoken, answer.frames.frames)
             elif kind == "started":
-                self._decoding.begin()
                 self._on_started(answer.started.seed)
             else:
                 self._running = ""
@@ -269,7 +268,7 @@ class Attempt:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        if not self._stopping and not self._decoding.closed:
+        if not self._stopping and not self._decoding.requests.closed:
             raise UpstreamFailure(
                 "tokenizer",
                 grpc.StatusCode.UNAVAILABLE,

@@ -4,7 +4,6 @@ Requests go into a queue that the call itself drains, so nobody who sends ever w
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -208,56 +207,19 @@ class Generation(Call):
         return True
 
 
-class Decoding:
-    """One StreamingDecode call: the sound of one spoken turn, without a seam.
-
-    The call is made by `begin`: it holds one of the codec's streams, which a turn that waits for a
-    slot of the generator has no use for.
-    """
+class Decoding(Call):
+    """One StreamingDecode call: the sound of one spoken turn, without a seam."""
 
     def __init__(
         self, backends: Backends, form: common_pb2.AudioFormat, timeout_s: float | None
     ) -> None:
-        self._method = backends.tokenizer.StreamingDecode
-        self._form = form
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        self._call: Call | None = None
-        self._settled = asyncio.Event()
-        self.closed = False
-
-    def begin(self) -> None:
-        """Frames will come soon. After the first time, or the end: nothing."""
-        if self._call is not None or self.closed:
-            return
-        timeout_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        self._call = Call("tokenizer", self._method, timeout_s)
-        config = tokenizer_pb2.StreamingDecodeConfig(format=self._form)
-        self._call.requests.put(tokenizer_pb2.StreamingDecodeRequest(config=config))
-        self._settled.set()
+        super().__init__("tokenizer", backends.tokenizer.StreamingDecode, timeout_s)
+        config = tokenizer_pb2.StreamingDecodeConfig(format=form)
+        self.requests.put(tokenizer_pb2.StreamingDecodeRequest(config=config))
 
     def feed(self, frames: common_pb2.TokenFrames) -> None:
         """Decodes these frames after those before."""
-        self.begin()
-        if self._call is not None:
-            self._call.requests.put(tokenizer_pb2.StreamingDecodeRequest(frames=frames))
-
-    async def read(self) -> Any:
-        """The next audio; None after the last. Raises `UpstreamFailure`."""
-        await self._settled.wait()
-        return None if self._call is None else await self._call.read()
-
-    def close(self) -> None:
-        """No more frames come."""
-        self.closed = True
-        self._settled.set()
-        if self._call is not None:
-            self._call.requests.close()
-
-    def cancel(self) -> None:
-        """Ends the call at once; where there is one, `read` raises CancelledError."""
-        self.close()
-        if self._call is not None:
-            self._call.cancel()
+        self.requests.put(tokenizer_pb2.StreamingDecodeRequest(frames=frames))
 
 
 def context_messages(

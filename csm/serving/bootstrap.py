@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 import csm
-from csm.serving import errors
+from csm.serving import errors, garbage
 from csm.serving import logging as csm_logging
 from csm.serving.health import Health
 from csm.serving.interceptors import RpcInterceptor
@@ -132,6 +132,7 @@ class Host:
             # A server left running is stopped by its destructor, on a loop that is closed by then.
             await self.server.stop(None)
             raise
+        garbage.keep_what_is_loaded()
         self._refusal = None
         self._gauges(ready=1, draining=0)
         await self.health.set_ready()
@@ -238,6 +239,7 @@ def end_process() -> NoReturn:
 
 def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
     """A process with one service: serve until a signal, drain, exit."""
+    garbage.collect_seldom()
     csm_logging.configure(settings.log_level, settings.log_format)
     metrics = Metrics().with_process()
     expose_metrics(metrics, settings.host, settings.metrics_port)

@@ -50,7 +50,8 @@ class Decoder:
     ) -> AsyncGenerator[PcmChunk, None]:
         """Codes [n, num_codebooks] to PCM from the first frame on.
 
-        `num_samples`, at the codec's rate, cuts the end.
+        `num_samples`, at the codec's rate, cuts the end. One of the codec's streams is taken with
+        the first block: a turn that waits for the generator, its call open, takes none from others.
 
         Raises:
             QueueFull: all streams are in use.
@@ -59,7 +60,10 @@ class Decoder:
         left = num_samples
         piece = self._max_chunk_bytes - self._max_chunk_bytes % writer.sample_bytes
         try:
-            passing = passage(self._pool, "decode", blocks)
+            first = await anext(blocks, None)
+            if first is None:
+                return
+            passing = passage(self._pool, "decode", _from(first, blocks))
             async with contextlib.aclosing(passing):
                 async for block in passing:
                     frames += len(block)
@@ -75,6 +79,12 @@ class Decoder:
                 sent_bytes += len(chunk)
         finally:
             self._metrics.payload_bytes.labels("decode").observe(sent_bytes)
+
+
+async def _from(first: Codes, rest: AsyncIterator[Codes]) -> AsyncIterator[Codes]:
+    yield first
+    async for block in rest:
+        yield block
 
 
 def _pieces(data: bytes, size: int) -> list[bytes]:

@@ -101,9 +101,6 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         self.metadata: list[dict[str, Any]] = []
         self.num_codebooks = K
         self.max_positions = 2048
-        self.waiting = asyncio.Event()
-        self.waiting.set()
-        """Cleared: no turn gets a slot."""
         self.refuse: list[errors.ServiceError] = []
         """Raised at the flush of the next streams, one each."""
 
@@ -195,7 +192,6 @@ class Stream:
             turn_id, text = flush
             if self.generator.refuse:
                 raise self.generator.refuse.pop(0)
-            await self.generator.waiting.wait()
             async for answer in self._turn(number, turn_id, text):
                 yield answer
             number += 1

@@ -398,16 +398,3 @@ async def test_a_turn_of_the_context_longer_than_any_is_named(running: Stack, ki
     assert named == field
     assert "2048" in description
     await running.settled()
-
-
-async def test_a_turn_that_waits_for_the_generator_holds_no_stream_of_the_codec(
-    running: Stack,
-) -> None:
-    running.generator.waiting.clear()
-    speaking = asyncio.create_task(synthesize(running, "Hello there."))
-    await asyncio.sleep(0.2)
-    assert running.generator.running == 1
-    assert running.tokenizer.decoding == 0
-    running.generator.waiting.set()
-    assert (await speaking).frames == [0, 1, 2]
-    await running.settled()

@@ -230,6 +230,29 @@ async def test_a_cancelled_call_frees_its_row_and_others_go_on(
     await tokenizer.until_idle()
 
 
+async def test_a_call_without_frames_takes_no_stream_from_others(
+    start_tokenizer: Callable[..., Any],
+) -> None:
+    tokenizer: Tokenizer = await start_tokenizer(max_streams=1)
+    codes = random_codes(5)
+    waits = tokenizer.stub.StreamingDecode()
+    config = tokenizer_pb2.StreamingDecodeConfig(format=F32)
+    await waits.write(tokenizer_pb2.StreamingDecodeRequest(config=config))
+    await asyncio.sleep(0.1)
+    assert tokenizer.active() == 0
+    assert len(floats(await tokenizer.decode(codes))) == 5 * 1920
+    await waits.write(tokenizer_pb2.StreamingDecodeRequest(frames=frames.pack(codes[:2])))
+    assert (await waits.read()).audio
+    assert tokenizer.active() == 1
+    await waits.done_writing()
+    await tokenizer.until_idle()
+    silent = tokenizer.stub.StreamingDecode()
+    await silent.write(tokenizer_pb2.StreamingDecodeRequest(config=config))
+    await silent.done_writing()
+    assert await silent.read() is grpc.aio.EOF
+    assert await silent.code() is grpc.StatusCode.OK
+
+
 async def test_a_deadline_that_passes_frees_the_row(tokenizer: Tokenizer) -> None:
     call = tokenizer.stub.StreamingDecode(timeout=0.2)
     config = tokenizer_pb2.StreamingDecodeConfig(format=F32)

@@ -1,6 +1,7 @@
 """A host's life over real gRPC: loading, ready, errors, cancellation, drain."""
 
 import asyncio
+import gc
 import inspect
 from collections.abc import AsyncIterator
 
@@ -357,3 +358,12 @@ async def test_a_draining_server_closes_its_connections_for_new_calls_at_once() 
     for one in (draining, other):
         await one.channel.close()
     await other.host.stop(finish_s=0)
+
+
+async def test_what_a_service_has_loaded_is_no_longer_searched_for_garbage(
+    running: Running,
+) -> None:
+    before = gc.get_freeze_count()
+    kept: list[object] = [[n] for n in range(1000)]
+    await running.ready()
+    assert gc.get_freeze_count() >= before + len(kept)
