@@ -53,7 +53,7 @@ Model = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        help="Torch threads of each service; default: all it may use, or one for a small model.",
+        help="Torch threads of each service; default: all cores it has, or one for a small model.",
         min=0,
         rich_help_panel=_HERE,
     ),

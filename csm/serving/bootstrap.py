@@ -203,12 +203,13 @@ def expose_metrics(metrics: Metrics, host: str, port: int | None) -> None:
             raise OSError(error.errno, problem) from None
 
 
-def end_at_signal() -> None:
-    """A SIGTERM that comes before `run` ends the process with 0.
+def begin_process() -> None:
+    """For the first lines of a process that imports for seconds, before `run`.
 
-    For the first lines of a process that imports for seconds: as process 1 of a container it has
-    no default actions, and would be deaf until then.
+    A SIGTERM ends it with 0: as process 1 of a container it has no default actions, and would be
+    deaf until then. Garbage is looked for seldom, so not amid the imports.
     """
+    garbage.collect_seldom()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
@@ -239,7 +240,6 @@ def end_process() -> NoReturn:
 
 def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
     """A process with one service: serve until a signal, drain, exit."""
-    garbage.collect_seldom()
     csm_logging.configure(settings.log_level, settings.log_format)
     metrics = Metrics().with_process()
     expose_metrics(metrics, settings.host, settings.metrics_port)

@@ -10,6 +10,15 @@ _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 
 
+def threads_for(asked: int, *, large: bool, most: int) -> int:
+    """Threads of a model where a user `asked` for some, 0 for none in particular: then one for a
+    model that is not `large`, else `most`, or fewer where there are fewer cores.
+
+    `most` is torch's own number, which knows of OMP_NUM_THREADS, but of no container's limit.
+    """
+    return asked or (min(most, available()) if large else 1)
+
+
 def available(groups: Path = _GROUPS, own_group: Path = _OWN_GROUP) -> int:
     """Cores that the process may be scheduled on, or that its control groups' quotas allow.
 

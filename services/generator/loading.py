@@ -125,10 +125,8 @@ _NATIVE_NAMES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 
 def threads_for(parameters: int, asked: int) -> int:
     """Return how many threads a model of so many parameters runs on; `asked` 0 leaves it open."""
-    if asked or parameters < THREADED_PARAMETERS:
-        return asked or 1
-    # torch knows of OMP_NUM_THREADS, but of no container's limit.
-    return min(torch.get_num_threads(), cores.available())
+    large = parameters >= THREADED_PARAMETERS
+    return cores.threads_for(asked, large=large, most=torch.get_num_threads())
 
 
 def _dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:

@@ -1,6 +1,6 @@
-from csm.serving.bootstrap import end_at_signal
+from csm.serving.bootstrap import begin_process
 
-end_at_signal()
+begin_process()
 
 from services.tokenizer.main import main  # noqa: E402
 

@@ -186,7 +186,5 @@ class TokenizerService:
             )
 
     def _threads(self, parameters: int) -> int:
-        if self.settings.threads or parameters < LARGE_PARAMETERS:
-            return self.settings.threads or 1
-        # torch knows of OMP_NUM_THREADS, but of no container's limit.
-        return min(torch.get_num_threads(), cores.available())
+        large = parameters >= LARGE_PARAMETERS
+        return cores.threads_for(self.settings.threads, large=large, most=torch.get_num_threads())

@@ -553,12 +553,17 @@ async def test_a_cancel_is_obeyed_however_many_turns_wait(running: Stack) -> Non
     assert call.error is None
 
 
-async def test_a_tokenizer_that_is_behind_holds_the_audio_back(running: Stack) -> None:
-    running.tokenizer.hearing.clear()
+def heard_audio(running: Stack) -> HeardAudio:
+    """What a call of an hour would feed."""
     form = common_pb2.AudioFormat(
         encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE, channels=1
     )
-    audio = HeardAudio(running.service.backends, form, 3_600_000, 20.0)
+    return HeardAudio(running.service.backends, form, 3_600_000, 20.0)
+
+
+async def test_a_tokenizer_that_is_behind_holds_the_audio_back(running: Stack) -> None:
+    running.tokenizer.hearing.clear()
+    audio = heard_audio(running)
     chunk = bytes(256 << 10)
     fed = 0
 
@@ -602,10 +607,7 @@ async def test_a_tokenizer_that_is_behind_and_dies_does_not_hang_the_call(runnin
 
 async def test_audio_for_a_call_that_has_ended_does_not_pile_up(running: Stack) -> None:
     running.tokenizer.fail_encode = [errors.QueueFull("all streams are in use")]
-    form = common_pb2.AudioFormat(
-        encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE, channels=1
-    )
-    audio = HeardAudio(running.service.backends, form, 3_600_000, 20.0)
+    audio = heard_audio(running)
     for _ in range(100):
         audio.feed(bytes(1 << 20))
         await asyncio.wait_for(audio.room(), 10)

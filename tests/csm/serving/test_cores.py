@@ -44,3 +44,18 @@ def test_version_1_of_control_groups(tmp_path: Path) -> None:
     assert cores.available(*groups(tmp_path, own, **files)) == 2
     files["cpu__cpu.cfs_quota_us"] = "-1\n"
     assert cores.available(*groups(tmp_path, own, **files)) == 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "large", "most", "expected"), [(3, False, 8, 3), (0, False, 8, 1), (0, True, 1, 1)]
+)
+def test_threads_are_those_asked_for_or_fit_the_model(
+    asked: int, large: bool, most: int, expected: int
+) -> None:
+    assert cores.threads_for(asked, large=large, most=most) == expected
+
+
+def test_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    assert cores.threads_for(0, large=True, most=8) == 2
+    assert cores.threads_for(4, large=True, most=8) == 4

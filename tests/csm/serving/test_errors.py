@@ -89,7 +89,7 @@ def test_a_status_stays_within_what_grpc_carries() -> None:
     long = "x" * 5000
     error = errors.InvalidArgument(*(errors.FieldViolation(f"a[{i}]", long) for i in range(100)))
     assert len(error.violations) == 100
-    assert error.message.endswith("more") or "more" in error.message[-40:]
+    assert error.message.endswith("and 88 more")
     assert len(error.message) + len(errors.status_details(error)) * 4 / 3 < 7000
     (detail,) = errors.rpc_error_details(over_the_wire(error))
     assert detail.field_violations[0].field == "a[0]"
