@@ -234,8 +234,8 @@ async def test_a_process_of_its_own_serves_and_drains_on_sigterm() -> None:
                 if " ready on " in line:
                     address = line.split(" ready on ")[1].split()[0]
         async with channel.open_async(address) as opened:
-            # grpc shares connections by address: where an earlier test's channel is left to a server
-            # that once had this port, its failure and its pause before the next try count here too.
+            # grpc shares connections by address: where an earlier test's channel is left to a
+            # server that once had this port, its failure and its pause count here too.
             stub = generator_pb2_grpc.GeneratorServiceStub(opened)
             stream = Stream(stub.Generate(wait_for_ready=True, timeout=60), BOOKS)
             await stream.config(sampling={"seed": 2})
