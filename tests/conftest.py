@@ -1,0 +1,17 @@
+"""What holds for all tests."""
+
+import pytest
+
+from csm import channel
+
+
+@pytest.fixture(autouse=True, scope="session")
+def connections_of_their_own() -> None:
+    """Channels share no connections. By default grpc shares those to one address, so that a channel
+    that a test left to a closed server passes its failure to a later server on that port."""
+    shared = channel.options
+
+    def options(**given: object) -> list[tuple[str, object]]:
+        return [*shared(**given), ("grpc.use_local_subchannel_pool", 1)]  # type: ignore[arg-type]
+
+    channel.options = options
