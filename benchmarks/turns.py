@@ -230,7 +230,7 @@ async def _second_turn(model: Model, history: int, new: int, rounds: int) -> dic
 
 
 def second_turn(
-    model: Model, *, history: int = 1800, new: int = 60, rounds: int = 5
+    model: Model, *, history: int = 1800, new: int = 60, rounds: int = 15
 ) -> dict[str, Any]:
     """Time to the first frame of a turn of `new` positions, behind `history` and behind nothing."""
     return asyncio.run(_second_turn(model, history, new, rounds))

@@ -16,7 +16,7 @@
 //   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards
 //   CSM_PAIRS           defined where products of bf16 pairs are one instruction; with it Pairs,
 //                       load_raw_pairs, store_raw_pairs, spread_pair, dot_pairs(sums, a, b), turn,
-//                       zip, store_zipped, store_bf16
+//                       zip, store_zipped, narrow_pairs, scale_pow2
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 

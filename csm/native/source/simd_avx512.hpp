@@ -156,9 +156,12 @@ inline void store_zipped(float* p, F32 low, F32 high) {
   store(p, _mm512_shuffle_f32x4(first, first, 0xd8));
   store(p + lanes, _mm512_shuffle_f32x4(second, second, 0xd8));
 }
-inline void store_bf16(bf16* p, F32 x) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed(x));
+// 32 floats in order, rounded to the nearest; subnormal ones are zeros.
+inline Pairs narrow_pairs(F32 first, F32 second) {
+  return reinterpret_cast<Pairs>(_mm512_cvtne2ps_pbh(second, first));
 }
+// x * 2^n for whole n, 0 where that is too small for a float.
+inline F32 scale_pow2(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
 #endif
 
 }  // namespace csm::simd

@@ -15,6 +15,9 @@ inline F32 get(const bf16* p, int n) { return simd::load_bf16_n(p, n); }
 inline void put(float* p, F32 x, int n) { simd::store_n(p, x, n); }
 inline void put(bf16* p, F32 x, int n) { simd::store_bf16_n(p, x, n); }
 
+// A head's scores: whole runs of what pairs.cpp turns at once.
+size_t score_stride(int max_positions) { return round_up(max_positions, 2 * lanes); }
+
 inline int at_most_lanes(int n) { return n < lanes ? n : lanes; }
 
 size_t offset(const Cache& cache, const HeadShape& shape, const Place& place, int position) {
@@ -183,14 +186,14 @@ void remember(const Cache& cache, const HeadShape& shape, const Place& place, fl
 }
 
 void AttentionScratch::reserve(const HeadShape& shape, int max_positions) {
-  scores.reserve(shape.group() * round_up(max_positions, lanes));
+  scores.reserve(shape.group() * score_stride(max_positions));
   turned.reserve(max_positions, shape.head_dim);
 }
 
 void attend(const Cache& cache, const HeadShape& shape, const Place& place, const float* qkv,
             float* attended, AttentionScratch& scratch) {
   const size_t at = offset(cache, shape, place, 0);
-  const size_t stride = round_up(cache.max_positions, lanes);
+  const size_t stride = score_stride(cache.max_positions);
   const int dim = shape.head_dim, length = place.position + 1;
   const float* queries = qkv + place.kv_head * shape.group() * dim;
   float* out = attended + place.kv_head * shape.group() * dim;

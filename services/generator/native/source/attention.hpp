@@ -36,7 +36,7 @@ struct Place {
 
 // One thread's own memory.
 struct AttentionScratch {
-  Buffer<float> scores;  // [group, max_positions in whole vectors]
+  Buffer<float> scores;  // [group, max_positions in whole runs of 32]
   TurnedKeys turned;
 
   void reserve(const HeadShape& shape, int max_positions);

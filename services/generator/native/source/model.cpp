@@ -62,19 +62,24 @@ void Model::run_backbone(const BackboneRows& rows, const Cache& cache) {
     mine.reserve(rows.count, backbone.widest(), stack.head_shape(), cache.max_positions);
   backbone_activations_.reserve(rows.count, stack);
 
+  kept_.clear();
+  for (int row = 0; row < rows.count; ++row)
+    if (rows.wanted[row] >= 0) kept_.push_back(row);
+  const int keep = static_cast<int>(kept_.size());
+
   pool_.run([&](const Worker& worker) {
     Scratch& mine = scratch_[worker.index];
     const Worker::Range columns = worker.share(static_cast<int>(stride_of(stack.width)) / lanes);
     embed(rows, columns.begin * lanes, std::min(columns.end * lanes, stack.width));
     worker.meet();
-    backbone.run(worker, mine, backbone_activations_, cache, rows.count, rows.slots,
-                 rows.positions);
-    const Worker::Range part = worker.share(rows.count);
-    for (int row = part.begin; row < part.end; ++row) {
-      if (rows.wanted[row] < 0) continue;
-      normalize(backbone_activations_.x.data() + row * stride_of(stack.width),
-                backbone.norm.data(), stack.norm_eps, stack.width, mine.values.data());
-      std::copy_n(mine.values.data(), stack.width, rows.hidden + rows.wanted[row] * stack.width);
+    backbone.run(worker, mine, backbone_activations_, cache,
+                 {rows.count, rows.slots, rows.positions, keep, kept_.data()});
+    const Worker::Range part = worker.share(keep);
+    for (int i = part.begin; i < part.end; ++i) {
+      normalize(backbone_activations_.x.data() + i * stride_of(stack.width), backbone.norm.data(),
+                stack.norm_eps, stack.width, mine.values.data());
+      std::copy_n(mine.values.data(), stack.width,
+                  rows.hidden + rows.wanted[kept_[i]] * stack.width);
     }
   });
 }
@@ -96,12 +101,14 @@ void Model::draw_frames(const FrameRows& rows) {
   depth_cache_ = {depth_keys_.data(), depth_values_.data(), 0, count, books};
   pair_slots_.resize(2 * count);
   pair_positions_.resize(2 * count);
+  pair_kept_.resize(count);
   single_slots_.resize(count);
   single_positions_.resize(int64_t{count} * books);
   for (int row = 0; row < count; ++row) {
     pair_slots_[2 * row] = pair_slots_[2 * row + 1] = single_slots_[row] = row;
     pair_positions_[2 * row] = 0;
     pair_positions_[2 * row + 1] = 1;
+    pair_kept_[row] = 2 * row + 1;
     for (int book = 0; book < books; ++book) single_positions_[book * count + row] = book;
     std::copy_n(rows.hidden + rows.slots[row] * width, width, states_.data() + row * stride);
   }
@@ -146,15 +153,15 @@ void Model::next_codes(const Worker& worker, const FrameRows& rows, int book) {
           depth_stride, false);
   worker.meet();
 
-  depth.run(worker, mine, depth_activations_, depth_cache_, per_row * count,
-            first ? pair_slots_.data() : single_slots_.data(),
-            first ? pair_positions_.data() : single_positions_.data() + int64_t{book} * count);
+  const int64_t* positions = single_positions_.data() + int64_t{book} * count;
+  depth.run(worker, mine, depth_activations_, depth_cache_,
+            first ? StackRows{2 * count, pair_slots_.data(), pair_positions_.data(), count,
+                              pair_kept_.data()}
+                  : StackRows{count, single_slots_.data(), positions, count, single_slots_.data()});
 
-  for (int row = 0; row < count; ++row) {
-    const float* x = depth_activations_.x.data() + (per_row * row + per_row - 1) * depth_stride;
-    normalize(x, depth.norm.data(), shape.depth.norm_eps, shape.depth.width,
-              mine.values.data() + row * depth_stride);
-  }
+  for (int row = 0; row < count; ++row)
+    normalize(depth_activations_.x.data() + row * depth_stride, depth.norm.data(),
+              shape.depth.norm_eps, shape.depth.width, mine.values.data() + row * depth_stride);
   const Matrix& head = heads[book - 1];
   part = worker.share(head.panels);
   in = mine.plain(head, mine.values.data(), count);

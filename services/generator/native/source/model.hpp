@@ -79,8 +79,10 @@ class Model {
   Buffer<float> logits_;
   Buffer<float> depth_keys_, depth_values_;
   Cache depth_cache_{};
-  // Slots and positions of the depth decoder's rows: in the first pass two a frame, then one.
-  std::vector<int64_t> pair_slots_, pair_positions_, single_slots_, single_positions_;
+  std::vector<int64_t> kept_;  // rows of the backbone whose states are wanted
+  // Slots and positions of the depth decoder's rows: in the first pass two a frame, of which the
+  // second is kept, then one.
+  std::vector<int64_t> pair_slots_, pair_positions_, pair_kept_, single_slots_, single_positions_;
 };
 
 }  // namespace csm

@@ -1,7 +1,7 @@
 // Attention over bf16 keys and values by products of bf16 pairs, where there is such an instruction.
 //
 // Queries and weights are rounded to bf16, sums are fp32: half the instructions of attention.cpp,
-// which widens every key and value. A score is one chain of additions over its pairs in order, a
+// which widens every key and value, and exponentials no more exact than that rounding. A score is one chain of additions over its pairs in order, a
 // weighted sum one over the positions in order, whoever else is computed.
 #pragma once
 
@@ -41,7 +41,7 @@ class TurnedKeys {
 };
 
 // Up to four heads of a group: queries [heads, head_dim] over the positions before `length`, out
-// [heads, head_dim]. `scores` [heads, stride] is scratch, `stride` a multiple of sixteen.
+// [heads, head_dim]. `scores` [heads, stride] is scratch, `stride` a multiple of 32.
 void attend_in_pairs(TurnedKeys& turned, const bf16* keys, const bf16* values, int head_dim,
                      int length, int heads, const float* queries, float* out, float* scores,
                      size_t stride);

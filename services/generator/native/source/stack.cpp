@@ -62,55 +62,63 @@ size_t Stack::bytes() const {
   return total;
 }
 
-void Stack::run(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache, int rows,
-                const int64_t* slots, const int64_t* positions) const {
+void Stack::run(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache,
+                const StackRows& rows) const {
   for (int layer = 0; layer < shape.layers; ++layer) {
-    attention(worker, mine, all, cache, layer, rows, slots, positions);
-    feed_forward(worker, mine, all, layers[layer], rows);
+    attention(worker, mine, all, cache, layer, rows);
+    const int left = layer + 1 < shape.layers ? rows.count : rows.keep;
+    if (left) feed_forward(worker, mine, all, layers[layer], left);
   }
 }
 
 void Stack::attention(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache,
-                      int index, int rows, const int64_t* slots, const int64_t* positions) const {
+                      int index, const StackRows& rows) const {
   const Layer& layer = layers[index];
   const HeadShape heads = shape.head_shape();
   const size_t qkv_stride = stride_of(shape.qkv_width());
   const size_t attended_stride = stride_of(shape.attended_width());
+  const size_t x_stride = stride_of(shape.width);
+  auto place = [&](int row, int kv_head) {
+    return Place{index, static_cast<int>(rows.slots[row]), static_cast<int>(rows.positions[row]),
+                 kv_head};
+  };
 
   Worker::Range part = worker.share(layer.qkv.panels);
-  Inputs in = mine.normalized(layer.qkv, all.x.data(), rows, layer.attention_norm.data(),
+  Inputs in = mine.normalized(layer.qkv, all.x.data(), rows.count, layer.attention_norm.data(),
                               shape.norm_eps);
-  product(layer.qkv, in, rows, part.begin, part.end, all.qkv.data(), qkv_stride, false);
+  product(layer.qkv, in, rows.count, part.begin, part.end, all.qkv.data(), qkv_stride, false);
   worker.meet();
 
-  // One kv head after the other: rows of one slot read the same keys.
-  const Worker::Range pairs = worker.share(rows * shape.kv_heads);
-  auto place = [&](int pair) {
-    const int row = pair % rows;
-    return Place{index, static_cast<int>(slots[row]), static_cast<int>(positions[row]),
-                 pair / rows};
-  };
-  for (int pair = pairs.begin; pair < pairs.end; ++pair) {
-    const int row = pair % rows;
-    const size_t angle = positions[row] * (shape.head_dim / 2);
-    remember(cache, heads, place(pair), all.qkv.data() + row * qkv_stride, cosines.data() + angle,
-             sines.data() + angle);
+  part = worker.share(rows.count * shape.kv_heads);
+  for (int pair = part.begin; pair < part.end; ++pair) {
+    const int row = pair % rows.count;
+    const size_t angle = rows.positions[row] * (shape.head_dim / 2);
+    remember(cache, heads, place(row, pair / rows.count), all.qkv.data() + row * qkv_stride,
+             cosines.data() + angle, sines.data() + angle);
   }
   // A row attends to rows of its own slot that another thread may hold.
   worker.meet();
 
+  const bool last = index + 1 == shape.layers;
+  const int left = last ? rows.keep : rows.count;
+  if (!left) return;
+  // One kv head after the other: rows of one slot read the same keys.
+  part = worker.share(left * shape.kv_heads);
   mine.attention.turned.forget();
-  for (int pair = pairs.begin; pair < pairs.end; ++pair) {
-    const int row = pair % rows;
-    attend(cache, heads, place(pair), all.qkv.data() + row * qkv_stride,
-           all.attended.data() + row * attended_stride, mine.attention);
+  for (int pair = part.begin; pair < part.end; ++pair) {
+    const int to = pair % left, row = last ? static_cast<int>(rows.kept[to]) : to;
+    attend(cache, heads, place(row, pair / left), all.qkv.data() + row * qkv_stride,
+           all.attended.data() + to * attended_stride, mine.attention);
   }
+  if (last && worker.index == 0)
+    for (int to = 0; to < left; ++to)
+      if (rows.kept[to] != to)
+        std::copy_n(all.x.data() + rows.kept[to] * x_stride, x_stride, all.x.data() + to * x_stride);
   worker.meet();
 
   part = worker.share(layer.attention_out.panels);
-  in = mine.plain(layer.attention_out, all.attended.data(), rows);
-  product(layer.attention_out, in, rows, part.begin, part.end, all.x.data(),
-          stride_of(shape.width), true);
+  in = mine.plain(layer.attention_out, all.attended.data(), left);
+  product(layer.attention_out, in, left, part.begin, part.end, all.x.data(), x_stride, true);
   worker.meet();
 }
 

@@ -53,6 +53,17 @@ struct Activations {
   void reserve(int rows, const StackShape& shape);
 };
 
+// What runs through a stack together, and what is wanted of it.
+struct StackRows {
+  int count;
+  const int64_t* slots;  // rows of one slot stand in the order of positions
+  const int64_t* positions;
+  // Rows whose states are wanted, rising: `keep` of them. The last layer only writes the keys and
+  // values of the others.
+  int keep;
+  const int64_t* kept;
+};
+
 struct Layer {
   Buffer<float> attention_norm, mlp_norm;
   Matrix qkv, attention_out, gate_up, down;
@@ -73,13 +84,13 @@ class Stack {
   size_t bytes() const;
 
   // Runs by every worker of a pool at once: activations.x [rows, width] through all layers, before
-  // the final norm. Ends with all workers met. Rows of one slot stand in the order of positions.
-  void run(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache, int rows,
-           const int64_t* slots, const int64_t* positions) const;
+  // the final norm, to [keep, width]. Ends with all workers met.
+  void run(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache,
+           const StackRows& rows) const;
 
  private:
   void attention(const Worker& worker, Scratch& mine, Activations& all, const Cache& cache,
-                 int layer, int rows, const int64_t* slots, const int64_t* positions) const;
+                 int layer, const StackRows& rows) const;
   void feed_forward(const Worker& worker, Scratch& mine, Activations& all, const Layer& layer,
                     int rows) const;
 };
