@@ -63,4 +63,11 @@ void Matrix::pack_row(const float* row, int panel, int lane) {
   offsets[panel * lanes + lane] = simd::activation_offset * total;
 }
 
+float Matrix::int8_weight(int output, int input) const {
+  const int panel = output / lanes, lane = output % lanes;
+  const uint8_t byte =
+      weights[panel * panel_bytes() + input / 4 * step_bytes + 4 * lane + input % 4];
+  return scales[output] * static_cast<int8_t>(byte);
+}
+
 }  // namespace csm

@@ -36,6 +36,9 @@ struct Matrix {
   // Packs `source` [outputs, inputs], row by row.
   void pack(const float* source, int outputs, int inputs, Format format, Order order);
 
+  // What has become of a weight in int8, in plain order.
+  float int8_weight(int output, int input) const;
+
   size_t panel_bytes() const { return steps * step_bytes; }
   size_t bytes() const { return weights.bytes() + scales.bytes() + offsets.bytes(); }
 

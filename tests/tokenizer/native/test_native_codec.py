@@ -67,6 +67,33 @@ def test_codes_are_those_of_mimi_but_for_ties(name: str, level: levels.Level) ->
     assert len(np.unique(got)) > 10
 
 
+@LEVELS
+def test_codewords_that_int8_cannot_tell_apart_are_told_apart(level: levels.Level) -> None:
+    model = codec.create(FIVE, seed=3).requires_grad_(False)
+    generator = torch.Generator().manual_seed(4)
+    for quantizer in (model.quantizer.semantic, model.quantizer.acoustic):
+        books = quantizer.codebooks[:, ::8].repeat_interleave(8, 1)
+        books += 0.02 * books.std() * torch.randn(books.shape, generator=generator)
+        books[:, 3] *= 40
+        books[:, 9] = 0
+        quantizer.set_codebooks(books)
+    audio = audio_of(model.config, 2, FRAMES)
+    got = NativeEncoder(model, 2, threads=2, level=level).step([0, 1], audio)
+    heard = as_torch(model.config, audio)
+    assert_same_codes(model, heard, torch.from_numpy(got).transpose(1, 2), model.encode(heard))
+    assert len(np.unique(got)) > 20
+
+
+@LEVELS
+def test_of_codewords_as_near_the_first_is_taken(level: levels.Level) -> None:
+    model = codec.create(FIVE, seed=3).requires_grad_(False)
+    half = model.config.codebook_size // 2
+    for quantizer in (model.quantizer.semantic, model.quantizer.acoustic):
+        quantizer.set_codebooks(quantizer.codebooks[:, :half].repeat(1, 2, 1))
+    got = NativeEncoder(model, 1, level=level).step([0], audio_of(model.config, 1, FRAMES))
+    assert got.max() < half
+
+
 def test_a_sweep_has_the_codes_of_the_voice() -> None:
     model = mimi("voice")
     audio = chirp(100 * 1920).reshape(1, 100, 1920)

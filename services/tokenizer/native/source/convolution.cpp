@@ -3,20 +3,6 @@
 #include <algorithm>
 
 namespace csm {
-namespace {
-
-void copy(const float* from, size_t count, float* to) {
-  std::memcpy(to, from, count * sizeof(float));
-}
-
-void elu_of(const float* from, size_t count, float* to) {
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) simd::store(to + i, elu(simd::load(from + i)));
-  const int n = static_cast<int>(count - i);
-  if (n) simd::store_n(to + i, elu(simd::load_n(from + i, n)), n);
-}
-
-}  // namespace
 
 Convolution::Convolution(const ConvolutionShape& shape, int streams, Format format)
     : has_bias_(shape.bias != nullptr),
@@ -31,69 +17,85 @@ Convolution::Convolution(const ConvolutionShape& shape, int streams, Format form
       fresh_(streams, 1) {
   matrix_.pack(shape.weights, shape.outputs, shape.kernel * shape.inputs,
                format_for(format, tap_length()), Order::plain);
+  rounds_ = by_pairs(matrix_.format);
   if (has_bias_) {
     bias_.reserve(static_cast<size_t>(matrix_.panels) * lanes);
-    copy(shape.bias, shape.outputs, bias_.data());
+    std::copy_n(shape.bias, shape.outputs, bias_.data());
   }
-  past_.reserve(streams * past_floats());
+  past_.reserve(streams * past_values());
 }
 
 size_t Convolution::window_floats(int segments, int time) const {
-  if (context_ == 0 && !elu_) return 0;
+  if (reads_directly()) return 0;
   return static_cast<size_t>(segments) * (context_ + time) * inputs_;
 }
 
 void Convolution::reset(int stream) {
-  std::fill_n(past(stream), past_floats(), 0.0f);
+  if (rounds_)
+    std::fill_n(past<bf16>(stream), past_values(), bf16{0});
+  else
+    std::fill_n(past<float>(stream), past_values(), 0.0f);
   fresh_[stream] = 1;
 }
 
+template <class T>
 void Convolution::fill(const Worker& worker, const Batch& batch, const Signal& x, int time,
-                       float* window) {
-  const size_t segment_floats = static_cast<size_t>(context_ + time) * inputs_;
-  const auto pass = elu_ ? elu_of : copy;
+                       T* window) {
+  const size_t segment_values = static_cast<size_t>(context_ + time) * inputs_;
+  const auto bring = [&](const float* from, size_t count, T* to) {
+    if (elu_)
+      rewrite(from, count, to, elu);
+    else
+      rewrite(from, count, to);
+  };
   const Worker::Range mine = worker.share(batch.count * time);
   for (int row = mine.begin; row < mine.end;) {
     const int segment = row / time, from = row % time;
     const int to = std::min(time, from + mine.end - row);
-    pass(x.values + segment * x.segment_stride + static_cast<size_t>(from) * inputs_,
-         static_cast<size_t>(to - from) * inputs_,
-         window + segment * segment_floats + static_cast<size_t>(context_ + from) * inputs_);
+    bring(x.values + segment * x.segment_stride + static_cast<size_t>(from) * inputs_,
+          static_cast<size_t>(to - from) * inputs_,
+          window + segment * segment_values + static_cast<size_t>(context_ + from) * inputs_);
     row += to - from;
   }
   const Worker::Range segments = worker.share(batch.count);
   for (int segment = segments.begin; segment < segments.end; ++segment) {
     const int stream = batch.streams[segment];
-    float* to = window + segment * segment_floats;
+    T* to = window + segment * segment_values;
     if (replicate_ && fresh_[stream])
       for (int i = 0; i < context_; ++i)
-        pass(x.values + segment * x.segment_stride, inputs_, to + static_cast<size_t>(i) * inputs_);
+        bring(x.values + segment * x.segment_stride, inputs_,
+              to + static_cast<size_t>(i) * inputs_);
     else
-      copy(past(stream), past_floats(), to);
+      std::copy_n(past<T>(stream), past_values(), to);
   }
 }
 
-void Convolution::remember(const Worker& worker, const Batch& batch, int time,
-                           const float* window) {
-  const size_t segment_floats = static_cast<size_t>(context_ + time) * inputs_;
+template <class T>
+void Convolution::remember(const Worker& worker, const Batch& batch, int time, const T* window) {
+  const size_t segment_values = static_cast<size_t>(context_ + time) * inputs_;
   const Worker::Range segments = worker.share(batch.count);
   for (int segment = segments.begin; segment < segments.end; ++segment) {
     const int stream = batch.streams[segment];
-    copy(window + segment * segment_floats + static_cast<size_t>(time) * inputs_, past_floats(),
-         past(stream));
+    std::copy_n(window + segment * segment_values + static_cast<size_t>(time) * inputs_,
+                past_values(), past<T>(stream));
     fresh_[stream] = 0;
   }
 }
 
 void Convolution::run(const Worker& worker, const Batch& batch, const Signal& x, int time,
                       float* window, const Signal& out, bool add, Activation activation) {
-  const bool direct = context_ == 0 && !elu_;
-  if (!direct) {
-    fill(worker, batch, x, time, window);
-    worker.meet();
-  }
+  const bool direct = reads_directly();
   Windows in{};
-  in.values = direct ? x.values : window;
+  in.values = x.values;
+  if (rounds_) {
+    bf16* rounded = reinterpret_cast<bf16*>(window);
+    fill(worker, batch, x, time, rounded);
+    in.rounded = rounded;
+  } else if (!direct) {
+    fill(worker, batch, x, time, window);
+    in.values = window;
+  }
+  if (!direct) worker.meet();
   in.segments = batch.count;
   in.time = time / stride_;
   in.segment_stride =
@@ -111,7 +113,10 @@ void Convolution::run(const Worker& worker, const Batch& batch, const Signal& x,
   results.add = add;
   results.activation = activation;
   multiply(worker, matrix_, in, results);
-  if (context_) remember(worker, batch, time, window);
+  if (rounds_)
+    remember(worker, batch, time, in.rounded);
+  else if (context_)
+    remember(worker, batch, time, in.values);
   worker.meet();
 }
 

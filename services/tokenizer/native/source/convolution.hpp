@@ -2,6 +2,7 @@
 //
 // A signal is [segments, time, channels], without padding. The layer looks `context` inputs back:
 // they are kept for every stream and put before its new inputs, and windows are read from there.
+// Where weights are multiplied by pairs, what windows are read from is bf16, the past included.
 // A transposed convolution comes as one of kernel 2 whose outputs are (phase, channel), unfolded
 // in time: its outputs already lie as a signal of more steps and fewer channels.
 #pragma once
@@ -47,7 +48,7 @@ class Convolution {
   int steps(int time) const { return time / stride_ * upsampling_; }
   size_t floats(int time) const { return static_cast<size_t>(time / stride_) * outputs(); }
   size_t bytes() const { return matrix_.bytes(); }
-  // Floats of `window` that a step of so many segments and inputs takes.
+  // Floats of `window` that a step of so many segments and inputs takes at most.
   size_t window_floats(int segments, int time) const;
 
   void reset(int stream);
@@ -57,18 +58,26 @@ class Convolution {
            const Signal& out, bool add = false, Activation activation = Activation::none);
 
  private:
-  void fill(const Worker& worker, const Batch& batch, const Signal& x, int time, float* window);
-  void remember(const Worker& worker, const Batch& batch, int time, const float* window);
+  template <class T>
+  void fill(const Worker& worker, const Batch& batch, const Signal& x, int time, T* window);
+  template <class T>
+  void remember(const Worker& worker, const Batch& batch, int time, const T* window);
+  // The signal as it is, without a window.
+  bool reads_directly() const { return context_ == 0 && !elu_ && !rounds_; }
   int tap_length() const { return dilation_ > 1 ? inputs_ : kernel_ * inputs_; }
-  float* past(int stream) { return past_.data() + stream * past_floats(); }
-  size_t past_floats() const { return static_cast<size_t>(context_) * inputs_; }
+  template <class T>
+  T* past(int stream) {
+    return reinterpret_cast<T*>(past_.data()) + stream * past_values();
+  }
+  size_t past_values() const { return static_cast<size_t>(context_) * inputs_; }
 
   Matrix matrix_;
   Buffer<float> bias_;
   bool has_bias_;
   int inputs_, kernel_, stride_, dilation_, upsampling_, context_;
   bool replicate_, elu_;
-  Buffer<float> past_;         // [streams, context, inputs]
+  bool rounds_ = false;         // inputs to bf16
+  Buffer<float> past_;          // [streams, context, inputs], as the windows hold them
   std::vector<uint8_t> fresh_;  // by stream: nothing was seen yet
 };
 

@@ -25,7 +25,7 @@ Results rows_to(float* values, size_t stride) {
 
 }  // namespace
 
-Quantizer::Quantizer(const QuantizerShape& shape, bool encodes)
+Quantizer::Quantizer(const QuantizerShape& shape, int threads, bool encodes)
     : width_(shape.width),
       dim_(shape.dim),
       size_(shape.size),
@@ -33,21 +33,18 @@ Quantizer::Quantizer(const QuantizerShape& shape, bool encodes)
       codebooks_(shape.codebooks),
       projects_(shape.input_proj || shape.output_proj),
       semantic_books_(shape.semantic_books),
-      acoustic_books_(shape.acoustic_books) {
+      acoustic_books_(shape.acoustic_books),
+      scratch_(threads) {
   if (!encodes) {
     if (projects_)
       projection_.pack(shape.output_proj, width_, 2 * dim_, Format::fp32, Order::plain);
     return;
   }
   if (projects_) projection_.pack(shape.input_proj, 2 * dim_, width_, Format::fp32, Order::plain);
-  books_.resize(codebooks_);
-  half_norms_.resize(codebooks_);
-  for (int index = 0; index < codebooks_; ++index) {
-    books_[index].pack(book(index), size_, dim_, Format::fp32, Order::plain);
-    half_norms_[index].reserve(round_up(size_, lanes));
-    for (int code = 0; code < size_; ++code)
-      half_norms_[index][code] = -shape.half_norms[static_cast<size_t>(index) * size_ + code];
-  }
+  books_.reserve(codebooks_);
+  for (int index = 0; index < codebooks_; ++index)
+    books_.emplace_back(book(index), shape.half_norms + static_cast<size_t>(index) * size_, size_,
+                        dim_);
 }
 
 const float* Quantizer::book(int index) const {
@@ -58,12 +55,15 @@ const float* Quantizer::book(int index) const {
 
 void Quantizer::reserve(int rows) {
   parts_.reserve(static_cast<size_t>(rows) * 2 * dim_);
-  if (!books_.empty()) scores_.reserve(static_cast<size_t>(rows) * size_);
+  if (books_.empty()) return;
+  scores_.reserve(rows * books_[0].stride());
+  semantic_left_.reserve(rows, dim_);
+  acoustic_left_.reserve(rows, dim_);
 }
 
 size_t Quantizer::bytes() const {
   size_t total = projection_.bytes();
-  for (const Matrix& book : books_) total += book.bytes();
+  for (const Codebook& book : books_) total += book.bytes();
   return total;
 }
 
@@ -90,43 +90,39 @@ void Quantizer::decode(const Worker& worker, int rows, const int64_t* codes, int
   worker.meet();
 }
 
-void Quantizer::encode(const Worker& worker, int rows, const float* latents, int64_t* codes) {
+// latents to the semantic and the acoustic part of every row, still whole.
+void Quantizer::project(const Worker& worker, int rows, const float* latents) {
   if (projects_) {
     multiply(worker, projection_, rows_of(latents, rows, width_, width_),
              rows_to(parts_.data(), 2 * dim_));
-  } else {
-    const Worker::Range mine = worker.share(rows);
-    for (int row = mine.begin; row < mine.end; ++row)
-      for (int i = 0; i < 2 * dim_; ++i)
-        parts_[static_cast<size_t>(row) * 2 * dim_ + i] =
-            latents[static_cast<size_t>(row) * width_ + i % dim_];
-  }
-  worker.meet();
-  for (int index = 0; index < codebooks_; ++index) {
-    const int begin = index < semantic_ ? 0 : dim_;
-    // The nearest is where |r - c|^2 / 2 is smallest; |r|^2 is the same for all.
-    Results scores = rows_to(scores_.data(), size_);
-    scores.bias = half_norms_[index].data();
-    multiply(worker, books_[index], rows_of(parts_.data() + begin, rows, dim_, 2 * dim_), scores);
-    worker.meet();
-    choose(worker, rows, index, codes);
     worker.meet();
   }
-}
-
-void Quantizer::choose(const Worker& worker, int rows, int index, int64_t* codes) {
-  const int begin = index < semantic_ ? 0 : dim_;
   const Worker::Range mine = worker.share(rows);
   for (int row = mine.begin; row < mine.end; ++row) {
-    const float* scores = scores_.data() + static_cast<size_t>(row) * size_;
-    // The first of the largest; the first of all where there are no numbers.
-    int best = 0;
-    for (int code = 1; code < size_; ++code)
-      if (scores[code] > scores[best]) best = code;
-    codes[static_cast<size_t>(row) * codebooks_ + index] = best;
-    float* left = parts_.data() + static_cast<size_t>(row) * 2 * dim_ + begin;
-    const float* word = book(index) + static_cast<size_t>(best) * dim_;
-    for (int i = 0; i < dim_; ++i) left[i] -= word[i];
+    const float* both = projects_ ? parts_.data() + static_cast<size_t>(row) * 2 * dim_
+                                  : latents + static_cast<size_t>(row) * width_;
+    semantic_left_.set(row, both);
+    acoustic_left_.set(row, projects_ ? both + dim_ : both);
+  }
+  worker.meet();
+}
+
+void Quantizer::encode(const Worker& worker, int rows, const float* latents, int64_t* codes) {
+  project(worker, rows, latents);
+  const Worker::Range mine = worker.share(rows);
+  for (int index = 0; index < codebooks_; ++index) {
+    const Codebook& book = books_[index];
+    Residuals& left = index < semantic_ ? semantic_left_ : acoustic_left_;
+    const Worker::Range panels = worker.share(book.panels());
+    book.score(left, rows, panels.begin, panels.end, scores_.data());
+    worker.meet();
+    for (int row = mine.begin; row < mine.end; ++row) {
+      const int code =
+          book.nearest(left, row, scores_.data() + row * book.stride(), scratch_[worker.index]);
+      codes[static_cast<size_t>(row) * codebooks_ + index] = code;
+      left.subtract(row, book.word(code));
+    }
+    worker.meet();
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "codebook.hpp"
 #include "windows.hpp"
 
 namespace csm {
@@ -26,7 +27,7 @@ struct QuantizerShape {
 class Quantizer {
  public:
   // Packs what an encoder or a decoder needs of it.
-  Quantizer(const QuantizerShape& shape, bool encodes);
+  Quantizer(const QuantizerShape& shape, int threads, bool encodes);
 
   void reserve(int rows);
   size_t bytes() const;
@@ -39,17 +40,19 @@ class Quantizer {
 
  private:
   const float* book(int index) const;
-  void choose(const Worker& worker, int rows, int index, int64_t* codes);
+  void project(const Worker& worker, int rows, const float* latents);
 
   const int width_, dim_, size_, semantic_, codebooks_;
   const bool projects_;
   const float* const semantic_books_;
   const float* const acoustic_books_;
   Matrix projection_;
-  std::vector<Matrix> books_;                // encoder only: [size, dim] each
-  std::vector<Buffer<float>> half_norms_;  // negated, as a bias
-  Buffer<float> parts_;                      // [rows, 2 dim]: semantic and acoustic
-  Buffer<float> scores_;                     // [rows, size]
+  Buffer<float> parts_;  // [rows, 2 dim]: semantic and acoustic
+  // Encoder only.
+  std::vector<Codebook> books_;
+  Residuals semantic_left_, acoustic_left_;
+  Buffer<float> scores_;  // [rows, codes in whole panels]
+  std::vector<SearchScratch> scratch_;
 };
 
 }  // namespace csm

@@ -85,7 +85,9 @@ void Seanet::reserve(int segments, int frames, int time) {
       window = std::max(window, convolution.window_floats(slice.segments, inputs));
       const int steps = convolution.steps(inputs);
       for (const ResidualBlock& block : stage.blocks) {
-        window = std::max(window, block.inner.window_floats(slice.segments, steps));
+        const Convolution* all[] = {&block.inner, &block.outer, block.shortcut.get()};
+        for (const Convolution* each : all)
+          if (each) window = std::max(window, each->window_floats(slice.segments, steps));
         hidden = std::max(hidden, slice.segments * block.inner.floats(steps));
         if (block.shortcut)
           skipped = std::max(skipped, slice.segments * convolution.floats(inputs));
@@ -134,9 +136,9 @@ void Seanet::run_stage(const Worker& worker, Stage& stage, const Batch& batch, i
         std::memcpy(skipped.values + segment * floats, out.values + segment * out.segment_stride,
                     floats * sizeof(float));
       worker.meet();
-      block.shortcut->run(worker, batch, skipped, steps, nullptr, out);
+      block.shortcut->run(worker, batch, skipped, steps, window_.data(), out);
     }
-    block.outer.run(worker, batch, hidden, steps, nullptr, out, true);
+    block.outer.run(worker, batch, hidden, steps, window_.data(), out, true);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "transformer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace csm {
@@ -61,7 +62,8 @@ Transformer::Transformer(const TransformerShape& shape, int streams, int threads
       norm_eps_(shape.norm_eps),
       frequencies_(shape.frequencies, shape.frequencies + shape.head_dim / 2),
       positions_(streams, 0),
-      scratch_(threads) {
+      scratch_(threads),
+      rounded_(threads) {
   for (AttentionScratch& scratch : scratch_) scratch.reserve(heads_);
 }
 
@@ -99,6 +101,9 @@ void Transformer::reserve(int segments, int time) {
   qkv_.reserve(rows * heads_.qkv_width());
   attended_.reserve(rows * heads_.heads * heads_.head_dim);
   inner_.reserve(rows * ffn_width_);
+  const int widest = std::max({width_, ffn_width_, heads_.heads * heads_.head_dim});
+  if (by_pairs(format_))
+    for (Buffer<bf16>& rounded : rounded_) rounded.reserve(rows * widest);
 }
 
 void Transformer::advance(const Batch& batch, int time) {
@@ -152,9 +157,15 @@ void Transformer::normalize(const Worker& worker, const Batch& batch, int time, 
 
 void Transformer::product(const Worker& worker, const Linear& linear, const Batch& batch, int time,
                           const float* in, const Signal& out, bool add,
-                          Activation activation) const {
+                          Activation activation) {
   Windows windows{};
   windows.values = in;
+  if (by_pairs(linear.matrix.format)) {
+    const size_t count = static_cast<size_t>(batch.count) * time * linear.matrix.inputs;
+    bf16* rounded = rounded_[worker.index].data();
+    rewrite(in, count, rounded);
+    windows.rounded = rounded;
+  }
   windows.segments = batch.count;
   windows.time = time;
   windows.tap_length = linear.matrix.inputs;

@@ -70,7 +70,7 @@ class Transformer {
   void normalize(const Worker& worker, const Batch& batch, int time, const Signal& x,
                  const Buffer<float>& weight, const Buffer<float>& bias);
   void product(const Worker& worker, const Linear& linear, const Batch& batch, int time,
-               const float* in, const Signal& out, bool add, Activation activation) const;
+               const float* in, const Signal& out, bool add, Activation activation);
   void attention(const Worker& worker, Layer& layer, const Batch& batch, int time);
 
   const HeadShape heads_;
@@ -82,6 +82,8 @@ class Transformer {
   std::vector<Layer> layers_;
   std::vector<int64_t> positions_;  // of each stream: how many it has seen
   std::vector<AttentionScratch> scratch_;
+  // By thread: a product's inputs in bf16. Each rounds all rows for itself: less than a meeting.
+  std::vector<Buffer<bf16>> rounded_;
   Buffer<float> cosines_, sines_;  // [segments, time, head_dim / 2]
   Buffer<float> normed_, qkv_, attended_, inner_;
 };

@@ -1,5 +1,7 @@
 #include "windows.hpp"
 
+#include <cstring>
+
 namespace csm {
 namespace {
 
@@ -28,61 +30,104 @@ struct Job {
   const Results& out;
 };
 
-// Adds one piece of R windows to their sums, weights and inputs in order whatever the format.
-template <Format F, int R, int P>
-void add_up(const Job& job, const float* const (&from)[R], int panel, const Piece& piece,
-            F32 (&sums)[R][P]) {
-  // Inputs that a step of the packed matrix holds; a run of inputs is a whole number of steps.
-  constexpr int inputs = F == Format::bf16 ? 2 : 1;
+// What is multiplied: weights and inputs as they lie in memory. `add` takes one step of a packed
+// matrix, `inputs` deep, for P panels and R windows, weights and inputs in order.
+struct Fp32 {
+  using Input = float;
+  static constexpr int inputs = 1;
+  template <int R, int P>
+  static void add(const uint8_t* w, size_t panel_bytes, const float* const (&x)[R], int step,
+                  F32 (&sums)[R][P]) {
+    F32 columns[P];
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+      columns[p] = simd::load(reinterpret_cast<const float*>(w + p * panel_bytes));
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const F32 input = simd::set(x[r][step]);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) sums[r][p] = simd::fma(columns[p], input, sums[r][p]);
+    }
+  }
+};
+
+// bf16 weights, fp32 inputs.
+struct Widened {
+  using Input = float;
+  static constexpr int inputs = 2;
+  template <int R, int P>
+  static void add(const uint8_t* w, size_t panel_bytes, const float* const (&x)[R], int step,
+                  F32 (&sums)[R][P]) {
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) {
+      F32 even, odd;
+      simd::load_pairs(w + p * panel_bytes, even, odd);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        sums[r][p] = simd::fma(even, simd::set(x[r][step]), sums[r][p]);
+        sums[r][p] = simd::fma(odd, simd::set(x[r][step + 1]), sums[r][p]);
+      }
+    }
+  }
+};
+
+#ifdef CSM_PAIRS
+struct Pairwise {
+  using Input = bf16;
+  static constexpr int inputs = 2;
+  template <int R, int P>
+  static void add(const uint8_t* w, size_t panel_bytes, const bf16* const (&x)[R], int step,
+                  F32 (&sums)[R][P]) {
+    simd::Pairs columns[P];
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) columns[p] = simd::load_raw_pairs(w + p * panel_bytes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      uint32_t both;
+      std::memcpy(&both, x[r] + step, sizeof(both));
+      const simd::Pairs input = simd::spread_pair(both);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) sums[r][p] = simd::dot_pairs(sums[r][p], input, columns[p]);
+    }
+  }
+};
+#endif
+
+// Adds one piece of R windows to their sums.
+template <class Kind, int R, int P>
+void add_up(const Job& job, const typename Kind::Input* const (&from)[R], int panel,
+            const Piece& piece, F32 (&sums)[R][P]) {
   const Matrix& m = job.matrix;
   const size_t panel_bytes = m.panel_bytes();
   const uint8_t* weights = m.weights.data() + panel * panel_bytes;
   for (int tap = piece.first_tap; tap < piece.last_tap; ++tap) {
     const size_t first = static_cast<size_t>(tap) * job.in.tap_length + piece.from;
-    const uint8_t* w = weights + first / inputs * step_bytes;
-    const float* x[R];
+    // A run of inputs is a whole number of steps.
+    const uint8_t* w = weights + first / Kind::inputs * step_bytes;
+    const typename Kind::Input* x[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) x[r] = from[r] + tap * job.in.tap_stride;
-    for (int step = piece.from; step < piece.to; step += inputs, w += step_bytes) {
-      if constexpr (F == Format::bf16) {
-#pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) {
-          F32 even, odd;
-          simd::load_pairs(w + p * panel_bytes, even, odd);
-#pragma GCC unroll 16
-          for (int r = 0; r < R; ++r) {
-            sums[r][p] = simd::fma(even, simd::set(x[r][step]), sums[r][p]);
-            sums[r][p] = simd::fma(odd, simd::set(x[r][step + 1]), sums[r][p]);
-          }
-        }
-      } else {
-        F32 columns[P];
-#pragma GCC unroll 16
-        for (int p = 0; p < P; ++p)
-          columns[p] = simd::load(reinterpret_cast<const float*>(w + p * panel_bytes));
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-          const F32 input = simd::set(x[r][step]);
-#pragma GCC unroll 16
-          for (int p = 0; p < P; ++p) sums[r][p] = simd::fma(columns[p], input, sums[r][p]);
-        }
-      }
-    }
+    for (int step = piece.from; step < piece.to; step += Kind::inputs, w += step_bytes)
+      Kind::template add<R, P>(w, panel_bytes, x, step, sums);
   }
 }
 
+inline const float* inputs_of(const Windows& in, float) { return in.values; }
+inline const bf16* inputs_of(const Windows& in, bf16) { return in.rounded; }
+
 // R rows times P panels over one piece, all sums in registers.
-template <Format F, int R, int P>
+template <class Kind, int R, int P>
 void tile(const Job& job, int row, int panel, const Piece& piece) {
   const Matrix& m = job.matrix;
   const Windows& in = job.in;
   const Results& out = job.out;
-  const float* from[R];
+  const typename Kind::Input* from[R];
   float* to[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     const int segment = (row + r) / in.time, time = (row + r) % in.time;
-    from[r] = in.values + segment * in.segment_stride + time * in.row_stride;
+    from[r] = inputs_of(in, typename Kind::Input{}) + segment * in.segment_stride +
+              time * in.row_stride;
     to[r] = out.values + segment * out.segment_stride + time * out.row_stride + panel * lanes;
   }
   // Lanes of the last panel that are outputs.
@@ -104,7 +149,7 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
       if (piece.is_first) sums[r][p] = simd::add(sums[r][p], bias);
     }
   }
-  add_up<F, R, P>(job, from, panel, piece, sums);
+  add_up<Kind, R, P>(job, from, panel, piece, sums);
   const Activation activation = piece.is_last ? out.activation : Activation::none;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
@@ -118,28 +163,28 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
     }
 }
 
-template <Format F, int R, int P>
+template <class Kind, int R, int P>
 void few_rows(const Job& job, int rows, int row, int panel, const Piece& piece) {
   if constexpr (R > 1) {
-    if (rows < R) return few_rows<F, R - 1, P>(job, rows, row, panel, piece);
+    if (rows < R) return few_rows<Kind, R - 1, P>(job, rows, row, panel, piece);
   }
-  tile<F, R, P>(job, row, panel, piece);
+  tile<Kind, R, P>(job, row, panel, piece);
 }
 
-template <Format F, int P>
+template <class Kind, int P>
 void panels(const Job& job, Worker::Range rows, int panel, const Piece& piece) {
   constexpr int R = rows_at_once(P);
   int row = rows.begin;
-  for (; row + R <= rows.end; row += R) tile<F, R, P>(job, row, panel, piece);
-  if (row < rows.end) few_rows<F, R, P>(job, rows.end - row, row, panel, piece);
+  for (; row + R <= rows.end; row += R) tile<Kind, R, P>(job, row, panel, piece);
+  if (row < rows.end) few_rows<Kind, R, P>(job, rows.end - row, row, panel, piece);
 }
 
-template <Format F, int P>
+template <class Kind, int P>
 void some_panels(const Job& job, Worker::Range rows, int panel, int count, const Piece& piece) {
   if constexpr (P > 1) {
-    if (count < P) return some_panels<F, P - 1>(job, rows, panel, count, piece);
+    if (count < P) return some_panels<Kind, P - 1>(job, rows, panel, count, piece);
   }
-  panels<F, P>(job, rows, panel, piece);
+  panels<Kind, P>(job, rows, panel, piece);
 }
 
 template <class Work>
@@ -180,10 +225,13 @@ void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, con
     const int left = of_panels.end - panel;
     const int count = left < most_panels ? left : most_panels;
     each_piece(in, rows, [&](const Piece& piece) {
+#ifdef CSM_PAIRS
+      if (in.rounded) return some_panels<Pairwise, most_panels>(job, of_rows, panel, count, piece);
+#endif
       if (matrix.format == Format::bf16)
-        some_panels<Format::bf16, most_panels>(job, of_rows, panel, count, piece);
+        some_panels<Widened, most_panels>(job, of_rows, panel, count, piece);
       else
-        some_panels<Format::fp32, most_panels>(job, of_rows, panel, count, piece);
+        some_panels<Fp32, most_panels>(job, of_rows, panel, count, piece);
     });
   }
 }
