@@ -26,6 +26,24 @@ struct Fp32Kind {
   static F32 finish(const Sum& sum, const Matrix&, const Inputs&, int, int) { return sum; }
 };
 
+#ifdef CSM_PAIRS
+struct Bf16Kind {
+  using Sum = F32;
+  using Weight = simd::Pairs;
+  using Input = simd::Pairs;
+  static Sum zero() { return simd::zero(); }
+  static Weight load(const uint8_t* p) { return simd::load_raw_pairs(p); }
+  static Input input(const Inputs& in, int row, int step) {
+    uint32_t both;
+    std::memcpy(&both, in.bytes + (row * in.stride + 2 * step) * sizeof(bf16), sizeof(both));
+    return simd::spread_pair(both);
+  }
+  static Sum accumulate(const Sum& sum, const Weight& weight, const Input& x) {
+    return simd::dot_pairs(sum, x, weight);
+  }
+  static F32 finish(const Sum& sum, const Matrix&, const Inputs&, int, int) { return sum; }
+};
+#else
 struct Bf16Kind {
   using Sum = F32;
   struct Weight {
@@ -49,6 +67,7 @@ struct Bf16Kind {
   }
   static F32 finish(const Sum& sum, const Matrix&, const Inputs&, int, int) { return sum; }
 };
+#endif
 
 struct Int8Kind {
   using Sum = I32;
@@ -154,6 +173,22 @@ void product(const Matrix& matrix, const Inputs& inputs, int rows, int begin, in
     case Format::int8:
       return run<Int8Kind>(matrix, inputs, rows, begin, end, to);
   }
+}
+
+Inputs prepared(const Matrix& matrix, const float* values, int rows, size_t stride, uint8_t* bytes,
+                float* scales) {
+  Inputs inputs{values, stride, bytes, scales};
+  if (matrix.format == Format::int8)
+    quantize(values, rows, matrix.inputs, stride, bytes, scales);
+#ifdef CSM_PAIRS
+  else if (matrix.format == Format::bf16)
+    for (int row = 0; row < rows; ++row)
+      for (int k = 0; k < matrix.inputs; k += lanes) {
+        const size_t at = row * stride + k;
+        simd::store_bf16_n(reinterpret_cast<bf16*>(bytes) + at, simd::load(values + at), lanes);
+      }
+#endif
+  return inputs;
 }
 
 void quantize(const float* values, int rows, int width, size_t stride, uint8_t* bytes,

@@ -8,19 +8,13 @@ namespace csm {
 
 void Scratch::reserve(int rows, size_t widest, const HeadShape& heads, int max_positions) {
   values.reserve(rows * widest);
-  bytes.reserve(rows * widest);
+  bytes.reserve(rows * widest * bytes_of_input);
   scales.reserve(rows);
   attention.reserve(heads, max_positions);
 }
 
 Inputs Scratch::plain(const Matrix& matrix, const float* x, int rows) {
-  Inputs inputs{x, stride_of(matrix.inputs)};
-  if (matrix.format == Format::int8) {
-    quantize(x, rows, matrix.inputs, inputs.stride, bytes.data(), scales.data());
-    inputs.bytes = bytes.data();
-    inputs.scales = scales.data();
-  }
-  return inputs;
+  return prepared(matrix, x, rows, stride_of(matrix.inputs), bytes.data(), scales.data());
 }
 
 Inputs Scratch::normalized(const Matrix& matrix, const float* x, int rows, const float* weight,
