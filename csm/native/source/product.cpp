@@ -96,6 +96,11 @@ struct Target {
   bool add;
 };
 
+// Weights are asked for a page early, into the second cache: the processor itself does not look
+// beyond a page, and with many rows it sums too slowly to run ahead. int8, 8 and 16 slots of csm-1b's
+// shape: 0.85 of the time (in turn in one process); one slot and weights that fit a cache: the same.
+constexpr int ahead_bytes = 4096;
+
 // R rows times P panels, all sums in registers. Each weight is loaded once for the R rows.
 template <class Kind, int R, int P>
 void tile(const Matrix& m, const Inputs& in, int row, int panel, const Target& to) {
@@ -110,7 +115,10 @@ void tile(const Matrix& m, const Inputs& in, int row, int panel, const Target& t
   for (int step = 0; step < steps; ++step, from += step_bytes) {
     typename Kind::Weight weights[P];
 #pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) weights[p] = Kind::load(from + p * panel_bytes);
+    for (int p = 0; p < P; ++p) {
+      __builtin_prefetch(from + p * panel_bytes + ahead_bytes, 0, 2);
+      weights[p] = Kind::load(from + p * panel_bytes);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const typename Kind::Input x = Kind::input(in, row + r, step);
