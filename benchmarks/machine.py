@@ -13,12 +13,15 @@ import numpy as np
 
 
 def cpu_model() -> str:
-    """The processor's name, as the kernel gives it."""
+    """The processor's name as the kernel gives it, with its family: a virtual one hides the rest."""
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        said = {name.strip(): value.strip() for name, _, value in lines}
+        if "model name" in said:
+            family = said.get("cpu family")
+            kind = f" (family {family}, model {said.get('model')})" if family else ""
+            return said["model name"] + kind
     return platform.processor() or platform.machine()
 
 
