@@ -56,6 +56,16 @@ BARS = (
         bar=4.0, stretch=6.0, at_most=False, form=".2f",
     ),
     Bar(
+        "mimi_decode_streamed",
+        "Mimi decode, a streamed frame of ours, of moshi's cost of one at once",
+        bar=1.5, stretch=1.0, at_most=True, form=".2f",
+    ),
+    Bar(
+        "mimi_encode_streamed",
+        "Mimi encode, the same",
+        bar=1.5, stretch=1.0, at_most=True, form=".2f",
+    ),
+    Bar(
         "second_turn",
         "first frame behind a long history, of a first turn's time",
         bar=1.2, stretch=1.0, at_most=True, form=".2f",
@@ -141,7 +151,8 @@ def model(
 
 @torch.inference_mode()
 def codec(frames: int) -> dict[str, Any]:
-    """A streamed frame of Mimi at full size against moshi's streaming, on the same weights."""
+    """A streamed frame of Mimi at full size against moshi's, streamed and of all at once, on the
+    same weights."""
     from moshi.models import loaders
 
     ours = codec_weights.create(MimiConfig.mimi(), seed=0)
@@ -152,6 +163,9 @@ def codec(frames: int) -> dict[str, Any]:
     codes = torch.randint(ours.config.codebook_size, (1, ours.config.num_codebooks, frames))
     result: dict[str, Any] = {}
     native = codec_benchmark.measure_native(ours, 1, frames)
+    at_once = machine.alternate(
+        {"decode": lambda: peer.decode(codes), "encode": lambda: peer.encode(audio)}, rounds=5
+    )
     with peer.streaming(1):
         theirs: dict[str, list[float]] = {"decode": [], "encode": []}
         for i in range(frames):
@@ -169,8 +183,11 @@ def codec(frames: int) -> dict[str, Any]:
                 ("native_at_once", "offline_frame_ms"),
             )
         }
+        offline_ms = machine.summary([ms / frames for ms in at_once[name]])
         result[name] = {
             "moshi_frame_ms": peer_ms,
+            "moshi_at_once_frame_ms": offline_ms,
+            "ours_of_moshi_at_once": round(sum(runs["native"]) / 2 / offline_ms["p50"], 2),
             "ours_frame_ms": runs,
             "ratio": {way: round(2 * peer_ms["p50"] / sum(ms), 2) for way, ms in runs.items()},
         }
@@ -228,6 +245,8 @@ def figures(result: dict[str, Any]) -> dict[str, float | None]:
             found[f"{weight}_{batch}"] = figure["ours"][weight]["ratio"]
     if "codec" in result:
         found["mimi_decode"] = result["codec"]["decode"]["ratio"]["native"]
+        for name in ("decode", "encode"):
+            found[f"mimi_{name}_streamed"] = result["codec"][name]["ours_of_moshi_at_once"]
     if "second_turn" in result:
         found["second_turn"] = result["second_turn"]["ratio"]
     for listeners, figure in result.get("pico", {}).items():
