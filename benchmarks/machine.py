@@ -13,7 +13,7 @@ import numpy as np
 
 
 def cpu_model() -> str:
-    """The processor's name as the kernel gives it, with its family: a virtual one hides the rest."""
+    """The processor's name as the kernel gives it, and its family: a virtual one hides the rest."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         lines = (line.partition(":") for line in info.read_text().splitlines())

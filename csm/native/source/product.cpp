@@ -97,8 +97,7 @@ struct Target {
 };
 
 // Weights are asked for a page early, into the second cache: the processor itself does not look
-// beyond a page, and with many rows it sums too slowly to run ahead. int8, 8 and 16 slots of csm-1b's
-// shape: 0.85 of the time (in turn in one process); one slot and weights that fit a cache: the same.
+// beyond a page, and with many rows it sums too slowly to run ahead (docs/performance.md, "Floors").
 constexpr int ahead_bytes = 4096;
 
 // R rows times P panels, all sums in registers. Each weight is loaded once for the R rows.

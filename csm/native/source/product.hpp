@@ -6,9 +6,9 @@
 
 namespace csm {
 
-// What is multiplied: floats [rows, stride], and beside them as the matrix wants them: quantised row
-// by row for int8, rounded for bf16 where pairs of products are one instruction. Behind a row's own
-// values stand zeros up to a multiple of sixteen.
+// What is multiplied: floats [rows, stride], and beside them as the matrix wants them: quantised
+// row by row for int8, rounded for bf16 where pairs of products are one instruction. Behind a row's
+// own values stand zeros up to a multiple of sixteen.
 struct Inputs {
   const float* values = nullptr;
   size_t stride = 0;
@@ -19,8 +19,8 @@ struct Inputs {
 // Bytes that `prepared` may need for each value.
 constexpr size_t bytes_of_input = sizeof(bf16);
 
-// values [rows, stride] as inputs of `matrix`; bytes [rows, stride, bytes_of_input] and scales [rows]
-// are filled as needed.
+// values [rows, stride] as inputs of `matrix`; bytes [rows, stride, bytes_of_input] and scales
+// [rows] are filled as needed.
 Inputs prepared(const Matrix& matrix, const float* values, int rows, size_t stride, uint8_t* bytes,
                 float* scales);
 

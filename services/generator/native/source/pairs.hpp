@@ -1,8 +1,9 @@
 // Attention over bf16 keys and values by products of bf16 pairs, where there is such an instruction.
 //
 // Queries and weights are rounded to bf16, sums are fp32: half the instructions of attention.cpp,
-// which widens every key and value, and exponentials no more exact than that rounding. A score is one chain of additions over its pairs in order, a
-// weighted sum one over the positions in order, whoever else is computed.
+// which widens every key and value, and exponentials no more exact than that rounding. A score is
+// one chain of additions over its pairs in order, a weighted sum one over the positions in order,
+// whoever else is computed.
 #pragma once
 
 #include "buffer.hpp"

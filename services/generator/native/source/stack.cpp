@@ -105,9 +105,10 @@ void Stack::attention(const Worker& worker, Scratch& mine, Activations& all, con
            all.attended.data() + to * attended_stride, mine.attention);
   }
   if (last && worker.index == 0)
-    for (int to = 0; to < left; ++to)
-      if (rows.kept[to] != to)
-        std::copy_n(all.x.data() + rows.kept[to] * x_stride, x_stride, all.x.data() + to * x_stride);
+    for (int to = 0; to < left; ++to) {
+      const float* kept = all.x.data() + rows.kept[to] * x_stride;
+      if (rows.kept[to] != to) std::copy_n(kept, x_stride, all.x.data() + to * x_stride);
+    }
   worker.meet();
 
   part = worker.share(layer.attention_out.panels);

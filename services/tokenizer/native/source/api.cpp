@@ -61,8 +61,9 @@ CODEC_API int32_t codec_add_layer(csm::Half* half, const csm::LayerWeights* weig
 }
 
 CODEC_API int32_t codec_set_quantizer(csm::Half* half, const csm::QuantizerShape* shape) {
-  return guarded(
-      [&] { half->quantizer = std::make_unique<csm::Quantizer>(*shape, half->threads, half->encodes); });
+  return guarded([&] {
+    half->quantizer = std::make_unique<csm::Quantizer>(*shape, half->threads, half->encodes);
+  });
 }
 
 CODEC_API void codec_reset(csm::Half* half, int32_t stream) { half->reset(stream); }

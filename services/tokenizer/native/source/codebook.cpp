@@ -94,9 +94,9 @@ int Codebook::nearest(const Residuals& left, int row, const float* scores,
                                         : decide(left.values(row), scratch);
 }
 
-// The nearest is where row . word - |word|^2 / 2 is largest. A score of the copies is off by at most
-// |row| |what the word's copy lacks| + |what the row's copy lacks| |the word's copy|: a codeword is
-// out once another is nearer by more than both can be off.
+// The nearest is where row . word - |word|^2 / 2 is largest. A score of the copies is off by at
+// most |row| |what the word's copy lacks| + |what the row's copy lacks| |the word's copy|: a
+// codeword is out once another is nearer by more than both can be off.
 void Codebook::find_candidates(const Residuals& left, int row, const float* scores,
                                std::vector<int>& candidates) const {
   if (!(left.length(row) < longest)) {

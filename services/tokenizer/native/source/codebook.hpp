@@ -3,8 +3,8 @@
 // A streamed frame would read every codebook in fp32, 69 MB of the 225 that encoding one reads at
 // full size. All codewords are scored by an int8 copy instead; how far such a score can be off is
 // known (Cauchy and Schwarz), and the few that could still be the nearest are scored again from
-// their fp32 originals, in one chain of additions over the inputs in order. The code is the one that
-// a search in fp32 finds, the first of several as near.
+// their fp32 originals, in one chain of additions over the inputs in order. The code is the one
+// that a search in fp32 finds, the first of several as near.
 #pragma once
 
 #include <vector>
