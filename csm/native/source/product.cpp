@@ -192,7 +192,7 @@ Inputs prepared(const Matrix& matrix, const float* values, int rows, size_t stri
     for (int row = 0; row < rows; ++row)
       for (int k = 0; k < matrix.inputs; k += lanes) {
         const size_t at = row * stride + k;
-        simd::store_bf16_n(reinterpret_cast<bf16*>(bytes) + at, simd::load(values + at), lanes);
+        simd::store_rounded_n(reinterpret_cast<bf16*>(bytes) + at, simd::load(values + at), lanes);
       }
 #endif
   return inputs;

@@ -16,7 +16,8 @@
 //   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards
 //   CSM_PAIRS           defined where products of bf16 pairs are one instruction; with it Pairs,
 //                       load_raw_pairs, store_raw_pairs, spread_pair, dot_pairs(sums, a, b), turn,
-//                       zip, store_zipped, narrow_pairs, scale_pow2
+//                       zip, store_zipped, narrow_pairs, scale_pow2, store_rounded_n (as
+//                       store_bf16_n, but what is no number stays none, and subnormals are zeros)
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 

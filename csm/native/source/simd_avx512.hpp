@@ -160,6 +160,9 @@ inline void store_zipped(float* p, F32 low, F32 high) {
 inline Pairs narrow_pairs(F32 first, F32 second) {
   return reinterpret_cast<Pairs>(_mm512_cvtne2ps_pbh(second, first));
 }
+inline void store_rounded_n(bf16* p, F32 x, int n) {
+  _mm256_mask_storeu_epi16(p, first(n), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+}
 // x * 2^n for whole n, 0 where that is too small for a float.
 inline F32 scale_pow2(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
 #endif

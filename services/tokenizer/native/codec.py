@@ -18,7 +18,8 @@ from services.tokenizer.native.library import Format
 from services.tokenizer.native.packing import PackedHalf
 
 WeightFormat = Literal["fp32", "bf16"]
-"""What matrices are packed as; sums and all that lies between are fp32 in either."""
+"""What matrices are packed as. Sums are fp32 in either; inputs of bf16 may be rounded to bf16 too
+(docs/native.md, "Audio")."""
 
 MAX_STEP_FRAMES = 16
 """Longer steps are split, as `Mimi` does: it bounds the memory of a pass."""

@@ -94,6 +94,29 @@ def test_of_codewords_as_near_the_first_is_taken(level: levels.Level) -> None:
     assert got.max() < half
 
 
+@LEVELS
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e25])
+def test_a_codeword_that_no_sum_holds_is_passed_over(bad: float, level: levels.Level) -> None:
+    audio = audio_of(FIVE, 1, FRAMES)
+    codes = {}
+    for word in (bad, 1e4):
+        model = codec.create(FIVE, seed=3).requires_grad_(False)
+        for quantizer in (model.quantizer.semantic, model.quantizer.acoustic):
+            books = quantizer.codebooks.clone()
+            books[:, [50, 51]] = word
+            quantizer.set_codebooks(books)
+        codes[word] = NativeEncoder(model, 1, level=level).step([0], audio)
+    assert np.array_equal(codes[bad], codes[1e4])
+    assert not np.isin(codes[bad], [50, 51]).any()
+
+
+def test_codebooks_without_numbers_give_the_first_code() -> None:
+    model = codec.create(FIVE, seed=3).requires_grad_(False)
+    for quantizer in (model.quantizer.semantic, model.quantizer.acoustic):
+        quantizer.set_codebooks(torch.full_like(quantizer.codebooks, torch.nan))
+    assert not NativeEncoder(model, 1).step([0], audio_of(FIVE, 1, 3)).any()
+
+
 def test_a_sweep_has_the_codes_of_the_voice() -> None:
     model = mimi("voice")
     audio = chirp(100 * 1920).reshape(1, 100, 1920)

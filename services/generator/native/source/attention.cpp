@@ -15,7 +15,7 @@ inline F32 get(const bf16* p, int n) { return simd::load_bf16_n(p, n); }
 inline void put(float* p, F32 x, int n) { simd::store_n(p, x, n); }
 inline void put(bf16* p, F32 x, int n) { simd::store_bf16_n(p, x, n); }
 
-// A head's scores: whole runs of what pairs.cpp turns at once.
+// A head's scores: whole runs of what pairs.cpp rounds at once.
 size_t score_stride(int max_positions) { return round_up(max_positions, 2 * lanes); }
 
 inline int at_most_lanes(int n) { return n < lanes ? n : lanes; }

@@ -69,8 +69,13 @@ inline simd::F32 activate(Activation kind, simd::F32 x) {
   }
 }
 
+// Vectors of a signal, as floats or rounded for products of pairs.
 inline void put(float* to, simd::F32 x, int n) { simd::store_n(to, x, n); }
+#ifdef CSM_PAIRS
+inline void put(bf16* to, simd::F32 x, int n) { simd::store_rounded_n(to, x, n); }
+#else
 inline void put(bf16* to, simd::F32 x, int n) { simd::store_bf16_n(to, x, n); }
+#endif
 
 // Writes `change` of every number, as floats or rounded.
 template <class T, class Change>

@@ -11,8 +11,10 @@ using simd::F32;
 
 // Lengths are rounded themselves; this much longer they are upper bounds.
 constexpr float upwards = 1.0001f;
-// Scores above this are looked for in fp32 at once: their squares are near the largest float.
-constexpr float longest = 1e18f;
+// Bounds are for rows and codewords up to these lengths: beyond, squares near the largest float.
+constexpr float longest_row = 1e18f, longest_word = 1e11f;
+// What products may lose that are too small for a float.
+constexpr float underflow = 1e-30f;
 
 // What a sum of so many rounded products can be off, of their lengths' product.
 float rounding(int dim) { return static_cast<float>(dim + 16) * 1.2e-7f; }
@@ -50,15 +52,15 @@ void Residuals::copy(int row) {
   const float* values = values_.data() + row * stride_;
   const uint8_t* bytes = bytes_.data() + row * stride_;
   quantize(values, 1, dim_, stride_, bytes_.data() + row * stride_, scales_.data() + row);
-  float squares = 0.0f, lost = 0.0f;
+  double squares = 0.0, lost = 0.0;
   for (int i = 0; i < dim_; ++i) {
     const int8_t byte = static_cast<int8_t>(bytes[i] - simd::activation_offset);
-    const float missing = values[i] - scales_[row] * byte;
-    squares += values[i] * values[i];
+    const double value = values[i], missing = values[i] - scales_[row] * byte;
+    squares += value * value;
     lost += missing * missing;
   }
-  lengths_[row] = std::sqrt(squares) * upwards;
-  lost_[row] = std::sqrt(lost) * upwards;
+  lengths_[row] = static_cast<float>(std::sqrt(squares)) * upwards;
+  lost_[row] = static_cast<float>(std::sqrt(lost)) * upwards;
 }
 
 Codebook::Codebook(const float* words, const float* half_norms, int size, int dim)
@@ -74,8 +76,10 @@ Codebook::Codebook(const float* words, const float* half_norms, int size, int di
       copied[i] = coarse_.int8_weight(code, i);
       missing[i] = word(code)[i] - copied[i];
     }
+    const float length = length_of(word(code), dim);
     lengths_[code] = length_of(copied.data(), dim);
-    lost_[code] = length_of(missing.data(), dim) + rounding(dim) * length_of(word(code), dim);
+    lost_[code] = length_of(missing.data(), dim) + rounding(dim) * length;
+    bounded_ = bounded_ && length < longest_word;
   }
 }
 
@@ -85,6 +89,11 @@ size_t Codebook::bytes() const {
 
 void Codebook::score(const Residuals& left, int rows, int begin, int end, float* scores) const {
   product(coarse_, left.inputs(), rows, begin, end, scores, stride(), false);
+}
+
+void SearchScratch::reserve(int size, int dim) {
+  candidates.reserve(round_up(size, lanes));
+  turned.reserve(static_cast<size_t>(dim) * lanes);
 }
 
 int Codebook::nearest(const Residuals& left, int row, const float* scores,
@@ -99,8 +108,8 @@ int Codebook::nearest(const Residuals& left, int row, const float* scores,
 // codeword is out once another is nearer by more than both can be off.
 void Codebook::find_candidates(const Residuals& left, int row, const float* scores,
                                std::vector<int>& candidates) const {
-  if (!(left.length(row) < longest)) {
-    // Not a number, or too large for bounds: all of them.
+  if (!bounded_ || !(left.length(row) < longest_row)) {
+    // Not a number somewhere, or too large for bounds: all of them.
     candidates.resize(size_);
     std::iota(candidates.begin(), candidates.end(), 0);
     return;
@@ -110,7 +119,8 @@ void Codebook::find_candidates(const Residuals& left, int row, const float* scor
   const auto off = [&](size_t code) {
     const F32 copies = simd::fma(length, simd::load(lost_.data() + code),
                                  simd::mul(lost, simd::load(lengths_.data() + code)));
-    return simd::fma(rounded, simd::load(half_norms_.data() + code), copies);
+    const F32 most = simd::fma(rounded, simd::load(half_norms_.data() + code), copies);
+    return simd::add(most, simd::set(underflow));
   };
   const auto middle = [&](size_t code) {
     return simd::sub(simd::load(scores + code), simd::load(half_norms_.data() + code));
@@ -132,7 +142,6 @@ void Codebook::find_candidates(const Residuals& left, int row, const float* scor
 
 // The first of the largest; the first of all where there are no numbers.
 int Codebook::decide(const float* row, SearchScratch& scratch) const {
-  scratch.turned.reserve(static_cast<size_t>(dim_) * lanes);
   float* turned = scratch.turned.data();
   const std::vector<int>& candidates = scratch.candidates;
   int best = candidates[0];

@@ -1,6 +1,6 @@
 // The nearest codeword, looked for in int8 and decided in fp32.
 //
-// A streamed frame would read every codebook in fp32, 69 MB of the 225 that encoding one reads at
+// A streamed frame would read every codebook in fp32, 67 MB of the 224 that encoding one reads at
 // full size. All codewords are scored by an int8 copy instead; how far such a score can be off is
 // known (Cauchy and Schwarz), and the few that could still be the nearest are scored again from
 // their fp32 originals, in one chain of additions over the inputs in order. The code is the one
@@ -37,10 +37,12 @@ class Residuals {
   Buffer<uint8_t> bytes_;
 };
 
-// One thread's own memory.
+// One thread's own memory. A worker may not run out of it: all is reserved before.
 struct SearchScratch {
   std::vector<int> candidates;
   Buffer<float> turned;  // [dim, 16]: up to sixteen codewords, one a lane
+
+  void reserve(int size, int dim);
 };
 
 class Codebook {
@@ -70,6 +72,7 @@ class Codebook {
   Matrix coarse_;
   // By code: |word|^2 / 2, the length of its copy, and what the copy lacks of it.
   Buffer<float> half_norms_, lengths_, lost_;
+  bool bounded_ = true;  // every word is of an ordinary length
 };
 
 }  // namespace csm

@@ -41,6 +41,7 @@ Quantizer::Quantizer(const QuantizerShape& shape, int threads, bool encodes)
     return;
   }
   if (projects_) projection_.pack(shape.input_proj, 2 * dim_, width_, Format::fp32, Order::plain);
+  for (SearchScratch& scratch : scratch_) scratch.reserve(size_, dim_);
   books_.reserve(codebooks_);
   for (int index = 0; index < codebooks_; ++index)
     books_.emplace_back(book(index), shape.half_norms + static_cast<size_t>(index) * size_, size_,

@@ -82,7 +82,8 @@ class Transformer {
   std::vector<Layer> layers_;
   std::vector<int64_t> positions_;  // of each stream: how many it has seen
   std::vector<AttentionScratch> scratch_;
-  // By thread: a product's inputs in bf16. Each rounds all rows for itself: less than a meeting.
+  // By thread: a product's inputs in bf16. Each rounds all rows for itself: of a streamed frame
+  // that is less than a meeting.
   std::vector<Buffer<bf16>> rounded_;
   Buffer<float> cosines_, sines_;  // [segments, time, head_dim / 2]
   Buffer<float> normed_, qkv_, attended_, inner_;
