@@ -16,6 +16,10 @@ namespace csm {
 
 enum class Format : int { fp32 = 0, bf16 = 1, int8 = 2 };
 
+// Whether weights of this format are multiplied by inputs in bf16: a pair of products is one
+// instruction then.
+inline bool by_pairs(Format format) { return has_pairs && format == Format::bf16; }
+
 // gate_up: [gate; up] stacked becomes panels of gate and up in turn, so that the thread that has
 // one has the other.
 enum class Order { plain, gate_up };

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "vector_math.hpp"
+
 namespace csm {
 namespace {
 
@@ -187,14 +189,11 @@ Inputs prepared(const Matrix& matrix, const float* values, int rows, size_t stri
   Inputs inputs{values, stride, bytes, scales};
   if (matrix.format == Format::int8)
     quantize(values, rows, matrix.inputs, stride, bytes, scales);
-#ifdef CSM_PAIRS
-  else if (matrix.format == Format::bf16)
+  if (by_pairs(matrix.format))
     for (int row = 0; row < rows; ++row)
-      for (int k = 0; k < matrix.inputs; k += lanes) {
-        const size_t at = row * stride + k;
-        simd::store_rounded_n(reinterpret_cast<bf16*>(bytes) + at, simd::load(values + at), lanes);
-      }
-#endif
+      // The zeros behind a row too: they are the second of its last pair.
+      rewrite(values + row * stride, round_up(matrix.inputs, lanes),
+              reinterpret_cast<bf16*>(bytes) + row * stride);
   return inputs;
 }
 

@@ -6,7 +6,7 @@
 //
 //   F32, I32            sixteen lanes; zero(), set(x)
 //   load, store         sixteen lanes, any alignment; load_n, store_n touch only the first n
-//   load_bf16, load_bf16_n, store_bf16_n   the same for bfloat16 memory, widened and rounded
+//   load_bf16_n, store_bf16_n   the same for bfloat16 memory, widened and rounded
 //   load_pairs          32 bfloat16 (a0 b0 a1 b1 ...) into the lanes `first` and `second`
 //   add, sub, mul, div, fma(a, b, c) = a * b + c, max, sqrt, round, pow2 (of whole numbers)
 //   sum, largest        over the lanes, always in the same order
@@ -16,8 +16,9 @@
 //   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards
 //   CSM_PAIRS           defined where products of bf16 pairs are one instruction; with it Pairs,
 //                       load_raw_pairs, store_raw_pairs, spread_pair, dot_pairs(sums, a, b), turn,
-//                       zip, store_zipped, narrow_pairs, scale_pow2, store_rounded_n (as
-//                       store_bf16_n, but what is no number stays none, and subnormals are zeros)
+//                       zip, store_zipped, narrow_pairs, scale_pow2
+//   store_rounded_n     store_bf16_n for factors of such products: where there are some, what is no
+//                       number stays none, and subnormals are zeros
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 
@@ -58,9 +59,23 @@ inline bf16 narrow(float x) {
 #include "simd_generic.hpp"
 #endif
 
+namespace csm {
+
+#ifdef CSM_PAIRS
+constexpr bool has_pairs = true;
+#else
+constexpr bool has_pairs = false;
+#endif
+
+}  // namespace csm
+
 namespace csm::simd {
 
 // What a level does no faster by itself.
+#ifndef CSM_PAIRS
+inline void store_rounded_n(bf16* p, F32 x, int n) { store_bf16_n(p, x, n); }
+#endif
+
 template <int N>
 inline void sums(const F32 (&x)[N], float* out) {
   for (int i = 0; i < N; ++i) out[i] = sum(x[i]);

@@ -33,9 +33,6 @@ inline __m256i narrowed(F32 x) {
   bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
 }
-inline F32 load_bf16(const bf16* p) {
-  return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
 inline F32 load_bf16_n(const bf16* p, int n) {
   return widened(_mm256_maskz_loadu_epi16(first(n), p));
 }

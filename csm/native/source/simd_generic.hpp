@@ -48,7 +48,6 @@ inline F32 load_bf16_n(const bf16* p, int n) {
   for (int i = 0; i < n; ++i) x.lane[i] = widen(p[i]);
   return x;
 }
-inline F32 load_bf16(const bf16* p) { return load_bf16_n(p, lanes); }
 inline void store_bf16_n(bf16* p, const F32& x, int n) {
   for (int i = 0; i < n; ++i) p[i] = narrow(x.lane[i]);
 }

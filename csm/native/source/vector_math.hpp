@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 
 #include "simd.hpp"
 
@@ -42,6 +43,24 @@ inline void normalize(const float* x, const float* weight, float eps, int width,
   const F32 scale = set(1.0f / std::sqrt(sum(squares) / static_cast<float>(width) + eps));
   for (int i = 0; i < width; i += lanes)
     store(out + i, mul(mul(load(x + i), scale), load(weight + i)));
+}
+
+// Numbers as they are, or rounded to be factors of bf16 products.
+inline void write(float* to, simd::F32 x, int n) { simd::store_n(to, x, n); }
+inline void write(bf16* to, simd::F32 x, int n) { simd::store_rounded_n(to, x, n); }
+
+// Writes `change` of every number.
+template <class T, class Change>
+void rewrite(const float* from, size_t count, T* to, const Change& change) {
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) write(to + i, change(simd::load(from + i)), lanes);
+  const int n = static_cast<int>(count - i);
+  if (n) write(to + i, change(simd::load_n(from + i, n)), n);
+}
+
+template <class T>
+void rewrite(const float* from, size_t count, T* to) {
+  rewrite(from, count, to, [](simd::F32 x) { return x; });
 }
 
 }  // namespace csm

@@ -11,12 +11,6 @@
 
 namespace csm {
 
-#ifdef CSM_PAIRS
-constexpr bool has_pairs = true;
-#else
-constexpr bool has_pairs = false;
-#endif
-
 // The largest head, in pairs.
 constexpr int most_pairs = 128;
 

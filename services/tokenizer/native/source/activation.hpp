@@ -1,8 +1,6 @@
 // What stands between products, sixteen floats at a time.
 #pragma once
 
-#include <cstddef>
-
 #include "vector_math.hpp"
 
 namespace csm {
@@ -67,28 +65,6 @@ inline simd::F32 activate(Activation kind, simd::F32 x) {
     case Activation::silu: return silu(x);
     default: return x;
   }
-}
-
-// Vectors of a signal, as floats or rounded for products of pairs.
-inline void put(float* to, simd::F32 x, int n) { simd::store_n(to, x, n); }
-#ifdef CSM_PAIRS
-inline void put(bf16* to, simd::F32 x, int n) { simd::store_rounded_n(to, x, n); }
-#else
-inline void put(bf16* to, simd::F32 x, int n) { simd::store_bf16_n(to, x, n); }
-#endif
-
-// Writes `change` of every number, as floats or rounded.
-template <class T, class Change>
-void rewrite(const float* from, size_t count, T* to, const Change& change) {
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) put(to + i, change(simd::load(from + i)), lanes);
-  const int n = static_cast<int>(count - i);
-  if (n) put(to + i, change(simd::load_n(from + i, n)), n);
-}
-
-template <class T>
-void rewrite(const float* from, size_t count, T* to) {
-  rewrite(from, count, to, [](simd::F32 x) { return x; });
 }
 
 }  // namespace csm

@@ -113,10 +113,8 @@ void Convolution::run(const Worker& worker, const Batch& batch, const Signal& x,
   results.add = add;
   results.activation = activation;
   multiply(worker, matrix_, in, results);
-  if (rounds_)
-    remember(worker, batch, time, in.rounded);
-  else if (context_)
-    remember(worker, batch, time, in.values);
+  if (context_ && rounds_) remember(worker, batch, time, in.rounded);
+  if (context_ && !rounds_) remember(worker, batch, time, in.values);
   worker.meet();
 }
 

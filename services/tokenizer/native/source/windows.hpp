@@ -14,7 +14,7 @@ namespace csm {
 
 struct Windows {
   const float* values;
-  // The same rounded to bf16, in place of `values`: the matrix is multiplied by pairs.
+  // The same rounded to bf16, in place of `values`, where the matrix goes `by_pairs`.
   const bf16* rounded = nullptr;
   int segments;
   int time;
@@ -42,14 +42,6 @@ struct Results {
 inline Format format_for(Format wanted, int tap_length) {
   return tap_length % 2 ? Format::fp32 : wanted;
 }
-
-// Whether windows of a matrix of this format are best given rounded: both factors of a product are
-// bf16 then, and a pair of products is one instruction.
-#ifdef CSM_PAIRS
-inline bool by_pairs(Format format) { return format == Format::bf16; }
-#else
-inline bool by_pairs(Format) { return false; }
-#endif
 
 // Called by every worker; each makes its share. fp32 and bf16 matrices in plain order only.
 void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, const Results& out);
