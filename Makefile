@@ -13,7 +13,7 @@ TEXT ?= Hello there.
 OUT ?= hello.wav
 
 WORK ?= build/pico
-VOICE ?= voices/pico
+VOICE ?= models/pico
 DEVICE ?= cpu
 MINUTES ?= 180
 CODEC_MINUTES ?= 180
@@ -30,7 +30,7 @@ help:
 	@echo 'make serve                                     the three services in one process'
 	@echo 'make test | test-slow | test-containers        tests; full-size ones; real containers'
 	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
-	@echo 'make voice | evaluate                          train voices/pico anew; measure it'
+	@echo 'make voice | evaluate                          train models/pico anew; measure it'
 
 # torch comes first and alone: where a machine prefers another build of it (say, CPU only),
 # PIP_TORCH holds further arguments of pip for this one call.

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from csm.native.build import NativeUnavailable
+from services.native.build import NativeUnavailable
 from services.tokenizer.codec import weights
 from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
-from services.tokenizer.native.choice import weights_for
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
+from services.tokenizer.native.select import weights_for
 
 
 def build(shape: str) -> Mimi:

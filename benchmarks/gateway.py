@@ -22,8 +22,8 @@ from typing import Any
 import grpc
 
 from benchmarks import machine
-from csm.client import AsyncClient
-from csm.serving import errors
+from csm import errors
+from csm.client.client import AsyncClient
 from csm.v1 import (
     common_pb2,
     generator_pb2,

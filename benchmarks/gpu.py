@@ -22,9 +22,9 @@ import torch
 
 from benchmarks import floors, gpu_parts, machine
 from benchmarks.gpu_parts import WAYS, Plan
-from csm.model_directory import default_model_directory
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
+from services.model_directory import default_model_directory
 
 
 def run(plan: Plan, voice: Path, out: Path | None = None) -> dict[str, Any]:

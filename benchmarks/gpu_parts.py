@@ -13,8 +13,8 @@ import torch
 
 from benchmarks import floors, machine
 from benchmarks.model import Loop
-from services.generator.engine.model import Model
-from services.generator.graphs.model import GraphedCsm
+from services.generator.engine.protocol import Model
+from services.generator.graphs.graphed_csm import GraphedCsm
 from services.generator.model import weights
 from services.generator.model.csm import Csm
 from services.generator.model.noise import CountedNoise

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
-from services.generator.engine.model import Model
+from services.generator.engine.protocol import Model
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.noise import noise_for
 from services.generator.model.sampler import SamplingParams, SamplingRows
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -19,7 +19,7 @@ from benchmarks.model import Loop
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
-from services.generator.native.model import NativeCsm, WeightFormat
+from services.generator.native.native_csm import NativeCsm, WeightFormat
 
 CONTEXT_FRAMES = 100
 TORCH_DTYPES = {"pico": torch.float32}

@@ -23,10 +23,10 @@ from benchmarks import codec as codec_benchmark
 from benchmarks import hugging_face, machine, serve, turns
 from benchmarks.bars import Bar, judge
 from benchmarks.model import Loop
-from services.generator.engine.model import Model
+from services.generator.engine.protocol import Model
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
 from services.tokenizer.codec import weights as codec_weights
 from services.tokenizer.codec.config import MimiConfig
 

@@ -24,11 +24,11 @@ from rich.console import Console
 
 from benchmarks import codec, floors, gateway, machine, peers, serve, turns
 from benchmarks.model import Loop
-from csm.model_directory import default_model_directory
-from services.generator.engine.model import Model
+from services.generator.engine.protocol import Model
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
-from services.generator.native.model import NativeCsm, WeightFormat
+from services.generator.native.native_csm import NativeCsm, WeightFormat
+from services.model_directory import default_model_directory
 
 OUT = Path("docs/performance.json")
 BATCHES = (1, 2, 4, 8, 16)

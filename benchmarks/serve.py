@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from cli.all_in_one import AllInOne
-from csm.client import AsyncClient
+from csm.client.client import AsyncClient
+from services.all_in_one import AllInOne
 
 TEXTS = (
     "The evening train was late again.",

@@ -20,8 +20,8 @@ import torch
 
 from benchmarks import machine
 from services.generator.engine.engine import Engine
-from services.generator.engine.model import Model
-from services.generator.engine.sequence import (
+from services.generator.engine.protocol import Model
+from services.generator.engine.turn import (
     Event,
     Finished,
     FinishReason,

@@ -5,7 +5,7 @@ They are those of the comments in `protos/csm/v1`; what depends on a model is ch
 
 import math
 
-from csm.serving.errors import FieldViolation
+from csm.errors import FieldViolation
 from csm.v1 import common_pb2
 
 MAX_ID_CHARS = 128

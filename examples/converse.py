@@ -10,9 +10,9 @@ audio; the server keeps what was heard of it, and the conversation goes on from 
 import asyncio
 import sys
 
-from csm.audio import read_audio
-from csm.client import AsyncClient, AsyncConversation, AudioChunk, AudioFormat, TurnCompleted
-from csm.serving.errors import ServiceError
+from csm.audio.files import read_audio
+from csm.client.client import AsyncClient, AsyncConversation, AudioChunk, AudioFormat, TurnCompleted
+from csm.errors import ServiceError
 
 ANSWER = "Of course. The station is not far from here. Walk down to the river and turn left."
 HEARD_MS = 500

@@ -6,9 +6,9 @@ python examples/synthesize.py "Hello there." hello.wav
 
 import sys
 
-from csm.audio import WavStream
-from csm.client import Client
-from csm.serving.errors import ServiceError
+from csm.audio.files import WavStream
+from csm.client.client import Client
+from csm.errors import ServiceError
 
 
 def main(text: str, path: str, target: str = "127.0.0.1:50050") -> None:

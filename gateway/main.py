@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from csm.errors import ServiceError
 from csm.serving import bootstrap
-from csm.serving.errors import ServiceError
 from csm.serving.metrics import Metrics
 from csm.serving.settings import load
 from gateway.service import GatewayService

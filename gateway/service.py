@@ -6,12 +6,12 @@ import grpc
 
 from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.v1 import speech_pb2_grpc
-from gateway.backends import Backends
-from gateway.conversations import ConversationStore, Limits
+from gateway.backends.backends import Backends
+from gateway.conversations.store import ConversationStore, Limits
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
 from gateway.speech import Speech
-from gateway.voices import Voices, load_voices
+from gateway.voices.library import Voices, load_voices
 
 SWEEP_INTERVAL_S = 30.0
 

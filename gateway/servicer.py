@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from grpc.aio import ServicerContext
 
 import csm
-from csm.serving.errors import invalid
+from csm.errors import invalid
 from csm.v1 import speech_pb2, speech_pb2_grpc
-from gateway.checks import Checker
-from gateway.events import Audio, ConversationOpened, Event, TurnCompleted, TurnStarted
-from gateway.requests import Command
+from gateway.commands import Command
+from gateway.messages import Checker
+from gateway.speaking.outbox import Audio, ConversationOpened, Event, TurnCompleted, TurnStarted
 from gateway.speech import Speech
 
 

@@ -6,22 +6,22 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import Protocol
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
-from gateway.attempt import SHUTDOWN
-from gateway.backends import Backends, Info
-from gateway.conversations import Conversation, ConversationStore, Segment, Turn, new_turn_id
-from gateway.converse import Session
-from gateway.encoding import encode_file
-from gateway.events import Event, Outbox
-from gateway.meter import TurnMeter, outcome_of
-from gateway.requests import Command, ContextTurn, Manner, Opening, Synthesis
-from gateway.sentences import Sentence, SentenceSplitter
+from gateway.backends.backends import Backends, Info
+from gateway.backends.calls import context_messages
+from gateway.commands import Command, ContextTurn, ConverseOptions, Synthesis, TurnOptions
+from gateway.conversations.store import Conversation, ConversationStore, Segment, Turn, new_turn_id
+from gateway.converse_call import Session
+from gateway.hearing.encoding import encode_file
 from gateway.settings import GatewaySettings
-from gateway.turn import SpokenTurn
-from gateway.upstream import context_messages
-from gateway.voices import Voices
+from gateway.speaking.attempt import SHUTDOWN
+from gateway.speaking.meter import TurnMeter, outcome_of
+from gateway.speaking.outbox import Event, Outbox
+from gateway.speaking.spoken_turn import SpokenTurn
+from gateway.text.sentences import Sentence, SentenceSplitter
+from gateway.voices.library import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
 GIVE_BACK_S = 0.25
@@ -92,7 +92,7 @@ class Speech:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def converse(
-        self, opening: Opening, commands: AsyncIterator[Command], deadline: float | None
+        self, opening: ConverseOptions, commands: AsyncIterator[Command], deadline: float | None
     ) -> AsyncGenerator[Event, None]:
         """A conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
@@ -216,7 +216,7 @@ class Speech:
 
         turn = SpokenTurn(
             new_turn_id(),
-            Manner(
+            TurnOptions(
                 speaker,
                 asked.form,
                 asked.sampling,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-PICO = Path(__file__).resolve().parents[1] / "voices" / "pico"
+PICO = Path(__file__).resolve().parents[1] / "models" / "pico"
 _CODEC = json.loads((PICO / "config.json").read_text(encoding="utf-8"))["codec_config"]
 BOOKS: int = _CODEC["num_quantizers"]
 CODEBOOK_SIZE: int = _CODEC["codebook_size"]

@@ -3,25 +3,53 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("csm", "services", "gateway", "cli", "benchmarks", "training", "examples")
+PACKAGES = ("csm", "services", "gateway", "benchmarks", "training", "examples")
+SERVER = ("services", "gateway")
+NEVER = ("benchmarks", "training", "examples", "tests")
 
-# Package prefix -> prefixes that it must not import. The first match from the top applies to all.
+# Package prefix -> prefixes that nothing in it may import, not even inside a function.
 FORBIDDEN = {
-    "csm": ("torch", "services", "gateway", "cli", "benchmarks", "training"),
-    "services.tokenizer": ("services.generator", "gateway", "cli", "benchmarks", "training"),
-    "services.generator": ("services.tokenizer", "gateway", "cli", "benchmarks", "training"),
+    "csm": ("examples", "training", "tests"),
+    "csm.v1": (*SERVER, "csm.client", "csm.serving", "csm.audio", "csm.cli"),
+    "csm.errors": (*SERVER, "csm.client", "csm.serving", "csm.audio", "csm.cli"),
+    "csm.audio": (*SERVER, "csm.client", "csm.serving", "csm.cli", "torch"),
+    "csm.client": (*SERVER, "csm.serving", "csm.cli", "torch"),
+    "csm.serving": (*SERVER, "csm.client", "csm.cli", "torch", "benchmarks"),
+    "services.native": ("services.tokenizer", "services.generator", "gateway", *NEVER),
+    "services.tokenizer": (
+        "services.generator",
+        "services.all_in_one",
+        "gateway",
+        "csm.cli",
+        *NEVER,
+    ),
+    "services.generator": (
+        "services.tokenizer",
+        "services.all_in_one",
+        "gateway",
+        "csm.cli",
+        *NEVER,
+    ),
+    "services.all_in_one": ("csm.cli", *NEVER),
     "services.generator.model": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.graphs": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine.scheduler": ("torch",),
-    "services.generator.engine.sequence": ("torch",),
-    "gateway": ("torch", "services", "cli", "benchmarks", "training"),
+    "services.generator.engine.turn": ("torch",),
+    "gateway": ("torch", "services", "csm.client", "csm.cli", *NEVER),
+    "training": ("examples", "tests"),
+    "examples": ("benchmarks", "training", "tests"),
 }
+
+# Package prefix -> prefixes that it may import inside a function only: what needs a model is
+# imported where it is used.
+WHERE_USED = {"csm.cli": (*SERVER, "csm.serving.bootstrap", "torch", "benchmarks")}
 
 
 def module_name(path: Path) -> str:
@@ -33,10 +61,15 @@ def modules() -> list[Path]:
     return [p for package in PACKAGES for p in sorted((ROOT / package).rglob("*.py"))]
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that the file imports, anywhere in it, `from a import b` as `a.b`."""
+def imports(path: Path, *, at_import: bool = False) -> set[str]:
+    """Every module that the file imports, `from a import b` as `a.b`.
+
+    `at_import`: only what is imported when the file itself is, so not inside functions and not for
+    the type checker alone.
+    """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in _run_at_import(tree) if at_import else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -47,6 +80,14 @@ def imports(path: Path) -> set[str]:
                 base = ".".join([*package[:keep], *([base] if base else [])])
             found |= {f"{base}.{alias.name}" for alias in node.names} | {base}
     return found
+
+
+def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        checked = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not (isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or checked):
+            yield child
+            yield from _run_at_import(child)
 
 
 def within(name: str, prefix: str) -> bool:
@@ -60,6 +101,30 @@ def test_module_imports_only_what_its_place_allows(path: Path) -> None:
         if within(name, place):
             broken = {i for i in imports(path) for f in forbidden if within(i, f)}
             assert not broken, f"{name} must not import {sorted(broken)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_module_imports_at_once_only_what_its_place_allows(path: Path) -> None:
+    name = module_name(path)
+    for place, forbidden in WHERE_USED.items():
+        if within(name, place):
+            found = imports(path, at_import=True)
+            broken = {i for i in found for f in forbidden if within(i, f)}
+            assert not broken, f"{name} must import {sorted(broken)} inside a function"
+
+
+def test_nothing_is_imported_in_a_circle() -> None:
+    names = {module_name(p): p for p in modules()}
+    # A module's own packages are there before it.
+    needs = {
+        n: {i for i in imports(p, at_import=True) if i in names and not within(n, i)}
+        for n, p in names.items()
+    }
+    done: set[str] = set()
+    while ready := {n for n, found in needs.items() if n not in done and found <= done}:
+        done |= ready
+    rest = {n: sorted(needs[n] - done) for n in names if n not in done}
+    assert not rest, f"modules that need each other: {rest}"
 
 
 def test_the_rules_see_an_import_inside_a_function(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""From nothing to `voices/pico`: corpus, codec, language model, export, evaluation."""
+"""From nothing to `models/pico`: corpus, codec, language model, export, evaluation."""

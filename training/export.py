@@ -112,7 +112,7 @@ def _generation_config(model: Csm) -> dict[str, object]:
 
 def main() -> None:
     arguments = parser("export", "Write what was trained as a model directory.")
-    arguments.add_argument("--out", type=Path, default=Path("voices/pico"), help="model directory")
+    arguments.add_argument("--out", type=Path, default=Path("models/pico"), help="model directory")
     given = arguments.parse_args()
     torch.set_grad_enabled(False)
     export(polished_codec(given.work), trained_model(given.work), given.out)

@@ -76,7 +76,7 @@ def _language_model(voice: Path, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     given = parser("unpack", __doc__)
-    given.add_argument("--voice", type=Path, default=Path("voices/pico"), help="model directory")
+    given.add_argument("--voice", type=Path, default=Path("models/pico"), help="model directory")
     given.add_argument("--seed", type=int, default=0)
     arguments = given.parse_args()
     try:

@@ -20,7 +20,8 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 import csm
-from csm.serving import errors, garbage
+from csm import errors
+from csm.serving import heap as garbage
 from csm.serving import logging as csm_logging
 from csm.serving.health import Health
 from csm.serving.interceptors import RpcInterceptor
@@ -132,7 +133,7 @@ class Host:
             # A server left running is stopped by its destructor, on a loop that is closed by then.
             await self.server.stop(None)
             raise
-        garbage.keep_what_is_loaded()
+        garbage.freeze_heap()
         self._refusal = None
         self._gauges(ready=1, draining=0)
         await self.health.set_ready()

@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 from grpc.aio import ServicerContext
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.logging import request_id
 from csm.serving.metrics import ServerMetrics
 

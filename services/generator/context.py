@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csm.serving.errors import FieldViolation, InvalidArgument, invalid
-from services.generator.engine.sequence import PromptRows
+from csm.errors import FieldViolation, InvalidArgument, invalid
+from services.generator.engine.turn import PromptRows
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.model.text import TextTokenizer
 

@@ -9,17 +9,17 @@ from typing import Literal
 
 import torch
 
-from csm.native.build import NativeUnavailable
+from csm.errors import FailedPrecondition
 from csm.serving import cores
-from csm.serving.errors import FailedPrecondition
-from services.generator.engine.model import Model
-from services.generator.graphs.model import GraphedCsm
+from services.generator.engine.protocol import Model
+from services.generator.graphs.graphed_csm import GraphedCsm
 from services.generator.model import hub, weights
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
 from services.generator.model.text import TextTokenizer
-from services.generator.native.choice import NativeMode, accelerate
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
+from services.generator.native.select import NativeMode, accelerate
+from services.native.build import NativeUnavailable
 
 DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
 """What weights are held as; int8 is for CPUs and native frames alone."""

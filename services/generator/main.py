@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from csm.errors import ServiceError
 from csm.serving import bootstrap
-from csm.serving.errors import ServiceError
 from csm.serving.metrics import Metrics
 from csm.serving.settings import load
 from services.generator.service import GeneratorService

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from csm import frames
+from csm.audio import frames
+from csm.errors import FieldViolation, InvalidArgument, invalid
 from csm.limits import (
     MAX_AUDIO_MS,
     MAX_ID_CHARS,
@@ -13,19 +14,12 @@ from csm.limits import (
     MIN_AUDIO_MS,
     sampling_violations,
 )
-from csm.serving.errors import FieldViolation, InvalidArgument, invalid
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.context import PinnedSegment
-from services.generator.engine.sequence import FRAME_MS, FinishReason, Timing
+from services.generator.engine.turn import FRAME_MS, FinishReason, Timing
 from services.generator.model.prompt import Segment
 from services.generator.model.sampling import SamplingParams
-from services.generator.stream import (
-    Output,
-    StreamConfig,
-    TurnCompleted,
-    TurnFrames,
-    TurnStarted,
-)
+from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
 
 MAX_SEGMENTS = 1024
 

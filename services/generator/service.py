@@ -11,28 +11,22 @@ import uuid
 import grpc
 import torch
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import loading, messages
 from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
 from services.generator.engine.runner import Runner
-from services.generator.engine.sequence import (
-    FRAME_MS,
-    Event,
-    Finished,
-    FinishReason,
-    TurnRequest,
-)
+from services.generator.engine.turn import FRAME_MS, Event, Finished, FinishReason, TurnRequest
+from services.generator.generate_stream import Session
 from services.generator.loading import LoadedModel
 from services.generator.model.prompt import Segment, segment_frames
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
 from services.generator.servicer import GeneratorServicer
-from services.generator.session import Session
 from services.generator.settings import GeneratorSettings
-from services.generator.stream import StreamConfig
 from services.generator.telemetry import Telemetry
+from services.generator.turns import StreamConfig
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from csm.serving import errors
+from csm import errors
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
-from services.generator.session import Session
+from services.generator.generate_stream import Session
 
 if TYPE_CHECKING:
     from services.generator.service import GeneratorService

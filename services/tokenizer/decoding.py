@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from csm.audio import PcmWriter
-from csm.frames import Codes
+from csm.audio.files import PcmWriter
+from csm.audio.frames import Codes
 from csm.serving.metrics import TokenizerMetrics
 from csm.v1 import common_pb2
 from services.tokenizer.codec import MimiConfig
-from services.tokenizer.passage import passage
 from services.tokenizer.pool import CodecPool
+from services.tokenizer.streaming import passage
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from typing import TypeVar
 import numpy as np
 from prometheus_client import Histogram
 
-from csm.audio import PcmReader, Samples, read_audio
-from csm.frames import Codes
-from csm.serving.errors import invalid
+from csm.audio.files import PcmReader, Samples, read_audio
+from csm.audio.frames import Codes
+from csm.errors import invalid
 from csm.serving.metrics import TokenizerMetrics
 from csm.v1 import common_pb2
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.framer import Framer
-from services.tokenizer.passage import passage
 from services.tokenizer.pool import CodecPool
+from services.tokenizer.streaming import passage
 
 T = TypeVar("T")
 

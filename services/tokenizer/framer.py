@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from csm.pcm import Samples
+from csm.audio.pcm import Samples
 
 
 class Framer:

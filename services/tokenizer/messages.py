@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from csm.frames import Codes, unpack
-from csm.serving.errors import invalid
+from csm.audio.frames import Codes, unpack
+from csm.errors import invalid
 from csm.v1 import common_pb2
 from services.tokenizer.codec import MimiConfig
 

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.metrics import TokenizerMetrics
-from services.tokenizer.half import Block, Half
+from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.plan import MAX_STEP_FRAMES, Plan, Ready, plan
 from services.tokenizer.stream import CodecStream, Operation
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class _Step:
     """A planned step with what it takes."""
 
-    half: Half
+    half: CodecDirection
     plan: Plan
     streams: list[CodecStream]
     blocks: list[Block]
@@ -40,12 +40,12 @@ class CodecPool:
 
     def __init__(
         self,
-        halves: Sequence[Half],
+        halves: Sequence[CodecDirection],
         frame_rate_hz: float,
         metrics: TokenizerMetrics,
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        self._halves: dict[Operation, Half] = {half.operation: half for half in halves}
+        self._halves: dict[Operation, CodecDirection] = {half.operation: half for half in halves}
         self._free: dict[Operation, list[int]] = {
             half.operation: list(range(half.rows)) for half in halves
         }

@@ -11,11 +11,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 
-from csm.serving.errors import FailedPrecondition
+from csm.errors import FailedPrecondition
 from services.tokenizer import codec
 from services.tokenizer.codec import DecoderState, EncoderState, Mimi
 from services.tokenizer.codec.transformer import TransformerState
-from services.tokenizer.half import Block, Half
+from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.plan import CPU, CUDA
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -88,7 +88,7 @@ def _rows_of_part(part: Any, first: int, count: int) -> Any:
     return None if part is None else rows_of(part, first, count)
 
 
-class TorchHalf(Half):
+class TorchDirection(CodecDirection):
     """One direction by torch: a state of all rows, of which steps take ranges."""
 
     def __init__(self, mimi: Mimi, rows: int) -> None:
@@ -129,7 +129,7 @@ class TorchHalf(Half):
         return self._views[key]
 
 
-class EncodeHalf(TorchHalf):
+class EncodeHalf(TorchDirection):
     """Audio to frames: blocks [n, frame_samples] float32 in, [n, num_codebooks] uint16 out."""
 
     operation = "encode"
@@ -146,7 +146,7 @@ class EncodeHalf(TorchHalf):
         return codes.transpose(1, 2).cpu().numpy().astype(np.uint16)
 
 
-class DecodeHalf(TorchHalf):
+class DecodeHalf(TorchDirection):
     """Frames to audio: blocks [n, num_codebooks] uint16 in, [n, frame_samples] float32 out."""
 
     operation = "decode"

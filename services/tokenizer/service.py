@@ -11,17 +11,18 @@ from functools import partial
 import grpc
 import torch
 
-from csm import frames
-from csm.native.build import NativeUnavailable
-from csm.serving import cores, errors
+from csm import errors
+from csm.audio import frames
+from csm.serving import cores
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
+from services.native.build import NativeUnavailable
 from services.tokenizer import runner
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.decoding import Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder
-from services.tokenizer.native.choice import LARGE_PARAMETERS, halves, weights_for
-from services.tokenizer.native.halves import NativeHalf
+from services.tokenizer.native.directions import NativeHalf
+from services.tokenizer.native.select import LARGE_PARAMETERS, halves, weights_for
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.servicer import TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from grpc.aio import ServicerContext
 
-from csm.frames import pack
-from csm.serving.errors import invalid
+from csm.audio.frames import pack
+from csm.errors import invalid
 from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
 from services.tokenizer import messages
 from services.tokenizer.encoding import Encoded

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from csm.model_directory import default_model_directory
 from csm.serving.settings import Port, ServiceSettings
+from services.model_directory import default_model_directory
 
 
 class TokenizerSettings(ServiceSettings):

@@ -16,7 +16,7 @@ import numpy as np
 from services.tokenizer.plan import Ready
 
 if TYPE_CHECKING:
-    from services.tokenizer.half import Block
+    from services.tokenizer.direction import Block
     from services.tokenizer.pool import CodecPool
 
 Operation = Literal["encode", "decode"]

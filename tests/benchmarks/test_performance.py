@@ -11,7 +11,7 @@ from benchmarks import drawing, hugging_face, peers, performance
 from benchmarks.bars import judge
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
 from tests.generator.tiny import tiny_csm
 
 

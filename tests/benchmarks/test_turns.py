@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import turns
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
 from tests.generator.tiny import tiny_csm
 
 

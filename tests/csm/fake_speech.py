@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.interceptors import RpcInterceptor
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, speech_pb2, speech_pb2_grpc

@@ -8,7 +8,8 @@ import grpc
 import numpy as np
 import pytest
 
-from csm.client import (
+from csm import errors
+from csm.client.client import (
     AsyncClient,
     AudioChunk,
     AudioFormat,
@@ -20,8 +21,7 @@ from csm.client import (
     TurnCompleted,
     TurnStarted,
 )
-from csm.client_errors import from_status
-from csm.serving import errors
+from csm.client.retry import from_status
 from tests.csm.fake_speech import CHUNK, FakeSpeech, serving
 
 QUICK = RetryPolicy(max_attempts=3, initial_backoff_s=0.01, max_backoff_s=0.02)

@@ -8,9 +8,9 @@ import grpc
 import numpy as np
 import pytest
 
-from csm.client import AsyncClient, RetryPolicy
-from csm.client_tokenizer import AsyncTokenizerClient
-from csm.serving import errors
+from csm import errors
+from csm.client.client import AsyncClient, RetryPolicy
+from csm.client.tokenizer import AsyncTokenizerClient
 from csm.v1 import speech_pb2, speech_pb2_grpc, tokenizer_pb2_grpc
 from tests.csm.fake_speech import FORMAT
 

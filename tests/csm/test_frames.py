@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from csm import frames
-from csm.serving.errors import InvalidArgument
+from csm.audio import frames
+from csm.errors import InvalidArgument
 from csm.v1 import common_pb2
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from csm.client import Client, FinishReason, RetryPolicy
-from csm.serving import errors
+from csm import errors
+from csm.client.client import Client, FinishReason, RetryPolicy
 from tests.deploy import compose_file
 from tests.deploy.facts import DEPLOY, ROOT, SERVICES
 
@@ -161,7 +161,7 @@ def stack(engine: Engine) -> Iterator[Stack]:
 
 def test_an_utterance_goes_through_the_three_containers(stack: Stack, tmp_path: Path) -> None:
     out = tmp_path / "hello.wav"
-    command = [sys.executable, "-m", "cli.main", "speak", "Hello there.", "-o", str(out)]
+    command = [sys.executable, "-m", "csm.cli.main", "speak", "Hello there.", "-o", str(out)]
     done = subprocess.run(
         [*command, "--server", stack.address],
         capture_output=True,

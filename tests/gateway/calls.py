@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from csm.serving.errors import rpc_error_details
+from csm.errors import rpc_error_details
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, speech_pb2
 from tests.gateway.fakes import FRAME_SAMPLES, Stack
@@ -92,7 +92,7 @@ class Conversation:
         await self.send(cancel=speech_pb2.ConverseCancel(turn_id=turn_id, heard_ms=heard_ms))
 
     async def done(self) -> None:
-        """Half-closes and waits for the end of the call."""
+        """CodecDirection-closes and waits for the end of the call."""
         await self.call.done_writing()
         await asyncio.wait_for(self._reader, 20)
 

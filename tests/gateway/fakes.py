@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings

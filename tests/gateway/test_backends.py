@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 
-from gateway.backends import Backend
+from gateway.backends.backends import Backend
 from gateway.settings import GatewaySettings
 
 

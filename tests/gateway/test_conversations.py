@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csm.serving import errors
-from gateway.conversations import (
+from csm import errors
+from gateway.conversations.store import (
     Conversation,
     ConversationStore,
     Limits,

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.metrics import Metrics
 from csm.v1 import speech_pb2
 from gateway import speech

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from csm.serving import errors
+from csm import errors
 from csm.v1 import common_pb2
-from gateway.events import MAX_WAITING_EVENTS, Audio, Outbox, TurnStarted
+from gateway.speaking.outbox import MAX_WAITING_EVENTS, Audio, Outbox, TurnStarted
 
 
 class Source:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.pacing import Playout
+from gateway.speaking.pacing import Playout
 
 
 def test_without_a_lead_nothing_waits() -> None:

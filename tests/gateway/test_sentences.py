@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sentences import SentenceSplitter, clean, speakable
+from gateway.text.sentences import SentenceSplitter, clean, speakable
 
 
 def split(text: str, max_chars: int = 200) -> list[str]:

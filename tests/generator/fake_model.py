@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.generator.engine.sequence import MASKED
+from services.generator.engine.turn import MASKED
 from services.generator.model.attention import KVBuffers, KVCacheTensors
 from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.sampler import SamplingRows

@@ -12,9 +12,8 @@ import grpc
 import numpy as np
 from google.rpc import error_details_pb2
 
-from csm import channel, frames
-from csm.model_directory import default_model_directory
-from csm.serving import errors
+from csm import channel, errors
+from csm.audio import frames
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, generator_pb2, generator_pb2_grpc
@@ -26,6 +25,7 @@ from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from services.generator.settings import GeneratorSettings
+from services.model_directory import default_model_directory
 from tests.generator.fake_model import FakeModel
 
 TIMEOUT_S = 20.0
@@ -93,7 +93,7 @@ class Stream:
         raise EOFError("the stream ended before the turn did")
 
     async def end(self) -> None:
-        """Half-closes and checks that nothing more comes and the status is OK."""
+        """CodecDirection-closes and checks that nothing more comes and the status is OK."""
         await self.call.done_writing()
         assert await self.read() is None
         assert await self.call.code() is grpc.StatusCode.OK

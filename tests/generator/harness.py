@@ -12,7 +12,7 @@ import numpy as np
 
 from services.generator.engine.engine import Engine
 from services.generator.engine.runner import Runner
-from services.generator.engine.sequence import (
+from services.generator.engine.turn import (
     MASKED,
     Event,
     Finished,

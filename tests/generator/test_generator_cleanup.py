@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from csm.v1 import common_pb2, generator_pb2
-from services.generator.engine.sequence import FinishReason
+from services.generator.engine.turn import FinishReason
 from tests.generator.fake_model import FakeModel
 from tests.generator.grpc_harness import Serving, Stream, segment, serving
 

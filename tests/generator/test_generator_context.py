@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.model_directory import default_model_directory
-from csm.serving.errors import InvalidArgument
+from csm.errors import InvalidArgument
 from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.model.text import TextTokenizer
+from services.model_directory import default_model_directory
 
 TOKENIZER = TextTokenizer.from_directory(default_model_directory())
 BOOKS = 4

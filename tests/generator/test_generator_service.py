@@ -21,8 +21,7 @@ from prometheus_client import generate_latest
 from safetensors.torch import load_file, save_file
 
 from csm import channel
-from csm.model_directory import default_model_directory
-from csm.serving.errors import FailedPrecondition
+from csm.errors import FailedPrecondition
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, generator_pb2, generator_pb2_grpc
 from services.generator.loading import load
@@ -30,6 +29,7 @@ from services.generator.main import build
 from services.generator.model.generate import generate
 from services.generator.model.prompt import Segment, prompt_frames
 from services.generator.settings import GeneratorSettings
+from services.model_directory import default_model_directory
 from tests.generator.grpc_harness import Stream, segment, serving
 from tests.pico import BOOKS
 

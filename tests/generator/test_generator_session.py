@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from csm.model_directory import default_model_directory
-from csm.serving import errors
+from csm import errors
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import ContextLimits
-from services.generator.engine.sequence import FinishReason
+from services.generator.engine.turn import FinishReason
+from services.generator.generate_stream import MAX_FRAMES_A_MESSAGE, Session
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
-from services.generator.session import MAX_FRAMES_A_MESSAGE, Session
-from services.generator.stream import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
+from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
+from services.model_directory import default_model_directory
 from tests.generator.fake_model import FakeModel, fake_config
 from tests.generator.harness import Turns, running
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.all_in_one import AllInOne
-from csm.client import Client
+from csm.client.client import Client
+from services.all_in_one import AllInOne
 
 ROOT = Path(__file__).resolve().parents[2]
-PICO = ROOT / "voices" / "pico"
+PICO = ROOT / "models" / "pico"
 
 
 class BackgroundStack:

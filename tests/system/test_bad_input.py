@@ -7,10 +7,8 @@ import grpc
 import numpy as np
 import pytest
 
-from cli.all_in_one import AllInOne
-from csm import channel
-from csm.client import Client, ContextTurn
-from csm.serving import errors
+from csm import channel, errors
+from csm.client.client import Client, ContextTurn
 from csm.v1 import (
     common_pb2,
     generator_pb2,
@@ -20,6 +18,7 @@ from csm.v1 import (
     tokenizer_pb2,
     tokenizer_pb2_grpc,
 )
+from services.all_in_one import AllInOne
 from tests.pico import BOOKS, CODEBOOK_SIZE
 
 FILE = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)

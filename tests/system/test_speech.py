@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from cli.all_in_one import AllInOne
-from csm.client import AudioFormat, Client, ContextTurn, FinishReason, TurnCompleted
+from csm.client.client import AudioFormat, Client, ContextTurn, FinishReason, TurnCompleted
+from services.all_in_one import AllInOne
 from services.generator.model import weights
 from services.generator.model.generate import generate
 from services.generator.model.generation_config import GenerationDefaults

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from csm import frames
+from csm.audio import frames
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from google.rpc import error_details_pb2
 
-from csm import frames
-from csm.serving.errors import rpc_error_details
+from csm.audio import frames
+from csm.errors import rpc_error_details
 from csm.v1 import common_pb2, tokenizer_pb2
 from tests.pico import BOOKS, CODEBOOK_SIZE
 from tests.tokenizer.running_tokenizer import F32, FILE, Tokenizer, chirp, random_codes

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from csm.serving.errors import Internal, QueueFull, Unavailable
+from csm.errors import Internal, QueueFull, Unavailable
 from csm.serving.metrics import Metrics, TokenizerMetrics
-from services.tokenizer.half import Block, Half
+from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.plan import CPU, MAX_STEP_FRAMES
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.stream import MAX_UNREAD_FRAMES, MAX_WAITING_FRAMES, CodecStream
@@ -18,7 +18,7 @@ from services.tokenizer.stream import MAX_UNREAD_FRAMES, MAX_WAITING_FRAMES, Cod
 ROWS = 6
 
 
-class SumHalf(Half):
+class SumHalf(CodecDirection):
     """A codec that one can check by eye: what comes out is the running sum of what went in."""
 
     operation = "decode"

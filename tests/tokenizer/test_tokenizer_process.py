@@ -27,7 +27,7 @@ def test_settings_come_from_flags_then_the_environment_then_defaults(
     config = json.loads(capsys.readouterr().out)
     assert (config["port"], config["metrics_port"]) == (50051, 9465)
     assert (config["max_streams"], config["max_audio_s"]) == (3, 7.0)
-    assert config["model"].endswith("voices/pico")
+    assert config["model"].endswith("models/pico")
 
 
 @pytest.mark.parametrize(

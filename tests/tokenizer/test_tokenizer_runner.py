@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.serving.errors import FailedPrecondition
+from csm.errors import FailedPrecondition
 from services.tokenizer import codec
 from services.tokenizer.codec import MimiConfig
-from services.tokenizer.half import Block, Half
+from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.runner import (
     DecodeHalf,
     EncodeHalf,
@@ -54,7 +54,9 @@ def schedules(draw: st.DrawFn) -> list[tuple[int, list[bool], int]]:
     return steps
 
 
-def run(half: Half, steps: list[tuple[int, list[bool], int]], inputs: list[Block]) -> list[Block]:
+def run(
+    half: CodecDirection, steps: list[tuple[int, list[bool], int]], inputs: list[Block]
+) -> list[Block]:
     """Every row's output of a schedule."""
     for row in range(ROWS):
         half.reset(row)

@@ -15,9 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 from prometheus_client import generate_latest
 
-from csm import frames
-from csm.audio import read_audio, resample
-from csm.serving.errors import FailedPrecondition
+from csm.audio import frames
+from csm.audio.files import read_audio, resample
+from csm.errors import FailedPrecondition
 from csm.v1 import common_pb2, tokenizer_pb2
 from services.tokenizer import codec
 from tests.pico import BOOKS, CODEBOOK_SIZE
@@ -328,7 +328,7 @@ def spoken(tmp_path: Path) -> bytes:
         return path.read_bytes()
     if espeak := shutil.which("espeak-ng"):
         return subprocess.run([espeak, "--stdout", text], check=True, capture_output=True).stdout
-    from csm.audio import write_audio
+    from csm.audio.files import write_audio
 
     write_audio(path, chirp(44100 * 3, 44100), 44100)
     return path.read_bytes()

@@ -1,1 +1,1 @@
-"""Measures a voice: `python -m training.evaluate --work build/pico --voice voices/pico`."""
+"""Measures a voice: `python -m training.evaluate --work build/pico --voice models/pico`."""

@@ -1,6 +1,6 @@
 """Measures a voice and writes `docs/pico.md`.
 
-    python -m training.evaluate --work build/pico --voice voices/pico
+    python -m training.evaluate --work build/pico --voice models/pico
 
 The corpus is read from `<work>/corpus`. What is measured is kept in `<work>/evaluate`, part by
 part, so that a stopped run goes on with `--parts`; the page is written from all parts of the voice.
@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="training.evaluate", description=__doc__)
     add = parser.add_argument
     add("--work", type=Path, default=WORK, help=f"the voice's work directory ({WORK})")
-    add("--voice", type=Path, default=Path("voices/pico"), help="the model directory")
+    add("--voice", type=Path, default=Path("models/pico"), help="the model directory")
     add("--parts", default="all", help=f"some of {', '.join([*PARTS, REPORT])}; or all")
     add("--sentences", type=int, help="so many of the held-out sentences, spread over all")
     add("--held-out", type=Path, default=SENTENCES, help="the sentences, one a line")

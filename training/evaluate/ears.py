@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csm.audio import read_audio, write_audio
+from csm.audio.files import read_audio, write_audio
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus
 from training.evaluate import silence
 from training.evaluate.clip import Clip

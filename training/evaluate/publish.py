@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from csm.audio import write_audio
+from csm.audio.files import write_audio
 from training import provenance
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS
 from training.evaluate import card, charts, report

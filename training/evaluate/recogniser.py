@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csm.audio import Samples, resample
+from csm.audio.files import Samples, resample
 
 PROGRAM = "pocketsphinx_batch"
 MODEL_DIRECTORY = Path("/usr/share/pocketsphinx/model/en-us")

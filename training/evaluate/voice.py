@@ -16,16 +16,10 @@ import torch
 from services.generator import loading
 from services.generator.engine.engine import Engine
 from services.generator.engine.runner import Runner
-from services.generator.engine.sequence import (
-    Event,
-    Finished,
-    FinishReason,
-    FrameReady,
-    TurnRequest,
-)
+from services.generator.engine.turn import Event, Finished, FinishReason, FrameReady, TurnRequest
 from services.generator.loading import DtypeName
 from services.generator.model.prompt import Segment, prompt_frames
-from services.generator.native.choice import NativeMode
+from services.generator.native.select import NativeMode
 from services.tokenizer import codec
 
 # Turns that run at once; more cost memory, and on two cores gain nothing.

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from services.generator.engine.model import Model
+from services.generator.engine.protocol import Model
 from services.generator.loading import DtypeName
 from services.generator.model import weights
 from services.generator.model.noise import Noise
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     kinds = [kind for kind in get_args(DtypeName) if kind not in ("auto", REFERENCE)]
     parser.add_argument("--work", type=Path, default=Path("build/pico"))
-    parser.add_argument("--voice", type=Path, default=Path("voices/pico"))
+    parser.add_argument("--voice", type=Path, default=Path("models/pico"))
     parser.add_argument("--dtypes", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--sentences", type=int, help="of the held-out ones; default: all")
     parser.add_argument("--followed", type=int, default=20, help="sentences fed frame by frame")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.generator.engine.sequence import FinishReason, Turn
+from services.generator.engine.turn import FinishReason, Turn
 
 
 @dataclass(frozen=True, eq=False)

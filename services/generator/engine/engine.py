@@ -27,14 +27,7 @@ from services.generator.engine.commands import (
 from services.generator.engine.observer import Load, Observer, StepStats
 from services.generator.engine.runner import Runner
 from services.generator.engine.scheduler import Scheduler
-from services.generator.engine.sequence import (
-    Event,
-    Finished,
-    FinishReason,
-    Sink,
-    Turn,
-    TurnRequest,
-)
+from services.generator.engine.turn import Event, Finished, FinishReason, Sink, Turn, TurnRequest
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from services.generator.engine.model import Model
-from services.generator.engine.record import CacheRecord
+from services.generator.engine.cache_rows import CacheRecord
+from services.generator.engine.protocol import Model
 
 
 class KVCache:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from services.generator.engine.sequence import Event
+from services.generator.engine.turn import Event
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from services.generator.engine.record import CacheRecord
-from services.generator.engine.sequence import (
+from services.generator.engine.cache_rows import CacheRecord
+from services.generator.engine.slots import Copy, SlotTable
+from services.generator.engine.turn import (
     MASKED,
     Event,
     Finished,
@@ -26,7 +27,6 @@ from services.generator.engine.sequence import (
     Turn,
     TurnState,
 )
-from services.generator.engine.slots import Copy, SlotTable
 
 if TYPE_CHECKING:
     from services.generator.model.sampler import SamplingParams

@@ -3,8 +3,8 @@
 from collections.abc import Container
 from dataclasses import dataclass
 
-from services.generator.engine.record import CacheRecord
-from services.generator.engine.sequence import PromptRows, Turn
+from services.generator.engine.cache_rows import CacheRecord
+from services.generator.engine.turn import PromptRows, Turn
 
 MIN_OWN_POSITIONS = 16
 """Below this an owner gives up its matching rows: what others share may be more."""

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from csm.native.memory import address
 from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.csm import Csm
 from services.generator.model.llama import Llama
 from services.generator.native import library
 from services.generator.native.library import Format, MatrixRole, NormRole
+from services.native.memory import address
 
 
 class PackedModel:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from csm.native import build
-from csm.native.build import Library
+from services.native import build
+from services.native.build import Library
 
 LIBRARY = Library("tokenizer", Path(__file__).parent)
 

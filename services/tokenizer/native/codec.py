@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csm.native.build import NativeUnavailable
-from csm.native.levels import Level
-from csm.native.memory import address
+from services.native.build import NativeUnavailable
+from services.native.levels import Level
+from services.native.memory import address
 from services.tokenizer.codec import Mimi
 from services.tokenizer.native import library
 from services.tokenizer.native.library import Format

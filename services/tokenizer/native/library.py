@@ -9,8 +9,8 @@ import ctypes
 from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
 from enum import IntEnum
 
-from csm.native.build import Signatures
-from csm.native.levels import Level
+from services.native.build import Signatures
+from services.native.levels import Level
 from services.tokenizer.native.build import LIBRARY
 
 

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from csm.native.memory import address
+from services.native.memory import address
 from services.tokenizer.codec import Mimi, MimiConfig
 from services.tokenizer.codec.conv import CausalConv1d, CausalConvTranspose1d
 from services.tokenizer.codec.quantizer import ResidualQuantizer

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import generate_latest
 
-from csm.serving import errors
+from csm import errors
 from csm.serving.bootstrap import Host
 from csm.serving.interceptors import RpcInterceptor
 from csm.serving.metrics import Metrics

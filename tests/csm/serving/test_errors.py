@@ -2,7 +2,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from csm.serving import errors
+from csm import errors
 
 
 class FakeRpcError(grpc.RpcError):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from csm.serving import garbage
+from csm.serving import heap as garbage
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def test_garbage_is_looked_for_seldom_and_still_found() -> None:
     garbage.collect_seldom()
     assert gc.get_threshold()[0] == garbage.NEW_OBJECTS
     assert gc.isenabled()
-    garbage.keep_what_is_loaded()
+    garbage.freeze_heap()
     later: list[object] = []
     later.append(later)
     del later
@@ -29,6 +29,6 @@ def test_garbage_is_looked_for_seldom_and_still_found() -> None:
 
 def test_what_is_loaded_is_kept_out_of_collections() -> None:
     loaded = [[number] for number in range(1000)]
-    garbage.keep_what_is_loaded()
+    garbage.freeze_heap()
     assert gc.get_freeze_count() >= len(loaded)
     assert not any(one is loaded for one in gc.get_objects())

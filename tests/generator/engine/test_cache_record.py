@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.generator.engine.record import CacheRecord
+from services.generator.engine.cache_rows import CacheRecord
 from tests.generator.harness import random_rows
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from services.generator.engine.engine import DrainingError, OwnerBusyError, QueueFullError
 from services.generator.engine.observer import Observer, StepStats
-from services.generator.engine.sequence import Event, Finished, FinishReason, FrameReady, Started
+from services.generator.engine.turn import Event, Finished, FinishReason, FrameReady, Started
 from tests.generator.fake_model import FakeModel
 from tests.generator.harness import (
     SAMPLED,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from csm.model_directory import default_model_directory
-from services.generator.engine.model import Model
-from services.generator.engine.sequence import FinishReason
+from services.generator.engine.protocol import Model
+from services.generator.engine.turn import FinishReason
 from services.generator.loading import load
 from services.generator.model.generate import generate
 from services.generator.model.prompt import Segment, prompt_frames
 from services.generator.model.sampling import GREEDY
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
+from services.model_directory import default_model_directory
 from tests.generator.harness import SAMPLED, Turns, audio_rows, random_rows, running
 from tests.generator.tiny import tiny_csm
 

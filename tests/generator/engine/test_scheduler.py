@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from services.generator.engine.record import CacheRecord
+from services.generator.engine.cache_rows import CacheRecord
 from services.generator.engine.scheduler import Outcome, Plan, Scheduler
-from services.generator.engine.sequence import (
+from services.generator.engine.turn import (
     Event,
     Finished,
     FinishReason,

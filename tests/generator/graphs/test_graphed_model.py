@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from services.generator.graphs.capture import Recorder
-from services.generator.graphs.model import GraphedCsm
+from services.generator.graphs.graphed_csm import GraphedCsm
 from services.generator.model.csm import Csm
 from services.generator.model.sampler import SamplingParams
 from tests.generator.harness import SAMPLED, random_rows, running

@@ -17,7 +17,7 @@ from services.generator.model.generation_config import GenerationConfigError, Ge
 from services.generator.model.sampling import GREEDY, SamplingParams
 from tests.generator.model import oracle as model_oracle
 
-PICO = Path(__file__).parents[3] / "voices" / "pico"
+PICO = Path(__file__).parents[3] / "models" / "pico"
 
 
 def test_flavors_have_sesames_sizes() -> None:

@@ -23,7 +23,7 @@ from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from tests.generator.model import oracle as model_oracle
 
-PICO = Path(__file__).parents[3] / "voices" / "pico"
+PICO = Path(__file__).parents[3] / "models" / "pico"
 FRAME_SAMPLES = 1920
 
 torch.set_num_threads(1)

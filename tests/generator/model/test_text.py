@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from services.generator.model.config import TokenIds
 from services.generator.model.text import TextTokenizer, TextTokenizerError
 
-PICO = Path(__file__).parents[3] / "voices" / "pico"
+PICO = Path(__file__).parents[3] / "models" / "pico"
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 
 

@@ -20,7 +20,7 @@ from services.generator.model.generate import generate
 from services.generator.model.sampling import GREEDY
 from tests.generator.model import oracle as model_oracle
 
-PICO = Path(__file__).parents[3] / "voices" / "pico"
+PICO = Path(__file__).parents[3] / "models" / "pico"
 CONFIG = model_oracle.FIVE_BOOKS
 
 torch.set_num_threads(1)

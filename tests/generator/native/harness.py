@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.generator.engine.model import Model
+from services.generator.engine.protocol import Model
 from services.generator.model.attention import KVBuffers
 from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.noise import Noise

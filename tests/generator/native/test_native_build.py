@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from csm.native import build, levels
-from csm.native.build import Library, NativeUnavailable
 from services.generator.model import weights
 from services.generator.native.build import LIBRARY
-from services.generator.native.choice import accelerate
-from services.generator.native.model import NativeCsm
+from services.generator.native.native_csm import NativeCsm
+from services.generator.native.select import accelerate
+from services.native import build, levels
+from services.native.build import Library, NativeUnavailable
 from tests.generator.tiny import tiny_csm
 
 BEST = levels.available()[0]

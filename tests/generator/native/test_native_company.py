@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from csm.native import levels
 from services.generator.model import weights
 from services.generator.model.sampler import SamplingParams, SamplingRows
-from services.generator.native.model import PREFILL_ROWS, NativeCsm
+from services.generator.native.native_csm import PREFILL_ROWS, NativeCsm
+from services.native import levels
 from tests.generator.native.harness import CONFIGS, KINDS, Frames, Loop, prompt
 
 FRAMES = 6

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.generator.native.model import NativeCsm, WeightFormat
+from services.generator.native.native_csm import NativeCsm, WeightFormat
 from tests.generator.harness import SAMPLED, random_rows, running
 from tests.generator.tiny import tiny_csm
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from csm.native import levels
 from services.generator.model import weights
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from services.generator.model.noise import Noise
 from services.generator.model.sampler import SamplingParams, SamplingRows
-from services.generator.native.model import PREFILL_ROWS, NativeCsm, WeightFormat
+from services.generator.native.native_csm import PREFILL_ROWS, NativeCsm, WeightFormat
+from services.native import levels
 from tests.generator.native.harness import (
     CONFIGS,
     GREEDY,

@@ -10,7 +10,7 @@ import pytest
 from services.tokenizer.codec import MimiConfig
 from tests.tokenizer.codec.cases import BIASED, FIVE, FULL, NINE
 
-PICO = Path(__file__).parents[3] / "voices" / "pico" / "config.json"
+PICO = Path(__file__).parents[3] / "models" / "pico" / "config.json"
 
 
 def test_the_published_mimi_has_frames_of_1920_samples_at_12_5_hz():

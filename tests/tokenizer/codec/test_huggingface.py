@@ -21,7 +21,7 @@ from tests.tokenizer.codec.cases import (
     random_codes,
 )
 
-PICO = Path(__file__).parents[3] / "voices" / "pico"
+PICO = Path(__file__).parents[3] / "models" / "pico"
 CONFIGS = pytest.mark.parametrize(
     "config", [FULL, FIVE, NINE, BIASED], ids=["full", "five", "nine", "biased"]
 )

@@ -22,7 +22,7 @@ from services.tokenizer.codec import (
 )
 from tests.tokenizer.codec.cases import BIASED, FIVE, NINE, noise, random_codes
 
-PICO = Path(__file__).parents[3] / "voices" / "pico"
+PICO = Path(__file__).parents[3] / "models" / "pico"
 # A tensor of each layout to spoil.
 WEIGHT = "encoder.layers.0.conv.weight"
 

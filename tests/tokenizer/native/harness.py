@@ -17,7 +17,7 @@ from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
 from tests.tokenizer.codec.cases import BIASED, FIVE, NINE
 from training.codec import shape
 
-PICO = Path(__file__).resolve().parents[3] / "voices" / "pico"
+PICO = Path(__file__).resolve().parents[3] / "models" / "pico"
 
 # What the others lack: dilations of 1, 3 and 9, widths beside whole vectors, heads of more than two
 # vectors, two channels, a frame of one position, and codebooks that are all of the latents.

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from csm.native import levels
-from csm.native.build import NativeUnavailable
+from services.native import levels
+from services.native.build import NativeUnavailable
 from services.tokenizer import codec
 from services.tokenizer.native.codec import MAX_STEP_FRAMES, NativeDecoder, NativeEncoder
 from tests.tokenizer.codec.cases import FIVE, assert_same_codes

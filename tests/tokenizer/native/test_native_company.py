@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.native import levels
+from services.native import levels
 from services.tokenizer import codec
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
 from tests.tokenizer.codec.cases import FIVE

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csm.native import levels
-from csm.native.build import NativeUnavailable
-from csm.serving.errors import FailedPrecondition
+from csm.errors import FailedPrecondition
 from csm.v1 import common_pb2
-from services.tokenizer.half import Block, Half
+from services.native import levels
+from services.native.build import NativeUnavailable
+from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.native.build import LIBRARY
-from services.tokenizer.native.choice import halves
-from services.tokenizer.native.halves import NativeDecodeHalf, NativeEncodeHalf, NativeHalf
+from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf, NativeHalf
+from services.tokenizer.native.select import halves
 from services.tokenizer.runner import DecodeHalf, EncodeHalf
 from tests.tokenizer.codec.cases import FIVE
 from tests.tokenizer.native.harness import audio_of, codes_of, mimi
@@ -35,7 +35,7 @@ def no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda command: None)
 
 
-def decoder_of(running: Tokenizer) -> Half:
+def decoder_of(running: Tokenizer) -> CodecDirection:
     return running.service.pool._halves["decode"]
 
 

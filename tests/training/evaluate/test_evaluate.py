@@ -11,7 +11,7 @@ from training.evaluate import recogniser
 from training.evaluate.__main__ import main, parse
 from training.evaluate.clip import Part
 
-PICO = Path(__file__).resolve().parents[3] / "voices" / "pico"
+PICO = Path(__file__).resolve().parents[3] / "models" / "pico"
 
 
 def _command(work: Path, parts: str, *more: str) -> list[str]:

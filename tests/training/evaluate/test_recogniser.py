@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csm.audio import read_audio
+from csm.audio.files import read_audio
 from training.evaluate import recogniser
 from training.evaluate.recogniser import Recogniser
 

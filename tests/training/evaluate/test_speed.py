@@ -5,7 +5,7 @@ import pytest
 from training.evaluate import speed
 from training.evaluate.held_out import load_items
 
-PICO = Path(__file__).resolve().parents[3] / "voices" / "pico"
+PICO = Path(__file__).resolve().parents[3] / "models" / "pico"
 
 
 def test_the_whole_system_is_timed_by_a_listener(work: Path) -> None:

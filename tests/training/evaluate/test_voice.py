@@ -7,7 +7,7 @@ from services.generator.model.generate import generate
 from services.generator.model.prompt import Segment, prompt_frames
 from training.evaluate.voice import Line, Voice
 
-PICO = Path(__file__).resolve().parents[3] / "voices" / "pico"
+PICO = Path(__file__).resolve().parents[3] / "models" / "pico"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from services.generator.model import weights as model_weights
 from training.evaluate import weights
 from training.evaluate.voice import Line, Voice
 
-PICO = Path(__file__).resolve().parents[3] / "voices" / "pico"
+PICO = Path(__file__).resolve().parents[3] / "models" / "pico"
 LINES = (Line(0, "The train was late.", 20, 1), Line(3, "Two cups of tea, please.", 20, 2))
 
 

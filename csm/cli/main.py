@@ -1,0 +1,46 @@
+"""The `csm` command. Each command imports what it needs when it runs, so `--help` is instant."""
+
+from typing import Annotated
+
+import typer
+
+import csm
+from csm.cli import bench, codes, generate, models, serve, speak
+from csm.cli.reporting import ReportingGroup
+from csm.serving.heap import collect_seldom
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Speech from text and the conversation so far, with Sesame's CSM.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"csm {csm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+    collect_seldom()
+
+
+app.command("speak")(speak.speak)
+app.command("serve")(serve.serve)
+app.command("generate")(generate.generate)
+app.command("encode")(codes.encode)
+app.command("decode")(codes.decode)
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,134 @@
+"""`csm models`: make, convert, fetch and look at model directories."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from csm.cli.options import Dtype
+
+app = typer.Typer(no_args_is_help=True, help="Make, convert, fetch and look at model directories.")
+
+DEFAULT_REPOSITORY = "sesame/csm-1b"
+
+
+class LayoutName(StrEnum):
+    """Whose names and files are written."""
+
+    HF = "hf"
+    SESAME = "sesame"
+
+
+@app.command()
+def create(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The directory to make.")],
+    shape: Annotated[
+        str, typer.Option(help="csm-1b, pico, or a config.json with the sizes.")
+    ] = "pico",
+    seed: Annotated[int, typer.Option(help="Same seed, same weights.", min=0)] = 0,
+    dtype: Annotated[Dtype, typer.Option(help="Of the model; the codec is fp32.")] = Dtype.BFLOAT16,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="A tokenizer.json. Default: pico's for pico, else one of bytes."),
+    ] = None,
+) -> None:
+    """Make a model of random weights, codec and tokenizer included: for tests and benchmarks."""
+    from csm.cli.reporting import print_figures, status
+    from services.model_tools.making import make
+
+    with status(f"making {shape}"):
+        made = make(shape, output, seed=seed, dtype=dtype.torch_name, tokenizer=tokenizer)
+    print_figures(str(output), made)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A model directory or a safetensors file.")],
+    target: Annotated[Path, typer.Argument(help="The directory to make.")],
+    layout: Annotated[
+        LayoutName, typer.Option(help="Hugging Face's, or Sesame's with Kyutai's Mimi file.")
+    ] = LayoutName.HF,
+    codec: Annotated[
+        Path | None, typer.Option(help="Mimi, where SOURCE has none: a file or a directory.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer.json, where SOURCE has none.")
+    ] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Default: as it is.")] = None,
+) -> None:
+    """Write a model in another layout."""
+    from csm.cli.reporting import print_figures, status
+    from services.model_tools.conversion import convert as run
+
+    with status(f"converting {source}"):
+        written = run(
+            source,
+            target,
+            layout.value,
+            codec=codec,
+            tokenizer=tokenizer,
+            dtype=dtype.torch_name if dtype else None,
+        )
+    print_figures(str(target), written)
+
+
+@app.command()
+def pull(
+    repository: Annotated[
+        str, typer.Argument(help="owner/name on the Hugging Face hub.")
+    ] = DEFAULT_REPOSITORY,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: models/NAME.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+) -> None:
+    """Fetch a model from the Hugging Face hub: safetensors, configs and tokenizer."""
+    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from csm.cli.reporting import CommandError, console
+    from services.generator.model.hub import PullError
+    from services.generator.model.hub import pull as fetch
+
+    target = output or Path("models") / repository.rsplit("/", 1)[-1]
+    columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console()) as progress:
+        task = progress.add_task(f"fetching {repository}", total=None)
+        try:
+            fetch(
+                repository,
+                target,
+                lambda done, total: progress.update(task, completed=done, total=total),
+                revision=revision,
+            )
+        except PullError as error:
+            progress.remove_task(task)
+            raise CommandError(str(error)) from None
+    console().print(f"{target}: ready; try  csm speak --model {target} 'Hello there.'")
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="A model directory or a safetensors file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+) -> None:
+    """Say what a model is, from its headers alone."""
+    from csm.cli.reporting import print_figures
+    from services.model_tools.info import figures
+
+    found = figures(path)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        print_figures(str(path), {name.replace("_", " "): _plain(v) for name, v in found.items()})
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

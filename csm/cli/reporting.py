@@ -1,0 +1,117 @@
+"""What the user sees: progress and results on standard error, mistakes as one line each."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+DEBUG_VARIABLE = "CSM_DEBUG"
+INTERRUPTED = 130
+# What a client's installation goes without.
+_OF_THE_MODELS = ("torch", "safetensors", "tokenizers", "huggingface_hub")
+
+
+class CommandError(Exception):
+    """A mistake of the user's, said in one line: what, its value, and what is allowed."""
+
+
+class ReportingGroup(TyperGroup):
+    """The root of the commands: mistakes become one line and exit code 1, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            message = describe(error)
+            if message is None or os.environ.get(DEBUG_VARIABLE):
+                raise
+            _say(message)
+            raise typer.Exit(1) from None
+
+
+def describe(error: BaseException) -> str | None:
+    """The line for a mistake of the user's or of the surroundings; None for a fault of ours."""
+    # Imported here: it brings grpc, which `--help` does not need.
+    from csm.errors import ServiceError
+
+    if isinstance(error, BrokenPipeError):
+        return "the reader of the output has gone"
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason
+    if isinstance(error, ModuleNotFoundError) and error.name in _OF_THE_MODELS:
+        return f"the package {error.name!r} is missing; install csm-server[models]"
+    # Errors of the model and the codec about files are ValueErrors with a whole sentence.
+    if isinstance(error, CommandError | ServiceError | ValueError):
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _say(message: str) -> None:
+    print(f"csm: {message}", file=sys.stderr)
+
+
+def console() -> "Console":
+    """The console on standard error, so that standard output stays for results."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextlib.contextmanager
+def status(message: str) -> Iterator[None]:
+    """A spinner beside `message` while the body runs."""
+    with console().status(message):
+        yield
+
+
+@contextlib.contextmanager
+def audio_progress(message: str, total_s: float | None) -> Iterator["AudioProgress"]:
+    """A bar that counts seconds of audio; `total_s` None where the end is not known."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.1f} s of audio"),
+        TimeElapsedColumn(),
+        console=console(),
+        transient=True,
+    ) as progress:
+        yield AudioProgress(progress, progress.add_task(message, total=total_s))
+
+
+class AudioProgress:
+    """One bar of seconds of audio."""
+
+    def __init__(self, progress: "Progress", task: Any) -> None:
+        self._progress, self._task = progress, task
+
+    def add(self, seconds: float) -> None:
+        """So many further seconds are done."""
+        self._progress.update(self._task, advance=seconds)
+
+
+def print_figures(title: str, figures: dict[str, str]) -> None:
+    """A small table of names and values on standard error."""
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left", box=None)
+    table.add_column()
+    # Folded, not cut: a digest or a path is of use only whole.
+    table.add_column(overflow="fold")
+    for name, value in figures.items():
+        table.add_row(name, value)
+    console().print(table)

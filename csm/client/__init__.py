@@ -1,0 +1,41 @@
+"""The SDK: `Client` for threads, `AsyncClient` for asyncio; see `csm.client.client`."""
+
+from csm.client.client import (
+    AsyncClient,
+    AsyncConversation,
+    AsyncSpeech,
+    AudioChunk,
+    AudioFormat,
+    Client,
+    ContextTurn,
+    Conversation,
+    ConversationStarted,
+    Event,
+    FinishReason,
+    RetryPolicy,
+    Speech,
+    Timing,
+    TurnCompleted,
+    TurnStarted,
+    Usage,
+)
+
+__all__ = [
+    "AsyncClient",
+    "AsyncConversation",
+    "AsyncSpeech",
+    "AudioChunk",
+    "AudioFormat",
+    "Client",
+    "ContextTurn",
+    "Conversation",
+    "ConversationStarted",
+    "Event",
+    "FinishReason",
+    "RetryPolicy",
+    "Speech",
+    "Timing",
+    "TurnCompleted",
+    "TurnStarted",
+    "Usage",
+]

@@ -1,0 +1,319 @@
+"""One `Converse` call: say, hear, interrupt; events come back. Blocking or for asyncio."""
+
+import asyncio
+import contextlib
+import queue
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from csm import errors
+from csm.client import requests
+from csm.client.messages import (
+    AudioChunk,
+    AudioFormat,
+    ConversationStarted,
+    Event,
+    TurnCompleted,
+    TurnStarted,
+)
+from csm.client.retry import RetryPolicy, from_status
+from csm.status import TrueStatus
+from csm.v1 import speech_pb2
+
+Heard = bytes | NDArray[np.floating]
+"""Heard audio: PCM bytes in the input format, cut anywhere, or mono floats [samples], -1..1."""
+
+
+class _State:
+    """What both kinds of conversation know."""
+
+    def __init__(
+        self,
+        config: speech_pb2.ConverseRequest,
+        input_format: AudioFormat | None,
+        target: str,
+        retry: RetryPolicy,
+    ) -> None:
+        self._config = config
+        self._input_format = input_format or AudioFormat()
+        self._target = target
+        self._retry = retry
+        self._started: ConversationStarted | None = None
+        self._formats: dict[str, AudioFormat] = {}
+        self._closing = False
+
+    @property
+    def started(self) -> ConversationStarted:
+        """The conversation's id, voice, number of turns and output format."""
+        if self._started is None:
+            raise RuntimeError("the conversation is not open; use it in a `with` block")
+        return self._started
+
+    @property
+    def conversation_id(self) -> str:
+        """Names the conversation for later calls."""
+        return self.started.conversation_id
+
+    def _open(self, message: speech_pb2.ConverseResponse) -> None:
+        if message.WhichOneof("response") != "started":
+            raise errors.Internal(f"the server at {self._target} did not begin with `started`")
+        self._started = ConversationStarted.from_proto(message.started)
+
+    def _event(self, message: speech_pb2.ConverseResponse) -> Event | None:
+        kind = message.WhichOneof("response")
+        if kind == "turn_started":
+            turn = TurnStarted.from_proto(message.turn_started)
+            self._formats[turn.turn_id] = turn.format
+            return turn
+        if kind == "audio":
+            form = self._formats.get(message.audio.turn_id, self.started.format)
+            return AudioChunk.from_proto(message.audio, form)
+        if kind == "turn_completed":
+            self._formats.pop(message.turn_completed.turn_id, None)
+            return TurnCompleted.from_proto(message.turn_completed)
+        return None
+
+    def _ended(self) -> errors.ServiceError:
+        return errors.FailedPrecondition("the conversation has ended")
+
+    def _ended_at_once(self) -> errors.ServiceError:
+        return errors.Internal(f"the server at {self._target} ended the call at once")
+
+
+class AsyncConversation(_State):
+    """A conversation for asyncio; made by `AsyncClient.converse`.
+
+    Sending and iterating may go on in different tasks, and sending in several. Cancelling a
+    task that waits for the next event loses nothing: the next one to iterate gets the event.
+    """
+
+    def __init__(
+        self,
+        open_call: Callable[[], Any],
+        config: speech_pb2.ConverseRequest,
+        input_format: AudioFormat | None,
+        target: str,
+        retry: RetryPolicy,
+    ) -> None:
+        super().__init__(config, input_format, target, retry)
+        self._open_call = open_call
+        self._call: Any = None
+        self._true_status: TrueStatus
+        self._messages: Any = None
+        self._pending: asyncio.Task[Any] | None = None
+        self._write = asyncio.Lock()
+        self._read = asyncio.Lock()
+
+    async def __aenter__(self) -> "AsyncConversation":
+        attempt = 1
+        while True:
+            self._call = self._open_call()
+            self._true_status = TrueStatus(self._call)
+            self._messages = aiter(self._call)
+            try:
+                # The status of a refusal is with the reads, so a failed write is not looked at.
+                with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                    await self._call.write(self._config)
+                self._open(await anext(self._messages))
+                return self
+            except grpc.aio.AioRpcError as raised:
+                error = await self._true_status.of(raised)
+                if error.code() is grpc.StatusCode.OK:
+                    raise self._ended_at_once() from None
+                failure = from_status(error, self._target)
+                delay_s = self._retry.delay_s(attempt, failure, None)
+                if delay_s is None:
+                    raise failure from None
+            except StopAsyncIteration:
+                raise self._ended_at_once() from None
+            attempt += 1
+            await asyncio.sleep(delay_s)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self._call.cancel()
+        if (pending := self._pending) is not None:
+            await asyncio.wait({pending})
+            # Retrieved, so that nobody is told of an exception that was never looked at.
+            if not pending.cancelled():
+                pending.exception()
+
+    async def send_audio(self, audio: Heard) -> None:
+        """Heard audio, as it arrives."""
+        for request in requests.heard_requests(audio, self._input_format):
+            await self._send(request)
+
+    async def say(self, text: str) -> None:
+        """A part of the text to speak; complete sentences are spoken before the turn ends."""
+        await self._send(requests.text_request(text))
+
+    async def end_turn(self, heard_text: str = "") -> None:
+        """The turn is complete: what was heard, what is to be said, or both (heard first)."""
+        await self._send(requests.end_of_turn_request(heard_text))
+
+    async def cancel(self, *, heard_ms: int | None = None, turn_id: str = "") -> None:
+        """Barge-in: ends the spoken turn, of which `heard_ms` stay in the conversation.
+
+        None: all that was sent was heard. The turn's `TurnCompleted` still comes.
+        """
+        await self._send(requests.cancel_request(turn_id, heard_ms))
+
+    async def finish(self) -> None:
+        """Nothing more will be sent; the events end when the turns under way are over."""
+        async with self._write:
+            await self._call.done_writing()
+
+    async def _send(self, request: speech_pb2.ConverseRequest) -> None:
+        async with self._write:
+            try:
+                await self._call.write(request)
+            except grpc.aio.AioRpcError as error:
+                raise await self._failure(error) from None
+            except asyncio.InvalidStateError:
+                raise await self._status() from None
+
+    async def _status(self) -> errors.ServiceError:
+        if not self._call.done():
+            return errors.FailedPrecondition("nothing can be sent after finish")
+        return await self._failure(
+            grpc.aio.AioRpcError(
+                await self._call.code(),
+                await self._call.initial_metadata(),
+                await self._call.trailing_metadata(),
+                await self._call.details(),
+                None,
+            )
+        )
+
+    async def _failure(self, raised: grpc.aio.AioRpcError) -> errors.ServiceError:
+        error = await self._true_status.of(raised)
+        if error.code() is grpc.StatusCode.OK or self._closing:
+            return self._ended()
+        return from_status(error, self._target)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        async with self._read:
+            while True:
+                if (message := await self._next_message()) is None:
+                    raise StopAsyncIteration
+                if (event := self._event(message)) is not None:
+                    return event
+
+    async def _next_message(self) -> speech_pb2.ConverseResponse | None:
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(anext(self._messages, None))
+        # wait() leaves the read under way when this task is cancelled; a bare await would not,
+        # and a cancelled read ends the call.
+        await asyncio.wait({self._pending})
+        try:
+            message = self._pending.result()
+        except grpc.aio.AioRpcError as raised:
+            error = await self._true_status.of(raised)
+            self._pending = None
+            if error.code() is grpc.StatusCode.OK:
+                return None
+            raise from_status(error, self._target) from None
+        except asyncio.CancelledError:
+            self._pending = None
+            if self._closing:
+                return None
+            raise await self._status() from None
+        self._pending = None
+        return message
+
+
+class Conversation(_State):
+    """A conversation with blocking calls; made by `Client.converse`.
+
+    Send from one thread and iterate in another, or in turns from a single one.
+    """
+
+    def __init__(
+        self,
+        open_call: Callable[[Iterator[speech_pb2.ConverseRequest]], Any],
+        config: speech_pb2.ConverseRequest,
+        input_format: AudioFormat | None,
+        target: str,
+        retry: RetryPolicy,
+    ) -> None:
+        super().__init__(config, input_format, target, retry)
+        self._open_call = open_call
+        self._outgoing: queue.SimpleQueue[speech_pb2.ConverseRequest | None]
+        self._call: Any = None
+
+    def __enter__(self) -> "Conversation":
+        attempt = 1
+        while True:
+            self._outgoing = queue.SimpleQueue()
+            self._outgoing.put(self._config)
+            self._call = self._open_call(iter(self._outgoing.get, None))
+            try:
+                self._open(next(self._call))
+                return self
+            except grpc.RpcError as error:
+                self._outgoing.put(None)
+                failure = from_status(error, self._target)
+                delay_s = self._retry.delay_s(attempt, failure, None)
+                if delay_s is None:
+                    raise failure from None
+            except StopIteration:
+                raise self._ended_at_once() from None
+            attempt += 1
+            time.sleep(delay_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._closing = True
+        self._call.cancel()
+        # Ends grpc's thread that reads the queue.
+        self._outgoing.put(None)
+
+    def send_audio(self, audio: Heard) -> None:
+        """Heard audio, as it arrives."""
+        for request in requests.heard_requests(audio, self._input_format):
+            self._send(request)
+
+    def say(self, text: str) -> None:
+        """A part of the text to speak; complete sentences are spoken before the turn ends."""
+        self._send(requests.text_request(text))
+
+    def end_turn(self, heard_text: str = "") -> None:
+        """The turn is complete: what was heard, what is to be said, or both (heard first)."""
+        self._send(requests.end_of_turn_request(heard_text))
+
+    def cancel(self, *, heard_ms: int | None = None, turn_id: str = "") -> None:
+        """Barge-in: ends the spoken turn, of which `heard_ms` stay in the conversation.
+
+        None: all that was sent was heard. The turn's `TurnCompleted` still comes.
+        """
+        self._send(requests.cancel_request(turn_id, heard_ms))
+
+    def finish(self) -> None:
+        """Nothing more will be sent; the events end when the turns under way are over."""
+        self._outgoing.put(None)
+
+    def _send(self, request: speech_pb2.ConverseRequest) -> None:
+        if self._closing or not self._call.is_active():
+            raise self._ended()
+        self._outgoing.put(request)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        while True:
+            try:
+                message = next(self._call)
+            except grpc.RpcError as error:
+                if self._closing:
+                    raise StopIteration from None
+                raise from_status(error, self._target) from None
+            if (event := self._event(message)) is not None:
+                return event

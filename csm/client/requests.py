@@ -1,0 +1,174 @@
+"""What the client asks, as wire messages of `csm.v1`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+
+from csm.audio import frames
+from csm.client.messages import AudioFormat, from_float
+from csm.errors import invalid
+from csm.v1 import common_pb2, speech_pb2
+
+
+@dataclass(frozen=True)
+class ContextTurn:
+    """A turn given as context: text, and how it sounded as a file or as codes, or neither."""
+
+    speaker: int
+    text: str = ""
+    audio: bytes | Path | None = None
+    """A whole WAV, FLAC, Ogg or MP3 file, or the path of one."""
+    codes: NDArray[np.integer] | None = field(default=None, compare=False)
+    """Codes [frames, codebooks], 0..codebook_size-1."""
+
+    def to_proto(self) -> speech_pb2.ContextTurn:
+        """The wire message; reads the file where `audio` is a path (OSError)."""
+        if self.audio is not None and self.codes is not None:
+            raise ValueError("context: a turn takes audio or codes, not both")
+        message = speech_pb2.ContextTurn(speaker=self.speaker, text=self.text)
+        if self.audio is not None:
+            given = self.audio
+            message.audio_file = given.read_bytes() if isinstance(given, Path) else given
+        if self.codes is not None:
+            message.frames.CopyFrom(frames.pack(_checked(self.codes)))
+        return message
+
+
+def _checked(codes: NDArray[np.integer]) -> NDArray[np.uint16]:
+    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
+        raise ValueError(
+            f"codes: {codes.dtype} {list(codes.shape)} is not allowed; integers [frames, codebooks]"
+        )
+    if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) <= 65535:
+        raise ValueError(f"codes: {codes.min()}..{codes.max()} is not allowed; 0..65535")
+    return codes.astype(np.uint16)
+
+
+def _set(message: Message, prefix: str = "", **values: object) -> None:
+    """Sets what is not None; a value that the wire cannot carry is named, with its field."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        try:
+            setattr(message, name, value)
+        except (TypeError, ValueError) as error:
+            raise invalid(prefix + name, f"{value!r} is not allowed: {error}") from None
+
+
+def sampling(
+    temperature: float | None = None,
+    depth_temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    min_audio_ms: int | None = None,
+) -> common_pb2.Sampling:
+    """The wire message; what is None is the model's default."""
+    message = common_pb2.Sampling()
+    _set(
+        message,
+        "sampling.",
+        temperature=temperature,
+        depth_temperature=depth_temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        min_audio_ms=min_audio_ms,
+    )
+    return message
+
+
+def synthesize_request(
+    text: str,
+    *,
+    voice: str,
+    conversation_id: str,
+    context: Sequence[ContextTurn],
+    speaker: int | None,
+    sampling: common_pb2.Sampling,
+    max_audio_ms: int,
+    format: AudioFormat | None,
+    max_lead_ms: int,
+) -> speech_pb2.SynthesizeRequest:
+    """The wire message of `synthesize`."""
+    message = speech_pb2.SynthesizeRequest(
+        context=[turn.to_proto() for turn in context],
+        sampling=sampling,
+        format=format.to_proto() if format else None,
+    )
+    _set(
+        message,
+        text=text,
+        voice=voice,
+        conversation_id=conversation_id,
+        speaker=speaker,
+        max_audio_ms=max_audio_ms,
+        max_lead_ms=max_lead_ms,
+    )
+    return message
+
+
+def converse_config(
+    *,
+    voice: str,
+    conversation_id: str,
+    sampling: common_pb2.Sampling,
+    max_audio_ms: int,
+    output_format: AudioFormat | None,
+    input_format: AudioFormat | None,
+    max_lead_ms: int,
+    heard_speaker: int | None,
+) -> speech_pb2.ConverseRequest:
+    """The first message of `converse`."""
+    config = speech_pb2.ConverseConfig(
+        sampling=sampling,
+        output_format=output_format.to_proto() if output_format else None,
+        input_format=input_format.to_proto() if input_format else None,
+    )
+    _set(
+        config,
+        voice=voice,
+        conversation_id=conversation_id,
+        max_audio_ms=max_audio_ms,
+        max_lead_ms=max_lead_ms,
+        heard_speaker=heard_speaker,
+    )
+    return speech_pb2.ConverseRequest(config=config)
+
+
+MAX_HEARD_BYTES = 256 << 10
+"""Heard audio is sent in messages of at most this size; the wire allows 1 MiB."""
+
+
+def heard_requests(
+    audio: bytes | NDArray[np.floating], form: AudioFormat
+) -> Iterator[speech_pb2.ConverseRequest]:
+    """Heard audio as messages: PCM bytes in `form`, or mono floats [samples] at its rate."""
+    pcm = audio if isinstance(audio, bytes) else from_float(audio, form)
+    for start in range(0, len(pcm), MAX_HEARD_BYTES):
+        yield speech_pb2.ConverseRequest(
+            heard_audio=speech_pb2.ConverseHeardAudio(audio=pcm[start : start + MAX_HEARD_BYTES])
+        )
+
+
+def cancel_request(turn_id: str, heard_ms: int | None) -> speech_pb2.ConverseRequest:
+    """The message of a barge-in."""
+    message = speech_pb2.ConverseCancel()
+    _set(message, "cancel.", turn_id=turn_id, heard_ms=heard_ms)
+    return speech_pb2.ConverseRequest(cancel=message)
+
+
+def text_request(text: str) -> speech_pb2.ConverseRequest:
+    """The message with a part of the text to speak."""
+    return speech_pb2.ConverseRequest(text=speech_pb2.ConverseText(text=text))
+
+
+def end_of_turn_request(heard_text: str) -> speech_pb2.ConverseRequest:
+    """The message that ends a turn."""
+    return speech_pb2.ConverseRequest(
+        end_of_turn=speech_pb2.ConverseEndOfTurn(heard_text=heard_text)
+    )

@@ -1,0 +1,246 @@
+"""The tokenizer and the generator: channels, what they are, and whether they answer."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from csm import errors
+from csm.channel import open_async
+from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
+from gateway.settings import GatewaySettings, LoadBalancing
+
+log = logging.getLogger(__name__)
+
+AFFINITY_HEADER = "x-csm-conversation"
+INFO_TIMEOUT_S = 5.0
+
+
+def affinity(conversation_id: str) -> tuple[tuple[str, str], ...]:
+    """Metadata that keeps a conversation on one generator; hashed, as ids may be any text."""
+    if not conversation_id:
+        return ()
+    digest = hashlib.blake2b(conversation_id.encode(), digest_size=16).hexdigest()
+    return ((AFFINITY_HEADER, digest),)
+
+
+def _policy(kind: LoadBalancing) -> dict[str, object]:
+    if kind != "ring_hash":
+        return {kind: {}}
+    # The key counts when the first ring_hash channel opens; without it every call fails with
+    # "hash attribute not present" (gRFC A76 is still behind this switch in grpc 1.85).
+    os.environ.setdefault("GRPC_EXPERIMENTAL_RING_HASH_SET_REQUEST_HASH_KEY", "true")
+    return {"ring_hash_experimental": {"requestHashHeader": AFFINITY_HEADER}}
+
+
+@dataclass(frozen=True)
+class Info:
+    """What both backends said of themselves."""
+
+    tokenizer: tokenizer_pb2.GetTokenizerInfoResponse
+    generator: generator_pb2.GetModelInfoResponse
+
+    @property
+    def frame_ms(self) -> float:
+        """Milliseconds of a frame, 80 for Mimi."""
+        return 1000 / self.tokenizer.frame_rate_hz
+
+    def mismatch(self) -> str:
+        """Why the two cannot work together; empty if they can."""
+        theirs = (self.generator.num_codebooks, self.generator.codebook_size)
+        ours = (self.tokenizer.num_codebooks, self.tokenizer.codebook_size)
+        if theirs != ours:
+            return (
+                f"the generator makes {theirs[0]} codes of {theirs[1]}, "
+                f"the tokenizer takes {ours[0]} of {ours[1]}"
+            )
+        return ""
+
+
+class Backend:
+    """One channel, watched: `info` is what the service last said, None while it is silent."""
+
+    def __init__(
+        self,
+        name: str,
+        target: str,
+        balancing: LoadBalancing,
+        ask: Callable[[grpc.aio.Channel], Callable[[], Any]],
+        settings: GatewaySettings,
+    ) -> None:
+        self.name = name
+        self.target = target
+        self.channel = open_async(target, load_balancing=_policy(balancing))
+        self.info: Any = None
+        self.ask = ask(self.channel)
+        self._settings = settings
+        self._answered = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Asks for ever: at once when the connection changes, else every few seconds."""
+        settings = self._settings
+        changed: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self._look()
+                if self.info is None:
+                    await asyncio.sleep(settings.backend_retry_s)
+                    continue
+                # The same one until the state does change: grpc keeps also those that were
+                # cancelled until then, and a good connection lasts for weeks.
+                if changed is None:
+                    state = self.channel.get_state()
+                    changed = asyncio.create_task(self.channel.wait_for_state_change(state))
+                done, _ = await asyncio.wait({changed}, timeout=settings.backend_refresh_s)
+                if done:
+                    changed.result()
+                    changed = None
+        finally:
+            if changed is not None:
+                changed.cancel()
+
+    async def _look(self) -> None:
+        try:
+            self.info = await self.ask()
+            if not self._answered.is_set():
+                log.info("the %s at %s answers", self.name, self.target)
+                self._answered.set()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and self.info is not None:
+                return  # it has as much to do as it takes, and is there
+            if self._answered.is_set():
+                log.warning(
+                    "the %s at %s does not answer: %s", self.name, self.target, error.code()
+                )
+                self._answered.clear()
+            self.info = None
+
+    async def answered(self, timeout_s: float) -> None:
+        """Returns when it answers, or after the timeout."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), timeout_s)
+
+
+class Backends:
+    """Both of them."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        def tokenizer_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
+            stub = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
+            request = tokenizer_pb2.GetTokenizerInfoRequest()
+            return lambda: stub.GetTokenizerInfo(request, timeout=INFO_TIMEOUT_S)
+
+        def model_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
+            stub = generator_pb2_grpc.GeneratorServiceStub(channel)
+            request = generator_pb2.GetModelInfoRequest()
+            return lambda: stub.GetModelInfo(request, timeout=INFO_TIMEOUT_S)
+
+        self._tokenizer = Backend(
+            "tokenizer",
+            settings.tokenizer_target,
+            settings.tokenizer_load_balancing,
+            tokenizer_info,
+            settings,
+        )
+        self._generator = Backend(
+            "generator",
+            settings.generator_target,
+            settings.generator_load_balancing,
+            model_info,
+            settings,
+        )
+        self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self._tokenizer.channel)
+        self.generator = generator_pb2_grpc.GeneratorServiceStub(self._generator.channel)
+        self._failover_s = settings.failover_s
+        self._codec = ""
+        self._last: Info | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Watches both; returns when both have answered and fit each other."""
+        self._watchers = [
+            asyncio.create_task(b.watch(), name=f"watch {b.name}")
+            for b in (self._tokenizer, self._generator)
+        ]
+        while not self.ready():
+            for backend in (self._tokenizer, self._generator):
+                if backend.info is None:
+                    log.info("waiting for the %s at %s", backend.name, backend.target)
+                await backend.answered(5.0)
+            info = self._current()
+            if info is not None and (problem := self._problem(info)):
+                raise ValueError(problem)
+        self._codec = self.info.tokenizer.digest
+
+    async def stop(self) -> None:
+        """Stops watching and closes the channels."""
+        for task in self._watchers:
+            task.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        await asyncio.gather(
+            self._tokenizer.channel.close(None), self._generator.channel.close(None)
+        )
+
+    def ready(self) -> bool:
+        """Whether both answer, and still fit each other and the codes that we keep."""
+        info = self._current()
+        return info is not None and not self._problem(info)
+
+    @property
+    def info(self) -> Info:
+        """What the backends are; what they last were while one is gone.
+
+        Raises `Unavailable` where they never answered or no longer fit.
+        """
+        info = self._current() or self._last
+        if info is None:
+            raise errors.Unavailable("the tokenizer and the generator have not answered yet")
+        if problem := self._problem(info):
+            raise errors.Unavailable(problem)
+        return info
+
+    async def recovered(self, service: str) -> None:
+        """After a failed call to `service`: returns when one answers, or after `failover_s`."""
+        backend = self._tokenizer if service == "tokenizer" else self._generator
+        deadline = time.monotonic() + self._failover_s
+        while time.monotonic() < deadline:
+            try:
+                await backend.ask()
+                return
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.1)
+
+    async def forget(self, conversation_id: str) -> None:
+        """Has the generator free a conversation's slot; that it cannot is no failure."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self.generator.EvictConversation(
+                generator_pb2.EvictConversationRequest(conversation_id=conversation_id),
+                metadata=affinity(conversation_id),
+                timeout=1.0,
+            )
+
+    def _current(self) -> Info | None:
+        tokenizer, generator = self._tokenizer.info, self._generator.info
+        if tokenizer is None or generator is None:
+            return None
+        last = self._last
+        if last is None or last.tokenizer is not tokenizer or last.generator is not generator:
+            self._last = Info(tokenizer, generator)
+        return self._last
+
+    def _problem(self, info: Info) -> str:
+        if problem := info.mismatch():
+            return problem
+        if self._codec and info.tokenizer.digest != self._codec:
+            return (
+                "the tokenizer's codec has changed, so the codes kept here mean nothing to it; "
+                "restart the gateway"
+            )
+        return ""

@@ -1,0 +1,243 @@
+"""Requests checked: every field that is wrong is named, with its value and what is allowed."""
+
+from collections.abc import Sequence
+
+from csm.audio import frames
+from csm.audio.pcm import AudioError, complete_format
+from csm.errors import FieldViolation, InvalidArgument, invalid
+from csm.limits import (
+    MAX_AUDIO_MS,
+    MAX_ID_CHARS,
+    MAX_SPEAKER,
+    MIN_AUDIO_MS,
+    sampling_violations,
+)
+from csm.v1 import common_pb2, speech_pb2
+from gateway.backends.backends import Info
+from gateway.commands import (
+    Cancel,
+    Command,
+    ContextTurn,
+    ConverseOptions,
+    EndOfTurn,
+    HeardPart,
+    Synthesis,
+    TextPart,
+)
+from gateway.settings import GatewaySettings
+from gateway.text.sentences import speakable
+
+MAX_LEAD_MS = 600_000
+MAX_FILE_BYTES = 3 << 20
+MAX_HEARD_BYTES = 1 << 20
+
+
+class Checker:
+    """Turns messages into data for one server's limits."""
+
+    def __init__(self, settings: GatewaySettings, info: Info) -> None:
+        self._settings = settings
+        self._info = info
+
+    def synthesis(self, request: speech_pb2.SynthesizeRequest) -> Synthesis:
+        """The call; raises `InvalidArgument` naming every field at fault."""
+        found = _Violations()
+        found.text("text", request.text, self._settings.max_text_chars, may_be_empty=True)
+        if not request.text and not request.context:
+            found.add(
+                "text",
+                f"is empty; allowed are 1..{self._settings.max_text_chars} characters, or an "
+                "empty text with context whose last turn has sound",
+            )
+        elif not request.text and request.context[-1].WhichOneof("sound") is None:
+            found.add(
+                "text", "is empty; allowed only where the context's last turn has sound to continue"
+            )
+        if request.context and request.conversation_id:
+            found.add(
+                "context", "is not allowed with a conversation_id, which brings its own context"
+            )
+        limit = self._settings.max_context_turns
+        if len(request.context) > limit:
+            found.add("context", f"{len(request.context)} turns; allowed are at most {limit}")
+        found.conversation_id("conversation_id", request.conversation_id)
+        speaker = request.speaker if request.HasField("speaker") else None
+        found.speaker("speaker", speaker)
+        found.sampling("sampling", request.sampling)
+        found.audio_ms("max_audio_ms", request.max_audio_ms)
+        found.lead_ms("max_lead_ms", request.max_lead_ms)
+        context = [
+            self._context(found, f"context[{i}]", turn)
+            for i, turn in enumerate(request.context[:limit])
+        ]
+        form = self._form(found, "format", request.format)
+        found.raise_any()
+        return Synthesis(
+            request.text,
+            request.voice,
+            request.conversation_id,
+            context,
+            speaker,
+            request.sampling,
+            request.max_audio_ms,
+            form,
+            request.max_lead_ms or self._settings.default_max_lead_ms,
+        )
+
+    def opening(self, config: speech_pb2.ConverseConfig) -> ConverseOptions:
+        """The conversation; raises `InvalidArgument` naming every field at fault."""
+        found = _Violations()
+        found.conversation_id("config.conversation_id", config.conversation_id)
+        heard_speaker = config.heard_speaker if config.HasField("heard_speaker") else None
+        found.speaker("config.heard_speaker", heard_speaker)
+        found.sampling("config.sampling", config.sampling)
+        found.audio_ms("config.max_audio_ms", config.max_audio_ms)
+        found.lead_ms("config.max_lead_ms", config.max_lead_ms)
+        output = self._form(found, "config.output_format", config.output_format)
+        heard = self._form(found, "config.input_format", config.input_format)
+        found.raise_any()
+        return ConverseOptions(
+            config.conversation_id,
+            config.voice,
+            config.sampling,
+            config.max_audio_ms,
+            output,
+            heard,
+            config.max_lead_ms or self._settings.default_max_lead_ms,
+            heard_speaker,
+        )
+
+    def command(self, request: speech_pb2.ConverseRequest) -> Command:
+        """A message after the config; raises `InvalidArgument`."""
+        kind = request.WhichOneof("request")
+        if kind == "heard_audio":
+            size = len(request.heard_audio.audio)
+            if size > MAX_HEARD_BYTES:
+                raise invalid(
+                    "heard_audio.audio", f"{size} bytes; allowed are at most {MAX_HEARD_BYTES}"
+                )
+            return HeardPart(request.heard_audio.audio)
+        if kind == "text":
+            return TextPart(request.text.text)
+        if kind == "end_of_turn":
+            found = _Violations()
+            heard_text = request.end_of_turn.heard_text
+            found.text(
+                "end_of_turn.heard_text",
+                heard_text,
+                self._settings.max_text_chars,
+                may_be_empty=True,
+            )
+            found.raise_any()
+            return EndOfTurn(heard_text)
+        if kind == "cancel":
+            cancel = request.cancel
+            return Cancel(cancel.turn_id, cancel.heard_ms if cancel.HasField("heard_ms") else None)
+        if kind == "config":
+            raise invalid("config", "was sent a second time; allowed is once, first")
+        raise invalid("request", "is empty; allowed are heard_audio, text, end_of_turn and cancel")
+
+    def conversation_id(self, value: str) -> str:
+        """A conversation's name; raises `InvalidArgument`."""
+        found = _Violations()
+        found.conversation_id("conversation_id", value)
+        if not value:
+            found.add("conversation_id", f"is empty; allowed are 1..{MAX_ID_CHARS} characters")
+        found.raise_any()
+        return value
+
+    def _form(
+        self, found: "_Violations", field: str, form: common_pb2.AudioFormat
+    ) -> common_pb2.AudioFormat:
+        try:
+            return complete_format(form, self._info.tokenizer.sample_rate_hz, field)
+        except AudioError as error:
+            found.add(error.field, error.description)
+            return form
+
+    def _context(
+        self, found: "_Violations", field: str, turn: speech_pb2.ContextTurn
+    ) -> ContextTurn:
+        found.speaker(f"{field}.speaker", turn.speaker)
+        limit = self._settings.max_text_chars
+        if len(turn.text) > limit:
+            found.add(f"{field}.text", f"{len(turn.text)} characters; allowed are at most {limit}")
+        sound = turn.WhichOneof("sound")
+        if sound == "audio_file":
+            size = len(turn.audio_file)
+            if not 0 < size <= MAX_FILE_BYTES:
+                found.add(f"{field}.audio_file", f"{size} bytes; allowed are 1..{MAX_FILE_BYTES}")
+            return ContextTurn(field, turn.speaker, turn.text, audio_file=turn.audio_file)
+        if sound == "frames":
+            tokenizer = self._info.tokenizer
+            try:
+                frames.unpack(
+                    turn.frames,
+                    num_codebooks=tokenizer.num_codebooks,
+                    codebook_size=tokenizer.codebook_size,
+                    field=f"{field}.frames",
+                )
+            except InvalidArgument as error:
+                found.extend(error.violations)
+            if not turn.frames.num_frames:
+                found.add(f"{field}.frames.num_frames", "0; allowed is at least 1")
+            return ContextTurn(
+                field,
+                turn.speaker,
+                turn.text,
+                codes=turn.frames.codes,
+                num_frames=turn.frames.num_frames,
+            )
+        if not speakable(turn.text):
+            found.add(field, "has neither sound nor words; allowed is a turn with one or both")
+        return ContextTurn(field, turn.speaker, turn.text)
+
+
+class _Violations:
+    """What is wrong with a request, collected."""
+
+    def __init__(self) -> None:
+        self._all: list[FieldViolation] = []
+
+    def add(self, field: str, description: str) -> None:
+        self._all.append(FieldViolation(field, description))
+
+    def extend(self, violations: Sequence[FieldViolation]) -> None:
+        self._all.extend(violations)
+
+    def raise_any(self) -> None:
+        if self._all:
+            raise InvalidArgument(*self._all)
+
+    def text(self, field: str, text: str, limit: int, *, may_be_empty: bool) -> None:
+        if not text and may_be_empty:
+            return
+        if len(text) > limit:
+            self.add(field, f"{len(text)} characters; allowed are 1..{limit}")
+        elif not speakable(text):
+            self.add(
+                field, f"{text[:20]!r} has nothing to speak; allowed is text with letters or digits"
+            )
+
+    def conversation_id(self, field: str, value: str) -> None:
+        if len(value) > MAX_ID_CHARS:
+            self.add(field, f"{len(value)} characters; allowed are at most {MAX_ID_CHARS}")
+
+    def speaker(self, field: str, value: int | None) -> None:
+        if value is not None and value > MAX_SPEAKER:
+            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_SPEAKER}")
+
+    def audio_ms(self, field: str, value: int) -> None:
+        if value and not MIN_AUDIO_MS <= value <= MAX_AUDIO_MS:
+            self.add(
+                field,
+                f"{value} is not allowed; allowed are {MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for "
+                "the model's default",
+            )
+
+    def lead_ms(self, field: str, value: int) -> None:
+        if value > MAX_LEAD_MS:
+            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_LEAD_MS}")
+
+    def sampling(self, field: str, sampling: common_pb2.Sampling) -> None:
+        self.extend(sampling_violations(field, sampling))

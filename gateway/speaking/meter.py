@@ -1,0 +1,164 @@
+"""The clock of one spoken turn, and what it tells Prometheus."""
+
+import time
+
+import grpc
+
+from csm import errors
+from csm.serving.metrics import GatewayMetrics
+from csm.v1 import common_pb2
+
+OUTCOMES = {
+    common_pb2.FINISH_REASON_EOS: "completed",
+    common_pb2.FINISH_REASON_MAX_DURATION: "completed",
+    common_pb2.FINISH_REASON_CANCELLED: "cancelled",
+    common_pb2.FINISH_REASON_DEADLINE: "deadline",
+    common_pb2.FINISH_REASON_SHUTDOWN: "failed",
+    common_pb2.FINISH_REASON_ERROR: "failed",
+}
+
+
+def outcome_of(error: Exception) -> str:
+    """The metric's word for a turn that ended with a status."""
+    if not isinstance(error, errors.ServiceError):
+        return "failed"
+    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "deadline"
+    refused = (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+    )
+    return "rejected" if error.code in refused else "failed"
+
+
+class TurnMeter:
+    """Takes timestamps while the turn runs; observes a histogram only where it must."""
+
+    def __init__(self, metrics: GatewayMetrics, rpc: str) -> None:
+        self._metrics = metrics
+        self._rpc = rpc
+        self._created = time.monotonic()
+        self._accepted: float | None = None
+        self._submitted: float | None = None
+        self._first_frame: float | None = None
+        self._first_chunk: float | None = None
+        self._first_taken: float | None = None
+        self._first_sent: float | None = None
+        self._last_sent: float | None = None
+        self._sentence_began: float | None = None
+        self._paused_since: float | None = None
+        self._cancel_asked: float | None = None
+        self._making_s = 0.0
+        self._audio_s = 0.0
+        self._done = False
+
+    def accepted(self) -> None:
+        """There is all that the first sentence needs."""
+        if self._accepted is None:
+            self._accepted = time.monotonic()
+
+    def submitted(self) -> None:
+        """The backends' calls are open."""
+        self._submitted = time.monotonic()
+        self._sentence_began = self._paused_since = None
+
+    def sentence_began(self) -> None:
+        """The generator was given a sentence."""
+        self._sentence_began = time.monotonic()
+
+    def sentence_ended(self) -> None:
+        """The generator is done with it."""
+        self.credit_given()
+        if self._sentence_began is not None:
+            self._making_s += time.monotonic() - self._sentence_began
+            self._sentence_began = None
+
+    def credit_used_up(self) -> None:
+        """The generator pauses for the client: no time of making."""
+        if self._paused_since is None:
+            self._paused_since = time.monotonic()
+
+    def credit_given(self) -> None:
+        """The generator goes on."""
+        if self._paused_since is not None:
+            self._making_s -= time.monotonic() - self._paused_since
+            self._paused_since = None
+
+    def frame(self) -> None:
+        """Frames came from the generator."""
+        if self._first_frame is None:
+            self._first_frame = time.monotonic()
+            self._stage("generate_first_frame", self._first_frame, self._submitted)
+
+    def decoded(self) -> None:
+        """Audio came from the tokenizer."""
+        if self._first_chunk is None:
+            self._first_chunk = time.monotonic()
+            self._stage("decode_first_chunk", self._first_chunk, self._first_frame)
+
+    def taken(self) -> None:
+        """A chunk goes to the client."""
+        if self._first_taken is None:
+            self._first_taken = time.monotonic()
+
+    def sent(self, duration_s: float, lead_s: float, now: float) -> None:
+        """The client's connection took a chunk."""
+        metrics = self._metrics
+        if self._first_sent is None:
+            self._first_sent = now
+            self._stage("send_first_chunk", now, self._first_taken)
+            if self._accepted is not None:
+                metrics.time_to_first_audio_seconds.labels(self._rpc).observe(now - self._accepted)
+        elif self._last_sent is not None:
+            metrics.chunk_gap_seconds.observe(now - self._last_sent)
+        self._last_sent = now
+        self._audio_s += duration_s
+        metrics.pacing_lead_seconds.observe(lead_s)
+        metrics.audio_seconds.inc(duration_s)
+
+    def text_starved(self) -> None:
+        """No chunk was due: the text was not there."""
+        self._last_sent = None
+
+    def cancelled(self) -> None:
+        """The client asked to stop."""
+        self._cancel_asked = time.monotonic()
+
+    def retried(self, service: str, code: str) -> None:
+        """The turn is submitted again; its clock goes on."""
+        self._metrics.upstream_retries.labels(service, code).inc()
+        self._first_frame = self._first_chunk = None
+
+    def timing(self, queue_ms: float, prefill_ms: float) -> common_pb2.Timing:
+        """Queue and prefill as the generator says; first audio sent and total as seen here."""
+        began = self._accepted if self._accepted is not None else self._created
+        first = (self._first_sent - began) * 1000 if self._first_sent is not None else 0.0
+        return common_pb2.Timing(
+            queue_ms=queue_ms,
+            prefill_ms=prefill_ms,
+            first_frame_ms=first,
+            total_ms=(time.monotonic() - began) * 1000,
+        )
+
+    def finish(self, outcome: str, underrun_s: float) -> None:
+        """The turn is over; counts only once."""
+        if self._done:
+            return
+        self._done = True
+        now, metrics = time.monotonic(), self._metrics
+        metrics.requests.labels(self._rpc, outcome).inc()
+        if self._cancel_asked is not None:
+            metrics.cancel_latency_seconds.observe(now - self._cancel_asked)
+        if self._accepted is not None:
+            metrics.utterance_duration_seconds.observe(now - self._accepted)
+        if self._audio_s:
+            metrics.audio_underrun_seconds.observe(underrun_s)
+            if outcome == "completed":
+                metrics.real_time_factor.observe(self._making_s / self._audio_s)
+
+    def _stage(self, stage: str, now: float, since: float | None) -> None:
+        if since is not None:
+            self._metrics.stage_duration_seconds.labels(stage).observe(now - since)

@@ -1,0 +1,166 @@
+"""The three services in one process on loopback, with real gRPC between them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from csm.serving.bootstrap import Host
+from csm.serving.metrics import Metrics
+from csm.serving.settings import ServiceSettings
+
+Values = Mapping[str, object]
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def make_settings(cls: type[S], *parts: Values) -> S:
+    """Settings of a service: `parts` (later ones win), then its environment, then its defaults.
+
+    None in a part says nothing. Raises `ValueError` naming each setting that is wrong.
+    """
+    values = {k: v for part in parts for k, v in part.items() if v is not None}
+    try:
+        # No metrics port: whoever runs several services in one process serves them on one.
+        return cls.model_validate(values).model_copy(update={"metrics_port": None})
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join(map(str, one['loc']))}: {one['input']!r} is not allowed: {one['msg']}"
+            for one in error.errors()
+        )
+        raise ValueError("; ".join(problems)) from None
+
+
+class AllInOne:
+    """Tokenizer, generator and gateway in this process, on this loop.
+
+        async with AllInOne(model=path) as stack:
+            client = AsyncClient(stack.address)
+
+    What is None is left to the services' own settings. `tokenizer`, `generator` and `gateway`
+    are further settings by name. Ports are free ones unless given. Leaving the block cancels
+    what runs; `stop` drains.
+    """
+
+    tokenizer: Host
+    generator: Host
+    gateway: Host
+
+    def __init__(
+        self,
+        *,
+        model: Path | str | None = None,
+        slots: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        tokenizer: Values | None = None,
+        generator: Values | None = None,
+        gateway: Values | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        from gateway.settings import GatewaySettings
+        from services.generator.settings import GeneratorSettings
+        from services.tokenizer.settings import TokenizerSettings
+
+        self.metrics = metrics or Metrics()
+        # Nothing but the gateway is reached from outside, and only it waits for endpoints.
+        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0}
+        both: Values = {"model": model, "threads": threads, "device": device}
+        engine: Values = {"slots": slots, "dtype": dtype}
+        # There is one of each: nothing to balance.
+        face: Values = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "tokenizer_load_balancing": "pick_first",
+            "generator_load_balancing": "pick_first",
+        }
+        self.tokenizer_settings = make_settings(TokenizerSettings, inner, both, tokenizer or {})
+        self.generator_settings = make_settings(
+            GeneratorSettings, inner, both, engine, generator or {}
+        )
+        self.gateway_settings = make_settings(GatewaySettings, face, gateway or {})
+        self._started: list[Host] = []
+
+    @property
+    def address(self) -> str:
+        """Where the gateway is reached."""
+        return self.gateway.address
+
+    async def start(self) -> None:
+        """Returns when all three are ready. Raises what keeps a service from starting."""
+        from gateway.main import build as build_gateway
+        from services.generator.main import build as build_generator
+        from services.tokenizer.main import build as build_tokenizer
+
+        tokenizer, generator = self.tokenizer_settings, self.generator_settings
+        self.tokenizer = Host(build_tokenizer(tokenizer, self.metrics), tokenizer, self.metrics)
+        self.generator = Host(build_generator(generator, self.metrics), generator, self.metrics)
+        try:
+            loading = [self._start(self.tokenizer), self._start(self.generator)]
+            for outcome in await asyncio.gather(*loading, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
+            targets = {
+                "tokenizer_target": self.tokenizer.address,
+                "generator_target": self.generator.address,
+            }
+            self.gateway_settings = self.gateway_settings.model_copy(update=targets)
+            gateway = self.gateway_settings
+            self.gateway = Host(build_gateway(gateway, self.metrics), gateway, self.metrics)
+            await self._start(self.gateway)
+        except BaseException:
+            await self.stop(finish_s=0.0)
+            raise
+
+    async def _start(self, host: Host) -> None:
+        try:
+            await host.start()
+        except BaseException:
+            # CodecDirection started: nothing to drain, but its port and its thread are to be freed.
+            await host.server.stop(0)
+            with contextlib.suppress(Exception):
+                await host.service.stop()
+            raise
+        self._started.append(host)
+
+    async def stop(self, *, finish_s: float | None = None) -> None:
+        """Drains the gateway, then the generator, then the tokenizer.
+
+        What runs may go on for `finish_s`; None: as long as each service's settings say.
+        """
+        # By role: the tokenizer and the generator may have become ready in either order.
+        for role in ("gateway", "generator", "tokenizer"):
+            host = getattr(self, role, None)
+            if host in self._started:
+                self._started.remove(host)
+                await host.stop(finish_s=finish_s)
+
+    async def __aenter__(self) -> "AllInOne":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # A second Ctrl-C must not leave the engine's thread behind.
+        await asyncio.shield(self.stop(finish_s=0.0))
+
+
+@contextlib.asynccontextmanager
+async def tokenizer_alone(
+    *, model: Path | str | None = None, device: str | None = None, threads: int | None = None
+) -> AsyncIterator[str]:
+    """The tokenizer alone in this process; gives its address."""
+    from services.tokenizer.main import build
+    from services.tokenizer.settings import TokenizerSettings
+
+    values = {"host": "127.0.0.1", "port": 0, "model": model, "device": device, "threads": threads}
+    settings = make_settings(TokenizerSettings, values)
+    metrics = Metrics()
+    host = Host(build(settings, metrics), settings, metrics)
+    await host.start()
+    try:
+        yield host.address
+    finally:
+        await host.stop(finish_s=0.0)

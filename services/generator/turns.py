@@ -1,0 +1,81 @@
+"""What a `Generate` stream is told and what it sends back, as plain data.
+
+`messages` makes it of protobuf, and protobuf of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from services.generator.context import Prompt
+from services.generator.engine.turn import Finished, FinishReason
+from services.generator.model.sampling import SamplingParams
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """The first message, checked. `credit_frames` None: no flow control. `seed` None: drawn anew
+    for every turn; given: the first turn's, and one more for each turn after it."""
+
+    conversation_id: str
+    speaker: int
+    sampling: SamplingParams
+    seed: int | None
+    max_frames: int
+    credit_frames: int | None
+    min_frames: int = 0
+
+
+@dataclass(frozen=True)
+class TurnStarted:
+    """The turn left the queue."""
+
+    turn_id: str
+    prompt_frames: int
+    reused_frames: int
+    evicted_segments: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class TurnFrames:
+    """The next frames of the turn, codes [F, K]; `first_frame` counts from 0 in the turn."""
+
+    turn_id: str
+    codes: np.ndarray
+    first_frame: int
+
+
+@dataclass(frozen=True)
+class TurnCompleted:
+    """The turn's terminal. `reason` may differ from the engine's: a turn that was cancelled before
+    the client could see its end is CANCELLED."""
+
+    turn_id: str
+    reason: FinishReason
+    text_tokens: int
+    evicted_segments: int
+    finished: Finished
+
+
+Output: TypeAlias = TurnStarted | TurnFrames | TurnCompleted
+
+
+@dataclass(eq=False)
+class RunningTurn:
+    """The turn under way. Of `codes`, the frames made, `sent` were handed to the writer."""
+
+    turn_id: str
+    key: str
+    prompt: Prompt
+    seed: int
+    codes: list[np.ndarray] = field(default_factory=list)
+    sent: int = 0
+    cancelled: bool = False
+    keep_frames: int | None = None
+    finished: Finished | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)

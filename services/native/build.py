@@ -1,0 +1,222 @@
+"""Compiles a native library, once for a level, and keeps it in the user's cache directory.
+
+The directory is `CSM_NATIVE_DIR`, by default `csm-server/native` in the user's cache directory.
+`python -m services.<service>.native.build` compiles ahead of time; an image that has no compiler
+when it runs keeps the result in `built/` beside that file, which is looked at first. Only what was
+built from these sources is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.native import levels
+from services.native.levels import Level
+
+log = logging.getLogger(__name__)
+
+SHARED_SOURCE = Path(__file__).parent / "source"
+"""What all libraries are made of: vectors, weights, threads."""
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden")
+# A sum must not be rounded otherwise where the compiler sees a multiplication beside it: which it
+# sees depends on how a loop was unrolled.
+EXACT_FLAGS = ("-ffp-contract=off",)
+TIMEOUT_S = 300
+
+
+class NativeUnavailable(RuntimeError):
+    """The native library cannot be used here; the message says why."""
+
+
+def cache_directory() -> Path:
+    """Return where libraries are kept; it need not exist."""
+    chosen = os.environ.get("CSM_NATIVE_DIR")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "csm-server" / "native"
+
+
+def find_compiler() -> list[str] | None:
+    """Return the C++ compiler's command: `CXX`, or the first of c++, g++, clang++; None: none."""
+    chosen = shlex.split(os.environ.get("CXX", ""))
+    for command in (chosen, ["c++"], ["g++"], ["clang++"]):
+        if command and shutil.which(command[0]):
+            return command
+    return None
+
+
+def _any_of(directory: Path, stem: str) -> Path | None:
+    """A library of these sources and level, whichever compiler made it."""
+    found = sorted(directory.glob(f"{stem}-*.so")) if directory.is_dir() else []
+    return found[0] if found else None
+
+
+def _identity(compiler: Sequence[str]) -> str:
+    """Eight hex digits of the compiler's command and version."""
+    try:
+        version = subprocess.run(
+            [*compiler, "--version"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NativeUnavailable(f"the C++ compiler {compiler[0]} does not run: {error}") from error
+    return hashlib.sha256(f"{shlex.join(compiler)}\n{version}".encode()).hexdigest()[:8]
+
+
+Signatures = Mapping[str, tuple[type | None, tuple[type, ...]]]
+"""A library's functions: name to result and arguments, as ctypes wants them."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A native library: the shared sources and those in `source/` of its own directory."""
+
+    name: str
+    directory: Path
+
+    @property
+    def built(self) -> Path:
+        """Where what was built ahead of time is looked for first; it need not exist."""
+        return self.directory / "built"
+
+    def source_directories(self) -> list[Path]:
+        """Return where its sources and headers are."""
+        return [SHARED_SOURCE, self.directory / "source"]
+
+    def source_files(self) -> list[Path]:
+        """Return all C++ files, headers included, in a fixed order."""
+        found = [
+            path
+            for directory in self.source_directories()
+            for path in (*directory.glob("*.cpp"), *directory.glob("*.hpp"))
+        ]
+        return sorted(found, key=lambda path: path.name)
+
+    def source_hash(self) -> str:
+        """Return 16 hex digits that change with any source or flag."""
+        digest = hashlib.sha256(" ".join((*FLAGS, *EXACT_FLAGS)).encode())
+        for path in self.source_files():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()[:16]
+
+    def path(self, level: Level) -> Path:
+        """Return the library of a level, compiled now if these sources have not been yet.
+
+        Raises:
+            NativeUnavailable: there is none and none can be made.
+        """
+        stem = f"csm-{self.name}-{self.source_hash()}-{level.name}"
+        directory = cache_directory()
+        shipped = _any_of(self.built, stem)
+        if shipped is not None:
+            return shipped
+        compiler = find_compiler()
+        if compiler is None:
+            found = _any_of(directory, stem)
+            if found is None:
+                raise NativeUnavailable(
+                    "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library "
+                    f"built ahead of time in {directory}"
+                )
+            return found
+        path = directory / f"{stem}-{_identity(compiler)}.so"
+        if not path.is_file():
+            self._compile(compiler, level, path)
+        return path
+
+    def load(self, signatures: Signatures, level: Level | None = None) -> ctypes.CDLL:
+        """Return the library of a level, loaded; by default of the best that this processor has and
+        the compiler knows.
+
+        Raises:
+            NativeUnavailable: it can be neither found nor made, or does not load.
+            ValueError: this processor cannot run the level.
+        """
+        possible = levels.available()
+        if level is not None and level not in possible:
+            names = ", ".join(each.name for each in possible)
+            raise ValueError(f"level: {level.name!r} is not allowed here, must be one of {names}")
+        path = self.path(level) if level else self._best(possible)
+        try:
+            loaded = ctypes.CDLL(str(path))
+            for name, (result, arguments) in signatures.items():
+                function = getattr(loaded, name)
+                function.restype, function.argtypes = result, arguments
+        except (OSError, AttributeError) as error:
+            raise NativeUnavailable(f"{path} cannot be loaded: {error}") from error
+        return loaded
+
+    def _best(self, possible: Sequence[Level]) -> Path:
+        for level in possible[:-1]:
+            try:
+                return self.path(level)
+            except NativeUnavailable as error:
+                log.info("no native library for %s: %s", level.name, error)
+        return self.path(possible[-1])
+
+    def _compile(self, compiler: Sequence[str], level: Level, path: Path) -> None:
+        began = time.monotonic()
+        try:
+            # Only its owner may write what a process is going to load.
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".building-", suffix=".so")
+        except OSError as error:
+            raise NativeUnavailable(f"{path.parent} cannot be written: {error}") from error
+        os.close(handle)
+        command = [
+            *compiler, *FLAGS, *EXACT_FLAGS, *level.compiler_flags,
+            *(f"-I{directory}" for directory in self.source_directories()),
+            *(str(file) for file in self.source_files() if file.suffix == ".cpp"), "-o", name,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+            if done.returncode:
+                raise NativeUnavailable(
+                    f"{compiler[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
+                )
+            # Built in an image by one user, loaded by another; the directory keeps strangers out.
+            os.chmod(name, 0o644)
+            # Whole or not at all: another process may be looking for it.
+            os.replace(name, path)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise NativeUnavailable(f"{compiler[0]} could not be run: {error}") from error
+        finally:
+            Path(name).unlink(missing_ok=True)
+        log.info(
+            "compiled the native library of the %s (%s) in %.1f s",
+            self.name, level.name, time.monotonic() - began,
+        )  # fmt: skip
+
+
+def main(library: Library, arguments: Sequence[str] | None = None) -> int:
+    """Build for the levels named, by default the best of this processor; print the paths."""
+    parser = argparse.ArgumentParser(
+        description=f"Compile the native library of the {library.name}."
+    )
+    names = [level.name for level in levels.of_this_architecture()]
+    parser.add_argument(
+        "levels", nargs="*", metavar="LEVEL", help=f"{', '.join(names)}, or all; default: the best"
+    )
+    wanted = parser.parse_args(arguments).levels or [levels.available()[0].name]
+    built = 0
+    for name in names if wanted == ["all"] else wanted:
+        try:
+            print(library.path(levels.named(name)))
+            built += 1
+        except (NativeUnavailable, ValueError) as error:
+            print(error, file=sys.stderr)
+    # Of all levels a compiler may be too old for the newest.
+    return 0 if built and (wanted == ["all"] or built == len(wanted)) else 1

@@ -1,0 +1,68 @@
+"""Which of the two ways the codec runs: natively where that is possible and wanted, or by torch."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from services.native.build import NativeUnavailable
+from services.tokenizer.codec import Mimi
+from services.tokenizer.direction import CodecDirection
+from services.tokenizer.native.codec import WeightFormat
+from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf
+from services.tokenizer.runner import DecodeHalf, EncodeHalf
+
+log = logging.getLogger(__name__)
+
+NativeMode = Literal["auto", "off", "required"]
+"""auto: native where it can be, torch elsewhere, and the log says why; off: torch; required:
+native, or an error."""
+
+LARGE_PARAMETERS = 20_000_000
+"""A codec as small as pico's gains nothing from a second thread, and little from smaller weights
+(docs/performance.md)."""
+
+
+def weights_for(
+    parameters: int, dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+) -> WeightFormat:
+    """Return what a codec of so many parameters decodes by; `dtype` auto leaves it to the size."""
+    if dtype == "auto":
+        return "fp32" if parameters < LARGE_PARAMETERS else "bf16"
+    return "bf16" if dtype == "bfloat16" else "fp32"
+
+
+def halves(
+    mimi: Mimi,
+    rows: int,
+    mode: NativeMode = "auto",
+    weights: WeightFormat = "fp32",
+    *,
+    threads: int | None = None,
+) -> tuple[CodecDirection, CodecDirection]:
+    """Return the encoder and the decoder for `rows` streams each.
+
+    Args:
+        mimi: may be dropped by the caller when native halves come back.
+        rows: streams of each direction.
+        mode: see `NativeMode`.
+        weights: of a native decoder. An encoder's stay fp32: a code turns by the smallest change.
+        threads: of native halves; None: as many as torch uses in the calling thread.
+
+    Raises:
+        NativeUnavailable: `mode` is required and it cannot be.
+        ValueError: a value is not allowed.
+    """
+    if mode != "off":
+        try:
+            encode = NativeEncodeHalf(mimi, rows, threads=threads)
+            decode = NativeDecodeHalf(mimi, rows, weights, threads=threads)
+        except NativeUnavailable as error:
+            if mode == "required":
+                raise
+            log.warning("the codec runs by torch, slower: %s", error)
+        else:
+            mib = (encode.nbytes + decode.nbytes) / 2**20
+            log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
+            return encode, decode
+    return EncodeHalf(mimi, rows), DecodeHalf(mimi, rows)

@@ -1,0 +1,172 @@
+"""Three services in one process: they start, speak, drain in order and leave nothing behind."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import generate_latest
+
+from csm import errors
+from csm.client.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
+from csm.client.tokenizer import AsyncTokenizerClient
+from services.all_in_one import AllInOne, make_settings, tokenizer_alone
+from services.generator.settings import GeneratorSettings
+from tests.csm.cli.conftest import PICO, chirp
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AllInOne]:
+    async with AllInOne(model=PICO, slots=2, threads=1) as running:
+        yield running
+
+
+async def terminal_of(conversation: AsyncConversation) -> TurnCompleted:
+    """The next terminal, whatever comes before it."""
+    async for event in conversation:
+        if isinstance(event, TurnCompleted):
+            return event
+    raise AssertionError("the conversation ended without a terminal")
+
+
+async def test_an_utterance_goes_through_all_three(stack: AllInOne) -> None:
+    async with AsyncClient(stack.address) as client:
+        info = await client.server_info()
+        speech = client.synthesize("Hello there.", seed=1, max_audio_ms=2000)
+        samples = await speech.read_all()
+    assert speech.completed is not None
+    assert len(samples) == speech.completed.usage.generated_frames * 1920
+    assert speech.completed.usage.audio_ms == len(samples) * 1000 // info.sample_rate_hz
+    assert np.abs(samples).max() > 0.01
+    text = generate_latest(stack.metrics.registry).decode()
+    for service in ("SpeechService", "GeneratorService", "TokenizerService"):
+        assert f'csm_ready{{grpc_service="csm.v1.{service}"}} 1.0' in text
+
+
+async def test_the_same_seed_says_the_same(stack: AllInOne) -> None:
+    async with AsyncClient(stack.address) as client:
+        said = [
+            await client.synthesize("Hello.", seed=seed, max_audio_ms=800).read_pcm()
+            for seed in (5, 5, 6)
+        ]
+    assert said[0] == said[1]
+    assert said[0] != said[2]
+
+
+async def test_the_same_seed_says_the_same_in_company(stack: AllInOne) -> None:
+    async with AsyncClient(stack.address) as client:
+
+        async def say(seed: int) -> bytes:
+            return await client.synthesize("Hello there.", seed=seed, max_audio_ms=1200).read_pcm()
+
+        alone = [await say(seed) for seed in (5, 6)]
+        for _ in range(3):
+            assert await asyncio.gather(say(5), say(6)) == alone
+
+
+async def test_a_conversation_hears_speaks_and_is_interrupted(stack: AllInOne) -> None:
+    async with AsyncClient(stack.address) as client, client.converse(max_lead_ms=80) as conv:
+        await conv.send_audio(chirp(24_000, 0.5))
+        await conv.say("Once upon a time there was a little house.")
+        await conv.end_turn(heard_text="tell me")
+        heard = await anext(conv)
+        assert isinstance(heard, TurnCompleted)
+        assert heard.heard
+        started = await anext(conv)
+        await anext(conv)
+        await conv.cancel(heard_ms=80)
+        terminal = await terminal_of(conv)
+        assert terminal.finish_reason is FinishReason.CANCELLED
+        assert terminal.turn_id == started.turn_id
+        turns = (await client.get_conversation(conv.conversation_id)).turns
+    assert [turn.heard for turn in turns] == [True, False]
+    assert turns[1].audio_ms == 80
+
+
+async def test_a_wrong_request_leaves_the_stack_unharmed(stack: AllInOne) -> None:
+    async with AsyncClient(stack.address) as client:
+        with pytest.raises(errors.InvalidArgument) as caught:
+            await client.synthesize("Hi.", temperature=float("nan")).read_pcm()
+        assert "temperature" in caught.value.violations[0].field
+        with pytest.raises(errors.InvalidArgument):
+            await client.synthesize("").read_pcm()
+        assert await client.synthesize("Hi.", max_audio_ms=160).read_pcm()
+
+
+async def test_draining_lets_what_runs_finish_and_refuses_what_is_new() -> None:
+    running = AllInOne(model=PICO, slots=2, threads=1)
+    async with running as stack, AsyncClient(stack.address) as client:
+        # Paced, so that it is still under way when the drain begins.
+        speech = client.synthesize("A longer text.", max_audio_ms=2000, max_lead_ms=200, seed=2)
+        await anext(speech)
+        async with grpc.aio.insecure_channel(stack.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            ask = health_pb2.HealthCheckRequest(service="csm.v1.SpeechService")
+            assert (await stub.Check(ask)).status == health_pb2.HealthCheckResponse.SERVING
+            stopping = asyncio.create_task(stack.stop())
+            await asyncio.sleep(0.1)
+            # Closed, not merely refusing: whoever comes now is to connect elsewhere.
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Check(ask)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        rest = await speech.read_pcm()
+        assert rest
+        assert speech.completed is not None
+        assert speech.completed.finish_reason in (FinishReason.EOS, FinishReason.MAX_DURATION)
+        await asyncio.wait_for(stopping, 20)
+
+
+async def test_stopping_leaves_no_task_and_no_thread_of_ours() -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    running = AllInOne(model=PICO, slots=1, threads=1)
+    async with running as stack, AsyncClient(stack.address) as client:
+        await client.synthesize("Hi.", max_audio_ms=160).read_pcm()
+    await asyncio.sleep(0.1)
+    ours = asyncio.all_tasks() - {asyncio.current_task()}
+    assert [task.get_coro().__qualname__ for task in ours if not task.done()] == []  # type: ignore[union-attr]
+    left = {thread.name for thread in threading.enumerate()} - before
+    assert [name for name in left if "csm" in name or "engine" in name] == []
+
+
+async def test_a_model_that_cannot_be_loaded_is_said_and_nothing_keeps_running(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises((errors.ServiceError, ValueError), match=str(tmp_path)):
+        async with AllInOne(model=tmp_path):
+            pass
+    ours = asyncio.all_tasks() - {asyncio.current_task()}
+    assert [task for task in ours if not task.done()] == []
+
+
+async def test_the_tokenizer_runs_alone() -> None:
+    async with (
+        tokenizer_alone(model=PICO, threads=1) as address,
+        AsyncTokenizerClient(address) as client,
+    ):
+        info = await client.info()
+        samples = chirp(16_000, 1.0)
+        encoded = await client.encode(samples, 16_000)
+        assert encoded.codes.shape == (13, info.num_codebooks)
+        assert encoded.num_samples == 24_000
+        pcm = b"".join(
+            [part async for part in client.decode(encoded.codes, num_samples=encoded.num_samples)]
+        )
+        assert len(pcm) == 2 * 24_000
+
+
+def test_settings_that_are_wrong_are_named_with_what_is_allowed() -> None:
+    with pytest.raises(ValueError) as caught:
+        make_settings(GeneratorSettings, {"slots": 0}, {"dtype": "int3"})
+    assert "slots: 0 is not allowed" in str(caught.value)
+    assert "dtype: 'int3' is not allowed" in str(caught.value)
+
+
+def test_the_environment_speaks_where_no_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSM_GENERATOR_SLOTS", "3")
+    monkeypatch.setenv("CSM_GENERATOR_THREADS", "2")
+    settings = make_settings(GeneratorSettings, {"slots": None, "threads": 1})
+    assert (settings.slots, settings.threads) == (3, 1)

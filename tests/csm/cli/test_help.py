@@ -1,0 +1,105 @@
+"""The command line as a newcomer meets it: help, version, usage errors."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import csm as package
+from tests.csm.cli.conftest import ROOT, Csm
+
+COMMANDS = (
+    ("speak",), ("serve",), ("generate",), ("encode",), ("decode",),
+    ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
+    ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
+)  # fmt: skip
+
+
+def test_help_loads_neither_torch_nor_grpc() -> None:
+    probe = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from csm.cli.main import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "print([m for m in ('torch', 'grpc', 'numpy', 'safetensors') if m in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_is_quick() -> None:
+    # The fastest of several, since what is measured is this program, not its neighbours.
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "csm.cli.main", "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        times.append(time.monotonic() - began)
+    assert min(times) < 1.0
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(csm: Csm, command: tuple[str, ...]) -> None:
+    result = csm(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_the_version_is_the_package_s(csm: Csm) -> None:
+    assert csm("--version").output == f"csm {package.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("speak",),
+        ("speak", "hi", "--nonsense"),
+        ("speak", "hi", "--speaker", "-1"),
+        ("models", "create", "-o", "x", "--dtype", "fp7"),
+        ("generate", "-w", "x", "-i", "y", "-o", "z.wav", "-f", "llama-7B"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_ends_with_2(csm: Csm, arguments: tuple[str, ...]) -> None:
+    assert csm(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("speak", "hi", "-o", "x.txt"), ("x.txt", ".wav, .flac, .ogg, .mp3")),
+        (("speak", "hi", "-o", "/nowhere/x.wav"), ("/nowhere/x.wav", "no directory")),
+        (("speak", "hi", "-o", "/tmp"), ("/tmp", "--format")),
+        (("speak", "hi", "-o", "x.flac", "--bit-depth", "32"), ("32", "flac", "8, 16, 24")),
+        (("speak", "hi", "-o", "x.mp3", "--bit-depth", "16"), ("mp3", "no --bit-depth")),
+        (("speak", "hi", "-o", "-", "--format", "flac"), ("standard output", "WAV")),
+        (("speak", "hi", "--server", "h:1", "--threads", "1"), ("--server", "--threads")),
+        (("encode", "in.wav", "--server", "h:1", "--device", "cpu"), ("--server", "--device")),
+        (("models", "info", "/nowhere"), ("/nowhere", "no such file")),
+        (("models", "info", "README.md"), ("README.md", "safetensors")),
+        (("models", "create", "-o", "x", "--shape", "big"), ("shape", "big", "csm-1b")),
+        (("models", "convert", "/nowhere", "x"), ("/nowhere", "no such file")),
+        (("decode", "/nowhere.safetensors"), ("/nowhere.safetensors", "no such file")),
+        (("speak", "hi", "-M", "/nowhere"), ("/nowhere",)),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_that_names_it(
+    csm: Csm, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    result = csm(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("csm: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0]

@@ -1,0 +1,197 @@
+"""`csm serve` as a process: it says where it listens, serves, drains and ends with 0."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from csm.client.client import Client, FinishReason
+from tests.csm.cli.conftest import PICO, ROOT, Csm, chirp
+
+FREE = ("--port", "0", "--tokenizer-port", "0", "--generator-port", "0")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A running `csm serve`, and where it listens."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "csm.cli.main", "serve", "--threads", "1", "--slots", "2",
+             "--model", str(PICO), *arguments],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.lines.extend(self.process.stderr)
+
+    def wait_for(self, word: str, timeout_s: float = 60) -> None:
+        """Returns when a line has the word in it."""
+        deadline = time.monotonic() + timeout_s
+        while not any(word in line for line in list(self.lines)):
+            assert time.monotonic() < deadline, self.lines
+            assert self.process.poll() is None, self.lines
+            time.sleep(0.02)
+
+    def address(self, name: str) -> str:
+        """What is printed beside a service's name."""
+        found = re.search(rf"^{name} +(\S+)$", "".join(self.lines), re.MULTILINE)
+        assert found, self.lines
+        return found[1]
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Server]:
+    """A ready server; ended by force if the test did not end it."""
+    server = Server(*arguments)
+    try:
+        server.wait_for("ready; ")
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.wait()
+
+
+def test_it_serves_metrics_and_all_commands_and_drains_what_runs(csm: Csm, tmp_path: Path) -> None:
+    port = free_port()
+    with serving(*FREE, "--metrics-port", str(port)) as server:
+        gateway, tokenizer = server.address("gateway"), server.address("tokenizer")
+        file, codes, back = (tmp_path / name for name in ("x.wav", "x.safetensors", "y.wav"))
+        for arguments in (
+            ("speak", "Hello there.", "-o", file, "--server", gateway, "--seed", 1),
+            ("encode", file, "-o", codes, "--server", tokenizer),
+            ("decode", codes, "-o", back, "--server", tokenizer),
+        ):
+            result = csm(*arguments)
+            assert result.exit_code == 0, result.output
+        assert soundfile.info(back).frames == soundfile.info(file).frames
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+        for service in ("Speech", "Generator", "Tokenizer"):
+            assert f'csm_ready{{grpc_service="csm.v1.{service}Service"}} 1.0' in text
+        for prefix in ("csm_gateway_", "csm_generator_", "csm_tokenizer_"):
+            assert prefix in text
+
+        with Client(gateway) as client:
+            speech = client.synthesize("A longer text.", max_lead_ms=200, seed=2)
+            next(speech)
+            server.process.send_signal(signal.SIGTERM)
+            speech.read_pcm()
+            assert speech.completed is not None
+            assert speech.completed.finish_reason in (FinishReason.EOS, FinishReason.MAX_DURATION)
+        assert server.process.wait(30) == 0
+    assert "Traceback" not in "".join(server.lines)
+
+
+def test_a_signal_while_the_model_loads_ends_it() -> None:
+    server = Server(*FREE, "--metrics-port", "0")
+    try:
+        # Past the imports of the command itself, before the services are up.
+        time.sleep(1.5)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) in (0, -signal.SIGTERM)
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+    assert "Traceback" not in "".join(server.lines)
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for arguments in (
+            ("--port", port, *FREE[2:], "--metrics-port", "0"),
+            (*FREE, "--metrics-port", port),
+        ):
+            server = Server(*arguments)
+            assert server.process.wait(60) == 1
+            server._reader.join(5)
+            said = [line for line in server.lines if line.startswith("csm: ")]
+            assert len(said) == 1, server.lines
+            assert port in said[0]
+
+
+def test_an_interrupted_speak_says_so_and_ends_with_130(tmp_path: Path) -> None:
+    file = tmp_path / "x.wav"
+    speaking = subprocess.Popen(
+        [sys.executable, "-m", "csm.cli.main", "speak", "One two three. " * 100, "-o", str(file),
+         "--threads", "1", "--model", str(PICO)],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline
+        assert speaking.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)
+    speaking.send_signal(signal.SIGINT)
+    _, errors = speaking.communicate(timeout=30)
+    assert speaking.returncode == 130
+    assert errors.strip().endswith("csm: interrupted")
+    assert "Traceback" not in errors
+    # What was said until then is a whole WAV.
+    assert soundfile.info(file).frames > 0
+
+
+def test_print_config_shows_what_would_run(csm: Csm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSM_GENERATOR_MAX_QUEUE", "7")
+    result = csm("serve", "--print-config", "--slots", 3, "--host", "0.0.0.0", "--dtype", "bf16")
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)
+    assert shown["generator"]["slots"] == 3
+    assert shown["generator"]["dtype"] == "bfloat16"
+    assert shown["generator"]["max_queue"] == 7
+    assert shown["gateway"]["host"] == "0.0.0.0"
+    # The two others stay on loopback.
+    assert shown["generator"]["host"] == shown["tokenizer"]["host"] == "127.0.0.1"
+
+
+def test_a_setting_out_of_range_is_named_with_what_is_allowed(csm: Csm) -> None:
+    result = csm("serve", "--dtype", "int3", "--print-config")
+    assert result.exit_code == 1
+    assert "dtype: 'int3' is not allowed" in result.stderr
+    assert "'bfloat16'" in result.stderr
+
+
+def test_the_examples_run_against_it(tmp_path: Path) -> None:
+    question, said = tmp_path / "question.wav", tmp_path / "said.wav"
+    soundfile.write(question, chirp(16_000, 1.0), 16_000)
+    with serving(*FREE, "--metrics-port", "0") as server:
+        gateway = server.address("gateway")
+        for example, arguments, word in (
+            ("synthesize.py", ("Hello there.", said, gateway), "first frame after"),
+            ("converse.py", (question, gateway), "cancelled"),
+            ("synthesize.py", ("!", said, gateway), "text"),
+        ):
+            command = [sys.executable, f"examples/{example}", *map(str, arguments)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert word in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+        assert soundfile.info(said).frames > 0
