@@ -63,9 +63,19 @@ lint: $(READY_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-protos: $(READY_DEV)
-	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. \
-	  $(sort $(wildcard protos/csm/v1/*.proto))
+# Stubs by the oldest tools that are supported: newer ones would not load beside an older protobuf.
+PROTO_TOOLS := $(VENV)/protos
+$(PROTO_TOOLS)/.ready:
+	$(PYTHON) -m venv $(PROTO_TOOLS)
+	$(PROTO_TOOLS)/bin/python -m pip --disable-pip-version-check install -q grpcio-tools==1.80.0 \
+	  googleapis-common-protos==1.76.0
+	@touch $@
+
+protos: $(PROTO_TOOLS)/.ready
+	$(PROTO_TOOLS)/bin/python -m grpc_tools.protoc -I protos \
+	  -I $$($(PROTO_TOOLS)/bin/python -c 'import google.rpc, pathlib; \
+	    print(pathlib.Path(list(google.rpc.__path__)[0]).parents[1])') \
+	  --python_out=. --pyi_out=. --grpc_python_out=. $(sort $(wildcard protos/csm/v1/*.proto))
 
 # What training and measuring need beside the tests' packages, and the programs that Debian has:
 # see training/README.md.

@@ -25,6 +25,14 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
     FINISH_REASON_SHUTDOWN: _ClassVar[FinishReason]
     FINISH_REASON_ERROR: _ClassVar[FinishReason]
+
+class WarningKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WARNING_KIND_UNSPECIFIED: _ClassVar[WarningKind]
+    WARNING_KIND_UNSPEAKABLE: _ClassVar[WarningKind]
+    WARNING_KIND_TOO_LONG: _ClassVar[WarningKind]
+    WARNING_KIND_CUT: _ClassVar[WarningKind]
+    WARNING_KIND_IGNORED: _ClassVar[WarningKind]
 AUDIO_ENCODING_UNSPECIFIED: AudioEncoding
 AUDIO_ENCODING_PCM_S16LE: AudioEncoding
 AUDIO_ENCODING_PCM_S24LE: AudioEncoding
@@ -39,6 +47,11 @@ FINISH_REASON_CANCELLED: FinishReason
 FINISH_REASON_DEADLINE: FinishReason
 FINISH_REASON_SHUTDOWN: FinishReason
 FINISH_REASON_ERROR: FinishReason
+WARNING_KIND_UNSPECIFIED: WarningKind
+WARNING_KIND_UNSPEAKABLE: WarningKind
+WARNING_KIND_TOO_LONG: WarningKind
+WARNING_KIND_CUT: WarningKind
+WARNING_KIND_IGNORED: WarningKind
 
 class AudioFormat(_message.Message):
     __slots__ = ("encoding", "sample_rate_hz", "channels")
@@ -72,7 +85,7 @@ class Segment(_message.Message):
     text: str
     frames: TokenFrames
     pinned: bool
-    def __init__(self, speaker: _Optional[int] = ..., text: _Optional[str] = ..., frames: _Optional[_Union[TokenFrames, _Mapping]] = ..., pinned: _Optional[bool] = ...) -> None: ...
+    def __init__(self, speaker: _Optional[int] = ..., text: _Optional[str] = ..., frames: _Optional[_Union[TokenFrames, _Mapping]] = ..., pinned: bool = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
@@ -117,3 +130,17 @@ class Timing(_message.Message):
     first_frame_ms: float
     total_ms: float
     def __init__(self, queue_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., first_frame_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
+
+class Warning(_message.Message):
+    __slots__ = ("kind", "field", "first_char", "end_char", "description")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CHAR_FIELD_NUMBER: _ClassVar[int]
+    END_CHAR_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    kind: WarningKind
+    field: str
+    first_char: int
+    end_char: int
+    description: str
+    def __init__(self, kind: _Optional[_Union[WarningKind, str]] = ..., field: _Optional[str] = ..., first_char: _Optional[int] = ..., end_char: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...

@@ -1,4 +1,5 @@
 from csm.v1 import common_pb2 as _common_pb2
+from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -27,7 +28,7 @@ class GenerateSegments(_message.Message):
     REPLACE_FIELD_NUMBER: _ClassVar[int]
     segments: _containers.RepeatedCompositeFieldContainer[_common_pb2.Segment]
     replace: bool
-    def __init__(self, segments: _Optional[_Iterable[_Union[_common_pb2.Segment, _Mapping]]] = ..., replace: _Optional[bool] = ...) -> None: ...
+    def __init__(self, segments: _Optional[_Iterable[_Union[_common_pb2.Segment, _Mapping]]] = ..., replace: bool = ...) -> None: ...
 
 class GenerateText(_message.Message):
     __slots__ = ("text",)
@@ -94,16 +95,18 @@ class GenerateFrames(_message.Message):
     def __init__(self, turn_id: _Optional[str] = ..., frames: _Optional[_Union[_common_pb2.TokenFrames, _Mapping]] = ...) -> None: ...
 
 class GenerateTurnCompleted(_message.Message):
-    __slots__ = ("turn_id", "finish_reason", "usage", "timing")
+    __slots__ = ("turn_id", "finish_reason", "usage", "timing", "error")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     finish_reason: _common_pb2.FinishReason
     usage: _common_pb2.Usage
     timing: _common_pb2.Timing
-    def __init__(self, turn_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_common_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ...) -> None: ...
+    error: _status_pb2.Status
+    def __init__(self, turn_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_common_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("started", "frames", "turn_completed")
@@ -120,7 +123,7 @@ class GetModelInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
-    __slots__ = ("model", "parameters", "num_codebooks", "codebook_size", "text_vocab_size", "max_positions", "dtype", "device", "digest", "sampling", "slots", "max_context_segments", "max_text_chars")
+    __slots__ = ("model", "parameters", "num_codebooks", "codebook_size", "text_vocab_size", "max_positions", "dtype", "device", "digest", "sampling", "slots", "max_context_segments", "max_text_chars", "voices")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     NUM_CODEBOOKS_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +137,7 @@ class GetModelInfoResponse(_message.Message):
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    VOICES_FIELD_NUMBER: _ClassVar[int]
     model: str
     parameters: int
     num_codebooks: int
@@ -147,7 +151,18 @@ class GetModelInfoResponse(_message.Message):
     slots: int
     max_context_segments: int
     max_text_chars: int
-    def __init__(self, model: _Optional[str] = ..., parameters: _Optional[int] = ..., num_codebooks: _Optional[int] = ..., codebook_size: _Optional[int] = ..., text_vocab_size: _Optional[int] = ..., max_positions: _Optional[int] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., digest: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., max_context_segments: _Optional[int] = ..., max_text_chars: _Optional[int] = ...) -> None: ...
+    voices: _containers.RepeatedCompositeFieldContainer[ModelVoice]
+    def __init__(self, model: _Optional[str] = ..., parameters: _Optional[int] = ..., num_codebooks: _Optional[int] = ..., codebook_size: _Optional[int] = ..., text_vocab_size: _Optional[int] = ..., max_positions: _Optional[int] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., digest: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., max_context_segments: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., voices: _Optional[_Iterable[_Union[ModelVoice, _Mapping]]] = ...) -> None: ...
+
+class ModelVoice(_message.Message):
+    __slots__ = ("name", "speaker", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    speaker: int
+    description: str
+    def __init__(self, name: _Optional[str] = ..., speaker: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
 
 class GetLoadRequest(_message.Message):
     __slots__ = ()
@@ -179,4 +194,4 @@ class EvictConversationResponse(_message.Message):
     __slots__ = ("evicted",)
     EVICTED_FIELD_NUMBER: _ClassVar[int]
     evicted: bool
-    def __init__(self, evicted: _Optional[bool] = ...) -> None: ...
+    def __init__(self, evicted: bool = ...) -> None: ...

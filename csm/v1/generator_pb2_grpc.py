@@ -5,7 +5,7 @@ import warnings
 
 from csm.v1 import generator_pb2 as csm_dot_v1_dot_generator__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class GeneratorServiceStub:
+class GeneratorServiceStub(object):
     """Generates frames. Many calls advance together in one batch.
     """
 
@@ -57,7 +57,7 @@ class GeneratorServiceStub:
                 _registered_method=True)
 
 
-class GeneratorServiceServicer:
+class GeneratorServiceServicer(object):
     """Generates frames. Many calls advance together in one batch.
     """
 
@@ -123,7 +123,7 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class GeneratorService:
+class GeneratorService(object):
     """Generates frames. Many calls advance together in one batch.
     """
 

@@ -1,4 +1,5 @@
 from csm.v1 import common_pb2 as _common_pb2
+from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -64,20 +65,34 @@ class SpeechTurnStarted(_message.Message):
     def __init__(self, turn_id: _Optional[str] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class SpeechTurnCompleted(_message.Message):
-    __slots__ = ("turn_id", "finish_reason", "usage", "timing", "kept_audio_ms", "heard")
+    __slots__ = ("turn_id", "finish_reason", "usage", "timing", "kept_audio_ms", "heard", "error", "warnings")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     KEPT_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     HEARD_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     finish_reason: _common_pb2.FinishReason
     usage: _common_pb2.Usage
     timing: _common_pb2.Timing
     kept_audio_ms: int
     heard: bool
-    def __init__(self, turn_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_common_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., kept_audio_ms: _Optional[int] = ..., heard: _Optional[bool] = ...) -> None: ...
+    error: _status_pb2.Status
+    warnings: _containers.RepeatedCompositeFieldContainer[_common_pb2.Warning]
+    def __init__(self, turn_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_common_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., kept_audio_ms: _Optional[int] = ..., heard: bool = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_common_pb2.Warning, _Mapping]]] = ...) -> None: ...
+
+class SpeechTurnTruncated(_message.Message):
+    __slots__ = ("turn_id", "kept_audio_ms", "kept_text")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    kept_audio_ms: int
+    kept_text: str
+    def __init__(self, turn_id: _Optional[str] = ..., kept_audio_ms: _Optional[int] = ..., kept_text: _Optional[str] = ...) -> None: ...
 
 class SynthesizeResponse(_message.Message):
     __slots__ = ("started", "audio", "completed")
@@ -162,16 +177,18 @@ class ConverseStarted(_message.Message):
     def __init__(self, conversation_id: _Optional[str] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., num_turns: _Optional[int] = ..., voice: _Optional[str] = ...) -> None: ...
 
 class ConverseResponse(_message.Message):
-    __slots__ = ("started", "turn_started", "audio", "turn_completed")
+    __slots__ = ("started", "turn_started", "audio", "turn_completed", "turn_truncated")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     TURN_STARTED_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     TURN_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    TURN_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     started: ConverseStarted
     turn_started: SpeechTurnStarted
     audio: SpeechAudio
     turn_completed: SpeechTurnCompleted
-    def __init__(self, started: _Optional[_Union[ConverseStarted, _Mapping]] = ..., turn_started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., turn_completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ...) -> None: ...
+    turn_truncated: SpeechTurnTruncated
+    def __init__(self, started: _Optional[_Union[ConverseStarted, _Mapping]] = ..., turn_started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., turn_completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ..., turn_truncated: _Optional[_Union[SpeechTurnTruncated, _Mapping]] = ...) -> None: ...
 
 class ListVoicesRequest(_message.Message):
     __slots__ = ()
@@ -215,7 +232,7 @@ class ConversationTurn(_message.Message):
     text: str
     heard: bool
     audio_ms: int
-    def __init__(self, turn_id: _Optional[str] = ..., speaker: _Optional[int] = ..., text: _Optional[str] = ..., heard: _Optional[bool] = ..., audio_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, turn_id: _Optional[str] = ..., speaker: _Optional[int] = ..., text: _Optional[str] = ..., heard: bool = ..., audio_ms: _Optional[int] = ...) -> None: ...
 
 class GetConversationResponse(_message.Message):
     __slots__ = ("conversation_id", "voice", "turns")

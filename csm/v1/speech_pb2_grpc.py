@@ -5,7 +5,7 @@ import warnings
 
 from csm.v1 import speech_pb2 as csm_dot_v1_dot_speech__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class SpeechServiceStub:
+class SpeechServiceStub(object):
     """Speaks, and keeps conversations.
     """
 
@@ -67,7 +67,7 @@ class SpeechServiceStub:
                 _registered_method=True)
 
 
-class SpeechServiceServicer:
+class SpeechServiceServicer(object):
     """Speaks, and keeps conversations.
     """
 
@@ -155,7 +155,7 @@ def add_SpeechServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class SpeechService:
+class SpeechService(object):
     """Speaks, and keeps conversations.
     """
 

@@ -7,10 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EncodeConfig(_message.Message):
-    __slots__ = ("format",)
+    __slots__ = ("format", "max_samples")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    MAX_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     format: _common_pb2.AudioFormat
-    def __init__(self, format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ...) -> None: ...
+    max_samples: int
+    def __init__(self, format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_samples: _Optional[int] = ...) -> None: ...
 
 class EncodeRequest(_message.Message):
     __slots__ = ("config", "audio")

@@ -5,7 +5,7 @@ import warnings
 
 from csm.v1 import tokenizer_pb2 as csm_dot_v1_dot_tokenizer__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class TokenizerServiceStub:
+class TokenizerServiceStub(object):
     """Encodes and decodes audio. One RPC owns one codec state; nothing is kept after it.
     """
 
@@ -62,7 +62,7 @@ class TokenizerServiceStub:
                 _registered_method=True)
 
 
-class TokenizerServiceServicer:
+class TokenizerServiceServicer(object):
     """Encodes and decodes audio. One RPC owns one codec state; nothing is kept after it.
     """
 
@@ -137,7 +137,7 @@ def add_TokenizerServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class TokenizerService:
+class TokenizerService(object):
     """Encodes and decodes audio. One RPC owns one codec state; nothing is kept after it.
     """
 

@@ -159,7 +159,7 @@ async def test_the_tokenizer_runs_alone() -> None:
 
 
 def test_settings_that_are_wrong_are_named_with_what_is_allowed() -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="is not allowed") as caught:
         make_settings(GeneratorSettings, {"slots": 0}, {"dtype": "int3"})
     assert "slots: 0 is not allowed" in str(caught.value)
     assert "dtype: 'int3' is not allowed" in str(caught.value)
