@@ -1,10 +1,13 @@
-"""Requests checked: every field that is wrong is named, with its value and what is allowed."""
+"""Protobuf into checked data, and data into protobuf. Every field that is wrong is named.
+
+An error gives the field, its value (never a caller's words) and what is allowed.
+"""
 
 from collections.abc import Sequence
 
 from csm.audio import frames
 from csm.audio.pcm import AudioError, complete_format
-from csm.errors import FieldViolation, InvalidArgument, invalid
+from csm.errors import FieldViolation, InvalidArgument, invalid, status_message
 from csm.limits import (
     MAX_AUDIO_MS,
     MAX_ID_CHARS,
@@ -14,17 +17,29 @@ from csm.limits import (
 )
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.backends import Info
+from gateway.backends.convert import audio_format
 from gateway.commands import (
+    AudioFormat,
     Cancel,
     Command,
     ContextTurn,
     ConverseOptions,
     EndOfTurn,
     HeardPart,
+    Sampling,
     Synthesis,
     TextPart,
 )
 from gateway.settings import GatewaySettings
+from gateway.speaking.events import (
+    Audio,
+    ConversationOpened,
+    Event,
+    TurnCompleted,
+    TurnStarted,
+    TurnTruncated,
+    TurnWarning,
+)
 from gateway.text.sentences import speakable
 
 MAX_LEAD_MS = 600_000
@@ -78,7 +93,7 @@ class Checker:
             request.conversation_id,
             context,
             speaker,
-            request.sampling,
+            _sampling(request.sampling),
             request.max_audio_ms,
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
@@ -99,7 +114,7 @@ class Checker:
         return ConverseOptions(
             config.conversation_id,
             config.voice,
-            config.sampling,
+            _sampling(config.sampling),
             config.max_audio_ms,
             output,
             heard,
@@ -146,14 +161,13 @@ class Checker:
         found.raise_any()
         return value
 
-    def _form(
-        self, found: "_Violations", field: str, form: common_pb2.AudioFormat
-    ) -> common_pb2.AudioFormat:
+    def _form(self, found: "_Violations", field: str, form: common_pb2.AudioFormat) -> AudioFormat:
         try:
-            return complete_format(form, self._info.tokenizer.sample_rate_hz, field)
+            full = complete_format(form, self._info.tokenizer.sample_rate_hz, field)
+            return AudioFormat(full.encoding, full.sample_rate_hz, full.channels)
         except AudioError as error:
             found.add(error.field, error.description)
-            return form
+            return AudioFormat(form.encoding, form.sample_rate_hz, form.channels)
 
     def _context(
         self, found: "_Violations", field: str, turn: speech_pb2.ContextTurn
@@ -216,7 +230,9 @@ class _Violations:
             self.add(field, f"{len(text)} characters; allowed are 1..{limit}")
         elif not speakable(text):
             self.add(
-                field, f"{text[:20]!r} has nothing to speak; allowed is text with letters or digits"
+                field,
+                f"{len(text)} characters have nothing to speak; allowed is text with letters or "
+                "digits",
             )
 
     def conversation_id(self, field: str, value: str) -> None:
@@ -241,3 +257,88 @@ class _Violations:
 
     def sampling(self, field: str, sampling: common_pb2.Sampling) -> None:
         self.extend(sampling_violations(field, sampling))
+
+
+def _sampling(message: common_pb2.Sampling) -> Sampling:
+    names = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
+    return Sampling(**{n: getattr(message, n) for n in names if message.HasField(n)})
+
+
+def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:
+    """An event of a Synthesize call."""
+    match event:
+        case Audio():
+            return speech_pb2.SynthesizeResponse(audio=_audio(event))
+        case TurnStarted():
+            return speech_pb2.SynthesizeResponse(started=_started(event))
+        case TurnCompleted():
+            return speech_pb2.SynthesizeResponse(completed=_completed(event))
+        case _:
+            raise TypeError(f"{type(event).__name__} is no event of Synthesize")
+
+
+def conversed(event: Event) -> speech_pb2.ConverseResponse:
+    """An event of a Converse call."""
+    match event:
+        case Audio():
+            return speech_pb2.ConverseResponse(audio=_audio(event))
+        case TurnStarted():
+            return speech_pb2.ConverseResponse(turn_started=_started(event))
+        case TurnCompleted():
+            return speech_pb2.ConverseResponse(turn_completed=_completed(event))
+        case TurnTruncated():
+            truncated = speech_pb2.SpeechTurnTruncated(
+                turn_id=event.turn_id,
+                kept_audio_ms=event.kept_audio_ms,
+                kept_text=event.kept_text,
+            )
+            return speech_pb2.ConverseResponse(turn_truncated=truncated)
+        case ConversationOpened():
+            opened = speech_pb2.ConverseStarted(
+                conversation_id=event.conversation_id,
+                output_format=audio_format(event.form),
+                num_turns=event.num_turns,
+                voice=event.voice,
+            )
+            return speech_pb2.ConverseResponse(started=opened)
+
+
+def _started(event: TurnStarted) -> speech_pb2.SpeechTurnStarted:
+    return speech_pb2.SpeechTurnStarted(
+        turn_id=event.turn_id, format=audio_format(event.form), seed=event.seed
+    )
+
+
+def _audio(event: Audio) -> speech_pb2.SpeechAudio:
+    return speech_pb2.SpeechAudio(
+        turn_id=event.turn_id,
+        audio=event.pcm,
+        first_sample=event.first_sample,
+        text_chars=event.text_chars,
+    )
+
+
+def _completed(event: TurnCompleted) -> speech_pb2.SpeechTurnCompleted:
+    usage, timing = event.usage, event.timing
+    message = speech_pb2.SpeechTurnCompleted(
+        turn_id=event.turn_id,
+        finish_reason=f"FINISH_REASON_{event.finish_reason.name}",
+        usage=common_pb2.Usage(**{n: getattr(usage, n) for n in usage.__slots__}),
+        timing=common_pb2.Timing(**{n: getattr(timing, n) for n in timing.__slots__}),
+        kept_audio_ms=event.kept_audio_ms,
+        heard=event.heard,
+        warnings=[_warning(warning) for warning in event.warnings],
+    )
+    if event.error is not None:
+        message.error.CopyFrom(status_message(event.error))
+    return message
+
+
+def _warning(warning: TurnWarning) -> common_pb2.Warning:
+    return common_pb2.Warning(
+        kind=f"WARNING_KIND_{warning.kind.name}",
+        field=warning.field,
+        first_char=warning.first_char,
+        end_char=warning.end_char,
+        description=warning.description,
+    )

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from csm import errors
-from csm.audio.frames import WIRE_DTYPE
-from csm.v1 import common_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +20,6 @@ class Segment:
     codes: bytes = b""
     """Packed little-endian uint16, frame-major; empty: text alone."""
     num_frames: int = 0
-
-    def message(self, pinned: bool = False) -> common_pb2.Segment:
-        """The segment on the wire."""
-        segment = common_pb2.Segment(speaker=self.speaker, text=self.text, pinned=pinned)
-        if self.num_frames:
-            segment.frames.codes = self.codes
-            segment.frames.num_frames = self.num_frames
-            segment.frames.num_codebooks = len(self.codes) // self.num_frames // WIRE_DTYPE.itemsize
-        return segment
 
 
 @dataclass(slots=True)

@@ -53,6 +53,8 @@ class Sentence:
     """What to speak: no control characters, single spaces, none at the ends."""
     end_chars: int
     """Where it ends in the turn's text as it was given, in characters."""
+    first_char: int = 0
+    """Where it begins in the turn's text as it was given, in characters."""
 
 
 def speakable(text: str) -> bool:
@@ -90,7 +92,8 @@ class SentenceSplitter:
         while (end := self._end(start, final)) is not None:
             # A lone "..." or emoji is no sentence: there is nothing in it to speak.
             if speakable(piece := self._text[start:end]):
-                found.append(Sentence(clean(piece), self._taken + end))
+                first = start + len(piece) - len(piece.lstrip())
+                found.append(Sentence(clean(piece), self._taken + end, self._taken + first))
             start = end
         self._text, self._taken = self._text[start:], self._taken + start
         return found

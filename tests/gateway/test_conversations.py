@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csm import errors
+from gateway.backends.convert import segment_message
 from gateway.conversations.store import (
     Conversation,
     ConversationStore,
@@ -69,10 +70,10 @@ def test_a_heard_turn_of_text_alone_survives_a_truncation() -> None:
 
 
 def test_a_segment_on_the_wire_carries_its_width() -> None:
-    message = segment("a", 3, speaker=2).message(pinned=True)
+    message = segment_message(segment("a", 3, speaker=2), pinned=True)
     assert (message.speaker, message.frames.num_frames, message.frames.num_codebooks) == (2, 3, 2)
     assert message.pinned
-    assert not Segment(0, "text alone").message().HasField("frames")
+    assert not segment_message(Segment(0, "text alone")).HasField("frames")
 
 
 def test_the_oldest_turns_go_in_one_stride_when_there_are_too_many() -> None:

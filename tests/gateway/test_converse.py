@@ -9,7 +9,7 @@ import pytest
 
 from csm import errors
 from csm.v1 import common_pb2, speech_pb2
-from gateway.backends.calls import UpstreamFailure
+from gateway.backends.failure import BackendFailure
 from gateway.converse_call import MAX_WAITING_TURNS
 from gateway.hearing.encoding import MAX_WAITING_BYTES, HeardAudio
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
@@ -612,5 +612,5 @@ async def test_audio_for_a_call_that_has_ended_does_not_pile_up(running: Stack) 
         audio.feed(bytes(1 << 20))
         await asyncio.wait_for(audio.room(), 10)
     assert audio._call.requests.waiting_bytes <= MAX_WAITING_BYTES
-    with pytest.raises(UpstreamFailure, match="in use"):
+    with pytest.raises(BackendFailure, match="in use"):
         await audio.frames()
