@@ -103,6 +103,11 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         self.max_positions = 2048
         self.refuse: list[errors.ServiceError] = []
         """Raised at the flush of the next streams, one each."""
+        self.unspeakable: dict[str, errors.ServiceError] = {}
+        """A part of a sentence -> what its terminal says: it cannot be spoken."""
+        self.silent_streams: set[int] = set()
+        """Numbers of streams (from 0) that never answer a flush, as of an engine that hangs."""
+        self.load = generator_pb2.GetLoadResponse(slots=4, running=1)
 
     def register(self, server: grpc.aio.Server) -> None:
         generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self, server)
@@ -119,6 +124,9 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
             digest="ab",
             max_text_chars=4096,
         )
+
+    async def GetLoad(self, request: Any, context: Any) -> Any:
+        return self.load
 
     async def EvictConversation(self, request: Any, context: Any) -> Any:
         self.evicted.append(request.conversation_id)
@@ -192,6 +200,12 @@ class Stream:
             turn_id, text = flush
             if self.generator.refuse:
                 raise self.generator.refuse.pop(0)
+            if self.generator.streams.index(self) in self.generator.silent_streams:
+                await asyncio.Event().wait()
+            wrong = [e for part, e in self.generator.unspeakable.items() if part in text]
+            if wrong:
+                yield _refused(turn_id, wrong[0])
+                continue
             async for answer in self._turn(number, turn_id, text):
                 yield answer
             number += 1
@@ -248,6 +262,13 @@ class Stream:
                 timing=common_pb2.Timing(queue_ms=1.5, prefill_ms=2.5),
             )
         )
+
+
+def _refused(turn_id: str, error: errors.ServiceError) -> Any:
+    completed = generator_pb2.GenerateTurnCompleted(
+        turn_id=turn_id, finish_reason=ERROR, error=errors.status_message(error)
+    )
+    return generator_pb2.GenerateResponse(turn_completed=completed)
 
 
 class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
