@@ -3,17 +3,11 @@
 An error gives the field, its value (never a caller's words) and what is allowed.
 """
 
-from collections.abc import Sequence
-
 from csm.audio import frames
 from csm.audio.pcm import AudioError, complete_format
-from csm.errors import FieldViolation, InvalidArgument, invalid, status_message
+from csm.errors import InvalidArgument, invalid, status_message
 from csm.limits import (
-    MAX_AUDIO_MS,
     MAX_ID_CHARS,
-    MAX_SPEAKER,
-    MIN_AUDIO_MS,
-    sampling_violations,
 )
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.backends import Info
@@ -41,8 +35,8 @@ from gateway.speaking.events import (
     TurnWarning,
 )
 from gateway.text.sentences import speakable
+from gateway.violations import Violations
 
-MAX_LEAD_MS = 600_000
 MAX_FILE_BYTES = 3 << 20
 MAX_HEARD_BYTES = 1 << 20
 
@@ -56,7 +50,7 @@ class Checker:
 
     def synthesis(self, request: speech_pb2.SynthesizeRequest) -> Synthesis:
         """The call; raises `InvalidArgument` naming every field at fault."""
-        found = _Violations()
+        found = Violations()
         found.text("text", request.text, self._settings.max_text_chars, may_be_empty=True)
         if not request.text and not request.context:
             found.add(
@@ -101,7 +95,7 @@ class Checker:
 
     def opening(self, config: speech_pb2.ConverseConfig) -> ConverseOptions:
         """The conversation; raises `InvalidArgument` naming every field at fault."""
-        found = _Violations()
+        found = Violations()
         found.conversation_id("config.conversation_id", config.conversation_id)
         heard_speaker = config.heard_speaker if config.HasField("heard_speaker") else None
         found.speaker("config.heard_speaker", heard_speaker)
@@ -135,7 +129,7 @@ class Checker:
         if kind == "text":
             return TextPart(request.text.text)
         if kind == "end_of_turn":
-            found = _Violations()
+            found = Violations()
             heard_text = request.end_of_turn.heard_text
             found.text(
                 "end_of_turn.heard_text",
@@ -154,14 +148,14 @@ class Checker:
 
     def conversation_id(self, value: str) -> str:
         """A conversation's name; raises `InvalidArgument`."""
-        found = _Violations()
+        found = Violations()
         found.conversation_id("conversation_id", value)
         if not value:
             found.add("conversation_id", f"is empty; allowed are 1..{MAX_ID_CHARS} characters")
         found.raise_any()
         return value
 
-    def _form(self, found: "_Violations", field: str, form: common_pb2.AudioFormat) -> AudioFormat:
+    def _form(self, found: "Violations", field: str, form: common_pb2.AudioFormat) -> AudioFormat:
         try:
             full = complete_format(form, self._info.tokenizer.sample_rate_hz, field)
             return AudioFormat(full.encoding, full.sample_rate_hz, full.channels)
@@ -170,7 +164,7 @@ class Checker:
             return AudioFormat(form.encoding, form.sample_rate_hz, form.channels)
 
     def _context(
-        self, found: "_Violations", field: str, turn: speech_pb2.ContextTurn
+        self, found: "Violations", field: str, turn: speech_pb2.ContextTurn
     ) -> ContextTurn:
         found.speaker(f"{field}.speaker", turn.speaker)
         limit = self._settings.max_text_chars
@@ -205,58 +199,6 @@ class Checker:
         if not speakable(turn.text):
             found.add(field, "has neither sound nor words; allowed is a turn with one or both")
         return ContextTurn(field, turn.speaker, turn.text)
-
-
-class _Violations:
-    """What is wrong with a request, collected."""
-
-    def __init__(self) -> None:
-        self._all: list[FieldViolation] = []
-
-    def add(self, field: str, description: str) -> None:
-        self._all.append(FieldViolation(field, description))
-
-    def extend(self, violations: Sequence[FieldViolation]) -> None:
-        self._all.extend(violations)
-
-    def raise_any(self) -> None:
-        if self._all:
-            raise InvalidArgument(*self._all)
-
-    def text(self, field: str, text: str, limit: int, *, may_be_empty: bool) -> None:
-        if not text and may_be_empty:
-            return
-        if len(text) > limit:
-            self.add(field, f"{len(text)} characters; allowed are 1..{limit}")
-        elif not speakable(text):
-            self.add(
-                field,
-                f"{len(text)} characters have nothing to speak; allowed is text with letters or "
-                "digits",
-            )
-
-    def conversation_id(self, field: str, value: str) -> None:
-        if len(value) > MAX_ID_CHARS:
-            self.add(field, f"{len(value)} characters; allowed are at most {MAX_ID_CHARS}")
-
-    def speaker(self, field: str, value: int | None) -> None:
-        if value is not None and value > MAX_SPEAKER:
-            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_SPEAKER}")
-
-    def audio_ms(self, field: str, value: int) -> None:
-        if value and not MIN_AUDIO_MS <= value <= MAX_AUDIO_MS:
-            self.add(
-                field,
-                f"{value} is not allowed; allowed are {MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for "
-                "the model's default",
-            )
-
-    def lead_ms(self, field: str, value: int) -> None:
-        if value > MAX_LEAD_MS:
-            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_LEAD_MS}")
-
-    def sampling(self, field: str, sampling: common_pb2.Sampling) -> None:
-        self.extend(sampling_violations(field, sampling))
 
 
 def _sampling(message: common_pb2.Sampling) -> Sampling:

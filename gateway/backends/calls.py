@@ -8,7 +8,8 @@ import grpc
 from csm import errors
 from csm.audio.frames import WIRE_DTYPE
 from csm.v1 import common_pb2, generator_pb2, tokenizer_pb2
-from gateway.backends.backends import Backends, affinity
+from gateway.backends.affinity import affinity
+from gateway.backends.backends import Backends
 from gateway.backends.convert import (
     audio_format,
     finish_reason,

@@ -2,8 +2,7 @@
 
 Sentences come from a `SentenceQueue` as the text arrives. The next one is submitted when the
 generator is done with the one before, not when that has been played; all frames go through one
-decoder, so there is no seam. Frames are decoded late: what waits for a client that does not read
-waits as codes, of which 80 ms take some dozens of bytes whatever the format.
+decoder, so there is no seam.
 """
 
 import asyncio
@@ -11,7 +10,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -23,16 +21,24 @@ from gateway.backends.calls import (
     Decoding,
     Frames,
     Generation,
-    GenerationOptions,
     SentenceCompleted,
     SentenceStarted,
 )
 from gateway.backends.failure import BackendFailure
-from gateway.commands import AudioFormat
 from gateway.conversations.store import Segment, cut
 from gateway.settings import GatewaySettings
+from gateway.speaking.attempt_events import (
+    AttemptEvent,
+    AttemptOptions,
+    Began,
+    ReachedCap,
+    Skipped,
+    Sound,
+    SpokenSentence,
+)
 from gateway.speaking.events import FinishReason, Usage
 from gateway.speaking.fate import Fate, Source, fate
+from gateway.speaking.late_decoder import LateDecoder
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.text.sentences import Sentence
@@ -44,64 +50,6 @@ END_TIMEOUT_S = 1.0
 WATCH_INTERVAL_S = 0.25
 SILENCE_S = 1.0
 """After which a generator that owes an answer is asked whether it still goes round."""
-MIN_DECODED_FRAMES = 2
-
-
-@dataclass(slots=True)
-class SpokenSentence:
-    """A sentence that was submitted, and its frames."""
-
-    sentence: Sentence
-    first_frame: int
-    codes: list[bytes] = field(default_factory=list)
-    num_frames: int = 0
-    whole: bool = False
-    """The model itself ended it: the frames are those of the whole text."""
-
-
-@dataclass(frozen=True)
-class AttemptOptions:
-    """What is spoken, and within what. `max_frames` ends the whole turn, 0: none."""
-
-    turn_id: str
-    generation: GenerationOptions
-    form: AudioFormat
-    max_frames: int
-    timeout_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """The first sentence has its slot."""
-
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """PCM, and the frames decoded by its end."""
-
-    pcm: bytes
-    num_frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A sentence that the model cannot say, and what it says of it."""
-
-    sentence: Sentence
-    error: errors.ServiceError
-
-
-@dataclass(frozen=True, slots=True)
-class ReachedCap:
-    """A sentence that was cut at the longest audio that a sentence may have."""
-
-    sentence: Sentence
-    audio_ms: int
-
-
-AttemptEvent = Began | Sound | Skipped | ReachedCap
 
 
 class Attempt:
@@ -129,20 +77,17 @@ class Attempt:
         self._frame_ms = info.frame_ms
         self._frame_bytes = info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         frame_pcm_bytes = max(1, round(options.form.bytes_per_s * self._frame_ms / 1000))
-        self._decode_ahead_frames = max(
-            MIN_DECODED_FRAMES, settings.max_pcm_bytes // frame_pcm_bytes
-        )
         self._running = ""
         self._stopping = False
         self._owed_since: float | None = None
-        self._fed_frames = self._decoded_frames = self._written_frames = 0
-        self._decode_owed_since: float | None = None
-        self._undecoded: deque[tuple[bytes, int]] = deque()
-        self._ended = False
         self._events: deque[AttemptEvent] = deque()
         self._wake = asyncio.Event()
         self._generation = Generation(backends, options.generation, context, options.timeout_s)
-        self._decoding = Decoding(backends, options.form, options.timeout_s)
+        self._decoder = LateDecoder(
+            Decoding(backends, options.form, options.timeout_s),
+            self._frame_bytes,
+            settings.max_pcm_bytes // frame_pcm_bytes,
+        )
         meter.submitted()
 
     async def events(self, sentences: SentenceQueue) -> AsyncGenerator[AttemptEvent, None]:
@@ -168,7 +113,7 @@ class Attempt:
         `events` ends when the generator has said so, or after the timeout.
         """
         self._stopping = True
-        self._decoding.cancel()
+        self._decoder.stop()
         if self._running:
             self._generation.stop(self._running)
         # A generator that does not answer must not hold the client up.
@@ -176,8 +121,7 @@ class Attempt:
 
     def written(self, num_frames: int, credit_frames: int) -> None:
         """The client has taken the audio of the first `num_frames`, `credit_frames` of it anew."""
-        self._written_frames = max(self._written_frames, num_frames)
-        self._feed()
+        self._decoder.written(num_frames)
         if self._generation.give_credit(credit_frames):
             self._meter.credit_given()
             if self._running:
@@ -220,7 +164,7 @@ class Attempt:
 
     async def _work(self, sentences: SentenceQueue) -> None:
         generate = asyncio.create_task(self._generate(sentences))
-        decode = asyncio.create_task(self._decode())
+        decode = asyncio.create_task(self._decoder.run(self._sound))
         watch = asyncio.create_task(self._watch())
         tasks = {generate, decode, watch}
         try:
@@ -228,9 +172,9 @@ class Attempt:
             while pending - {watch}:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 failed = [t for t in done if not t.cancelled() and t.exception() is not None]
-                if failed and decode in pending and self._fed_frames and not self._stopping:
+                if failed and decode in pending and self._decoder.fed_frames and not self._stopping:
                     # The frames that were made are good, and the client listens.
-                    self._close_decoding()
+                    self._decoder.close()
                     await asyncio.wait((decode,), timeout=END_TIMEOUT_S)
                 for task in failed:
                     task.result()
@@ -238,7 +182,7 @@ class Attempt:
             for task in tasks:
                 task.cancel()
             self._generation.cancel()
-            self._decoding.cancel()
+            self._decoder.stop()
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._running:
                 # No terminal came for this one: count what did come.
@@ -253,7 +197,7 @@ class Attempt:
                 if not await self._speak(sentence):
                     break
             self._generation.requests.close()
-            self._close_decoding()
+            self._decoder.close()
             # The end of the stream says that the conversation's slot is free for the next.
             with contextlib.suppress(BackendFailure, TimeoutError):
                 async with asyncio.timeout(END_TIMEOUT_S):
@@ -296,38 +240,13 @@ class Attempt:
         spoken.codes.append(codes)
         spoken.num_frames += num_frames
         self.num_frames += num_frames
-        self._undecoded.append((codes, num_frames))
-        self._feed()
+        self._decoder.feed(codes, num_frames)
         if self._full and spoken.first_frame:
             # The limit in the config is that of a sentence; the turn's is kept here.
             self._generation.stop(self._running)
         elif self.num_frames >= self._generation.credit_granted:
             self._owed_since = None
             self._meter.credit_used_up()
-
-    def _feed(self) -> None:
-        """Gives the decoder what the client's place for audio allows."""
-        while self._undecoded and not self._stopping:
-            codes, num_frames = self._undecoded[0]
-            room = self._written_frames + self._decode_ahead_frames - self._fed_frames
-            if room <= 0:
-                return
-            if num_frames > room:
-                at = room * self._frame_bytes
-                self._undecoded[0] = (codes[at:], num_frames - room)
-                codes, num_frames = codes[:at], room
-            else:
-                self._undecoded.popleft()
-            self._decoding.feed(codes, num_frames)
-            self._fed_frames += num_frames
-            if self._decode_owed_since is None:
-                self._decode_owed_since = time.monotonic()
-        if self._ended:
-            self._decoding.requests.close()
-
-    def _close_decoding(self) -> None:
-        self._ended = True
-        self._feed()
 
     @property
     def _full(self) -> bool:
@@ -362,28 +281,19 @@ class Attempt:
         error = answer.error or errors.Internal("the generator failed")
         code = answer.code if answer.error else grpc.StatusCode.INTERNAL
         what = fate(
-            Source.SENTENCE, code, delivered=self._decoded_frames > 0, stopping=self._stopping
+            Source.SENTENCE,
+            code,
+            delivered=self._decoder.decoded_frames > 0,
+            stopping=self._stopping,
         )
         if what is not Fate.SKIP or not spoken.sentence.text:
             raise BackendFailure(Source.GENERATOR, code, error)
         self.spoken.remove(spoken)
         self._tell(Skipped(spoken.sentence, error))
 
-    async def _decode(self) -> None:
-        try:
-            while (sound := await self._decoding.sound()) is not None:
-                pcm, num_frames = sound
-                self._decoded_frames = max(self._decoded_frames, num_frames)
-                waits = self._decoded_frames < self._fed_frames
-                self._decode_owed_since = time.monotonic() if waits else None
-                if pcm and not self._stopping:
-                    self._meter.decoded()
-                    self._tell(Sound(pcm, num_frames))
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
-        if not self._stopping and not self._decoding.requests.closed:
-            raise BackendFailure.ended(Source.TOKENIZER)
+    def _sound(self, pcm: bytes, num_frames: int) -> None:
+        self._meter.decoded()
+        self._tell(Sound(pcm, num_frames))
 
     async def _watch(self) -> None:
         """Fails where a backend owes an answer and gives none: it may hold its connection."""
@@ -392,7 +302,7 @@ class Attempt:
             await asyncio.sleep(WATCH_INTERVAL_S)
             if self._stopping:
                 continue
-            waited_s = _since(self._decode_owed_since)
+            waited_s = self._decoder.owed_s
             if waited_s > settings.decode_timeout_s:
                 raise BackendFailure.silent(Source.TOKENIZER, waited_s, "audio")
             waited_s = _since(self._owed_since)

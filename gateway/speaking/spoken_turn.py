@@ -19,8 +19,8 @@ from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.store import Turn
 from gateway.settings import GatewaySettings
-from gateway.speaking.attempt import (
-    Attempt,
+from gateway.speaking.attempt import Attempt
+from gateway.speaking.attempt_events import (
     AttemptEvent,
     AttemptOptions,
     Began,
@@ -37,18 +37,16 @@ from gateway.speaking.events import (
     Usage,
     WarningKind,
 )
-from gateway.speaking.fate import BUSY, MOVES, Fate, TurnState, fate
+from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.pacing import Playout
+from gateway.speaking.retries import Retries
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.warnings import cap_reached, nothing_spoken, skipped
 from gateway.text.sentences import Sentence
 
 MIN_CREDIT_FRAMES = 8
-BUSY_S, MAX_BUSY_S = 0.05, 0.4
-"""Between two tries at a place that is not yet free; doubled each time."""
-MAX_RETRIES = 3
 SEEDS = 1 << 64
 
 
@@ -203,8 +201,7 @@ class SpokenTurn:
         self.state = state
 
     async def _speak(self) -> FinishReason:
-        retries = 0
-        busy_until, busy_s = math.inf, BUSY_S
+        retries = Retries(self._settings)
         while await self._sentences.ready():
             attempt = self._attempt = self._open()
             try:
@@ -215,19 +212,11 @@ class SpokenTurn:
                 return attempt.finish_reason
             except BackendFailure as failure:
                 what = self._fate(failure)
-                now = time.monotonic()
-                if what is Fate.WAIT:
-                    if now >= busy_until:
-                        raise
-                    busy_until = min(busy_until, now + self._place_timeout_s(failure))
-                elif what is Fate.RETRY and retries < MAX_RETRIES:
-                    retries += 1
-                else:
+                if not retries.may(what, failure):
                     raise
                 self._begin_again(attempt, failure)
                 if what is Fate.WAIT:
-                    await self._unless_stopped(asyncio.sleep(busy_s))
-                    busy_s = min(2 * busy_s, MAX_BUSY_S)
+                    await self._unless_stopped(asyncio.sleep(retries.pause_s()))
                 else:
                     await self._unless_stopped(self._recover(failure))
         return FinishReason.EOS
@@ -239,12 +228,6 @@ class SpokenTurn:
             delivered=self.state is TurnState.SPEAKING,
             stopping=self.state is TurnState.STOPPING,
         )
-
-    def _place_timeout_s(self, failure: BackendFailure) -> float:
-        # A slot that the turn before has not left yet is free after a step or two; a stream of
-        # the tokenizer when another turn ends.
-        settings = self._settings
-        return settings.failover_s if failure.code in BUSY else settings.slot_timeout_s
 
     def _begin_again(self, attempt: Attempt, failure: BackendFailure) -> None:
         self.meter.retried(failure.source.value, failure.code.name)

@@ -4,7 +4,7 @@ import grpc
 from google.rpc import error_details_pb2
 
 from csm.errors import ServiceError
-from gateway.speaking.attempt import ReachedCap, Skipped
+from gateway.speaking.attempt_events import ReachedCap, Skipped
 from gateway.speaking.events import TurnWarning, WarningKind
 from gateway.text.sentences import Sentence
 

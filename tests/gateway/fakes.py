@@ -352,9 +352,13 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
     async def StreamingDecode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         self.decoding += 1
         frames = 0
+        width = FRAME_SAMPLES * 2
         try:
             async for request in request_iterator:
                 if request.WhichOneof("request") == "config":
+                    form = request.config.format
+                    if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+                        width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels * 4
                     continue
                 codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
                 assert request.frames.first_frame == frames
@@ -362,7 +366,7 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                     if failure := self.fail_decode_at.pop(frames, None):
                         raise failure
                     self.decoded_frames.append(int(row[0]))
-                    pcm = np.full(FRAME_SAMPLES, row[0], "<i2").tobytes()
+                    pcm = np.full(width // 2, row[0], "<i2").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )
