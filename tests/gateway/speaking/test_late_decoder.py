@@ -103,8 +103,11 @@ async def test_a_listener_in_the_largest_format_who_does_not_read_costs_little()
             if len(running.tokenizer.decoded_frames) == decoded:
                 break
             decoded = len(running.tokenizer.decoded_frames)
-        # What was read, what the two connections hold, and the 2 MiB of the gateway.
-        assert decoded * frame_bytes < 4 << 20
+        # Beyond what gRPC has taken for the client's window, which is the client's to choose.
+        (live,) = running.service._speech._live
+        waiting = decoded - live.turn._sent_frames  # type: ignore[attr-defined]
+        assert 0 < waiting * frame_bytes <= 2 << 20
+        assert decoded < 102
         while True:
             answer = await call.read()
             if answer.WhichOneof("response") == "completed":
