@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from csm import channel, errors
 from csm.serving import heap, memory
+from csm.serving.grpc_server import make_server
 from csm.serving.health import Health, State
 from csm.serving.interceptors import HEALTH, RpcInterceptor
 from csm.serving.listener import Listener
@@ -198,7 +199,7 @@ class Host:
         self._draining = False
 
     def _build_server(self) -> grpc.aio.Server:
-        server = grpc.aio.server(
+        server = make_server(
             interceptors=[self._interceptor], options=_server_options(self.settings)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)

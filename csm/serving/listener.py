@@ -1,8 +1,8 @@
 """A gRPC server on one port, and the next one when it ends unasked.
 
-grpc.aio decodes the path of a request in the loop that all requests go through: one path that is
-not UTF-8 ends the loop, and the port refuses from then on (grpcio 1.85.1). The calls that are under
-way go on in the server that ended; a new server takes the port.
+One request may end the loop that all requests go through (`grpc_server` tells of one that did), and
+the port refuses from then on. The calls that are under way go on in the server that ended; a new
+server takes the port.
 """
 
 import asyncio

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -68,7 +69,7 @@ class FakeService:
 class Running:
     """A host on a free port, its fake service, and stubs."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.metrics = Metrics()
         self.service = FakeService()
         self.host = Host(self.service, ServiceSettings(port=0, **settings), self.metrics)
