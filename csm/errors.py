@@ -19,6 +19,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARS = 1000
 MAX_VIOLATIONS = 12
 MAX_DESCRIPTIONS_CHARS = 2400
+MAX_LOGGED_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,26 @@ class ServiceError(Exception):
     def details(self) -> Sequence[Message]:
         """The `google.rpc` detail messages that travel with the status."""
         return [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN)]
+
+    def summary(self) -> str:
+        """What a log may say of it: reason, fields, kinds of things.
+
+        Never the message, which may repeat what a client sent; only our own faults keep theirs.
+        """
+        if self.code is grpc.StatusCode.INTERNAL:
+            return self.message
+        said = []
+        for detail in self.details():
+            if isinstance(detail, error_details_pb2.BadRequest):
+                fields = ", ".join(v.field for v in detail.field_violations)
+                said.append(f"fields {shortened(fields, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.ResourceInfo):
+                said.append(f"no such {shortened(detail.resource_type, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.ErrorInfo):
+                said.append(f"reason {shortened(detail.reason, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.RetryInfo):
+                said.append(f"retry after {detail.retry_delay.ToMilliseconds()} ms")
+        return "; ".join(said) or type(self).__name__
 
 
 class InvalidArgument(ServiceError):
