@@ -11,7 +11,7 @@ import asyncio
 import sys
 
 from csm.audio.files import read_audio
-from csm.client.client import AsyncClient, AsyncConversation, AudioChunk, AudioFormat, TurnCompleted
+from csm.client import AsyncClient, AsyncConversation, AudioChunk, AudioFormat, TurnCompleted
 from csm.errors import ServiceError
 
 ANSWER = "Of course. The station is not far from here. Walk down to the river and turn left."

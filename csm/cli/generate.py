@@ -10,7 +10,7 @@ import typer
 from csm.cli import options
 
 if TYPE_CHECKING:
-    from csm.client.client import ContextTurn
+    from csm.client import ContextTurn
     from services.all_in_one import AllInOne
 
 
@@ -77,7 +77,7 @@ def generate(
     async def life() -> None:
         from csm.cli.listening import report, write_speech
         from csm.cli.reporting import CommandError, status
-        from csm.client.client import AsyncClient
+        from csm.client import AsyncClient
         from services.all_in_one import AllInOne
         from services.model_tools.parts import runnable
 
@@ -128,7 +128,7 @@ async def _heard(source: Path, running: "AllInOne", speaker: int, text: str) -> 
     """The recording as a turn of context, encoded by the tokenizer."""
     from csm.audio.files import read_audio
     from csm.cli.reporting import audio_progress
-    from csm.client.client import ContextTurn
+    from csm.client import ContextTurn
     from csm.client.tokenizer import AsyncTokenizerClient
 
     async with AsyncTokenizerClient(running.tokenizer.address) as client:

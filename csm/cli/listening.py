@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from csm.cli.output import Output
 from csm.cli.reporting import audio_progress, print_figures
-from csm.client.client import AsyncSpeech, TurnCompleted, TurnStarted
+from csm.client import AsyncSpeech, TurnCompleted, TurnStarted
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,14 @@ def serve(
     Settings without a flag come from CSM_TOKENIZER_..., CSM_GENERATOR_... and CSM_GATEWAY_...
     SIGTERM or Ctrl-C drains: what runs is finished, nothing new is taken.
     """
+    # First, so that an installation without the services says that, and not what they would need.
+    from services.all_in_one import AllInOne
+
+    # isort: split
     from csm.cli.reporting import CommandError, console
     from csm.serving import logging as csm_logging
     from csm.serving.bootstrap import end_process, expose_metrics, wait_for_signal
     from csm.serving.metrics import Metrics
-    from services.all_in_one import AllInOne
 
     metrics = Metrics().with_process()
     drain = {"drain_finish_s": drain_finish_s}

@@ -58,7 +58,7 @@ def speak(
 
         from csm.cli.listening import report, write_speech
         from csm.cli.reporting import status
-        from csm.client.client import AsyncClient
+        from csm.client import AsyncClient
 
         async with contextlib.AsyncExitStack() as stack:
             address = server

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from csm.client.client import Client, FinishReason
+from csm.client import Client, FinishReason
 from tests.csm.cli.conftest import PICO, ROOT, Csm, chirp
 
 FREE = ("--port", "0", "--tokenizer-port", "0", "--generator-port", "0")
