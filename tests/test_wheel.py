@@ -107,8 +107,10 @@ async def test_the_installed_wheel_speaks_with_the_packages_of_a_client_alone(
 ) -> None:
     python = environment(tmp_path / "venv", wheel)
     await speak(python, tmp_path)
-    command = python.with_name("csm")
-    done = subprocess.run([command, "--help"], capture_output=True, text=True, env=bare())
+    command = [python.with_name("csm"), "--help"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, env=bare()
+    )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "csm-server[cli]" in line
