@@ -72,6 +72,7 @@ def generate(
 
     from csm.cli.output import Output
 
+    options.model_directory(weights)
     target = Output(output, format, rate, bit_depth)
 
     async def life() -> None:
@@ -113,7 +114,7 @@ def generate(
                 max_audio_ms=round(frames * 1000 / info.frame_rate_hz),
                 format=target.format,
             )
-            heard = await write_speech(speech, target, "continuing")
+            heard = await write_speech([speech], target, "continuing")
             if heard is None:
                 raise CommandError(
                     f"{target.path}: not written, for the model the recording is complete; "

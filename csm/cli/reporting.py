@@ -93,13 +93,16 @@ def console() -> "Console":
     """The console on standard error, so that standard output stays for results."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    # No markup: names of files are shown as they are, brackets and all.
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 @contextlib.contextmanager
 def status(message: str) -> Iterator[None]:
     """A spinner beside `message` while the body runs."""
-    with console().status(message):
+    from rich.text import Text
+
+    with console().status(Text(message)):
         yield
 
 
@@ -110,7 +113,7 @@ def audio_progress(message: str, total_s: float | None) -> Iterator["AudioProgre
 
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.1f} s of audio"),
         TimeElapsedColumn(),
