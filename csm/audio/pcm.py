@@ -8,7 +8,6 @@ stream fed once, so any chunking gives the same samples.
 from typing import Literal
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from csm.errors import FieldViolation, InvalidArgument
@@ -146,12 +145,13 @@ class Resampler:
     """Mono samples at one rate to another, as a stream."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        # HQ, not VHQ: its shorter filter lets the first frame's audio out at once.
-        self._stream = (
-            None
-            if from_hz == to_hz
-            else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
-        )
+        self._stream = None
+        if from_hz != to_hz:
+            # Here, as the SDK has the extra `audio` only where rates are changed.
+            import soxr
+
+            # HQ, not VHQ: its shorter filter lets the first frame's audio out at once.
+            self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
 
     def feed(self, samples: Samples) -> Samples:
         """Samples [N] in; what is ready [M] out."""
