@@ -114,3 +114,10 @@ class GatewaySettings(ServiceSettings):
     max_conversation_frames: int = Field(
         40_000, ge=1000, le=10_000_000, description="frames kept of a conversation"
     )
+    max_conversations_bytes: int = Field(
+        128 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="bytes of memory for all conversations; the least recently used go first, "
+        "then the oldest turns of the largest",
+    )

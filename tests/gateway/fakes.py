@@ -108,6 +108,9 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         self.silent_streams: set[int] = set()
         """Numbers of streams (from 0) that never answer a flush, as of an engine that hangs."""
         self.load = generator_pb2.GetLoadResponse(slots=4, running=1)
+        self.max_pinned_positions = 1 << 30
+        """Frames and characters of pinned segments beyond which a stream is refused."""
+        self.voices: list[generator_pb2.ModelVoice] = []
 
     def register(self, server: grpc.aio.Server) -> None:
         generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self, server)
@@ -123,6 +126,7 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
             device="cpu",
             digest="ab",
             max_text_chars=4096,
+            voices=self.voices,
         )
 
     async def GetLoad(self, request: Any, context: Any) -> Any:
@@ -161,6 +165,7 @@ class Stream:
         self.sent = 0
         self.over = False
         self._text = ""
+        self._too_long: errors.ServiceError | None = None
         self._flushes: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
         self._cancelled: set[str] = set()
         self._wake = asyncio.Event()
@@ -175,6 +180,14 @@ class Stream:
                 if request.segments.replace:
                     self.context.clear()
                 self.context.extend(request.segments.segments)
+                taken = sum(s.frames.num_frames + len(s.text) for s in self.context if s.pinned)
+                if taken > self.generator.max_pinned_positions:
+                    self._too_long = errors.invalid(
+                        "segments.segments",
+                        f"the pinned segments take {taken} positions; at most "
+                        f"{self.generator.max_pinned_positions} are left",
+                    )
+                    break
             elif kind == "text":
                 self._text += request.text.text
             elif kind == "flush":
@@ -209,6 +222,8 @@ class Stream:
             async for answer in self._turn(number, turn_id, text):
                 yield answer
             number += 1
+        if self._too_long is not None:
+            raise self._too_long
 
     async def _turn(self, number: int, turn_id: str, text: str) -> AsyncIterator[Any]:
         generator = self.generator
