@@ -6,7 +6,7 @@ python examples/synthesize.py "Hello there." hello.wav
 
 import sys
 
-from csm.audio.files import WavStream
+from csm.audio.wav import WavStream
 from csm.client.client import Client
 from csm.errors import ServiceError
 

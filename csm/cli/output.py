@@ -9,8 +9,9 @@ from typing import get_args
 
 import numpy as np
 
-from csm.audio.files import BitDepth as Depth
-from csm.audio.files import WavStream, write_audio
+from csm.audio.files import write_audio
+from csm.audio.pcm import BitDepth as Depth
+from csm.audio.wav import WavStream
 from csm.cli.options import BitDepth, Container
 from csm.cli.reporting import CommandError
 from csm.client.messages import AudioFormat, Encoding, to_float

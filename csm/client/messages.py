@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.audio.files import PcmReader, PcmWriter
+from csm.audio.pcm import PcmReader, PcmWriter
 from csm.v1 import common_pb2, speech_pb2
 
 Encoding = Literal["u8", "s16", "s24", "s32", "f32"]

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from csm.audio.files import PcmWriter
+from csm.audio.pcm import PcmWriter
 from csm.audio.frames import Codes
 from csm.serving.metrics import TokenizerMetrics
 from csm.v1 import common_pb2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from csm.audio.files import AudioError
+from csm.audio.pcm import AudioError
 from csm.cli.options import BitDepth, Container
 from csm.cli.output import Output
 from csm.cli.reporting import CommandError
