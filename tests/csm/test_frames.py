@@ -44,7 +44,10 @@ def test_wrong_frames_are_named(change: dict, field: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("codes", "says"),
     [
-        (np.array([[1, 2], [3, 65_536]]), "code 65536 at frame 1, codebook 1; allowed are 0..65535"),
+        (
+            np.array([[1, 2], [3, 65_536]]),
+            "code 65536 at frame 1, codebook 1; allowed are 0..65535",
+        ),
         (np.array([[1, -1]], np.int16), "code -1 at frame 0, codebook 1; allowed are 0..65535"),
         (np.array([[2**63]], np.uint64), "code 9223372036854775808 at frame 0, codebook 0"),
         (np.array([[1.5, 2.0]]), "float64 [1, 2] is not allowed; allowed are integers"),

@@ -10,7 +10,7 @@ from services.tokenizer.codec import Mimi
 from services.tokenizer.direction import CodecDirection
 from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf
-from services.tokenizer.runner import DecodeHalf, EncodeHalf
+from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 
 log = logging.getLogger(__name__)
 
@@ -65,4 +65,4 @@ def halves(
             mib = (encode.nbytes + decode.nbytes) / 2**20
             log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
             return encode, decode
-    return EncodeHalf(mimi, rows), DecodeHalf(mimi, rows)
+    return TorchEncodeDirection(mimi, rows), TorchDecodeDirection(mimi, rows)
