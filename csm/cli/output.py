@@ -8,8 +8,10 @@ from typing import get_args
 
 import numpy as np
 
-from csm.audio.files import AudioError, WavStream, write_audio
+from csm.audio.files import write_audio
+from csm.audio.pcm import AudioError
 from csm.audio.pcm import BitDepth as StoredDepth
+from csm.audio.wav import WavStream
 from csm.cli.options import BitDepth, Container
 from csm.cli.place import STANDARD_OUTPUT, check_writable, whole_file
 from csm.cli.reporting import CommandError
