@@ -21,14 +21,8 @@ from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
 from services.generator.engine.engine import DrainingError, Engine, OwnerBusyError, QueueFullError
-from services.generator.engine.turn import (
-    Event,
-    Finished,
-    FinishReason,
-    FrameReady,
-    Started,
-    TurnRequest,
-)
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
+from services.generator.engine.turn import TurnRequest
 from services.generator.model.text import TextTokenizer
 from services.generator.turns import (
     Output,
@@ -43,7 +37,7 @@ MAX_FRAMES_A_MESSAGE = 256
 SEEDS = 1 << 64
 
 
-class Session:
+class GenerateStream:
     """The logic of one stream."""
 
     def __init__(

@@ -16,7 +16,8 @@ from csm.limits import (
 )
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.context import PinnedSegment
-from services.generator.engine.turn import FRAME_MS, FinishReason, Timing
+from services.generator.engine.events import FinishReason, Timing
+from services.generator.engine.turn import FRAME_MS
 from services.generator.model.prompt import Segment
 from services.generator.model.sampling import SamplingParams
 from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted

@@ -12,7 +12,7 @@ import grpc
 from csm import errors
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
-from services.generator.generate_stream import Session
+from services.generator.generate_stream import GenerateStream
 
 if TYPE_CHECKING:
     from services.generator.service import GeneratorService
@@ -34,18 +34,18 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
-        session = await self._open(request_iterator)
-        reader = asyncio.create_task(_read(request_iterator, session, self._service, context))
+        stream = await self._open(request_iterator)
+        reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
-            async for output in session.outputs():
+            async for output in stream.outputs():
                 yield messages.response(output)
         finally:
             reader.cancel()
             left_s = context.time_remaining()
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
-            self._service.close(session, deadline_passed=late)
+            self._service.close(stream, deadline_passed=late)
 
-    async def _open(self, requests: Requests) -> Session:
+    async def _open(self, requests: Requests) -> GenerateStream:
         async for request in requests:
             kind = request.WhichOneof("request")
             if kind == "config":
@@ -95,20 +95,20 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
 
 
 async def _read(
-    requests: Requests, session: Session, service: GeneratorService, context: Context
+    requests: Requests, stream: GenerateStream, service: GeneratorService, context: Context
 ) -> None:
-    """Feeds the session until the client closes its side. Never waits for the writer."""
+    """Feeds the stream until the client closes its side. Never waits for the writer."""
     try:
         async for request in requests:
-            await _hand_over(request, session, service, context)
-        session.end_input()
+            await _hand_over(request, stream, service, context)
+        stream.end_input()
     except Exception as error:
-        session.fail(error)
+        stream.fail(error)
 
 
 async def _hand_over(
     request: generator_pb2.GenerateRequest,
-    session: Session,
+    stream: GenerateStream,
     service: GeneratorService,
     context: Context,
 ) -> None:
@@ -117,7 +117,7 @@ async def _hand_over(
             given, limits = request.segments, service.wire_limits
 
             def add() -> None:
-                session.add_segments(messages.segments(given, limits), replace=given.replace)
+                stream.add_segments(messages.segments(given, limits), replace=given.replace)
 
             if given.ByteSize() > LARGE_MESSAGE_BYTES:
                 # Tokenising megabytes takes seconds, and every client's frames pass this loop.
@@ -125,16 +125,16 @@ async def _hand_over(
             else:
                 add()
         case "text":
-            session.append_text(request.text.text)
+            stream.append_text(request.text.text)
         case "flush":
             now, left_s = time.monotonic(), context.time_remaining()
             deadline_s = None if left_s is None else now + left_s
-            session.flush(request.flush.turn_id, deadline_s, now)
+            stream.flush(request.flush.turn_id, deadline_s, now)
         case "cancel":
             keep = request.cancel.keep_frames if request.cancel.HasField("keep_frames") else None
-            await session.cancel(request.cancel.turn_id, keep)
+            await stream.cancel(request.cancel.turn_id, keep)
         case "credit":
-            session.credit(request.credit.frames)
+            stream.credit(request.credit.frames)
         case "config":
             raise errors.invalid("config", "a second one is not allowed; only the first message is")
         case _:

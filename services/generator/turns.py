@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from services.generator.context import Prompt
-from services.generator.engine.turn import Finished, FinishReason
+from services.generator.engine.events import Finished, FinishReason
 from services.generator.model.sampling import SamplingParams
 
 

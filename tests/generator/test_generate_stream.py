@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import ContextLimits
-from services.generator.engine.turn import FinishReason
-from services.generator.generate_stream import MAX_FRAMES_A_MESSAGE, Session
+from services.generator.engine.events import FinishReason
+from services.generator.generate_stream import MAX_FRAMES_A_MESSAGE, GenerateStream
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
@@ -26,9 +26,9 @@ from tests.generator.harness import Turns, running
 TOKENIZER = TextTokenizer.from_directory(default_model_directory())
 
 
-def session(turns: Turns, *, max_frames: int = 300, credit: int | None = None) -> Session:
+def stream(turns: Turns, *, max_frames: int = 300, credit: int | None = None) -> GenerateStream:
     limits = ContextLimits(turns.engine.max_positions, 4, max_text_chars=100)
-    return Session(
+    return GenerateStream(
         turns.engine,
         TOKENIZER,
         limits,
@@ -48,7 +48,7 @@ async def take(outputs: AsyncIterator[Output]) -> Output:
     return await asyncio.wait_for(anext(outputs), 10)
 
 
-def flush(held: Session, text: str, turn_id: str) -> None:
+def flush(held: GenerateStream, text: str, turn_id: str) -> None:
     held.append_text(text)
     held.flush(turn_id, None, time.monotonic())
 
@@ -61,7 +61,7 @@ async def over(turns: Turns) -> None:
 
 async def test_frames_that_pile_up_leave_in_few_messages_and_none_is_lost() -> None:
     async with engine() as turns:
-        held = session(turns)
+        held = stream(turns)
         flush(held, "hello.", "t")
         await over(turns)
         held.end_input()
@@ -78,7 +78,7 @@ async def test_frames_that_pile_up_leave_in_few_messages_and_none_is_lost() -> N
 @pytest.mark.parametrize("ended", [False, True])
 async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ended: bool) -> None:
     async with engine() as turns:
-        held = session(turns, max_frames=500 if not ended else 300)
+        held = stream(turns, max_frames=500 if not ended else 300)
         outputs = held.outputs()
         flush(held, "hello.", "t")
         assert isinstance(await take(outputs), TurnStarted)
@@ -102,7 +102,7 @@ async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ende
 
 async def test_a_cancel_before_the_first_frame_leaves_no_trace_in_the_context() -> None:
     async with engine() as turns:
-        held = session(turns)
+        held = stream(turns)
         outputs = held.outputs()
         turns.model.gates["prefill"].close()
         flush(held, "hello.", "t")
@@ -124,7 +124,7 @@ async def test_a_cancel_before_the_first_frame_leaves_no_trace_in_the_context() 
 
 async def test_frames_taken_back_give_their_credit_back() -> None:
     async with engine() as turns:
-        held = session(turns, credit=20)
+        held = stream(turns, credit=20)
         outputs = held.outputs()
         flush(held, "hello.", "t")
         assert isinstance(await take(outputs), TurnStarted)
@@ -143,7 +143,7 @@ async def test_frames_taken_back_give_their_credit_back() -> None:
 
 async def test_a_turn_whose_deadline_has_passed_is_refused_before_it_is_queued() -> None:
     async with engine() as turns:
-        held = session(turns)
+        held = stream(turns)
         held.append_text("hello")
         with pytest.raises(errors.DeadlineExceeded):
             held.flush("t", 5.0, 5.0)
@@ -152,7 +152,7 @@ async def test_a_turn_whose_deadline_has_passed_is_refused_before_it_is_queued()
 
 async def test_a_failure_overtakes_what_was_queued_and_stops_the_turn() -> None:
     async with engine() as turns:
-        held = session(turns, max_frames=900)
+        held = stream(turns, max_frames=900)
         flush(held, "hello.", "t")
         outputs = held.outputs()
         assert isinstance(await take(outputs), TurnStarted)
@@ -167,7 +167,7 @@ async def test_a_failure_overtakes_what_was_queued_and_stops_the_turn() -> None:
 
 async def test_a_stream_without_a_name_gives_its_slot_back_when_it_closes() -> None:
     async with engine() as turns:
-        held = session(turns, max_frames=5)
+        held = stream(turns, max_frames=5)
         flush(held, "hello.", "t")
         held.end_input()
         outputs = [output async for output in held.outputs()]
