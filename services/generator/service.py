@@ -19,8 +19,9 @@ from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import Event, Finished, FinishReason
 from services.generator.engine.runner import Runner
-from services.generator.engine.turn import FRAME_MS, TurnRequest
+from services.generator.engine.turn import TurnRequest
 from services.generator.generate_stream import GenerateStream
+from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.native.native_csm import NativeCsm
@@ -48,6 +49,7 @@ class GeneratorService:
         self._metrics = GeneratorMetrics(metrics.registry)
         self._telemetry = Telemetry(self._metrics)
         self._streams: set[GenerateStream] = set()
+        self._left_out = LeftOut()
         self._all_closed = asyncio.Event()
         self._draining = False
         self._loaded: LoadedModel | None = None
@@ -81,6 +83,8 @@ class GeneratorService:
             runner,
             max_queue=settings.max_queue,
             stall_s=settings.max_stall_s,
+            stall_slot_s=settings.stall_slot_s,
+            reservation_idle_s=settings.reservation_idle_s,
             observer=self._telemetry,
             prepare=self._use_threads,
         )
@@ -137,6 +141,7 @@ class GeneratorService:
     def open(self, config: StreamConfig) -> GenerateStream:
         """A new stream."""
         if self._draining:
+            self._metrics.rejected.labels("draining").inc()
             raise errors.Unavailable("the service is shutting down")
         config_limits = self.wire_limits
         limits = ContextLimits(
@@ -145,7 +150,15 @@ class GeneratorService:
             max_text_chars=self.settings.max_text_chars,
             max_context_segments=self.loaded.max_context_segments,
         )
-        stream = GenerateStream(self.engine, self.loaded.tokenizer, limits, self._metrics, config)
+        stream = GenerateStream(
+            self.engine,
+            self.loaded.tokenizer,
+            limits,
+            self._metrics,
+            config,
+            left_out=self._left_out,
+            max_idle_s=self.settings.max_idle_s,
+        )
         self._streams.add(stream)
         return stream
 
@@ -160,15 +173,21 @@ class GeneratorService:
         """The config of a stream over this model's defaults."""
         defaults = self.loaded.defaults
         given_ms = self.settings.max_audio_ms
-        max_frames = given_ms // FRAME_MS if given_ms else defaults.max_frames
-        return messages.stream_config(message, defaults.sampling, max_frames)
+        limits, max_frames = self.wire_limits, defaults.max_frames
+        if given_ms:
+            max_frames = messages.frames_within(given_ms, limits.frame_ms)
+        return messages.stream_config(message, limits, defaults.sampling, max_frames)
 
     @property
     def wire_limits(self) -> messages.WireLimits:
-        """What frames on the wire must hold to."""
-        config = self.loaded.model.config
+        """What the wire must hold to with this model."""
+        loaded, config = self.loaded, self.loaded.model.config
         return messages.WireLimits(
-            config.num_codebooks, config.codebook_size, self.engine.max_positions
+            config.num_codebooks,
+            config.codebook_size,
+            self.engine.max_positions,
+            loaded.frame_ms,
+            loaded.voices,
         )
 
     async def evict(self, conversation_id: str) -> bool:

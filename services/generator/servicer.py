@@ -5,40 +5,72 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import grpc
 
 from csm import errors
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
+from services.generator.engine.engine import Engine
 from services.generator.generate_stream import GenerateStream
-
-if TYPE_CHECKING:
-    from services.generator.service import GeneratorService
+from services.generator.loading import LoadedModel
+from services.generator.off_loop import INLINE_BYTES, off_loop
+from services.generator.settings import GeneratorSettings
+from services.generator.turns import StreamConfig
 
 Requests = AsyncIterator[generator_pb2.GenerateRequest]
 Context = grpc.aio.ServicerContext
 
-LARGE_MESSAGE_BYTES = 64 << 10
 DEADLINE_SLACK_S = 0.05
 """The client's clock may end the call a little before ours does."""
 
 
-class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
-    """The RPCs of a running `GeneratorService`."""
+class Generator(Protocol):
+    """What the RPCs need of the service behind them (`service.GeneratorService`)."""
 
-    def __init__(self, service: GeneratorService) -> None:
+    settings: GeneratorSettings
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model."""
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+
+    @property
+    def wire_limits(self) -> messages.WireLimits:
+        """What the wire must hold to."""
+
+    def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
+        """The config of a stream over the model's defaults."""
+
+    def open(self, config: StreamConfig) -> GenerateStream:
+        """A new stream."""
+
+    def close(self, stream: GenerateStream, *, deadline_passed: bool) -> None:
+        """The stream is over."""
+
+    async def evict(self, conversation_id: str) -> bool:
+        """Frees the slot of an idle conversation."""
+
+
+class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
+    """The RPCs of a running `service.GeneratorService`."""
+
+    def __init__(self, service: Generator) -> None:
         self._service = service
 
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
         stream = await self._open(request_iterator)
+        frame_ms = self._service.loaded.frame_ms
         reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
             async for output in stream.outputs():
-                yield messages.response(output)
+                yield messages.response(output, frame_ms)
         finally:
             reader.cancel()
             left_s = context.time_remaining()
@@ -46,12 +78,23 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             self._service.close(stream, deadline_passed=late)
 
     async def _open(self, requests: Requests) -> GenerateStream:
-        async for request in requests:
-            kind = request.WhichOneof("request")
-            if kind == "config":
-                return self._service.open(self._service.stream_config(request.config))
+        within_s = self._service.settings.first_message_s
+        try:
+            async with asyncio.timeout(within_s):
+                request = await anext(requests, None)
+        except TimeoutError:
+            raise errors.DeadlineExceeded(
+                f"config: it did not come within {within_s:g} s (first_message_s of the server); "
+                "it must be the first message"
+            ) from None
+        if request is None:
+            raise errors.invalid(
+                "config", "the stream ended without one; it must be the first message"
+            )
+        kind = request.WhichOneof("request")
+        if kind != "config":
             raise errors.invalid("config", f"the first message must be the config; it is {kind}")
-        raise errors.invalid("config", "the stream ended without one; it must be the first message")
+        return self._service.open(self._service.stream_config(request.config))
 
     async def GetModelInfo(
         self, request: generator_pb2.GetModelInfoRequest, context: Context
@@ -72,6 +115,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             slots=self._service.engine.load.slots,
             max_context_segments=loaded.max_context_segments,
             max_text_chars=settings.max_text_chars,
+            voices=messages.voices(loaded.voices),
         )
 
     async def GetLoad(
@@ -95,7 +139,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
 
 
 async def _read(
-    requests: Requests, stream: GenerateStream, service: GeneratorService, context: Context
+    requests: Requests, stream: GenerateStream, service: Generator, context: Context
 ) -> None:
     """Feeds the stream until the client closes its side. Never waits for the writer."""
     try:
@@ -109,27 +153,23 @@ async def _read(
 async def _hand_over(
     request: generator_pb2.GenerateRequest,
     stream: GenerateStream,
-    service: GeneratorService,
+    service: Generator,
     context: Context,
 ) -> None:
     match request.WhichOneof("request"):
         case "segments":
             given, limits = request.segments, service.wire_limits
-
-            def add() -> None:
-                stream.add_segments(messages.segments(given, limits), replace=given.replace)
-
-            if given.ByteSize() > LARGE_MESSAGE_BYTES:
-                # Tokenising megabytes takes seconds, and every client's frames pass this loop.
-                await asyncio.to_thread(add)
+            if given.ByteSize() <= INLINE_BYTES:
+                found = messages.segments(given, limits)
             else:
-                add()
+                found = await off_loop(lambda: messages.segments(given, limits))
+            await stream.add_segments(found, replace=given.replace)
         case "text":
             stream.append_text(request.text.text)
         case "flush":
             now, left_s = time.monotonic(), context.time_remaining()
             deadline_s = None if left_s is None else now + left_s
-            stream.flush(request.flush.turn_id, deadline_s, now)
+            await stream.flush(request.flush.turn_id, deadline_s, now)
         case "cancel":
             keep = request.cancel.keep_frames if request.cancel.HasField("keep_frames") else None
             await stream.cancel(request.cancel.turn_id, keep)

@@ -1,9 +1,9 @@
 """What the next step does: admit, prefill, decode; and what its outcome means. No torch.
 
 Order of service is first come, first served for slots. A turn that stands still for want of credit
-gives its slot to those who wait, and comes back in its old place once it may go on. In a step every turn that has a frame to
-feed back advances, and prefill gets one chunk of positions beside it, so that running turns keep
-their 80 ms whatever joins.
+gives its slot to those who wait, and comes back in its old place once it may go on. In a step every
+turn that has a frame to feed back advances, and prefill gets one chunk of positions beside it, so
+that running turns keep their 80 ms whatever joins.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from services.generator.engine.cache_rows import CacheRecord
 from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.slots import Copy, SlotTable
 from services.generator.engine.turn import MASKED, Parked, PromptRows, Turn, TurnState
+from services.generator.model.sampling import SamplingParams
 
 OLDEST_FIRST_EVERY = 4
 """Prefill serves the turn with the least left; every so many steps, the oldest (no starvation)."""
