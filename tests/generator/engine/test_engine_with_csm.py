@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from services.generator.engine.events import FinishReason
 from services.generator.engine.protocol import Model
-from services.generator.engine.turn import FinishReason
 from services.generator.loading import load
 from services.generator.model.generate import generate
 from services.generator.model.prompt import Segment, prompt_frames
