@@ -14,7 +14,7 @@ class TokenizerMetrics:
     """The codec's view."""
 
     OPERATIONS = ("encode", "decode")
-    REJECTIONS = ("streams_full", "too_long")
+    REJECTIONS = ("streams_full", "files_full", "too_long")
 
     def __init__(self, registry: CollectorRegistry) -> None:
         operation = ("operation",)
