@@ -14,13 +14,14 @@ import torch
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
 from csm.v1 import generator_pb2, generator_pb2_grpc
-from services.generator import loading, messages
+from services.generator import bounds, loading, messages
 from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
 from services.generator.engine.runner import Runner
 from services.generator.engine.turn import FRAME_MS, Event, Finished, FinishReason, TurnRequest
 from services.generator.generate_stream import Session
 from services.generator.loading import LoadedModel
+from services.generator.model import hub
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.native.native_csm import NativeCsm
 from services.generator.servicer import GeneratorServicer
@@ -112,6 +113,15 @@ class GeneratorService:
     def alive(self) -> bool:
         """Whether the engine goes round. A full queue or a client that is slow never fails it."""
         return self._engine is None or self._engine.alive(self.settings.stuck_after_s)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """What the model and its cache take of the host's memory, by part; asked before `start`."""
+        try:
+            description = hub.describe(self.settings.model)
+        except (ValueError, OSError):
+            # `start` says what is wrong with it.
+            return {}
+        return bounds.memory_bytes(description, self.settings)
 
     async def drain(self, finish_s: float) -> None:
         """Lets streams finish for `finish_s` seconds, with the turns that they still begin; what
