@@ -13,7 +13,7 @@ from services.tokenizer.native import codec
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf
-from services.tokenizer.runner import DecodeHalf, EncodeHalf
+from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 
 __all__ = ["LARGE_PARAMETERS", "NativeMode", "halves", "weights_for"]
 
@@ -65,6 +65,6 @@ def halves(
         return encode, decode
 
     def by_torch() -> tuple[CodecDirection, CodecDirection]:
-        return EncodeHalf(mimi, rows), DecodeHalf(mimi, rows)
+        return TorchEncodeDirection(mimi, rows), TorchDecodeDirection(mimi, rows)
 
     return select.select("the codec", mode, native, by_torch)
