@@ -19,6 +19,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARS = 1000
 MAX_VIOLATIONS = 12
 MAX_DESCRIPTIONS_CHARS = 2400
+MAX_LOGGED_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,26 @@ class ServiceError(Exception):
     def details(self) -> Sequence[Message]:
         """The `google.rpc` detail messages that travel with the status."""
         return [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN)]
+
+    def summary(self) -> str:
+        """What a log may say of it: reason, fields, kinds of things.
+
+        Never the message, which may repeat what a client sent; only our own faults keep theirs.
+        """
+        if self.code is grpc.StatusCode.INTERNAL:
+            return self.message
+        said = []
+        for detail in self.details():
+            if isinstance(detail, error_details_pb2.BadRequest):
+                fields = ", ".join(v.field for v in detail.field_violations)
+                said.append(f"fields {shortened(fields, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.ResourceInfo):
+                said.append(f"no such {shortened(detail.resource_type, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.ErrorInfo):
+                said.append(f"reason {shortened(detail.reason, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.RetryInfo):
+                said.append(f"retry after {detail.retry_delay.ToMilliseconds()} ms")
+        return "; ".join(said) or type(self).__name__
 
 
 class InvalidArgument(ServiceError):
@@ -164,14 +185,19 @@ class UpstreamError(ServiceError):
         return self._details
 
 
-def status_details(error: ServiceError) -> bytes:
-    """Serialised `google.rpc.Status` for the trailer `grpc-status-details-bin`."""
+def status_message(error: ServiceError) -> status_pb2.Status:
+    """The error as a `google.rpc.Status`, as terminals carry it."""
     status = status_pb2.Status(code=error.code.value[0], message=error.message)
     for detail in error.details():
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
-    return status.SerializeToString()
+    return status
+
+
+def status_details(error: ServiceError) -> bytes:
+    """Serialised `google.rpc.Status` for the trailer `grpc-status-details-bin`."""
+    return status_message(error).SerializeToString()
 
 
 def retry_pushback_ms(error: ServiceError) -> int | None:
@@ -198,15 +224,25 @@ def rpc_error_details(error: grpc.RpcError) -> list[Message]:
     """The `google.rpc` details of a status, unpacked; unknown types are left out."""
     for key, value in getattr(error, "trailing_metadata", tuple)() or ():
         if key == DETAILS_KEY:
-            status = status_pb2.Status.FromString(value)
-            found: list[Message] = []
-            for packed in status.details:
-                for kind in _DETAIL_TYPES:
-                    detail = kind()
-                    if packed.Unpack(detail):
-                        found.append(detail)
-            return found
+            return _unpacked(status_pb2.Status.FromString(value))
     return []
+
+
+def _unpacked(status: status_pb2.Status) -> list[Message]:
+    found: list[Message] = []
+    for packed in status.details:
+        for kind in _DETAIL_TYPES:
+            detail = kind()
+            if packed.Unpack(detail):
+                found.append(detail)
+    return found
+
+
+def from_status_message(status: status_pb2.Status, service: str) -> ServiceError:
+    """The domain error behind the `google.rpc.Status` in a terminal of `service`."""
+    codes = {code.value[0]: code for code in grpc.StatusCode}
+    code = codes.get(status.code, grpc.StatusCode.UNKNOWN)
+    return from_parts(code, status.message, _unpacked(status), service)
 
 
 def asked_wait_s(details: Iterable[Message]) -> float | None:
@@ -226,7 +262,13 @@ def from_rpc_error(error: grpc.RpcError, service: str) -> ServiceError:
     """
     code: grpc.StatusCode = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
     message: str = getattr(error, "details", lambda: "")() or ""
-    details = rpc_error_details(error)
+    return from_parts(code, message, rpc_error_details(error), service)
+
+
+def from_parts(
+    code: grpc.StatusCode, message: str, details: Sequence[Message], service: str
+) -> ServiceError:
+    """As `from_rpc_error`, from a status taken apart."""
     wait_s = asked_wait_s(details)
     if code is grpc.StatusCode.UNAVAILABLE:
         if wait_s is None:

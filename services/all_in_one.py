@@ -151,11 +151,14 @@ class AllInOne:
 async def tokenizer_alone(
     *, model: Path | str | None = None, device: str | None = None, threads: int | None = None
 ) -> AsyncIterator[str]:
-    """The tokenizer alone in this process; gives its address."""
+    """The tokenizer alone in this process, for its owner's recordings of any length within half an
+    hour; gives its address."""
     from services.tokenizer.main import build
     from services.tokenizer.settings import TokenizerSettings
 
     values = {"host": "127.0.0.1", "port": 0, "model": model, "device": device, "threads": threads}
+    # Nobody else is served: the limit is that of one message, not of what others would wait for.
+    values["max_audio_s"] = 1800.0
     settings = make_settings(TokenizerSettings, values)
     metrics = Metrics()
     host = Host(build(settings, metrics), settings, metrics)

@@ -1,9 +1,9 @@
-"""Audio files in and out: WAV, FLAC, Ogg and MP3 through soundfile. The one door to audio.
+"""Audio files in and out: WAV, FLAC, Ogg and MP3 through soundfile."""
 
-PCM in chunks is `csm.audio.pcm`, WAV as a stream `csm.audio.wav`; both are offered here too.
-"""
-
+import contextlib
 import io
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,44 +11,20 @@ import numpy as np
 import soundfile
 
 from csm.audio.pcm import (
-    ENCODING_OF_BIT_DEPTH,
-    MAX_CHANNELS,
-    MAX_RATE_HZ,
-    MIN_RATE_HZ,
     AudioError,
+    AudioTooLong,
     BitDepth,
-    PcmReader,
-    PcmWriter,
-    Resampler,
     Samples,
     check_channels,
     check_finite,
     check_rate,
-    complete_format,
     mix_down,
-    resample,
     to_integers,
 )
-from csm.audio.wav import WavStream, wav_header, with_true_size
+from csm.audio.resample import Resampler
+from csm.audio.wav import with_true_size
 
-__all__ = [
-    "ENCODING_OF_BIT_DEPTH",
-    "MAX_CHANNELS",
-    "MAX_RATE_HZ",
-    "MIN_RATE_HZ",
-    "AudioError",
-    "BitDepth",
-    "PcmReader",
-    "PcmWriter",
-    "Resampler",
-    "Samples",
-    "WavStream",
-    "complete_format",
-    "read_audio",
-    "resample",
-    "wav_header",
-    "write_audio",
-]
+__all__ = ["read_audio", "read_blocks", "write_audio"]
 
 _ALLOWED = "WAV, FLAC, Ogg and MP3"
 # About 1.4 s at 48 kHz: a bomb is noticed this soon after it passes the limit.
@@ -93,11 +69,37 @@ def read_audio(
         field = str(source) if name == "audio" else name
         try:
             with open(source, "rb") as opened:
-                return _read(opened, field, max_seconds, rate_hz)
+                return _whole(opened, field, max_seconds, rate_hz)
         except OSError as error:
             raise AudioError(field, f"cannot be read: {error.strerror or error}") from error
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    return _read(file, name, max_seconds, rate_hz)
+    return _whole(file, name, max_seconds, rate_hz)
+
+
+def read_blocks(
+    file: BinaryIO,
+    *,
+    name: str = "audio",
+    max_seconds: float | Fraction | None,
+    rate_hz: int | None = None,
+) -> Iterator[Samples]:
+    """A recording as `read_audio` gives it, in blocks [n] as they are decoded.
+
+    A length that the header declares is refused before the first block, one that it leaves open in
+    the block that passes the limit. Holds a block and no more. `file` can seek.
+    """
+    with _opened(file, name) as sound:
+        yield from _resampled(sound, name, max_seconds, rate_hz)
+
+
+def _whole(
+    file: BinaryIO, field: str, max_seconds: float | None, rate_hz: int | None
+) -> tuple[Samples, int]:
+    if not file.seekable():
+        file = io.BytesIO(file.read())
+    with _opened(file, field) as sound:
+        blocks = list(_resampled(sound, field, max_seconds, rate_hz))
+        return np.concatenate(blocks), rate_hz or sound.samplerate
 
 
 class _Sequential(soundfile.SoundFile):
@@ -113,24 +115,32 @@ def _reason(error: soundfile.SoundFileError) -> str:
     return text.removeprefix("Error : ").strip().rstrip(".")
 
 
-def _read(
-    file: BinaryIO, field: str, max_seconds: float | None, rate_hz: int | None
-) -> tuple[Samples, int]:
-    if not file.seekable():
-        file = io.BytesIO(file.read())
+@contextlib.contextmanager
+def _opened(file: BinaryIO, field: str) -> Iterator[soundfile.SoundFile]:
+    """The file with its rate and its channels checked. What soundfile raises is an `AudioError`."""
     file = _checked(file, field)
     try:
         with _Sequential(file) as sound:
             check_rate(sound.samplerate, field)
             check_channels(sound.channels, field)
-            limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
-            rate_hz = rate_hz or sound.samplerate
-            resampler = Resampler(sound.samplerate, rate_hz)
-            return _read_blocks(sound, field, limit, resampler), rate_hz
+            yield sound
     except soundfile.SoundFileError as error:
         raise AudioError(
             field, f"cannot be read as audio ({_reason(error)}); allowed are {_ALLOWED}"
         ) from error
+
+
+def _resampled(
+    sound: soundfile.SoundFile,
+    field: str,
+    max_seconds: float | Fraction | None,
+    rate_hz: int | None,
+) -> Iterator[Samples]:
+    limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
+    resampler = Resampler(sound.samplerate, rate_hz or sound.samplerate)
+    for mono in _decoded(sound, field, limit):
+        yield resampler.feed(mono)
+    yield resampler.finish()
 
 
 def _checked(file: BinaryIO, field: str) -> BinaryIO:
@@ -148,13 +158,11 @@ def _checked(file: BinaryIO, field: str) -> BinaryIO:
     return file
 
 
-def _read_blocks(
-    sound: soundfile.SoundFile, field: str, limit: int | None, resampler: Resampler
-) -> Samples:
+def _decoded(sound: soundfile.SoundFile, field: str, limit: int | None) -> Iterator[Samples]:
+    """Mono blocks at the file's own rate, at most `limit` samples in all."""
     declared = sound.frames if 0 < sound.frames < _OPEN_LENGTH else None
     if limit is not None and declared is not None and declared > limit:
         raise _too_long(sound, field, limit)
-    blocks: list[Samples] = []
     total = 0
     buffer = np.empty((_BLOCK_SAMPLES, sound.channels), np.float32)
     while True:
@@ -163,11 +171,11 @@ def _read_blocks(
             break
         mono = mix_down(buffer[:count])
         check_finite(mono, field, total)
-        # A copy: the mono of one channel is the buffer itself.
-        blocks.append(resampler.feed(mono.copy() if sound.channels == 1 else mono))
         total += count
         if limit is not None and total > limit:
             raise _too_long(sound, field, limit)
+        # A copy: the mono of one channel is the buffer itself.
+        yield mono.copy() if sound.channels == 1 else mono
     if not total:
         raise AudioError(field, "has zero frames; allowed is at least 1")
     slack = _MP3_SLACK_SAMPLES if sound.format == "MP3" else 0
@@ -176,11 +184,10 @@ def _read_blocks(
             field,
             f"is truncated: its header declares {declared} samples a channel, {total} are there",
         )
-    return np.concatenate([*blocks, resampler.finish()])
 
 
-def _too_long(sound: soundfile.SoundFile, field: str, limit: int) -> AudioError:
-    return AudioError(
+def _too_long(sound: soundfile.SoundFile, field: str, limit: int) -> AudioTooLong:
+    return AudioTooLong(
         field, f"is longer than {limit / sound.samplerate:g} s, the most that is allowed"
     )
 

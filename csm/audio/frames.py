@@ -10,8 +10,30 @@ Codes = NDArray[np.uint16]
 WIRE_DTYPE = np.dtype("<u2")
 
 
-def pack(codes: Codes, first_frame: int = 0) -> common_pb2.TokenFrames:
-    """Frames [F, K] of any integer type as a message. Codes must fit uint16."""
+def pack(
+    codes: NDArray[np.integer], first_frame: int = 0, field: str = "frames"
+) -> common_pb2.TokenFrames:
+    """Frames [F, K] of any integer type as a message.
+
+    Raises `InvalidArgument` naming `field` where they are no integers [F, K], or where a code does
+    not fit the wire's 16 bits: it would come out as another one.
+    """
+    if codes.ndim != 2 or codes.dtype.kind not in "iu":
+        raise invalid(
+            f"{field}.codes",
+            f"{codes.dtype} {list(codes.shape)} is not allowed; allowed are integers "
+            "[frames, codebooks]",
+        )
+    most = int(np.iinfo(WIRE_DTYPE).max)
+    if codes.dtype != WIRE_DTYPE and codes.size:
+        wrong = (codes < 0) | (codes > most)
+        if wrong.any():
+            frame, codebook = np.argwhere(wrong)[0]
+            raise invalid(
+                f"{field}.codes",
+                f"code {codes[frame, codebook]} at frame {frame}, codebook {codebook}; "
+                f"allowed are 0..{most}",
+            )
     num_frames, num_codebooks = codes.shape
     return common_pb2.TokenFrames(
         codes=np.ascontiguousarray(codes, WIRE_DTYPE).tobytes(),

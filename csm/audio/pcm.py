@@ -1,18 +1,20 @@
 """PCM bytes to mono float32 at another rate and back, in chunks cut anywhere.
 
 Scale: an integer sample of b bits is its value divided by 2**(b-1), so full scale is -1..1 and
-integers survive the way there and back. Resampling is soxr's, streamed; one shot is the same
-stream fed once, so any chunking gives the same samples.
+integers survive the way there and back. Only another rate needs `csm.audio.resample`, and with it
+soxr: it is imported where two rates differ, so that a client of PCM runs without it.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from csm.errors import FieldViolation, InvalidArgument
 from csm.v1 import common_pb2
+
+if TYPE_CHECKING:
+    from csm.audio.resample import Resampler
 
 Samples = NDArray[np.float32]
 BitDepth = Literal["8", "16", "24", "32", "float"]
@@ -29,13 +31,6 @@ _S32 = common_pb2.AUDIO_ENCODING_PCM_S32LE
 _F32 = common_pb2.AUDIO_ENCODING_PCM_F32LE
 
 BYTES_PER_SAMPLE = {_U8: 1, _S16: 2, _S24: 3, _S32: 4, _F32: 4}
-ENCODING_OF_BIT_DEPTH: dict[BitDepth, common_pb2.AudioEncoding] = {
-    "8": _U8,
-    "16": _S16,
-    "24": _S24,
-    "32": _S32,
-    "float": _F32,
-}
 
 
 class AudioError(InvalidArgument, ValueError):
@@ -48,6 +43,10 @@ class AudioError(InvalidArgument, ValueError):
         super().__init__(FieldViolation(field, description))
         self.field = field
         self.description = description
+
+
+class AudioTooLong(AudioError):
+    """Audio that is longer than its receiver takes, in seconds or in bytes."""
 
 
 def check_rate(rate_hz: int, field: str) -> None:
@@ -142,37 +141,6 @@ def pcm_samples(data: bytes, encoding: common_pb2.AudioEncoding) -> Samples:
     return (wide.view("<i4")[:, 0] / float(1 << 31)).astype(np.float32)
 
 
-class Resampler:
-    """Mono samples at one rate to another, as a stream."""
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        # HQ, not VHQ: its shorter filter lets the first frame's audio out at once.
-        self._stream = (
-            None
-            if from_hz == to_hz
-            else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
-        )
-
-    def feed(self, samples: Samples) -> Samples:
-        """Samples [N] in; what is ready [M] out."""
-        if self._stream is None:
-            return samples
-        return np.asarray(self._stream.resample_chunk(samples), np.float32)
-
-    def finish(self) -> Samples:
-        """The rest [M]. In all, round(N * to / from) samples come out."""
-        nothing = np.zeros(0, np.float32)
-        if self._stream is None:
-            return nothing
-        return np.asarray(self._stream.resample_chunk(nothing, last=True), np.float32)
-
-
-def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Mono samples [N] at `from_hz` as [round(N * to / from)] at `to_hz`."""
-    stream = Resampler(from_hz, to_hz)
-    return np.concatenate([stream.feed(samples), stream.finish()])
-
-
 class PcmReader:
     """PCM bytes, cut anywhere, to mono float32 at `target_rate_hz`.
 
@@ -191,7 +159,7 @@ class PcmReader:
         self._frame_bytes = BYTES_PER_SAMPLE[self.format.encoding] * self.format.channels
         self._carry = b""
         self._samples_in = 0
-        self._resampler = Resampler(self.format.sample_rate_hz, target_rate_hz)
+        self._resampler = _resampler(self.format.sample_rate_hz, target_rate_hz)
         self.num_samples = 0
         """Samples given out so far, at the target rate."""
 
@@ -208,7 +176,7 @@ class PcmReader:
         if encoding == _F32:
             check_finite(samples, self._field, self._samples_in)
         self._samples_in += len(samples)
-        return self._out(self._resampler.feed(samples))
+        return self._out(self._resampler.feed(samples) if self._resampler else samples)
 
     def finish(self) -> Samples:
         """The rest [M]. Raises `AudioError` where the bytes end within a sample."""
@@ -219,7 +187,7 @@ class PcmReader:
                 f"{self._frame_bytes} bytes (one sample of each of {self.format.channels} "
                 "channels)",
             )
-        return self._out(self._resampler.finish())
+        return self._out(self._resampler.finish() if self._resampler else np.zeros(0, np.float32))
 
     def _out(self, samples: Samples) -> Samples:
         self.num_samples += len(samples)
@@ -236,15 +204,15 @@ class PcmWriter:
         """The format in force, complete."""
         self.sample_bytes = BYTES_PER_SAMPLE[self.format.encoding] * self.format.channels
         """Bytes of one sample of all channels."""
-        self._resampler = Resampler(source_rate_hz, self.format.sample_rate_hz)
+        self._resampler = _resampler(source_rate_hz, self.format.sample_rate_hz)
 
     def feed(self, samples: Samples) -> bytes:
         """Samples [N] in, bytes out (a multiple of `sample_bytes`, possibly none)."""
-        return self._bytes(self._resampler.feed(samples))
+        return self._bytes(self._resampler.feed(samples) if self._resampler else samples)
 
     def finish(self) -> bytes:
         """The rest of the bytes."""
-        return self._bytes(self._resampler.finish())
+        return self._bytes(self._resampler.finish()) if self._resampler else b""
 
     def _bytes(self, samples: Samples) -> bytes:
         # The resampler may overshoot a full-scale signal; a float encoding is clipped too.
@@ -252,3 +220,12 @@ class PcmWriter:
         if self.format.channels > 1:
             samples = np.repeat(samples, self.format.channels)
         return pcm_bytes(samples, self.format.encoding)
+
+
+def _resampler(from_hz: int, to_hz: int) -> "Resampler | None":
+    """None where both rates are the same."""
+    if from_hz == to_hz:
+        return None
+    from csm.audio.resample import Resampler
+
+    return Resampler(from_hz, to_hz)

@@ -7,9 +7,10 @@ EBU Tech 3306 (RF64).
 import io
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from csm.audio.pcm import BYTES_PER_SAMPLE, AudioError, complete_format
 from csm.v1 import common_pb2
@@ -21,6 +22,8 @@ _PIPE_SIZE = 0x7FFFF000
 _ALL_ONES = 0xFFFFFF00
 _CODE_PCM, _CODE_FLOAT = 1, 3
 _HEADER_BYTES = 44
+MAX_CHUNKS = 256
+"""Of a WAV, before its samples and behind them. Recorders write a handful."""
 
 
 def with_true_size(file: BinaryIO, field: str) -> BinaryIO:
@@ -29,7 +32,8 @@ def with_true_size(file: BinaryIO, field: str) -> BinaryIO:
     Sizes that writers to a pipe use for "unknown" are taken as such; the one of them that
     libsndfile takes for no samples at all, 0, is replaced in a copy.
 
-    Raises `AudioError` about `field` where the file is shorter than it declares.
+    Raises `AudioError` about `field` where the file is shorter than it declares, or has more than
+    `MAX_CHUNKS` chunks: each costs a reader a look, and a megabyte holds 131,072 empty ones.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -40,36 +44,58 @@ def with_true_size(file: BinaryIO, field: str) -> BinaryIO:
     order = "<" if little else ">"
     riff_size = struct.unpack(order + "I", header[4:8])[0]
     position, wide_size = 12, None
-    found = b""
-    while found != b"data":
-        file.seek(position)
-        chunk = file.read(8)
-        if len(chunk) < 8:
-            raise AudioError(
-                field, f"is truncated: its {end} bytes end before the data chunk of a WAV begins"
-            )
-        found, size = chunk[:4], struct.unpack(order + "I", chunk[4:])[0]
+    for found, size, body in _chunks(file, order, position, field):
         if found == b"ds64" and size >= 16:
             wide_size = struct.unpack(order + "Q", file.read(16)[8:].ljust(8, b"\0"))[0]
-        position += 8 + (0 if found == b"data" else size + size % 2)
-    file.seek(0)
+        if found == b"data":
+            position = body
+            break
+    else:
+        raise AudioError(
+            field, f"is truncated: its {end} bytes end before the data chunk of a WAV begins"
+        )
     left = end - position
     if size == UNKNOWN_SIZE and wide_size is not None:
         size = wide_size
     elif size == 0 and riff_size + 8 == end:
         raise AudioError(field, "has zero frames; allowed is at least 1")
     elif size == 0:
+        file.seek(0)
         patched = bytearray(file.read())
         struct.pack_into(order + "I", patched, position - 4, min(left, UNKNOWN_SIZE))
         return io.BytesIO(patched)
     elif size == _PIPE_SIZE or size >= _ALL_ONES:
+        file.seek(0)
         return file
     if size > left:
         raise AudioError(
             field,
             f"is truncated: its header declares {size} bytes of samples, {left} are there",
         )
+    # libsndfile reads on behind the samples.
+    for _ in _chunks(file, order, position + size + size % 2, field):
+        pass
+    file.seek(0)
     return file
+
+
+def _chunks(
+    file: BinaryIO, order: str, position: int, field: str
+) -> Iterator[tuple[bytes, int, int]]:
+    """Name, size and first byte of each chunk from `position` on, the file there.
+
+    Raises `AudioError` at the first one beyond `MAX_CHUNKS`.
+    """
+    for _ in range(MAX_CHUNKS):
+        file.seek(position)
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            return
+        name, size = chunk[:4], struct.unpack(order + "I", chunk[4:])[0]
+        position += 8
+        yield name, size, position
+        position += size + size % 2
+    raise AudioError(field, f"has more than {MAX_CHUNKS} chunks; allowed are {MAX_CHUNKS}")
 
 
 def wav_header(form: common_pb2.AudioFormat, data_bytes: int | None = None) -> bytes:
@@ -97,17 +123,28 @@ def wav_header(form: common_pb2.AudioFormat, data_bytes: int | None = None) -> b
     )
 
 
+class HasProto(Protocol):
+    """A format that has a wire message, as the SDK's has."""
+
+    def to_proto(self) -> common_pb2.AudioFormat:
+        """The wire message."""
+
+
 class WavStream:
     """A WAV written as its PCM bytes come: the header once, its sizes when closed.
 
-    Where the target cannot seek (a pipe), the sizes stay those of an unknown length. A path is
+    `form` is the SDK's `AudioFormat` or the wire's, with its rate. Where the target cannot seek (a
+    pipe), the sizes stay those of an unknown length. A path is
     opened and closed here; an open file stays open.
     """
 
     MAX_BYTES = UNKNOWN_SIZE - _HEADER_BYTES
 
-    def __init__(self, target: Path | str | BinaryIO, form: common_pb2.AudioFormat) -> None:
-        self.format = complete_format(form, form.sample_rate_hz)
+    def __init__(
+        self, target: Path | str | BinaryIO, form: common_pb2.AudioFormat | HasProto
+    ) -> None:
+        wire = form if isinstance(form, common_pb2.AudioFormat) else form.to_proto()
+        self.format = complete_format(wire, wire.sample_rate_hz)
         self._owns = isinstance(target, (str, Path))
         self._file: BinaryIO = open(target, "wb") if isinstance(target, (str, Path)) else target  # noqa: SIM115
         self._start = self._file.tell() if self._file.seekable() else None

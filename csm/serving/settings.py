@@ -31,6 +31,14 @@ class ServiceSettings(BaseSettings):
     max_concurrent_rpcs: int = Field(
         256, ge=1, le=100_000, description="RPCs under way before further ones are refused"
     )
+    first_message_s: float = Field(
+        10.0, gt=0, le=3600, description="seconds that a call may take to its first message"
+    )
+    memory_check: Literal["refuse", "warn", "off"] = Field(
+        "refuse",
+        description="what to do at start where weights and caches exceed the memory limit; "
+        "what clients may use beyond them is warned of",
+    )
     max_connection_age_s: float = Field(
         0.0,
         ge=0,

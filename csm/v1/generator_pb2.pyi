@@ -169,20 +169,22 @@ class GetLoadRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetLoadResponse(_message.Message):
-    __slots__ = ("slots", "running", "waiting", "kv_cache_usage_ratio", "conversations_cached", "max_queue")
+    __slots__ = ("slots", "running", "waiting", "kv_cache_usage_ratio", "conversations_cached", "max_queue", "heartbeat_age_ms")
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     KV_CACHE_USAGE_RATIO_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONS_CACHED_FIELD_NUMBER: _ClassVar[int]
     MAX_QUEUE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     slots: int
     running: int
     waiting: int
     kv_cache_usage_ratio: float
     conversations_cached: int
     max_queue: int
-    def __init__(self, slots: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., kv_cache_usage_ratio: _Optional[float] = ..., conversations_cached: _Optional[int] = ..., max_queue: _Optional[int] = ...) -> None: ...
+    heartbeat_age_ms: int
+    def __init__(self, slots: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., kv_cache_usage_ratio: _Optional[float] = ..., conversations_cached: _Optional[int] = ..., max_queue: _Optional[int] = ..., heartbeat_age_ms: _Optional[int] = ...) -> None: ...
 
 class EvictConversationRequest(_message.Message):
     __slots__ = ("conversation_id",)

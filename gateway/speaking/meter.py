@@ -6,15 +6,15 @@ import grpc
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
-from csm.v1 import common_pb2
+from gateway.speaking.events import FinishReason, Timing
 
 OUTCOMES = {
-    common_pb2.FINISH_REASON_EOS: "completed",
-    common_pb2.FINISH_REASON_MAX_DURATION: "completed",
-    common_pb2.FINISH_REASON_CANCELLED: "cancelled",
-    common_pb2.FINISH_REASON_DEADLINE: "deadline",
-    common_pb2.FINISH_REASON_SHUTDOWN: "failed",
-    common_pb2.FINISH_REASON_ERROR: "failed",
+    FinishReason.EOS: "completed",
+    FinishReason.MAX_DURATION: "completed",
+    FinishReason.CANCELLED: "cancelled",
+    FinishReason.DEADLINE: "deadline",
+    FinishReason.SHUTDOWN: "failed",
+    FinishReason.ERROR: "failed",
 }
 
 
@@ -132,11 +132,11 @@ class TurnMeter:
         self._metrics.upstream_retries.labels(service, code).inc()
         self._first_frame = self._first_chunk = None
 
-    def timing(self, queue_ms: float, prefill_ms: float) -> common_pb2.Timing:
+    def timing(self, queue_ms: float, prefill_ms: float) -> Timing:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
         began = self._accepted if self._accepted is not None else self._created
         first = (self._first_sent - began) * 1000 if self._first_sent is not None else 0.0
-        return common_pb2.Timing(
+        return Timing(
             queue_ms=queue_ms,
             prefill_ms=prefill_ms,
             first_frame_ms=first,

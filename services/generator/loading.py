@@ -13,9 +13,10 @@ from csm.errors import FailedPrecondition
 from csm.serving import cores
 from services.generator.engine.protocol import Model
 from services.generator.graphs.graphed_csm import GraphedCsm
-from services.generator.model import hub, weights
+from services.generator.model import hub
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
+from services.generator.model.reading import UnreadCsm
 from services.generator.model.text import TextTokenizer
 from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import NativeMode, accelerate
@@ -26,7 +27,7 @@ DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
 """What weights are held as; int8 is for CPUs and native frames alone."""
 
 GraphsMode = Literal["auto", "off", "buckets"]
-"""Whether frames are CUDA graphs, and of how many shapes (`graphs.model`)."""
+"""Whether frames are CUDA graphs, and of how many shapes (`graphs.graphed_csm`)."""
 
 FAST_FLOAT32_PARAMETERS = 500_000_000
 """From here on a CPU reads bfloat16 weights: a step is bound by memory."""
@@ -78,7 +79,7 @@ def load(
         path: the model directory, or its safetensors file.
         device: where it runs; auto: CUDA where there is one.
         dtype: of the weights; auto: by device and size.
-        native: whether frames are made natively (`native.choice`); int8 takes it as required.
+        native: whether frames are made natively (`native.select`); int8 takes it as required.
         graphs: whether frames are CUDA graphs; without effect on CPUs.
         compiled: whether torch.compile fuses their kernels.
         threads: of native frames; 0: see `threads_for`.
@@ -95,20 +96,20 @@ def load(
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         description = hub.describe(path)
-        csm = weights.load(path, device=place, dtype=_dtype(dtype, place, description.parameters))
-        tokenizer = TextTokenizer.from_directory(directory, csm.config.token_ids)
-        if tokenizer.vocab_size > csm.config.text_vocab_size:
+        unread = UnreadCsm(path, dtype=_dtype(dtype, place, description.parameters))
+        tokenizer = TextTokenizer.from_directory(directory, unread.config.token_ids)
+        if tokenizer.vocab_size > unread.config.text_vocab_size:
             raise ValueError(
                 f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} tokens; the model has "
-                f"{csm.config.text_vocab_size} (text_vocab_size)"
+                f"{unread.config.text_vocab_size} (text_vocab_size)"
             )
         is_int8 = dtype == "int8"
         model: Model
         if place == "cuda" and graphs != "off" and native != "required" and not is_int8:
-            model = GraphedCsm(csm, buckets=graphs == "buckets", compiled=compiled)
+            model = GraphedCsm(unread.read(place), buckets=graphs == "buckets", compiled=compiled)
         else:
             model = accelerate(
-                csm,
+                unread if place == "cpu" else unread.read(place),
                 "required" if is_int8 else native,
                 "int8" if is_int8 else None,
                 threads=threads_for(description.parameters, threads),

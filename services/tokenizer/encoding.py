@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import io
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from fractions import Fraction
 
 import numpy as np
 from prometheus_client import Histogram
 
-from csm.audio.files import PcmReader, Samples, read_audio
+from csm.audio.files import read_blocks
 from csm.audio.frames import Codes
-from csm.errors import invalid
+from csm.audio.pcm import AudioTooLong, PcmReader, Samples
+from csm.errors import QueueFull, invalid
 from csm.serving.metrics import TokenizerMetrics
 from csm.v1 import common_pb2
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.framer import Framer
 from services.tokenizer.pool import CodecPool
-from services.tokenizer.streaming import passage
-
-T = TypeVar("T")
+from services.tokenizer.streaming import run_codec
 
 _FORMAT, _AUDIO = "config.format", "audio"
 # Converting less than this is over before a thread would have begun it.
 _INLINE_BYTES = 64 << 10
+# At most this much PCM is converted ahead of the codec: 8 s of 8 bits at 8 kHz.
+_PIECE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class EncodeLimits:
 
     max_audio_s: float
     max_file_bytes: int
+    max_files_bytes: int
+    """Of all files that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -47,41 +51,58 @@ class Encoded:
     num_frames: int
 
 
+@dataclass(frozen=True)
+class Threads:
+    """What runs what would hold up the event loop: files apart, so that a hostile one does not
+    keep live audio waiting."""
+
+    pcm: ThreadPoolExecutor
+    files: ThreadPoolExecutor
+
+
 class Encoder:
-    """Encodes through a pool. `converters` runs what would hold up the event loop."""
+    """Encodes through a pool."""
 
     def __init__(
         self,
         pool: CodecPool,
         config: MimiConfig,
         limits: EncodeLimits,
-        converters: ThreadPoolExecutor,
+        threads: Threads,
         metrics: TokenizerMetrics,
     ) -> None:
         self._pool = pool
         self._config = config
         self._limits = limits
-        self._converters = converters
+        self._threads = threads
         self._metrics = metrics
+        self._files_bytes = 0
 
     async def recording(
-        self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes]
+        self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes], max_samples: int = 0
     ) -> tuple[Codes, Encoded]:
         """A whole recording as codes [F, num_codebooks].
 
+        More than `max_samples`, at the codec's rate, is refused; 0: the server's own limit alone.
+        A file is read twice, block by block: first to see that it can be used, so that one that
+        cannot costs the codec nothing, then for the codec.
+
         Raises:
             InvalidArgument: about `config.format` or `audio`.
-            QueueFull: all streams are in use.
+            QueueFull: all streams are in use, or too many files are held already.
+            DeadlineExceeded: nothing came for too long.
         """
-        with _Payload(self._metrics.payload_bytes.labels("encode")) as payload:
+        limit = int(self._limits.max_audio_s * self._config.sampling_rate_hz)
+        limit = min(limit, max_samples or limit)
+        with self._counted() as payload:
             call = _Call(self._config)
             if form.encoding == common_pb2.AUDIO_ENCODING_FILE:
-                samples = self._file(payload.counted(chunks))
+                samples = self._file(payload.counted(chunks), limit)
             else:
                 reader = PcmReader(form, self._config.sampling_rate_hz, _FORMAT, _AUDIO)
-                samples = self._bounded(self._pcm(reader, payload.counted(chunks)))
+                samples = self._bounded(self._pcm(reader, payload.counted(chunks)), limit)
             parts: list[Codes] = []
-            blocks = passage(self._pool, "encode", call.frames(samples))
+            blocks = run_codec(self._pool, "encode", call.frames(samples))
             async with contextlib.aclosing(blocks):
                 async for block in blocks:
                     parts.append(block)
@@ -90,73 +111,109 @@ class Encoder:
         return np.concatenate(parts), call.encoded
 
     async def live(
-        self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes]
+        self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes], max_samples: int = 0
     ) -> AsyncGenerator[Codes | Encoded, None]:
         """PCM to codes [n, num_codebooks] as they are made; last, exactly one `Encoded`.
+
+        More than `max_samples`, at the codec's rate, is refused; 0: there is no limit.
 
         Raises:
             InvalidArgument: about `config.format` or `audio`.
             QueueFull: all streams are in use.
+            DeadlineExceeded: nothing came, or nothing was read, for too long.
         """
-        with _Payload(self._metrics.payload_bytes.labels("encode")) as payload:
+        with self._counted() as payload:
             call = _Call(self._config)
             reader = PcmReader(form, self._config.sampling_rate_hz, _FORMAT, _AUDIO)
             samples = self._pcm(reader, payload.counted(chunks))
-            blocks = passage(self._pool, "encode", call.frames(samples))
+            if max_samples:
+                samples = self._bounded(samples, max_samples)
+            blocks = run_codec(self._pool, "encode", call.frames(samples))
             async with contextlib.aclosing(blocks):
                 async for block in blocks:
                     yield block
             yield call.encoded
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[_Payload]:
+        """Counts the bytes of a call, and the call if it is refused for its length."""
+        try:
+            with _Payload(self._metrics.payload_bytes.labels("encode")) as payload:
+                yield payload
+        except AudioTooLong:
+            self._metrics.rejected.labels("too_long").inc()
+            raise
+
     async def _pcm(
         self, reader: PcmReader, chunks: AsyncIterator[bytes]
     ) -> AsyncGenerator[Samples, None]:
+        loop = asyncio.get_running_loop()
         async for chunk in chunks:
-            yield await self._convert(len(chunk), functools.partial(reader.feed, chunk))
+            for at in range(0, len(chunk), _PIECE_BYTES):
+                piece = chunk[at : at + _PIECE_BYTES]
+                if len(chunk) < _INLINE_BYTES:
+                    yield reader.feed(piece)
+                else:
+                    yield await loop.run_in_executor(self._threads.pcm, reader.feed, piece)
         yield reader.finish()
 
-    async def _bounded(self, parts: AsyncIterator[Samples]) -> AsyncGenerator[Samples, None]:
-        limit = int(self._limits.max_audio_s * self._config.sampling_rate_hz)
+    async def _bounded(
+        self, parts: AsyncIterator[Samples], max_samples: int
+    ) -> AsyncGenerator[Samples, None]:
         total = 0
         async for samples in parts:
             total += len(samples)
-            if total > limit:
-                self._metrics.rejected.labels("too_long").inc()
-                raise invalid(
-                    _AUDIO,
-                    f"is longer than {self._limits.max_audio_s:g} s, the most that is allowed",
+            if total > max_samples:
+                seconds = max_samples / self._config.sampling_rate_hz
+                raise AudioTooLong(
+                    _AUDIO, f"is longer than {seconds:g} s, the most that is allowed"
                 )
             yield samples
 
-    async def _file(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[Samples, None]:
-        # Runs inside the call's stream: no more files are held than there are streams.
-        data = bytearray()
-        async for chunk in chunks:
-            if len(data) + len(chunk) > self._limits.max_file_bytes:
-                self._metrics.rejected.labels("too_long").inc()
-                raise invalid(
-                    _AUDIO,
-                    f"is a file of more than {self._limits.max_file_bytes} bytes, "
-                    "the most that is allowed",
-                )
-            data += chunk
-        yield await self._convert(
-            max(len(data), _INLINE_BYTES), functools.partial(self._read, bytes(data))
+    async def _file(
+        self, chunks: AsyncIterator[bytes], max_samples: int
+    ) -> AsyncGenerator[Samples, None]:
+        file = io.BytesIO()
+        rate_hz = self._config.sampling_rate_hz
+        read = functools.partial(
+            read_blocks, file, name=_AUDIO, max_seconds=Fraction(max_samples, rate_hz)
         )
+        held_bytes = 0
+        try:
+            async for chunk in chunks:
+                self._hold(held_bytes, len(chunk))
+                held_bytes += len(chunk)
+                file.write(chunk)
+            async for _ in self._in_thread(read()):
+                pass
+            async for samples in self._in_thread(read(rate_hz=rate_hz)):
+                yield samples
+        finally:
+            self._files_bytes -= held_bytes
 
-    def _read(self, data: bytes) -> Samples:
-        samples, _ = read_audio(
-            data,
-            name=_AUDIO,
-            max_seconds=self._limits.max_audio_s,
-            rate_hz=self._config.sampling_rate_hz,
-        )
-        return samples
+    def _hold(self, held_bytes: int, more_bytes: int) -> None:
+        """Counts more bytes of a file. Raises where it, or all of them, are too large."""
+        limits = self._limits
+        if held_bytes + more_bytes > limits.max_file_bytes:
+            raise AudioTooLong(
+                _AUDIO,
+                f"is a file of more than {limits.max_file_bytes} bytes, the most that is allowed",
+            )
+        if self._files_bytes + more_bytes > limits.max_files_bytes:
+            self._metrics.rejected.labels("files_full").inc()
+            raise QueueFull(
+                f"files of {self._files_bytes} bytes are held, as many as are allowed "
+                f"(max_files_bytes {limits.max_files_bytes})"
+            )
+        self._files_bytes += more_bytes
 
-    async def _convert(self, size_bytes: int, convert: Callable[[], T]) -> T:
-        if size_bytes < _INLINE_BYTES:
-            return convert()
-        return await asyncio.get_running_loop().run_in_executor(self._converters, convert)
+    async def _in_thread(self, blocks: Iterator[Samples]) -> AsyncGenerator[Samples, None]:
+        """The blocks, each read when it is asked for: files take turns, and none is held whole."""
+        loop = asyncio.get_running_loop()
+        while (
+            block := await loop.run_in_executor(self._threads.files, next, blocks, None)
+        ) is not None:
+            yield block
 
 
 class _Call:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from csm.audio.frames import Codes, unpack
-from csm.errors import invalid
+from csm.errors import DeadlineExceeded, invalid
 from csm.v1 import common_pb2
 from services.tokenizer.codec import MimiConfig
 
@@ -14,20 +15,40 @@ MAX_CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_FRAMES = 1024
 
 
-async def first_config(requests: AsyncIterator[Any]) -> Any:
-    """The config that the first message must be. Raises `InvalidArgument` about `config`."""
-    async for request in requests:
-        kind = request.WhichOneof("request")
-        if kind != "config":
-            came = f"{kind} came" if kind else "an empty one came"
-            raise invalid("config", f"is missing; the first message must be the config, {came}")
-        return request.config
-    raise invalid("config", "is missing; the first message must be the config, none came")
+async def first_config(requests: AsyncIterator[Any], within_s: float) -> Any:
+    """The config that the first message must be.
+
+    Raises `InvalidArgument` about `config`, `DeadlineExceeded` where none comes within `within_s`.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            request = await anext(requests, None)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"no first message came within {within_s:g} s (first_message_s); it must be the config"
+        ) from None
+    kind = None if request is None else request.WhichOneof("request")
+    if request is None or kind != "config":
+        came = "none" if request is None else kind or "an empty one"
+        raise invalid("config", f"is missing; the first message must be the config, {came} came")
+    return request.config
 
 
-async def after_config(requests: AsyncIterator[Any], kind: str) -> AsyncGenerator[Any, None]:
-    """The field `kind` of every further message. Raises `InvalidArgument` for all others."""
-    async for request in requests:
+async def after_config(
+    requests: AsyncIterator[Any], kind: str, max_idle_s: float
+) -> AsyncGenerator[Any, None]:
+    """The field `kind` of every further message.
+
+    Raises `InvalidArgument` for all others, `DeadlineExceeded` where none comes for `max_idle_s`.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(max_idle_s):
+                request = await anext(requests, None)
+        except TimeoutError:
+            raise DeadlineExceeded(f"no message came for {max_idle_s:g} s (max_idle_s)") from None
+        if request is None:
+            return
         came = request.WhichOneof("request")
         if came == "config":
             raise invalid("config", "came twice; only the first message may be the config")
@@ -36,9 +57,11 @@ async def after_config(requests: AsyncIterator[Any], kind: str) -> AsyncGenerato
         yield getattr(request, kind)
 
 
-async def audio_chunks(requests: AsyncIterator[Any]) -> AsyncGenerator[bytes, None]:
-    """The audio of every message after the config."""
-    async for chunk in after_config(requests, "audio"):
+async def audio_chunks(
+    requests: AsyncIterator[Any], max_idle_s: float
+) -> AsyncGenerator[bytes, None]:
+    """The audio of every message after the config; see `after_config`."""
+    async for chunk in after_config(requests, "audio", max_idle_s):
         if len(chunk) > MAX_CHUNK_BYTES:
             raise invalid(
                 "audio", f"a message has {len(chunk)} bytes; allowed are {MAX_CHUNK_BYTES} each"
@@ -47,14 +70,16 @@ async def audio_chunks(requests: AsyncIterator[Any]) -> AsyncGenerator[bytes, No
 
 
 async def frame_blocks(
-    requests: AsyncIterator[Any], config: MimiConfig
+    requests: AsyncIterator[Any], config: MimiConfig, max_idle_s: float
 ) -> AsyncGenerator[Codes, None]:
-    """The frames of every message after the config."""
-    async for message in after_config(requests, "frames"):
+    """The frames of every message after the config; see `after_config`."""
+    async for message in after_config(requests, "frames", max_idle_s):
         yield codes_of(message, config, MAX_MESSAGE_FRAMES)
 
 
-def codes_of(message: common_pb2.TokenFrames, config: MimiConfig, max_frames: int) -> Codes:
+def codes_of(
+    message: common_pb2.TokenFrames, config: MimiConfig, max_frames: int | None = None
+) -> Codes:
     """The codes [n, num_codebooks] of a message. Raises `InvalidArgument` about `frames`."""
     return unpack(
         message,

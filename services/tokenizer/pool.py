@@ -1,8 +1,9 @@
 """Many streams batched into one codec step.
 
-Each direction has a state of as many rows as streams may be open; a stream owns a row. One worker
-thread owns torch: it plans a step (`plan`), runs it on the rows concerned (`runner`) and hands the
-results of all its streams to the event loop in one call.
+Each direction has a state of so many rows; a stream owns one of them, from its first whole frame to
+its last. A stream that finds all rows in use waits for one, in the order of coming. One worker
+thread owns torch: it plans a step (`plan`), runs it on the rows concerned (`direction`) and hands
+the results of all its streams to the event loop in one call.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from csm import errors
 from csm.serving.metrics import TokenizerMetrics
@@ -23,13 +26,26 @@ from services.tokenizer.plan import MAX_STEP_FRAMES, Plan, Ready, plan
 from services.tokenizer.stream import CodecStream, Operation
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PoolLimits:
+    """How long a stream may wait, and be waited for."""
+
+    wait_s: float = 10.0
+    """Seconds for a row, while all are in use."""
+    max_waiting: int = 64
+    """Streams that wait for a row of a direction; more are refused at once."""
+    max_idle_s: float = 300.0
+    """Seconds for a reader that takes no outputs, while its stream holds a row."""
 
 
 @dataclass(frozen=True)
 class _Step:
     """A planned step with what it takes."""
 
-    half: CodecDirection
+    direction: CodecDirection
     plan: Plan
     streams: list[CodecStream]
     blocks: list[Block]
@@ -40,20 +56,30 @@ class CodecPool:
 
     def __init__(
         self,
-        halves: Sequence[CodecDirection],
+        directions: Sequence[CodecDirection],
         frame_rate_hz: float,
         metrics: TokenizerMetrics,
+        limits: PoolLimits | None = None,
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        self._halves: dict[Operation, CodecDirection] = {half.operation: half for half in halves}
+        self._directions: dict[Operation, CodecDirection] = {
+            one.operation: one for one in directions
+        }
         self._free: dict[Operation, list[int]] = {
-            half.operation: list(range(half.rows)) for half in halves
+            one.operation: list(range(one.rows)) for one in directions
         }
         self._frame_rate_hz = frame_rate_hz
         self._metrics = metrics
+        self._limits = limits or PoolLimits()
         self._prepare = prepare
         self._wake = threading.Condition()
         self._streams: set[CodecStream] = set()
+        self._open: set[CodecStream] = set()
+        self._calls = 0
+        self._waiting: dict[Operation, deque[asyncio.Future[CodecStream]]] = {
+            one.operation: deque() for one in directions
+        }
+        self._shutdown: asyncio.Future[None] | None = None
         self._steps = 0
         self._stopping = False
         self._step_began: float | None = None
@@ -68,6 +94,7 @@ class CodecPool:
         """
         self._loop = asyncio.get_running_loop()
         self._all_closed = asyncio.Event()
+        self._shutdown = self._loop.create_future()
         warmed: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(warmed,), name="codec")
         self._thread.start()
@@ -86,9 +113,18 @@ class CodecPool:
         return began is None or time.monotonic() - began < stuck_after_s
 
     async def drain(self, finish_s: float, error: BaseException) -> None:
-        """Lets open streams finish for `finish_s` seconds; the rest fails with `error`."""
+        """Lets calls finish for `finish_s` seconds; the rest fails with `error`, those as well that
+        wait for a row or for their first frame."""
         await self._until_closed(finish_s)
-        for stream in list(self._streams):
+        if self._shutdown is not None and not self._shutdown.done():
+            self._shutdown.set_exception(error)
+            # There may be nobody who waits.
+            self._shutdown.exception()
+        for places in self._waiting.values():
+            for place in places:
+                if not place.done():
+                    place.set_exception(error)
+        for stream in list(self._open):
             stream.fail(error)
         await self._until_closed(1.0)
 
@@ -110,20 +146,87 @@ class CodecPool:
 
     # The streams' side, on the loop ----------------------------------------------------------
 
-    def open(self, operation: Operation) -> CodecStream:
-        """A new stream, which must be closed. Raises `QueueFull` where all rows are taken."""
+    async def before_shutdown(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns; it is cancelled, and the drain's error raised, when one ends."""
+        if self._shutdown is None:
+            return await work
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._shutdown), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                self._shutdown.result()
+            return await task
+        finally:
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def acquire(self, operation: Operation) -> CodecStream:
+        """A new stream, which must be closed. Waits for a row, first come first served.
+
+        Raises `QueueFull` where too many wait already, and where none is free in time.
+        """
+        places, limits = self._waiting[operation], self._limits
+        if not places and (stream := self._opened(operation)):
+            return stream
+        rows = self._directions[operation].rows
+        if len(places) >= limits.max_waiting:
+            raise self._refusal(f"all {rows} {operation} streams are in use, {len(places)} wait")
+        place: asyncio.Future[CodecStream] = asyncio.get_running_loop().create_future()
+        places.append(place)
+        taken = False
+        try:
+            async with asyncio.timeout(limits.wait_s):
+                stream = await place
+            taken = True
+            return stream
+        except TimeoutError:
+            raise self._refusal(
+                f"all {rows} {operation} streams are in use, none was free within "
+                f"{limits.wait_s:g} s (stream_wait_s)"
+            ) from None
+        finally:
+            if not taken:
+                self._leave(places, place)
+
+    def _leave(
+        self, places: deque[asyncio.Future[CodecStream]], place: asyncio.Future[CodecStream]
+    ) -> None:
+        if place in places:
+            places.remove(place)
+        elif not place.cancelled() and place.exception() is None:
+            # The row came in the moment in which its call was cancelled.
+            place.result().close()
+        place.cancel()
+
+    def _refusal(self, why: str) -> errors.QueueFull:
+        self._metrics.rejected.labels("streams_full").inc()
+        return errors.QueueFull(why)
+
+    def _opened(self, operation: Operation) -> CodecStream | None:
+        """A stream with a row; None where all are taken."""
         with self._wake:
             if not self._free[operation]:
-                self._metrics.rejected.labels("streams_full").inc()
-                raise errors.QueueFull(
-                    f"all {self._halves[operation].rows} {operation} streams are in use"
-                )
+                return None
             # The lowest row: open streams stay neighbours, and a step a short run of rows.
             row = heapq.heappop(self._free[operation])
-            stream = CodecStream(self, operation, row, -1)
+            stream = CodecStream(self, operation, row, self._limits.max_idle_s)
             self._streams.add(stream)
+        self._open.add(stream)
         self._metrics.sessions_active.labels(operation).inc()
         return stream
+
+    def _serve_waiting(self, operation: Operation) -> None:
+        """Gives the rows that are free to those who wait for them."""
+        places = self._waiting[operation]
+        while places:
+            if places[0].done():
+                places.popleft()
+            elif (stream := self._opened(operation)) is not None:
+                places.popleft().set_result(stream)
+            else:
+                return
 
     def submit(self, stream: CodecStream, block: Block) -> None:
         """Frames for a stream."""
@@ -138,29 +241,54 @@ class CodecPool:
             stream.unread_frames -= frames
             self._wake.notify()
 
-    def release(self, stream: CodecStream) -> None:
-        """The stream is over; its row is free at once, or after the step that it is in."""
+    def free_row(self, stream: CodecStream) -> None:
+        """The stream needs its row no more: it is free at once, or after the step it is in."""
         with self._wake:
-            if stream.closed:
+            if stream.row_freed:
                 return
-            stream.closed = True
+            stream.row_freed = True
             stream.waiting.clear()
             stream.waiting_frames = 0
             self._streams.discard(stream)
             if not stream.in_step:
                 heapq.heappush(self._free[stream.operation], stream.row)
         self._metrics.sessions_active.labels(stream.operation).dec()
-        if not self._streams and self._all_closed is not None:
+        self._serve_waiting(stream.operation)
+
+    def close(self, stream: CodecStream) -> None:
+        """The stream is over, read to its end or given up."""
+        self.free_row(stream)
+        self._open.discard(stream)
+        self._note_closed()
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[None]:
+        """A call is under way, whether or not it has a stream yet: a drain waits for it."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self._note_closed()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._calls or self._open)
+
+    def _note_closed(self) -> None:
+        if not self._busy and self._all_closed is not None:
             self._all_closed.set()
 
     async def _until_closed(self, within_s: float) -> None:
-        if self._streams and self._all_closed is not None:
+        if self._busy and self._all_closed is not None:
             self._all_closed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_closed.wait(), within_s)
 
     def _deliver(self, step: _Step, outputs: list[Block] | None, seconds: float) -> None:
-        operation = step.half.operation
+        operation = step.direction.operation
+        # Of a stream that was closed amid the step.
+        self._serve_waiting(operation)
         if outputs is None:
             for stream in step.streams:
                 stream.fail(errors.Internal("the codec failed; the server's log says why"))
@@ -195,13 +323,13 @@ class CodecPool:
             self._run(step)
 
     def _warm_up(self) -> None:
-        for half in self._halves.values():
-            for rows, frames in ((1, 1), (min(2, half.rows), 1), (1, MAX_STEP_FRAMES)):
-                half.step(0, [half.silence(frames)] * rows)
+        for one in self._directions.values():
+            for rows, frames in ((1, 1), (min(2, one.rows), 1), (1, MAX_STEP_FRAMES)):
+                one.step(0, [one.silence(frames)] * rows)
 
     def _next(self) -> _Step | None:
         """The next step, its blocks taken from their streams."""
-        ready: dict[Operation, list[Ready]] = {name: [] for name in self._halves}
+        ready: dict[Operation, list[Ready]] = {name: [] for name in self._directions}
         streams_of: dict[tuple[Operation, int], CodecStream] = {}
         for stream in self._streams:
             if (could := stream.ready()) is not None:
@@ -209,21 +337,21 @@ class CodecPool:
                 streams_of[stream.operation, stream.row] = stream
         # The direction of whoever was served longest ago.
         operation = min(
-            (name for name in self._halves if ready[name]),
+            (name for name in self._directions if ready[name]),
             key=lambda name: min(could.served_at for could in ready[name]),
             default=None,
         )
         if operation is None:
             return None
-        half = self._halves[operation]
-        chosen = plan(ready[operation], half.costs)
+        direction = self._directions[operation]
+        chosen = plan(ready[operation], direction.costs)
         self._steps += 1
         streams = [streams_of[operation, row] for row in chosen.rows]
         blocks = [stream.take(chosen.frames) for stream in streams]
         for stream in streams:
             stream.in_step = True
             stream.served_at = self._steps
-        return _Step(half, chosen, streams, blocks)
+        return _Step(direction, chosen, streams, blocks)
 
     def _run(self, step: _Step) -> None:
         outputs: list[Block] | None = None
@@ -232,12 +360,12 @@ class CodecPool:
             rows: list[Block | None] = [None] * step.plan.count
             for stream, block in zip(step.streams, step.blocks, strict=True):
                 if stream.fresh:
-                    step.half.reset(stream.row)
+                    step.direction.reset(stream.row)
                 rows[stream.row - step.plan.first] = block
-            made = step.half.step(step.plan.first, rows)
+            made = step.direction.step(step.plan.first, rows)
             outputs = [block for block in made if block is not None]
         except Exception:
-            log.exception("a step of %s failed", step.half.operation)
+            log.exception("a step of %s failed", step.direction.operation)
         seconds = time.monotonic() - began
         self._step_began = None
         with self._wake:
@@ -245,7 +373,7 @@ class CodecPool:
                 stream.in_step = False
                 stream.fresh = False
                 stream.failed = outputs is None
-                if stream.closed:
+                if stream.row_freed:
                     heapq.heappush(self._free[stream.operation], stream.row)
         self._post(self._deliver, step, outputs, seconds)
 

@@ -17,13 +17,13 @@ from csm.serving import cores
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
 from services.native.build import NativeUnavailable
-from services.tokenizer import runner
 from services.tokenizer.codec import MimiConfig
-from services.tokenizer.decoding import Decoder
-from services.tokenizer.encoding import EncodeLimits, Encoder
+from services.tokenizer.decoding import DecodeLimits, Decoder
+from services.tokenizer.encoding import EncodeLimits, Encoder, Threads
+from services.tokenizer.loading import digest, load_codec
 from services.tokenizer.native.directions import NativeHalf
 from services.tokenizer.native.select import LARGE_PARAMETERS, halves, weights_for
-from services.tokenizer.pool import CodecPool
+from services.tokenizer.pool import CodecPool, PoolLimits
 from services.tokenizer.servicer import TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # A message of audio stays well below gRPC's limit, whatever the rate and the channels.
 _MAX_CHUNK_BYTES = 1 << 20
 _MESSAGE_OVERHEAD_BYTES = 1 << 10
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class TokenizerService:
     def __init__(self, settings: TokenizerSettings, metrics: Metrics) -> None:
         self.settings = settings
         self._metrics = TokenizerMetrics(metrics.registry)
-        # Containers and large chunks: minutes of audio must not hold up the loop.
-        self._converters = ThreadPoolExecutor(2, "audio")
+        self._converters = Threads(ThreadPoolExecutor(2, "pcm"), ThreadPoolExecutor(2, "files"))
         self._loaded: _Running | None = None
 
     async def start(self) -> None:
@@ -104,7 +104,8 @@ class TokenizerService:
         """Ends the worker's thread."""
         if self._loaded is not None:
             await self._loaded.pool.stop()
-        self._converters.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._converters.pcm, self._converters.files):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def info(self) -> CodecInfo:
@@ -127,11 +128,6 @@ class TokenizerService:
         return self._running.pool
 
     @property
-    def max_frames(self) -> int:
-        """Frames of the longest recording that Decode takes."""
-        return int(self.settings.max_audio_s * self.info.config.frame_rate_hz)
-
-    @property
     def _running(self) -> _Running:
         if self._loaded is None:
             raise errors.Unavailable("the codec is still loading")
@@ -139,15 +135,8 @@ class TokenizerService:
 
     def _load(self) -> _Running:
         settings, path = self.settings, self.settings.model
-        mimi = runner.load_codec(path, settings.device)
-        config, parameter = mimi.config, next(mimi.parameters())
-        info = CodecInfo(
-            model=(path if path.is_dir() else path.parent).resolve().name,
-            config=config,
-            digest=runner.digest(mimi),
-            device=str(parameter.device),
-            dtype=str(parameter.dtype).removeprefix("torch."),
-        )
+        mimi = load_codec(path, settings.device)
+        config, parameter, weights_digest = mimi.config, next(mimi.parameters()), digest(mimi)
         self._check_limits(config)
         parameters = sum(p.numel() for p in mimi.parameters())
         threads = self._threads(parameters)
@@ -161,15 +150,29 @@ class TokenizerService:
         # The setting is of this thread, and of whichever one of the process first uses torch next.
         # A native codec has threads of its own, beside which torch's would only spin.
         native = isinstance(both[1], NativeHalf)
+        info = CodecInfo(
+            model=(path if path.is_dir() else path.parent).resolve().name,
+            config=config,
+            digest=weights_digest,
+            device=str(parameter.device),
+            # What decodes: the native codec packs weights of its own.
+            dtype=_DTYPES[weights] if native else str(parameter.dtype).removeprefix("torch."),
+        )
         use_threads = partial(torch.set_num_threads, 1 if native else threads)
-        pool = CodecPool(both, config.frame_rate_hz, self._metrics, use_threads)
-        limits = EncodeLimits(settings.max_audio_s, settings.max_file_bytes)
+        waits = PoolLimits(
+            settings.stream_wait_s, settings.max_waiting_streams, settings.max_idle_s
+        )
+        pool = CodecPool(both, config.frame_rate_hz, self._metrics, waits, use_threads)
+        encode = EncodeLimits(
+            settings.max_audio_s, settings.max_file_bytes, settings.max_files_bytes
+        )
         chunk_bytes = min(_MAX_CHUNK_BYTES, settings.max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
+        decode = DecodeLimits(int(settings.max_audio_s * config.frame_rate_hz), chunk_bytes)
         return _Running(
             info,
             pool,
-            Encoder(pool, config, limits, self._converters, self._metrics),
-            Decoder(pool, config, chunk_bytes, self._metrics),
+            Encoder(pool, config, encode, self._converters, self._metrics),
+            Decoder(pool, config, decode, self._metrics),
         )
 
     def _check_limits(self, config: MimiConfig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from grpc.aio import ServicerContext
 
@@ -12,29 +12,75 @@ from csm.audio.frames import pack
 from csm.errors import invalid
 from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
 from services.tokenizer import messages
-from services.tokenizer.encoding import Encoded
-
-if TYPE_CHECKING:
-    from services.tokenizer.service import TokenizerService
+from services.tokenizer.codec import MimiConfig
+from services.tokenizer.decoding import Decoder
+from services.tokenizer.encoding import Encoded, Encoder
+from services.tokenizer.settings import TokenizerSettings
 
 # A whole decoding is handed to the codec in blocks, so that its queue stays short.
 _BLOCK_FRAMES = 64
 
 
-class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
-    """The RPCs of the wire over a `TokenizerService`."""
+class CodecInfo(Protocol):
+    """What the codec is."""
 
-    def __init__(self, service: TokenizerService) -> None:
+    @property
+    def model(self) -> str:
+        """Name of its model directory."""
+
+    @property
+    def config(self) -> MimiConfig:
+        """Its shape."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its weights, hexadecimal."""
+
+    @property
+    def dtype(self) -> str:
+        """What it decodes in."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+
+
+class Tokenizer(Protocol):
+    """What the RPCs need of the service."""
+
+    settings: TokenizerSettings
+
+    @property
+    def info(self) -> CodecInfo:
+        """What the codec is. Raises `Unavailable` while it loads, as the two below do."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """Audio to frames."""
+
+    @property
+    def decoder(self) -> Decoder:
+        """Frames to audio."""
+
+
+class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
+    """The RPCs of the wire over a `Tokenizer`."""
+
+    def __init__(self, service: Tokenizer) -> None:
         self._service = service
+        self._first_message_s = service.settings.first_message_s
+        self._max_idle_s = service.settings.max_idle_s
 
     async def Encode(
         self,
         request_iterator: AsyncIterator[tokenizer_pb2.EncodeRequest],
         context: ServicerContext,
     ) -> tokenizer_pb2.EncodeResponse:
-        config = await messages.first_config(request_iterator)
+        config = await messages.first_config(request_iterator, self._first_message_s)
         codes, encoded = await self._service.encoder.recording(
-            config.format, messages.audio_chunks(request_iterator)
+            config.format,
+            messages.audio_chunks(request_iterator, self._max_idle_s),
+            config.max_samples,
         )
         return tokenizer_pb2.EncodeResponse(
             frames=pack(codes),
@@ -46,9 +92,8 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         self, request: tokenizer_pb2.DecodeRequest, context: ServicerContext
     ) -> AsyncGenerator[tokenizer_pb2.DecodeResponse, None]:
         service = self._service
-        codes = messages.codes_of(request.frames, service.info.config, service.max_frames)
-        if not len(codes):
-            raise invalid("frames.num_frames", "0 is not allowed; allowed is at least 1")
+        service.decoder.check_length(request.frames.num_frames, "frames.num_frames")
+        codes = messages.codes_of(request.frames, service.info.config)
         most = len(codes) * service.info.config.frame_samples
         if request.num_samples > most:
             raise invalid(
@@ -70,8 +115,12 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         request_iterator: AsyncIterator[tokenizer_pb2.StreamingEncodeRequest],
         context: ServicerContext,
     ) -> AsyncGenerator[tokenizer_pb2.StreamingEncodeResponse, None]:
-        config = await messages.first_config(request_iterator)
-        outputs = self._service.encoder.live(config.format, messages.audio_chunks(request_iterator))
+        config = await messages.first_config(request_iterator, self._first_message_s)
+        outputs = self._service.encoder.live(
+            config.format,
+            messages.audio_chunks(request_iterator, self._max_idle_s),
+            config.max_samples,
+        )
         first_frame = 0
         async with contextlib.aclosing(outputs):
             async for output in outputs:
@@ -90,10 +139,10 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         request_iterator: AsyncIterator[tokenizer_pb2.StreamingDecodeRequest],
         context: ServicerContext,
     ) -> AsyncGenerator[tokenizer_pb2.StreamingDecodeResponse, None]:
-        config = await messages.first_config(request_iterator)
+        config = await messages.first_config(request_iterator, self._first_message_s)
         service = self._service
         chunks = service.decoder.decode(
-            messages.frame_blocks(request_iterator, service.info.config),
+            messages.frame_blocks(request_iterator, service.info.config, self._max_idle_s),
             service.decoder.writer(config.format, "config.format"),
         )
         async with contextlib.aclosing(chunks):

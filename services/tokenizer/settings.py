@@ -41,13 +41,45 @@ class TokenizerSettings(ServiceSettings):
         description="threads of the codec; 0: all cores it has, or one below 20 M parameters",
     )
     max_streams: int = Field(
-        16, ge=1, le=512, description="streams open at once, of each direction; more are refused"
+        24,
+        ge=1,
+        le=512,
+        description="streams that hold a codec state at once, of each direction; more wait. As "
+        "many as a generator's slots and queue, or a turn that was accepted waits for its sound",
+    )
+    stream_wait_s: float = Field(
+        10.0,
+        ge=0,
+        le=3600,
+        description="seconds that a stream waits for a codec state before it is refused",
+    )
+    max_waiting_streams: int = Field(
+        64,
+        ge=0,
+        le=10_000,
+        description="streams of each direction that wait for a codec state; more are refused",
+    )
+    first_message_s: float = Field(
+        10.0, gt=0, le=3600, description="seconds that a call may take to send its first message"
+    )
+    max_idle_s: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="seconds that a call may send nothing, or read nothing while it holds a codec "
+        "state, before it is ended",
     )
     max_audio_s: float = Field(
-        1800.0, ge=1, le=7200, description="longest recording of Encode and Decode in seconds"
+        300.0, ge=1, le=7200, description="longest recording of Encode and Decode in seconds"
     )
     max_file_bytes: int = Field(
-        64 << 20, ge=1 << 10, le=1 << 30, description="largest audio file that Encode buffers"
+        64 << 20, ge=1 << 10, le=1 << 30, description="largest audio file that Encode takes"
+    )
+    max_files_bytes: int = Field(
+        128 << 20,
+        ge=1 << 10,
+        le=64 << 30,
+        description="audio files that are held at once, in all; more are refused",
     )
     stuck_after_s: float = Field(
         60.0, gt=0, le=3600, description="seconds of one step after which liveness fails"

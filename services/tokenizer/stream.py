@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
+from csm.errors import DeadlineExceeded
+from services.tokenizer.direction import Block
 from services.tokenizer.plan import Ready
-
-if TYPE_CHECKING:
-    from services.tokenizer.direction import Block
-    from services.tokenizer.pool import CodecPool
 
 Operation = Literal["encode", "decode"]
 
@@ -27,21 +25,38 @@ MAX_UNREAD_FRAMES = 32
 """From here on a stream sits out: its reader is slow, and nobody else is to pay for it."""
 
 
-class CodecStream:
-    """A codec state with a queue on either side. Made by `CodecPool.open`."""
+class Owner(Protocol):
+    """What a stream needs of the pool that it belongs to."""
 
-    def __init__(self, pool: CodecPool, operation: Operation, row: int, served_at: int) -> None:
+    def submit(self, stream: CodecStream, block: Block) -> None:
+        """Frames for a stream."""
+
+    def note_read(self, stream: CodecStream, frames: int) -> None:
+        """The stream's reader took `frames` frames."""
+
+    def free_row(self, stream: CodecStream) -> None:
+        """The stream needs its row no more. Idempotent."""
+
+    def close(self, stream: CodecStream) -> None:
+        """The stream is over. Idempotent."""
+
+
+class CodecStream:
+    """A codec state with a queue on either side. Made by `CodecPool.acquire`."""
+
+    def __init__(self, pool: Owner, operation: Operation, row: int, max_idle_s: float) -> None:
         self.operation = operation
         self.row = row
         self._pool = pool
+        self._max_idle_s = max_idle_s
         # With the worker, under the pool's lock.
         self.waiting: deque[Block] = deque()
         self.waiting_frames = 0
         self.unread_frames = 0
-        self.served_at = served_at
+        self.served_at = -1
         self.fresh = True
         self.in_step = False
-        self.closed = False
+        self.row_freed = False
         self.failed = False
         # The loop's own.
         self._outputs: deque[Block] = deque()
@@ -54,10 +69,12 @@ class CodecStream:
         self._began: float | None = None
 
     async def push(self, block: Block) -> None:
-        """Appends frames [n, width]; waits while too many wait already. Raises what failed."""
+        """Appends frames [n, width]; waits while too many wait already.
+
+        Raises what failed, and `DeadlineExceeded` where the reader takes nothing for too long.
+        """
         while self.waiting_frames >= MAX_WAITING_FRAMES and self._error is None:
-            self._room.clear()
-            await self._room.wait()
+            await self._step_over()
         if self._error is not None:
             raise self._error
         if len(block):
@@ -71,12 +88,34 @@ class CodecStream:
         self._ended = True
         self._news.set()
 
+    async def finish(self) -> None:
+        """After `end`: returns when the codec has made the last output, and frees the row.
+
+        The outputs may still be read. Raises `DeadlineExceeded` where they are not, so that the
+        codec cannot go on.
+        """
+        while (self.waiting_frames or self.in_step) and self._error is None:
+            await self._step_over()
+        self._pool.free_row(self)
+
+    async def _step_over(self) -> None:
+        """Returns after the next step of this stream."""
+        self._room.clear()
+        try:
+            async with asyncio.timeout(self._max_idle_s):
+                await self._room.wait()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"nothing of the answer was read for {self._max_idle_s:g} s (max_idle_s)"
+            ) from None
+
     def fail(self, error: BaseException) -> None:
-        """Ends the outputs with `error`, after those that are there."""
+        """Ends the outputs with `error`, after those that are there, and frees the row."""
         if self._error is None:
             self._error = error
         self._news.set()
         self._room.set()
+        self._pool.free_row(self)
 
     def __aiter__(self) -> CodecStream:
         return self
@@ -96,7 +135,7 @@ class CodecStream:
 
     def close(self) -> None:
         """Frees the row, within one step if it is in one. Idempotent."""
-        self._pool.release(self)
+        self._pool.close(self)
 
     def deliver(self, block: Block) -> float | None:
         """Takes what a step made; for the first block, seconds since the first input."""
@@ -113,7 +152,7 @@ class CodecStream:
 
     def ready(self) -> Ready | None:
         """What the planner is to know, if there is something to do."""
-        if not self.waiting_frames or self.in_step or self.closed or self.failed:
+        if not self.waiting_frames or self.in_step or self.row_freed or self.failed:
             return None
         if self.unread_frames >= MAX_UNREAD_FRAMES:
             return None

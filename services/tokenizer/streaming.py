@@ -11,35 +11,51 @@ from services.tokenizer.pool import CodecPool
 from services.tokenizer.stream import CodecStream, Operation
 
 
-async def passage(
+async def run_codec(
     pool: CodecPool, operation: Operation, blocks: AsyncIterator[Block]
 ) -> AsyncGenerator[Block, None]:
     """What the codec makes of `blocks`, as it is made, through one codec state.
 
-    A task of its own reads `blocks`, so a slow reader of the outputs keeps nobody from reading
-    the inputs, up to the stream's bounds. An error of `blocks` is raised here. Closing the
+    The state is taken when the first whole frame is there: a call that only stands open takes none
+    from others. A task of its own reads `blocks`, so a slow reader of the outputs keeps nobody from
+    reading the inputs, up to the stream's bounds. An error of `blocks` is raised here. Closing the
     generator frees the state.
 
     Raises:
-        QueueFull: all streams are in use.
+        QueueFull: all states are in use, and none was free in time.
+        DeadlineExceeded: the outputs were not read for too long.
     """
-    stream = pool.open(operation)
-    feeding = asyncio.create_task(_feed(stream, blocks))
-    try:
-        async for block in stream:
-            yield block
-    finally:
-        stream.close()
-        feeding.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await feeding
+    with pool.call():
+        first = await pool.before_shutdown(_first(blocks))
+        if first is None:
+            return
+        stream = await pool.acquire(operation)
+        feeding = asyncio.create_task(_feed(stream, first, blocks))
+        try:
+            async for block in stream:
+                yield block
+        finally:
+            stream.close()
+            feeding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await feeding
 
 
-async def _feed(stream: CodecStream, blocks: AsyncIterator[Block]) -> None:
+async def _first(blocks: AsyncIterator[Block]) -> Block | None:
+    """The first block that has a frame in it; None where there is none."""
+    async for block in blocks:
+        if len(block):
+            return block
+    return None
+
+
+async def _feed(stream: CodecStream, first: Block, rest: AsyncIterator[Block]) -> None:
     try:
-        async for block in blocks:
+        await stream.push(first)
+        async for block in rest:
             await stream.push(block)
         stream.end()
+        await stream.finish()
     except Exception as error:
         # The reader of the outputs is who can tell the client.
         stream.fail(error)

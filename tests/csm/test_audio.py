@@ -14,18 +14,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.audio.files import (
-    AudioError,
-    BitDepth,
-    PcmReader,
-    PcmWriter,
-    Samples,
-    WavStream,
-    read_audio,
-    resample,
-    wav_header,
-    write_audio,
-)
+from csm.audio.files import read_audio, write_audio
+from csm.audio.pcm import AudioError, BitDepth, PcmReader, PcmWriter, Samples
+from csm.audio.resample import resample
+from csm.audio.wav import WavStream, wav_header
 from csm.errors import InvalidArgument
 from csm.v1 import common_pb2
 

@@ -39,3 +39,30 @@ def test_wrong_frames_are_named(change: dict, field: str, says: str) -> None:
         frames.unpack(message, num_codebooks=2, codebook_size=5, field="f", max_frames=50)
     assert caught.value.violations[0].field == field
     assert says in caught.value.violations[0].description
+
+
+@pytest.mark.parametrize(
+    ("codes", "says"),
+    [
+        (
+            np.array([[1, 2], [3, 65_536]]),
+            "code 65536 at frame 1, codebook 1; allowed are 0..65535",
+        ),
+        (np.array([[1, -1]], np.int16), "code -1 at frame 0, codebook 1; allowed are 0..65535"),
+        (np.array([[2**63]], np.uint64), "code 9223372036854775808 at frame 0, codebook 0"),
+        (np.array([[1.5, 2.0]]), "float64 [1, 2] is not allowed; allowed are integers"),
+        (np.array([1, 2]), "int64 [2] is not allowed; allowed are integers [frames, codebooks]"),
+    ],
+)
+def test_codes_that_the_wire_cannot_hold_are_refused_and_never_wrapped(
+    codes: np.ndarray, says: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        frames.pack(codes, field="f")
+    assert caught.value.violations[0].field == "f.codes"
+    assert says in caught.value.violations[0].description
+
+
+def test_the_largest_codes_of_any_integer_type_are_packed() -> None:
+    for kind in (np.uint16, ">u2", np.int32, np.uint64):
+        assert frames.pack(np.array([[65_535, 0]], kind)).codes == b"\xff\xff\0\0"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from csm import channel, errors
-from csm.client.client import Client, ContextTurn
+from csm.client import Client, ContextTurn
 from csm.v1 import (
     common_pb2,
     generator_pb2,

@@ -282,7 +282,7 @@ async def test_a_sender_in_full_flow_gets_the_status_and_not_one_of_its_own_maki
         with pytest.raises(grpc.RpcError) as caught:
             await tokenizer.encode_live(FILE, [bytes(1000)] * 20)
         refused(caught.value, "config.format.encoding", "AUDIO_ENCODING_FILE")
-    taken = tokenizer.service.pool.open("decode")
+    taken = await tokenizer.service.pool.acquire("decode")
     for _ in range(10):
         with pytest.raises(grpc.RpcError) as caught:
             await tokenizer.decode_live([random_codes(3)] * 100)
@@ -306,7 +306,7 @@ async def test_a_file_beyond_the_last_stream_is_refused_before_it_is_sent(
     start_tokenizer: Callable[..., Any],
 ) -> None:
     tokenizer: Tokenizer = await start_tokenizer(max_streams=1)
-    taken = tokenizer.service.pool.open("encode")
+    taken = await tokenizer.service.pool.acquire("encode")
     call = tokenizer.stub.Encode(timeout=5)
     await call.write(Encode(config=tokenizer_pb2.EncodeConfig(format=FILE)))
     with pytest.raises(grpc.RpcError) as caught:

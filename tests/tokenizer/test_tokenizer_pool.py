@@ -3,22 +3,24 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from csm.errors import Internal, QueueFull, Unavailable
+from csm.errors import DeadlineExceeded, Internal, QueueFull, Unavailable
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.plan import CPU, MAX_STEP_FRAMES
-from services.tokenizer.pool import CodecPool
+from services.tokenizer.pool import CodecPool, PoolLimits
 from services.tokenizer.stream import MAX_UNREAD_FRAMES, MAX_WAITING_FRAMES, CodecStream
+from services.tokenizer.streaming import run_codec
 
 ROWS = 6
 
 
-class SumHalf(CodecDirection):
+class SumDirection(CodecDirection):
     """A codec that one can check by eye: what comes out is the running sum of what went in."""
 
     operation = "decode"
@@ -62,10 +64,10 @@ class SumHalf(CodecDirection):
 
 
 class Pool(CodecPool):
-    def __init__(self) -> None:
-        self.half = SumHalf()
+    def __init__(self, limits: PoolLimits | None = None) -> None:
+        self.direction = SumDirection()
         self.metrics = Metrics()
-        super().__init__([self.half], 12.5, TokenizerMetrics(self.metrics.registry))
+        super().__init__([self.direction], 12.5, TokenizerMetrics(self.metrics.registry), limits)
 
     def value(self, name: str) -> float:
         found = self.metrics.registry.get_sample_value(name, {"operation": "decode"})
@@ -100,7 +102,7 @@ async def in_step(stream: CodecStream) -> None:
 
 
 async def test_frames_come_out_in_order_and_all_of_them(pool: Pool) -> None:
-    stream = pool.open("decode")
+    stream = await pool.acquire("decode")
     for frames in (1, 5, 0, 20, 3):
         await stream.push(ones(frames))
     stream.end()
@@ -110,7 +112,7 @@ async def test_frames_come_out_in_order_and_all_of_them(pool: Pool) -> None:
 
 
 async def test_the_first_step_is_one_frame_and_later_ones_are_longer(pool: Pool) -> None:
-    stream = pool.open("decode")
+    stream = await pool.acquire("decode")
     await stream.push(ones(20))
     stream.end()
     lengths = [len(block) async for block in stream]
@@ -121,7 +123,7 @@ async def test_the_first_step_is_one_frame_and_later_ones_are_longer(pool: Pool)
 async def test_streams_do_not_share_state_and_rows_are_fresh_when_reused(pool: Pool) -> None:
     async def one(frames: int) -> None:
         for _ in range(5):
-            stream = pool.open("decode")
+            stream = await pool.acquire("decode")
             try:
                 for _ in range(frames):
                     await stream.push(ones(1))
@@ -136,64 +138,196 @@ async def test_streams_do_not_share_state_and_rows_are_fresh_when_reused(pool: P
 
 
 async def test_streams_that_are_ready_together_advance_in_one_step(pool: Pool) -> None:
-    pool.half.gate.clear()
-    first = pool.open("decode")
+    pool.direction.gate.clear()
+    first = await pool.acquire("decode")
     await first.push(ones(1))
     await in_step(first)
-    streams = [pool.open("decode") for _ in range(ROWS - 1)]
+    streams = [await pool.acquire("decode") for _ in range(ROWS - 1)]
     for stream in streams:
         await stream.push(ones(1))
-    pool.half.gate.set()
+    pool.direction.gate.set()
     for stream in (first, *streams):
         stream.end()
         assert await collect(stream) == [1.0]
         stream.close()
-    assert pool.half.steps == [(0,), tuple(range(1, ROWS))]
+    assert pool.direction.steps == [(0,), tuple(range(1, ROWS))]
     assert pool.value("csm_tokenizer_batch_size_sum") == ROWS
     assert pool.value("csm_tokenizer_batch_size_count") == 2
     assert pool.value("csm_tokenizer_audio_seconds_total") == pytest.approx(ROWS * 0.08)
     assert pool.value("csm_tokenizer_first_chunk_seconds_count") == ROWS
 
 
-async def test_a_stream_beyond_the_last_row_is_refused_until_one_is_closed(pool: Pool) -> None:
-    streams = [pool.open("decode") for _ in range(ROWS)]
-    with pytest.raises(QueueFull, match="all 6 decode streams are in use"):
-        pool.open("decode")
-    streams[2].close()
-    streams[2].close()
-    assert pool.open("decode").row == 2
-    with pytest.raises(QueueFull):
-        pool.open("decode")
-    rejected = pool.metrics.registry.get_sample_value(
+@pytest.fixture
+async def start_pool() -> AsyncIterator[Callable[..., Any]]:
+    """Starts pools with limits of one's own; stops them after the test."""
+    running: list[Pool] = []
+
+    async def start(**limits: float) -> Pool:
+        running.append(Pool(PoolLimits(**limits)))  # type: ignore[arg-type]
+        await running[-1].start()
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.direction.gate.set()
+        await one.stop()
+
+
+def refused(pool: Pool) -> float | None:
+    return pool.metrics.registry.get_sample_value(
         "csm_tokenizer_rejected_total", {"reason": "streams_full"}
     )
-    assert rejected == 2
+
+
+async def test_a_stream_beyond_the_last_row_waits_for_one_in_the_order_of_coming(
+    pool: Pool,
+) -> None:
+    streams = [await pool.acquire("decode") for _ in range(ROWS)]
+    order: list[int] = []
+
+    async def late(number: int) -> CodecStream:
+        stream = await pool.acquire("decode")
+        order.append(number)
+        return stream
+
+    waiting = [asyncio.create_task(late(number)) for number in range(3)]
+    await asyncio.sleep(0.05)
+    assert order == []
+    streams[2].close()
+    streams[2].close()
+    assert (await waiting[0]).row == 2
+    streams[4].close()
+    streams[0].close()
+    assert {(await task).row for task in waiting[1:]} == {0, 4}
+    assert order == [0, 1, 2]
+    assert pool.open_streams == ROWS
+    assert refused(pool) == 0
+
+
+async def test_nobody_overtakes_those_that_wait(pool: Pool) -> None:
+    streams = [await pool.acquire("decode") for _ in range(ROWS)]
+    first = asyncio.create_task(pool.acquire("decode"))
+    await asyncio.sleep(0)
+    streams[0].close()
+    second = asyncio.create_task(pool.acquire("decode"))
+    await asyncio.sleep(0.01)
+    assert first.done()
+    assert not second.done()
+    streams[1].close()
+    await second
+
+
+async def test_a_stream_that_waits_in_vain_is_refused_and_leaves_its_place(
+    start_pool: Callable[..., Any],
+) -> None:
+    pool: Pool = await start_pool(wait_s=0.1, max_waiting=2)
+    streams = [await pool.acquire("decode") for _ in range(ROWS)]
+    waiting = [asyncio.create_task(pool.acquire("decode")) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(QueueFull, match="all 6 decode streams are in use, 2 wait"):
+        await pool.acquire("decode")
+    for task in waiting:
+        with pytest.raises(QueueFull, match=r"none was free within 0.1 s \(stream_wait_s\)"):
+            await task
+    assert refused(pool) == 3
+    streams[0].close()
+    (await pool.acquire("decode")).close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_call_that_is_cancelled_as_its_row_comes_gives_it_back(
+    pool: Pool, turns: int
+) -> None:
+    streams = [await pool.acquire("decode") for _ in range(ROWS)]
+    waiting = asyncio.create_task(pool.acquire("decode"))
+    await asyncio.sleep(0.01)
+    streams[3].close()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    outcome = (await asyncio.gather(waiting, return_exceptions=True))[0]
+    if isinstance(outcome, CodecStream):
+        outcome.close()
+    assert pool.open_streams == ROWS - 1
+    assert (await pool.acquire("decode")).row == 3
 
 
 async def test_a_row_in_a_step_is_free_only_after_it(pool: Pool) -> None:
-    pool.half.gate.clear()
-    stream = pool.open("decode")
+    pool.direction.gate.clear()
+    stream = await pool.acquire("decode")
     await stream.push(ones(1))
     await in_step(stream)
     stream.close()
-    others = [pool.open("decode") for _ in range(ROWS - 1)]
+    others = [await pool.acquire("decode") for _ in range(ROWS - 1)]
     assert stream.row not in [other.row for other in others]
-    with pytest.raises(QueueFull):
-        pool.open("decode")
-    pool.half.gate.set()
-    async with asyncio.timeout(5):
-        while stream.in_step:
-            await asyncio.sleep(0.001)
-    assert pool.open("decode").row == stream.row
+    waiting = asyncio.create_task(pool.acquire("decode"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    pool.direction.gate.set()
+    assert (await asyncio.wait_for(waiting, 5)).row == stream.row
+
+
+async def test_a_row_is_free_when_its_last_frame_is_made_though_not_read(pool: Pool) -> None:
+    stream = await pool.acquire("decode")
+    await stream.push(ones(20))
+    stream.end()
+    await stream.finish()
+    assert pool.value("csm_tokenizer_sessions_active") == 0
+    others = [await pool.acquire("decode") for _ in range(ROWS)]
+    assert await collect(stream) == [float(n) for n in range(1, 21)]
+    stream.close()
+    assert len({other.row for other in others}) == ROWS
+
+
+async def test_a_reader_that_takes_nothing_loses_its_row_after_a_while(
+    start_pool: Callable[..., Any],
+) -> None:
+    pool: Pool = await start_pool(max_idle_s=0.2)
+
+    async def endless() -> AsyncIterator[Block]:
+        while True:
+            yield ones(8)
+
+    async def at_its_end() -> AsyncIterator[Block]:
+        yield ones(MAX_UNREAD_FRAMES + 60)
+
+    for blocks in (endless(), at_its_end()):
+        outputs = run_codec(pool, "decode", blocks)
+        assert len(await anext(outputs)) == 1
+        async with asyncio.timeout(5):
+            while pool.value("csm_tokenizer_sessions_active"):
+                await asyncio.sleep(0.01)
+        with pytest.raises(DeadlineExceeded, match=r"was read for 0.2 s \(max_idle_s\)"):
+            async for _ in outputs:
+                pass
+    assert pool.open_streams == 0
+
+
+async def test_a_call_without_a_whole_frame_holds_no_row(pool: Pool) -> None:
+    go_on = asyncio.Event()
+
+    async def blocks() -> AsyncIterator[Block]:
+        yield ones(0)
+        await go_on.wait()
+        yield ones(0)
+        yield ones(2)
+
+    outputs = run_codec(pool, "decode", blocks())
+    first = asyncio.create_task(anext(outputs))
+    await asyncio.sleep(0.05)
+    assert pool.open_streams == 0
+    go_on.set()
+    assert len(await first) == 1
+    await outputs.aclose()
 
 
 async def test_a_backlog_does_not_hold_up_a_live_stream(pool: Pool) -> None:
     """The live stream waits for the step under way and then for its own, never for the backlog."""
-    pool.half.step_s = 0.01
-    backlogs = [pool.open("decode") for _ in range(2)]
+    pool.direction.step_s = 0.01
+    backlogs = [await pool.acquire("decode") for _ in range(2)]
 
     async def fill(stream: CodecStream) -> None:
-        while not stream.closed:
+        while not stream.row_freed:
             await stream.push(ones(30))
 
     async def drain(stream: CodecStream) -> None:
@@ -202,13 +336,13 @@ async def test_a_backlog_does_not_hold_up_a_live_stream(pool: Pool) -> None:
 
     tasks = [asyncio.create_task(work(s)) for s in backlogs for work in (fill, drain)]
     await asyncio.sleep(0.1)
-    live = pool.open("decode")
+    live = await pool.acquire("decode")
     for _ in range(5):
-        before = len(pool.half.steps)
+        before = len(pool.direction.steps)
         await live.push(ones(1))
         await anext(live)
         # One under way, one for each of the backlogs that are served first, its own.
-        assert len(pool.half.steps) - before <= 2 + len(backlogs)
+        assert len(pool.direction.steps) - before <= 2 + len(backlogs)
         await asyncio.sleep(0.03)
     for task in tasks:
         task.cancel()
@@ -216,7 +350,7 @@ async def test_a_backlog_does_not_hold_up_a_live_stream(pool: Pool) -> None:
 
 
 async def test_a_slow_reader_pauses_its_own_stream_only(pool: Pool) -> None:
-    slow, quick = pool.open("decode"), pool.open("decode")
+    slow, quick = await pool.acquire("decode"), await pool.acquire("decode")
     await slow.push(ones(1000))
     for _ in range(20):
         await quick.push(ones(1))
@@ -231,12 +365,12 @@ async def test_a_slow_reader_pauses_its_own_stream_only(pool: Pool) -> None:
 
 
 async def test_a_writer_waits_where_too_much_waits(pool: Pool) -> None:
-    pool.half.gate.clear()
-    stream = pool.open("decode")
+    pool.direction.gate.clear()
+    stream = await pool.acquire("decode")
     await stream.push(ones(MAX_WAITING_FRAMES + 20))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(stream.push(ones(1)), 0.1)
-    pool.half.gate.set()
+    pool.direction.gate.set()
     reading = asyncio.create_task(collect(stream))
     await asyncio.wait_for(stream.push(ones(1)), 5)
     stream.end()
@@ -244,11 +378,11 @@ async def test_a_writer_waits_where_too_much_waits(pool: Pool) -> None:
 
 
 async def test_a_failed_step_fails_its_streams_and_no_others(pool: Pool) -> None:
-    pool.half.fail_on = 7.0
-    good = pool.open("decode")
+    pool.direction.fail_on = 7.0
+    good = await pool.acquire("decode")
     await good.push(ones(1))
     assert await anext(good) is not None
-    bad = pool.open("decode")
+    bad = await pool.acquire("decode")
     await bad.push(np.full((1, 1), 7.0))
     with pytest.raises(Internal, match="the server's log says why") as caught:
         await anext(bad)
@@ -258,7 +392,7 @@ async def test_a_failed_step_fails_its_streams_and_no_others(pool: Pool) -> None
     bad.close()
     await good.push(ones(1))
     assert (await anext(good))[0, 0] == 2.0
-    again = pool.open("decode")
+    again = await pool.acquire("decode")
     await again.push(ones(1))
     assert (await anext(again))[0, 0] == 1.0
     assert pool.alive(60)
@@ -267,19 +401,19 @@ async def test_a_failed_step_fails_its_streams_and_no_others(pool: Pool) -> None
 async def test_a_stuck_step_fails_liveness_and_idleness_does_not(pool: Pool) -> None:
     await asyncio.sleep(0.05)
     assert pool.alive(0.01)
-    pool.half.gate.clear()
-    stream = pool.open("decode")
+    pool.direction.gate.clear()
+    stream = await pool.acquire("decode")
     await stream.push(ones(1))
     await asyncio.sleep(0.1)
     assert not pool.alive(0.05)
     assert pool.alive(60)
-    pool.half.gate.set()
+    pool.direction.gate.set()
     await anext(stream)
     assert pool.alive(0.05)
 
 
 async def test_a_drain_lets_streams_finish_and_fails_the_rest(pool: Pool) -> None:
-    quick, slow = pool.open("decode"), pool.open("decode")
+    quick, slow = await pool.acquire("decode"), await pool.acquire("decode")
 
     async def finish(stream: CodecStream) -> None:
         try:
@@ -298,9 +432,44 @@ async def test_a_drain_lets_streams_finish_and_fails_the_rest(pool: Pool) -> Non
     assert pool.open_streams == 0
 
 
+async def test_a_drain_ends_those_that_wait_for_a_row_and_those_that_wait_for_a_frame(
+    pool: Pool,
+) -> None:
+    streams = [await pool.acquire("decode") for _ in range(ROWS)]
+
+    async def blocks(first: Block) -> AsyncIterator[Block]:
+        yield first
+        await asyncio.sleep(60)
+
+    waiting = [
+        asyncio.ensure_future(anext(run_codec(pool, "decode", blocks(ones(n))))) for n in (0, 1)
+    ]
+    await asyncio.sleep(0.02)
+    await pool.drain(0.1, Unavailable("going away"))
+    for task in waiting:
+        with pytest.raises(Unavailable, match="going away"):
+            await task
+    with pytest.raises(Unavailable):
+        await anext(streams[0])
+
+
+async def test_a_drain_lets_what_is_made_be_read(pool: Pool) -> None:
+    outputs = run_codec(pool, "decode", once(ones(12)))
+    assert len(await anext(outputs)) == 1
+    draining = asyncio.create_task(pool.drain(5, Unavailable("going away")))
+    await asyncio.sleep(0.1)
+    assert not draining.done()
+    assert sum([len(block) async for block in outputs]) == 11
+    await asyncio.wait_for(draining, 1)
+
+
+async def once(block: Block) -> AsyncIterator[Block]:
+    yield block
+
+
 async def test_a_warm_up_that_fails_is_told_to_whoever_starts() -> None:
     pool = Pool()
-    pool.half.fail_on = 0.0
+    pool.direction.fail_on = 0.0
     with pytest.raises(RuntimeError, match="out of memory"):
         await pool.start()
     await pool.stop()
@@ -309,13 +478,13 @@ async def test_a_warm_up_that_fails_is_told_to_whoever_starts() -> None:
 
 async def test_a_start_that_is_cancelled_leaves_no_worker_to_wait_for() -> None:
     pool = Pool()
-    pool.half.gate.clear()
+    pool.direction.gate.clear()
     start = asyncio.create_task(pool.start())
     await asyncio.sleep(0.05)
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start
-    pool.half.gate.set()
+    pool.direction.gate.set()
     async with asyncio.timeout(5):
         while pool.alive(60):
             await asyncio.sleep(0.01)

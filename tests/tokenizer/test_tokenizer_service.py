@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from prometheus_client import generate_latest
 
 from csm.audio import frames
-from csm.audio.files import read_audio, resample
+from csm.audio.files import read_audio
+from csm.audio.resample import resample
 from csm.errors import FailedPrecondition
 from csm.v1 import common_pb2, tokenizer_pb2
 from services.tokenizer import codec

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csm.audio.files import resample
+from csm.audio.resample import resample
 from training.evaluate.mel import log_mel
 
 _RATE_HZ = 16_000

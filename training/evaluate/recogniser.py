@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from csm.audio.files import Samples, resample
+from csm.audio.pcm import Samples
+from csm.audio.resample import resample
 
 PROGRAM = "pocketsphinx_batch"
 MODEL_DIRECTORY = Path("/usr/share/pocketsphinx/model/en-us")

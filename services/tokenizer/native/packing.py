@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from services.native.interface import Format
 from services.native.memory import address
 from services.tokenizer.codec import Mimi, MimiConfig
 from services.tokenizer.codec.conv import CausalConv1d, CausalConvTranspose1d
@@ -19,7 +20,6 @@ from services.tokenizer.codec.transformer import Transformer, TransformerLayer
 from services.tokenizer.native.library import (
     Activation,
     ConvolutionShape,
-    Format,
     LayerWeights,
     QuantizerShape,
     TransformerShape,

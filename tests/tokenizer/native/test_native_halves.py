@@ -19,7 +19,7 @@ from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf, NativeHalf
 from services.tokenizer.native.select import halves
-from services.tokenizer.runner import DecodeHalf, EncodeHalf
+from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 from tests.tokenizer.codec.cases import FIVE
 from tests.tokenizer.native.harness import audio_of, codes_of, mimi
 from tests.tokenizer.running_tokenizer import F32, Tokenizer, chirp, random_codes
@@ -36,7 +36,7 @@ def no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def decoder_of(running: Tokenizer) -> CodecDirection:
-    return running.service.pool._halves["decode"]
+    return running.service.pool._directions["decode"]
 
 
 def test_blocks_go_to_their_rows_and_come_back_from_them() -> None:
@@ -44,8 +44,8 @@ def test_blocks_go_to_their_rows_and_come_back_from_them() -> None:
     codes = codes_of(FIVE, 3, 6).astype(np.uint16)
     audio = audio_of(FIVE, 3, 6)
     for native, by_torch, whole in (
-        (NativeDecodeHalf(model, 4, threads=1), DecodeHalf(model, 4), codes),
-        (NativeEncodeHalf(model, 4, threads=1), EncodeHalf(model, 4), audio),
+        (NativeDecodeHalf(model, 4, threads=1), TorchDecodeDirection(model, 4), codes),
+        (NativeEncodeHalf(model, 4, threads=1), TorchEncodeDirection(model, 4), audio),
     ):
         assert (native.operation, native.rows) == (by_torch.operation, 4)
         blocks: list[Block | None] = [whole[0], None, whole[2]]
@@ -64,7 +64,10 @@ def test_blocks_go_to_their_rows_and_come_back_from_them() -> None:
 
 def test_off_is_off_and_required_is_native() -> None:
     model = mimi("five")
-    assert [type(half) for half in halves(model, 2, "off")] == [EncodeHalf, DecodeHalf]
+    assert [type(half) for half in halves(model, 2, "off")] == [
+        TorchEncodeDirection,
+        TorchDecodeDirection,
+    ]
     both = halves(model, 2, "required", threads=1)
     assert [type(half) for half in both] == [NativeEncodeHalf, NativeDecodeHalf]
 
@@ -75,7 +78,7 @@ def test_without_a_compiler_the_codec_runs_by_torch_and_the_log_says_so(
 ) -> None:
     model = mimi("five")
     with caplog.at_level(logging.WARNING):
-        assert isinstance(halves(model, 2, "auto", threads=1)[1], DecodeHalf)
+        assert isinstance(halves(model, 2, "auto", threads=1)[1], TorchDecodeDirection)
     assert "the codec runs by torch" in caplog.text
     assert "no C++ compiler" in caplog.text
     with pytest.raises(NativeUnavailable, match="no C\\+\\+ compiler"):
@@ -94,7 +97,7 @@ async def test_the_service_is_native_by_default_and_sounds_as_by_torch(
     native = await start_tokenizer()
     by_torch = await start_tokenizer(native="off")
     assert isinstance(decoder_of(native), NativeHalf)
-    assert isinstance(decoder_of(by_torch), DecodeHalf)
+    assert isinstance(decoder_of(by_torch), TorchDecodeDirection)
     codes = random_codes(60)
     ours, theirs = [
         np.frombuffer(await running.decode(codes, S16), "<i2").astype(int)

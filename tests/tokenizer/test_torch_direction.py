@@ -12,11 +12,10 @@ from csm.errors import FailedPrecondition
 from services.tokenizer import codec
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.direction import Block, CodecDirection
-from services.tokenizer.runner import (
-    DecodeHalf,
-    EncodeHalf,
-    digest,
-    load_codec,
+from services.tokenizer.loading import digest, load_codec
+from services.tokenizer.torch_direction import (
+    TorchDecodeDirection,
+    TorchEncodeDirection,
     rows_of,
 )
 
@@ -55,11 +54,11 @@ def schedules(draw: st.DrawFn) -> list[tuple[int, list[bool], int]]:
 
 
 def run(
-    half: CodecDirection, steps: list[tuple[int, list[bool], int]], inputs: list[Block]
+    direction: CodecDirection, steps: list[tuple[int, list[bool], int]], inputs: list[Block]
 ) -> list[Block]:
     """Every row's output of a schedule."""
     for row in range(ROWS):
-        half.reset(row)
+        direction.reset(row)
     at = [0] * ROWS
     outputs: list[list[Block]] = [[] for _ in range(ROWS)]
     for first, live, frames in steps:
@@ -67,7 +66,7 @@ def run(
         for row, runs in enumerate(live, first):
             blocks.append(inputs[row][at[row] : at[row] + frames] if runs else None)
             at[row] += frames if runs else 0
-        for row, out in enumerate(half.step(first, blocks), first):
+        for row, out in enumerate(direction.step(first, blocks), first):
             assert (out is None) == (not live[row - first])
             if out is not None:
                 outputs[row].append(out)
@@ -81,7 +80,9 @@ def test_rows_decoded_in_any_schedule_equal_each_alone_at_once(
 ) -> None:
     rng = np.random.default_rng(len(steps))
     inputs = [rng.integers(0, 32, (24, 5)).astype(np.uint16) for _ in range(ROWS)]
-    for given_codes, out in zip(inputs, run(DecodeHalf(mimi, ROWS), steps, inputs), strict=True):
+    for given_codes, out in zip(
+        inputs, run(TorchDecodeDirection(mimi, ROWS), steps, inputs), strict=True
+    ):
         if len(out):
             codes = torch.from_numpy(given_codes[: len(out)].astype(np.int64)).T[None]
             alone = mimi.decode(codes).numpy().reshape(out.shape)
@@ -96,7 +97,9 @@ def test_rows_encoded_in_any_schedule_equal_each_alone_at_once(
     rng = np.random.default_rng(len(steps))
     size = SMALL.frame_samples
     inputs = [rng.uniform(-1, 1, (24, size)).astype(np.float32) for _ in range(ROWS)]
-    for audio, out in zip(inputs, run(EncodeHalf(mimi, ROWS), steps, inputs), strict=True):
+    for audio, out in zip(
+        inputs, run(TorchEncodeDirection(mimi, ROWS), steps, inputs), strict=True
+    ):
         if len(out):
             alone = mimi.encode(torch.from_numpy(audio[: len(out)].reshape(1, 1, -1)))
             # Where two codewords are equally near, rounding decides; seen: none.
@@ -106,11 +109,11 @@ def test_rows_encoded_in_any_schedule_equal_each_alone_at_once(
 def test_a_reset_row_is_fresh_and_its_neighbours_go_on(mimi: codec.Mimi) -> None:
     rng = np.random.default_rng(1)
     one, two = rng.integers(0, 32, (2, 9, 5)).astype(np.uint16)
-    half = DecodeHalf(mimi, 3)
-    before = half.step(0, [one[:4], two[:4]])[1]
-    half.reset(0)
-    again, after = half.step(0, [one[:4], two[4:8]])
-    expected = DecodeHalf(mimi, 3)
+    direction = TorchDecodeDirection(mimi, 3)
+    before = direction.step(0, [one[:4], two[:4]])[1]
+    direction.reset(0)
+    again, after = direction.step(0, [one[:4], two[4:8]])
+    expected = TorchDecodeDirection(mimi, 3)
     first = expected.step(0, [one[:4], two[:4]])
     second = expected.step(1, [two[4:8]])
     for got, want in ((before, first[1]), (again, first[0]), (after, second[0])):

@@ -1,66 +1,22 @@
-"""The codec's two halves over all rows, by torch; `native/` has those that need none of it."""
+"""Both directions of the codec over all rows, by torch; `native/` has those without it."""
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from dataclasses import fields, is_dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from csm.errors import FailedPrecondition
-from services.tokenizer import codec
 from services.tokenizer.codec import DecoderState, EncoderState, Mimi
 from services.tokenizer.codec.transformer import TransformerState
 from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.plan import CPU, CUDA
 
-Device = Literal["auto", "cpu", "cuda"]
 _S = TypeVar("_S")
-# Code values travel as uint16.
-_MAX_CODEBOOK_SIZE = 1 << 16
 # Of the state, for runs of rows; each some kilobytes and a fraction of a millisecond to make.
 _MAX_VIEWS = 1024
-
-
-def load_codec(path: Path, device: Device) -> Mimi:
-    """The codec of a model directory.
-
-    Raises:
-        FailedPrecondition: what is wrong with which file, or that there is no such device.
-    """
-    if not path.exists():
-        raise FailedPrecondition(f"model: {path} does not exist; it must be a model directory")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise FailedPrecondition("device: cuda is not available on this machine; use cpu or auto")
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        mimi = codec.load(path, device=place)
-    except (ValueError, OSError) as error:
-        raise FailedPrecondition(f"model: {path} cannot be used: {error}") from error
-    config = mimi.config
-    if config.audio_channels != 1:
-        raise FailedPrecondition(
-            f"model: {path}: audio_channels is {config.audio_channels}; allowed is 1"
-        )
-    if config.codebook_size > _MAX_CODEBOOK_SIZE:
-        raise FailedPrecondition(
-            f"model: {path}: codebook_size is {config.codebook_size}; "
-            f"allowed is up to {_MAX_CODEBOOK_SIZE}"
-        )
-    return mimi
-
-
-def digest(mimi: Mimi) -> str:
-    """SHA-256 of the weights in use, names and values, hexadecimal."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(mimi.state_dict().items()):
-        sha.update(f"{name} {list(tensor.shape)}\n".encode())
-        sha.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return sha.hexdigest()
 
 
 def rows_of(state: _S, first: int, count: int) -> _S:
@@ -129,7 +85,7 @@ class TorchDirection(CodecDirection):
         return self._views[key]
 
 
-class EncodeHalf(TorchDirection):
+class TorchEncodeDirection(TorchDirection):
     """Audio to frames: blocks [n, frame_samples] float32 in, [n, num_codebooks] uint16 out."""
 
     operation = "encode"
@@ -146,7 +102,7 @@ class EncodeHalf(TorchDirection):
         return codes.transpose(1, 2).cpu().numpy().astype(np.uint16)
 
 
-class DecodeHalf(TorchDirection):
+class TorchDecodeDirection(TorchDirection):
     """Frames to audio: blocks [n, num_codebooks] uint16 in, [n, frame_samples] float32 out."""
 
     operation = "decode"
