@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,7 +21,7 @@ from gateway.speaking.fate import Source
 log = logging.getLogger(__name__)
 
 INFO_TIMEOUT_S = 5.0
-LOAD_TIMEOUT_S = 1.0
+LOAD_TIMEOUT_S = 0.8
 PROBE_TIMEOUT_S = 0.3
 STALE_HEARTBEAT_MS = 5_000
 """An engine's loop beats twice a second when idle and once a step otherwise."""
@@ -149,20 +149,21 @@ class Backends:
     async def recovered(self, source: Source, key: str = "", route: int = 0) -> int:
         """After a failed call: returns when a backend answers, or after `failover_s`.
 
-        Gives the route to take for `key` (`GenerationOptions.route_key`): that of a generator which answers, another
-        one than `route` where there is one.
+        Gives the route to take for `key` (see `GenerationOptions`): that of a generator which
+        answers, another one than `route` where there is one.
         """
         deadline = time.monotonic() + self._failover_s
         others = [(route + step) % ROUTES for step in range(1, ROUTES)]
-        while True:
-            for candidate in [*others, route] if source is not Source.TOKENIZER else [route]:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
+        while (left_s := deadline - time.monotonic()) > 0:
+            timeout_s = min(PROBE_TIMEOUT_S, left_s)
+            if source is Source.TOKENIZER:
+                if await self._answers(source, key, route, timeout_s):
                     return route
-                if await self._answers(source, key, candidate, left_s):
-                    self._remember(key, candidate)
-                    return candidate
+            elif (found := await self._first_that_answers(key, others, timeout_s)) is not None:
+                self._remember(key, found)
+                return found
             await asyncio.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+        return route
 
     def route_of(self, key: str) -> int:
         """The route that the key took last."""
@@ -183,8 +184,25 @@ class Backends:
         full = load.slots > 0 and load.running >= load.slots
         return GeneratorState.FULL if full else GeneratorState.ANSWERS
 
-    async def _answers(self, source: Source, key: str, route: int, left_s: float) -> bool:
-        timeout_s = min(PROBE_TIMEOUT_S, left_s)
+    async def _first_that_answers(
+        self, key: str, routes: Sequence[int], timeout_s: float
+    ) -> int | None:
+        async def ask(route: int) -> int | None:
+            answers = await self._answers(Source.GENERATOR, key, route, timeout_s)
+            return route if answers else None
+
+        asked = [asyncio.create_task(ask(route)) for route in routes]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if (route := await answer) is not None:
+                    return route
+            return None
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _answers(self, source: Source, key: str, route: int, timeout_s: float) -> bool:
         try:
             if source is Source.TOKENIZER:
                 request = tokenizer_pb2.GetTokenizerInfoRequest()

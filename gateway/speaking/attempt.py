@@ -48,7 +48,7 @@ CHARS_PER_SECOND = 14
 # How long a generator that was told of the end may take to end the stream.
 END_TIMEOUT_S = 1.0
 WATCH_INTERVAL_S = 0.25
-SILENCE_S = 1.0
+SILENCE_S = 0.8
 """After which a generator that owes an answer is asked whether it still goes round."""
 
 
