@@ -12,7 +12,7 @@ from gateway.backends.convert import context_messages
 from gateway.backends.failure import BackendFailure
 from gateway.commands import Sampling
 from gateway.conversations.segment import Segment
-from gateway.hearing.encoding import about
+from gateway.hearing.encoder import about
 
 SENTENCE_CHARS = 200
 """The sentence that has to fit beside the prompts: the gateway's longest by default."""
