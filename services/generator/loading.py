@@ -20,6 +20,7 @@ from services.generator.model.reading import UnreadCsm
 from services.generator.model.text import TextTokenizer
 from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import NativeMode, accelerate
+from services.generator.voices import ModelVoice, load_voices
 from services.native.build import NativeUnavailable
 
 DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
@@ -36,9 +37,14 @@ share two cores the threads' waiting for each other costs a third of the speed
 (docs/performance.md)."""
 
 
+DEFAULT_FRAME_MS = 80.0
+"""Of Mimi's 12.5 frames a second, where the config does not say."""
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """All that the service needs of a model directory."""
+    """All that the service needs of a model directory. `frame_ms`: milliseconds of audio in a
+    frame; `voices`: the speakers that it names, empty where it names none."""
 
     name: str
     model: Model
@@ -46,6 +52,8 @@ class LoadedModel:
     defaults: GenerationDefaults
     description: ModelDescription
     max_context_segments: int | None
+    frame_ms: float = DEFAULT_FRAME_MS
+    voices: tuple[ModelVoice, ...] = ()
 
     @property
     def dtype_name(self) -> str:
@@ -113,6 +121,8 @@ def load(
             defaults=GenerationDefaults.from_directory(directory),
             description=description,
             max_context_segments=_max_context_segments(directory / "config.json"),
+            frame_ms=_frame_ms(directory / "config.json"),
+            voices=load_voices(directory),
         )
     except NativeUnavailable as error:
         what = "dtype: int8" if dtype == "int8" else "native: required"
@@ -137,6 +147,23 @@ def torch_dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
         large = place == "cuda" or parameters >= FAST_FLOAT32_PARAMETERS
         return torch.bfloat16 if large else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _frame_ms(path: Path) -> float:
+    """From the codec's config: `_frame_rate` in transformers' present files, `frame_rate` in older
+    ones."""
+    codec = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    codec = codec.get("codec_config") or {}
+    name = "_frame_rate" if codec.get("_frame_rate") is not None else "frame_rate"
+    rate_hz = codec.get(name)
+    if rate_hz is None:
+        return DEFAULT_FRAME_MS
+    is_number = isinstance(rate_hz, int | float) and not isinstance(rate_hz, bool)
+    if not is_number or not 1 <= rate_hz <= 1000:
+        raise ValueError(
+            f"{path}: codec_config.{name}: {rate_hz!r} is not allowed, must be in [1, 1000]"
+        )
+    return 1000 / rate_hz
 
 
 def _max_context_segments(path: Path) -> int | None:

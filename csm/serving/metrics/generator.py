@@ -18,7 +18,7 @@ class GeneratorMetrics:
     """The engine's view: queue, prefill, step, slots."""
 
     FINISH_REASONS = ("eos", "max_duration", "cancelled", "deadline", "shutdown", "error")
-    REJECTIONS = ("queue_full", "deadline", "draining", "too_long")
+    REJECTIONS = ("queue_full", "deadline", "draining", "too_long", "unspeakable", "busy")
     PHASES = ("prefill", "backbone", "depth", "deliver")
     EVICTIONS = ("lru", "request")
 
