@@ -1,5 +1,7 @@
 """Audio in and out: every container and encoding, any chunking, and every way to be wrong."""
 
+import contextlib
+import gc
 import io
 import itertools
 import shutil
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 
 from csm.audio.files import read_audio, read_blocks, write_audio
 from csm.audio.pcm import AudioError, AudioTooLong, BitDepth, PcmReader, PcmWriter, Samples
-from csm.audio.resample import resample
+from csm.audio.resample import Resampler, resample
 from csm.audio.wav import MAX_CHUNKS, WavStream, wav_header
 from csm.errors import InvalidArgument
 from csm.v1 import common_pb2
@@ -413,6 +415,23 @@ def test_a_length_that_is_declared_is_refused_before_the_first_block() -> None:
     assert sum(map(len, read_blocks(data, max_seconds=Fraction(16_001, 16_000)))) == 16_001
     with pytest.raises(AudioTooLong, match="is longer than 1 s, the most that is allowed"):
         next(read_blocks(data, max_seconds=1))
+
+
+def test_a_file_that_is_refused_or_given_up_leaves_nothing_behind() -> None:
+    """Not even until the next collection of garbage, which a service puts off."""
+    gc.collect()
+    gc.disable()
+    try:
+        data = wav(chirp(200_000), 48_000)
+        with contextlib.suppress(AudioError):
+            read_audio(data, max_seconds=1, rate_hz=24_000)
+        with contextlib.suppress(AudioError):
+            read_audio(data[:-44], max_seconds=None, rate_hz=24_000)
+        next(read_blocks(io.BytesIO(data), max_seconds=None, rate_hz=24_000))
+        left = [one for one in gc.get_objects() if isinstance(one, Resampler | soundfile.SoundFile)]
+    finally:
+        gc.enable()
+    assert not left
 
 
 EMPTY_CHUNK = b"junk" + bytes(4)
