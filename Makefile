@@ -32,9 +32,20 @@ help:
 	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
 	@echo 'make voice | evaluate                          train models/pico anew; measure it'
 
+# The text and the file as they were typed: a shell gets them as variables, and neither it nor make
+# takes quotes, dollars or backticks in them for its own.
+speak: export SPEAK_TEXT := $(value TEXT)
+speak: export SPEAK_OUT := $(value OUT)
+
+# What a virtual environment is made with, and what one that is there was made with.
+CHECK_PYTHON = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+  echo "csm needs Python 3.11 or newer; $(1) is $$($(1) --version 2>&1). $(2)" >&2; exit 1; }
+
 # torch comes first and alone: where a machine prefers another build of it (say, CPU only),
 # PIP_TORCH holds further arguments of pip for this one call.
 $(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { $(call CHECK_PYTHON,$(PYTHON),Name another one: make PYTHON=python3.11) }
+	@test ! -x $(BIN)/python || { $(call CHECK_PYTHON,$(BIN)/python,Remove $(VENV) and say PYTHON=python3.11) }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt $(PIP_TORCH) torch
 	$(PIP) install -q -c constraints.txt -e '.[models]'
@@ -47,7 +58,7 @@ $(READY_DEV): $(READY)
 	@touch $@
 
 speak: $(READY)
-	$(BIN)/csm speak "$(TEXT)" -o "$(OUT)"
+	$(BIN)/csm speak -o "$$SPEAK_OUT" -- "$$SPEAK_TEXT"
 
 serve: $(READY)
 	$(BIN)/csm serve

@@ -23,7 +23,7 @@ import grpc
 
 from benchmarks import machine
 from csm import errors
-from csm.client.client import AsyncClient
+from csm.client import AsyncClient
 from csm.v1 import (
     common_pb2,
     generator_pb2,

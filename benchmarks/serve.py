@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from csm.client.client import AsyncClient
+from csm.client import AsyncClient
 from services.all_in_one import AllInOne
 
 TEXTS = (

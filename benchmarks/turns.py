@@ -20,15 +20,9 @@ import torch
 
 from benchmarks import machine
 from services.generator.engine.engine import Engine
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady
 from services.generator.engine.protocol import Model
-from services.generator.engine.turn import (
-    Event,
-    Finished,
-    FinishReason,
-    FrameReady,
-    PromptRows,
-    TurnRequest,
-)
+from services.generator.engine.turn import PromptRows, TurnRequest
 from services.generator.model.sampling import SamplingParams
 from tests.generator import harness
 from tests.generator.harness import random_rows

@@ -6,6 +6,12 @@ import grpc
 
 MAX_MESSAGE_BYTES = 4 << 20
 
+# A peer that vanished is noticed within 40 s. Servers of ours allow pings twice as often as
+# clients send them, also where nothing else is sent, or they would close the connection.
+KEEPALIVE_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+MIN_PING_INTERVAL_MS = KEEPALIVE_MS // 2
+
 # Retries only where a refusal is certain to have delivered nothing (gRFC A6).
 _SERVICE_CONFIG = {
     "methodConfig": [
@@ -32,17 +38,25 @@ _SERVICE_CONFIG = {
 
 
 def options(
-    *, load_balancing: dict[str, object] | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES
+    *,
+    load_balancing: dict[str, object] | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    http_proxy: bool = False,
 ) -> list[tuple[str, object]]:
-    """Channel arguments; `load_balancing` is one entry of `loadBalancingConfig`."""
+    """Channel arguments; `load_balancing` is one entry of `loadBalancingConfig`.
+
+    `http_proxy`: goes through the proxy that the environment names (`http_proxy`, `https_proxy`,
+    `grpc_proxy`). A proxy for the web does not reach what is on this machine or beside it.
+    """
     config: dict[str, object] = dict(_SERVICE_CONFIG)
     if load_balancing:
         config["loadBalancingConfig"] = [load_balancing]
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.enable_http_proxy", int(http_proxy)),
         # A pod that is replaced comes back under another address. By default its clients would
         # not ask the DNS again for 30 s, and wait 20 s for an address that nobody answers.
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
@@ -53,11 +67,14 @@ def options(
     ]
 
 
-def open_async(target: str, *, load_balancing: dict[str, object] | None = None) -> grpc.aio.Channel:
-    """An asyncio channel to `target` (host:port or a gRPC name)."""
-    return grpc.aio.insecure_channel(target, options=options(load_balancing=load_balancing))
+def open_async(
+    target: str, *, load_balancing: dict[str, object] | None = None, http_proxy: bool = False
+) -> grpc.aio.Channel:
+    """An asyncio channel to `target` (host:port or a gRPC name); see `options`."""
+    arguments = options(load_balancing=load_balancing, http_proxy=http_proxy)
+    return grpc.aio.insecure_channel(target, options=arguments)
 
 
-def open_sync(target: str) -> grpc.Channel:
-    """A blocking channel to `target`."""
-    return grpc.insecure_channel(target, options=options())
+def open_sync(target: str, *, http_proxy: bool = False) -> grpc.Channel:
+    """A blocking channel to `target`; see `options`."""
+    return grpc.insecure_channel(target, options=options(http_proxy=http_proxy))

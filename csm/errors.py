@@ -13,12 +13,15 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "csm.v1"
+TOO_LONG = "TOO_LONG"
+"""Reason of an ErrorInfo: right in itself, but more than the model's context holds."""
 DETAILS_KEY = "grpc-status-details-bin"
 # A status travels as headers, of which gRPC takes 8 KiB: beyond, the call ends with another status,
 # and nobody learns what was wrong. The text goes twice, the violations once more.
 MAX_MESSAGE_CHARS = 1000
 MAX_VIOLATIONS = 12
 MAX_DESCRIPTIONS_CHARS = 2400
+MAX_LOGGED_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,26 @@ class ServiceError(Exception):
     def details(self) -> Sequence[Message]:
         """The `google.rpc` detail messages that travel with the status."""
         return [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN)]
+
+    def summary(self) -> str:
+        """What a log may say of it: reason, fields, kinds of things.
+
+        Never the message, which may repeat what a client sent; only our own faults keep theirs.
+        """
+        if self.code is grpc.StatusCode.INTERNAL:
+            return self.message
+        said = []
+        for detail in self.details():
+            if isinstance(detail, error_details_pb2.BadRequest):
+                fields = ", ".join(v.field for v in detail.field_violations)
+                said.append(f"fields {shortened(fields, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.ResourceInfo):
+                said.append(f"no such {shortened(detail.resource_type, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.ErrorInfo):
+                said.append(f"reason {shortened(detail.reason, MAX_LOGGED_CHARS)}")
+            elif isinstance(detail, error_details_pb2.RetryInfo):
+                said.append(f"retry after {detail.retry_delay.ToMilliseconds()} ms")
+        return "; ".join(said) or type(self).__name__
 
 
 class InvalidArgument(ServiceError):

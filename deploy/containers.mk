@@ -2,8 +2,12 @@
 
 .PHONY: images test-containers
 
+TAG ?= latest
+# cpu, gpu (the generator with CUDA) or all.
+IMAGES ?= cpu
+
 images:
-	deploy/docker/build.sh $(TAG)
+	deploy/docker/build.sh $(TAG) $(IMAGES)
 
 test-containers: $(READY_DEV)
 	deploy/docker/build.sh test

@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md from csm/serving/metrics.py: `make docs`. A test keeps it fresh."""
+"""Writes docs/metrics.md from csm/serving/metrics/: `make docs`. A test keeps it fresh."""
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import Histogram, MetricWrapperBase
@@ -13,7 +13,7 @@ from csm.serving.metrics import (
 INTRODUCTION = """\
 # Metrics
 
-Made from `csm/serving/metrics.py` by `make docs`; that file also says why each histogram has its
+Made from `csm/serving/metrics/` by `make docs`; `buckets.py` there says why each histogram has its
 buckets. Each service serves its own on `http://HOST:PORT/metrics` (gateway 9464, tokenizer 9465,
 generator 9466; `csm serve` all of them on 9464), beside the process's own (`process_*`).
 

@@ -10,9 +10,15 @@ audio; the server keeps what was heard of it, and the conversation goes on from 
 import asyncio
 import sys
 
+from csm import (
+    AsyncClient,
+    AsyncConversation,
+    AudioChunk,
+    AudioFormat,
+    ServiceError,
+    TurnCompleted,
+)
 from csm.audio.files import read_audio
-from csm.client.client import AsyncClient, AsyncConversation, AudioChunk, AudioFormat, TurnCompleted
-from csm.errors import ServiceError
 
 ANSWER = "Of course. The station is not far from here. Walk down to the river and turn left."
 HEARD_MS = 500
@@ -34,6 +40,10 @@ async def listen(conversation: AsyncConversation, *, stop_after_ms: int | None =
                 f"{kind} turn {event.turn_id}: {event.finish_reason}, "
                 f"{event.kept_audio_ms} ms kept, {event.usage.reused_frames} frames reused"
             )
+            for warning in event.warnings:
+                print(f"  {warning.field}: {warning.description}")
+            if event.error:
+                raise event.error
             if not event.heard:
                 return
 

@@ -6,9 +6,8 @@ python examples/synthesize.py "Hello there." hello.wav
 
 import sys
 
+from csm import Client, ServiceError
 from csm.audio.wav import WavStream
-from csm.client.client import Client
-from csm.errors import ServiceError
 
 
 def main(text: str, path: str, target: str = "127.0.0.1:50050") -> None:
@@ -16,7 +15,7 @@ def main(text: str, path: str, target: str = "127.0.0.1:50050") -> None:
     with Client(target) as client, client.synthesize(text, timeout_s=60) as speech:
         wav = None
         for chunk in speech:
-            wav = wav or WavStream(path, chunk.format.to_proto())
+            wav = wav or WavStream(path, chunk.format)
             wav.write(chunk.pcm)
         if wav:
             wav.close()

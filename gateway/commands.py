@@ -1,9 +1,40 @@
-"""What callers ask of the gateway, as plain data that has been checked (see `checks`)."""
+"""What callers ask of the gateway, as plain data that has been checked (see `messages`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from csm.v1 import common_pb2
+from csm.audio.pcm import BYTES_PER_SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """A complete PCM format: `encoding` is a value of `csm.v1.AudioEncoding`."""
+
+    encoding: int
+    sample_rate_hz: int
+    channels: int
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return BYTES_PER_SAMPLE[self.encoding] * self.channels  # type: ignore[index]
+
+    @property
+    def bytes_per_s(self) -> int:
+        """Bytes of a second of audio."""
+        return self.sample_bytes * self.sample_rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How codes are drawn; None is left to the model. See `csm.v1.Sampling`."""
+
+    temperature: float | None = None
+    depth_temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    min_audio_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -27,9 +58,9 @@ class Synthesis:
     conversation_id: str
     context: Sequence[ContextTurn]
     speaker: int | None
-    sampling: common_pb2.Sampling
+    sampling: Sampling
     max_audio_ms: int
-    form: common_pb2.AudioFormat
+    form: AudioFormat
     max_lead_ms: int
 
 
@@ -39,10 +70,10 @@ class ConverseOptions:
 
     conversation_id: str
     voice: str
-    sampling: common_pb2.Sampling
+    sampling: Sampling
     max_audio_ms: int
-    output: common_pb2.AudioFormat
-    input: common_pb2.AudioFormat
+    output: AudioFormat
+    input: AudioFormat
     max_lead_ms: int
     heard_speaker: int | None
 
@@ -52,16 +83,16 @@ class TurnOptions:
     """How a turn is spoken."""
 
     speaker: int
-    form: common_pb2.AudioFormat
-    """Complete: encoding, rate and channels."""
-    sampling: common_pb2.Sampling
+    form: AudioFormat
+    sampling: Sampling
     max_audio_ms: int = 0
     """Of the whole turn; 0: the model's default for each sentence."""
     max_lead_ms: int = 0
     conversation_id: str = ""
     """The generator's key for its KV cache."""
-    errors_in_band: bool = False
-    """A backend that fails ends the turn with a terminal, not the call with a status."""
+    in_conversation: bool = False
+    """Part of a `Converse` call: what fails before the turn has started ends the turn with a
+    terminal, not the call with a status."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The reader feeds audio and text, appends turns to a queue, and cancels. It waits for nothing but a
 tokenizer that is behind with the audio. A worker takes turns from the queue, heard ones and spoken
-ones, one after another.
+ones, one after another. Only what the client does wrong on the wire ends the call.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
 from gateway.backends.backends import Backends
-from gateway.backends.calls import context_messages
+from gateway.backends.convert import context_messages
 from gateway.commands import (
     Cancel,
     Command,
@@ -30,15 +30,37 @@ from gateway.commands import (
 from gateway.conversations.store import Conversation, Turn, new_turn_id
 from gateway.hearing.encoding import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
+from gateway.places import Places
 from gateway.settings import GatewaySettings
-from gateway.speaking.attempt import CANCELLED, SHUTDOWN
+from gateway.speaking.events import (
+    ConversationOpened,
+    Event,
+    FinishReason,
+    TurnTruncated,
+)
 from gateway.speaking.meter import TurnMeter
-from gateway.speaking.outbox import ConversationOpened, Event, Outbox
-from gateway.speaking.spoken_turn import SpokenTurn
+from gateway.speaking.outbox import Outbox
+from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
 from gateway.text.sentences import SentenceSplitter
 from gateway.voices.library import Voice
 
 MAX_WAITING_TURNS = 64
+IDLE_CHECKS = 4
+"""Looks at the clock within an idle limit."""
+
+
+@dataclass(frozen=True)
+class CallPorts:
+    """What a Converse call is connected to."""
+
+    backends: Backends
+    settings: GatewaySettings
+    metrics: GatewayMetrics
+    places: Places
+    """Turns spoken at once."""
+    client: str
+    deadline: float | None
+    """A time of the monotonic clock."""
 
 
 @dataclass
@@ -48,50 +70,52 @@ class _Writing:
     turn: SpokenTurn
     splitter: SentenceSplitter
     num_chars: int = 0
-    has_words: bool = False
     queued: bool = False
 
 
-class Session:
+class ConverseCall:
     """The state of one call."""
 
     def __init__(
         self,
-        opening: ConverseOptions,
+        options: ConverseOptions,
         voice: Voice,
         conversation: Conversation,
-        backends: Backends,
-        settings: GatewaySettings,
-        metrics: GatewayMetrics,
-        deadline: float | None,
+        ports: CallPorts,
     ) -> None:
-        self._opening = opening
+        self._options = options
         self._voice = voice
         self._conversation = conversation
-        self._backends = backends
-        self._settings = settings
-        self._metrics = metrics
-        self._deadline = deadline
-        self._frame_ms = backends.info.frame_ms
+        self._ports = ports
+        self._settings = ports.settings
+        self._frame_ms = ports.backends.info.frame_ms
         self._heard_speaker = (
-            voice.speaker + 1 if opening.heard_speaker is None else opening.heard_speaker
+            voice.speaker + 1 if options.heard_speaker is None else options.heard_speaker
         )
-        self._manner = TurnOptions(
+        self._turn_options = TurnOptions(
             voice.speaker,
-            opening.output,
-            opening.sampling,
-            opening.max_audio_ms,
-            opening.max_lead_ms,
+            options.output,
+            options.sampling,
+            options.max_audio_ms,
+            options.max_lead_ms,
             conversation.conversation_id,
-            errors_in_band=True,
+            in_conversation=True,
         )
         self._outbox = Outbox()
+        self._turn_ports = TurnPorts(
+            ports.backends, ports.settings, self._outbox, self._context, self._keep, ports.deadline
+        )
         self._hearing: HeardAudio | None = None
         self._writing: _Writing | None = None
+        self._blank = False
+        """White space came where no turn was being written."""
         self._interrupted = False
+        self._num_spoken = 0
+        self._last_spoken = ""
         self._turns: deque[SpokenTurn | HeardTurn] = deque()
         self._speaking: SpokenTurn | None = None
         self._busy = False
+        self._active_s = time.monotonic()
         self._wake = asyncio.Event()
         self._closing = False
         self._draining = False
@@ -102,12 +126,13 @@ class Session:
         self._outbox.put(
             ConversationOpened(
                 conversation.conversation_id,
-                self._opening.output,
+                self._options.output,
                 len(conversation.turns),
                 self._voice.name,
             )
         )
-        tasks = [asyncio.create_task(self._read(commands)), asyncio.create_task(self._work())]
+        work = (self._read(commands), self._work(), self._watch_idle())
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             async for event in self._outbox:
                 yield event
@@ -124,7 +149,7 @@ class Session:
 
     def shutdown(self) -> None:
         """All turns end now."""
-        self._cancel_all(SHUTDOWN, None)
+        self._cancel_all(FinishReason.SHUTDOWN, None)
         self.drain()
 
     # --- what the client says ---
@@ -132,6 +157,7 @@ class Session:
     async def _read(self, commands: AsyncIterator[Command]) -> None:
         try:
             async for command in commands:
+                self._active_s = time.monotonic()
                 if isinstance(command, HeardPart):
                     await self._hear(command.pcm)
                 elif isinstance(command, TextPart):
@@ -154,8 +180,8 @@ class Session:
         self._interrupted = False
         if self._hearing is None:
             self._hearing = HeardAudio(
-                self._backends,
-                self._opening.input,
+                self._ports.backends,
+                self._options.input,
                 self._settings.max_heard_audio_ms,
                 self._remaining_s(),
             )
@@ -163,8 +189,11 @@ class Session:
         await self._hearing.room()
 
     def _write(self, text: str) -> None:
-        if not text or (self._writing is None and text.isspace()):
-            return  # white space alone begins no turn: texts often end in a line break
+        if not text:
+            return
+        if self._writing is None and text.isspace():
+            self._blank = True  # begins no turn: texts often end in a line break
+            return
         self._interrupted = False
         if self._writing is None:
             self._writing = _Writing(
@@ -172,32 +201,33 @@ class Session:
             )
         writing = self._writing
         writing.num_chars += len(text)
+        writing.turn.text_chars = writing.num_chars
         limit = self._settings.max_text_chars
         if writing.num_chars > limit:
             raise errors.invalid(
                 "text", f"{writing.num_chars} characters in one turn; allowed are 1..{limit}"
             )
         if sentences := writing.splitter.feed(text):
-            writing.has_words = True
             writing.turn.add(sentences)
             if self._hearing is None:
                 self._queue_writing()
 
     def _end_of_turn(self, heard_text: str) -> None:
         hearing, writing = self._hearing, self._writing
+        blank, self._blank = self._blank, False
         if hearing is None and writing is None and not heard_text:
             if self._interrupted:
                 return  # of the turn that was cancelled in the meantime
-            raise errors.invalid(
-                "end_of_turn", "there is no turn to end; allowed is after heard_audio or text"
+            if not blank:
+                raise errors.invalid(
+                    "end_of_turn", "there is no turn to end; allowed is after heard_audio or text"
+                )
+            writing = self._writing = _Writing(
+                self._spoken_turn(), SentenceSplitter(self._settings.max_sentence_chars)
             )
         if writing is not None:
-            rest = writing.splitter.finish()
-            if not rest and not writing.has_words:
-                raise errors.invalid(
-                    "text", "the turn has nothing to speak; allowed is text with letters or digits"
-                )
-            writing.turn.add(rest)
+            # A text without a word is a turn of 0 ms, with a warning.
+            writing.turn.add(writing.splitter.finish())
             writing.turn.end_text()
         if hearing is not None or heard_text:
             if hearing is not None:
@@ -211,28 +241,36 @@ class Session:
     def _cancel(self, command: Cancel) -> None:
         """Ends the turn that is named, or all that are spoken or wait to be.
 
-        Naming a turn that is over says how much of it was heard: no second terminal, but the
-        conversation keeps only that. Unknown turns are ignored.
+        Of a turn that is over it says how much was heard: no second terminal, but the conversation
+        keeps only that, and the answer says so. Without a name that is the turn last spoken.
         """
-        if not command.turn_id:
-            self._cancel_all(CANCELLED, command.heard_ms)
+        spoken = self._spoken_turns()
+        if not command.turn_id and spoken:
+            self._cancel_all(FinishReason.CANCELLED, command.heard_ms)
             return
-        for turn in self._spoken_turns():
-            if turn.turn_id == command.turn_id:
-                self._stop(turn, CANCELLED, command.heard_ms)
+        turn_id = command.turn_id or self._last_spoken
+        for turn in spoken:
+            if turn.turn_id == turn_id:
+                self._stop(turn, FinishReason.CANCELLED, command.heard_ms)
                 return
-        if command.heard_ms is not None:
-            self._conversation.truncate(
-                command.turn_id, math.ceil(command.heard_ms / self._frame_ms)
+        if command.heard_ms is None:
+            return
+        self._conversation.truncate(turn_id, math.ceil(command.heard_ms / self._frame_ms))
+        kept = next((t for t in self._conversation.turns if t.turn_id == turn_id), None)
+        known = kept is not None or turn_id == self._last_spoken
+        self._outbox.put(
+            TurnTruncated(
+                turn_id if known else "",
+                round(kept.num_frames * self._frame_ms) if kept else 0,
+                kept.text if kept else "",
             )
+        )
 
-    def _cancel_all(self, reason: common_pb2.FinishReason, heard_ms: int | None) -> None:
+    def _cancel_all(self, reason: FinishReason, heard_ms: int | None) -> None:
         for turn in self._spoken_turns():
             self._stop(turn, reason, heard_ms)
 
-    def _stop(
-        self, turn: SpokenTurn, reason: common_pb2.FinishReason, heard_ms: int | None
-    ) -> None:
+    def _stop(self, turn: SpokenTurn, reason: FinishReason, heard_ms: int | None) -> None:
         turn.stop(reason, heard_ms)
         if self._writing is not None and self._writing.turn is turn:
             # Its terminal comes from the worker like any other's, however many turns wait.
@@ -269,13 +307,13 @@ class Session:
         try:
             while True:
                 while self._turns:
+                    self._busy = True
                     turn = self._turns.popleft()
                     if isinstance(turn, SpokenTurn):
-                        self._speaking = turn
-                        await turn.run()
-                        self._speaking = None
+                        await self._speak(turn)
                     else:
                         await self._take_in(turn)
+                    self._busy, self._active_s = False, time.monotonic()
                 if self._closing:
                     self._outbox.close()
                     return
@@ -287,28 +325,53 @@ class Session:
         except Exception as error:
             self._outbox.fail(error)
 
+    async def _speak(self, turn: SpokenTurn) -> None:
+        self._speaking = turn
+        try:
+            with self._ports.places.taken(self._ports.client):
+                await turn.run()
+        except errors.QueueFull as full:
+            # There is no place for this turn. The next may find one.
+            if turn.ended:
+                raise
+            turn.refuse(full)
+        finally:
+            self._speaking, self._last_spoken = None, turn.turn_id
+
     async def _take_in(self, heard: HeardTurn) -> None:
         completed = await heard.join(self._conversation, self._heard_speaker, self._frame_ms)
-        self._metrics.stage_duration_seconds.labels("context_encode").observe(
+        self._ports.metrics.stage_duration_seconds.labels("context_encode").observe(
             completed.timing.total_ms / 1000
         )
         self._outbox.put(completed)
 
+    async def _watch_idle(self) -> None:
+        """Ends a call in which nothing has been said or heard for too long."""
+        limit_s = self._settings.max_idle_s
+        while True:
+            await asyncio.sleep(limit_s / IDLE_CHECKS)
+            idle_s = time.monotonic() - self._active_s
+            if not self._busy and idle_s >= limit_s:
+                self._outbox.fail(
+                    errors.DeadlineExceeded(
+                        f"nothing was said or heard for {limit_s:g} s, the longest that a "
+                        "conversation's call may be idle (max_idle_s); its turns are kept"
+                    )
+                )
+                return
+
     def _spoken_turn(self) -> SpokenTurn:
-        return SpokenTurn(
-            new_turn_id(),
-            self._manner,
-            self._context,
-            self._backends,
-            self._settings,
-            self._outbox,
-            TurnMeter(self._metrics, "Converse"),
-            self._deadline,
-            self._keep,
-        )
+        options, seed = self._turn_options, self._options.sampling.seed
+        if seed is not None:
+            # Each turn has noise of its own, and the same one when the call is made again.
+            sampling = replace(options.sampling, seed=(seed + self._num_spoken) % SEEDS)
+            options = replace(options, sampling=sampling)
+        self._num_spoken += 1
+        meter = TurnMeter(self._ports.metrics, "Converse")
+        return SpokenTurn(new_turn_id(), options, self._turn_ports, meter)
 
     def _context(self) -> list[common_pb2.Segment]:
-        positions = self._backends.info.generator.max_positions
+        positions = self._ports.backends.info.generator.max_positions
         return context_messages(self._voice.prompts, self._conversation.history(positions))
 
     def _keep(self, turn: Turn) -> None:
@@ -316,9 +379,9 @@ class Session:
             self._conversation.add(turn)
 
     def _remaining_s(self) -> float | None:
-        if self._deadline is None:
+        if self._ports.deadline is None:
             return None
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._ports.deadline - time.monotonic())
 
     async def _abandon(self) -> None:
         """Gives back what turns hold that nobody will work off."""

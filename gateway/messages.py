@@ -1,33 +1,42 @@
-"""Requests checked: every field that is wrong is named, with its value and what is allowed."""
+"""Protobuf into checked data, and data into protobuf. Every field that is wrong is named.
 
-from collections.abc import Sequence
+An error gives the field, its value (never a caller's words) and what is allowed.
+"""
 
 from csm.audio import frames
 from csm.audio.pcm import AudioError, complete_format
-from csm.errors import FieldViolation, InvalidArgument, invalid
+from csm.errors import InvalidArgument, invalid, status_message
 from csm.limits import (
-    MAX_AUDIO_MS,
     MAX_ID_CHARS,
-    MAX_SPEAKER,
-    MIN_AUDIO_MS,
-    sampling_violations,
 )
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.backends import Info
+from gateway.backends.convert import audio_format
 from gateway.commands import (
+    AudioFormat,
     Cancel,
     Command,
     ContextTurn,
     ConverseOptions,
     EndOfTurn,
     HeardPart,
+    Sampling,
     Synthesis,
     TextPart,
 )
 from gateway.settings import GatewaySettings
+from gateway.speaking.events import (
+    Audio,
+    ConversationOpened,
+    Event,
+    TurnCompleted,
+    TurnStarted,
+    TurnTruncated,
+    TurnWarning,
+)
 from gateway.text.sentences import speakable
+from gateway.violations import Violations
 
-MAX_LEAD_MS = 600_000
 MAX_FILE_BYTES = 3 << 20
 MAX_HEARD_BYTES = 1 << 20
 
@@ -41,7 +50,7 @@ class Checker:
 
     def synthesis(self, request: speech_pb2.SynthesizeRequest) -> Synthesis:
         """The call; raises `InvalidArgument` naming every field at fault."""
-        found = _Violations()
+        found = Violations()
         found.text("text", request.text, self._settings.max_text_chars, may_be_empty=True)
         if not request.text and not request.context:
             found.add(
@@ -78,7 +87,7 @@ class Checker:
             request.conversation_id,
             context,
             speaker,
-            request.sampling,
+            _sampling(request.sampling),
             request.max_audio_ms,
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
@@ -86,7 +95,7 @@ class Checker:
 
     def opening(self, config: speech_pb2.ConverseConfig) -> ConverseOptions:
         """The conversation; raises `InvalidArgument` naming every field at fault."""
-        found = _Violations()
+        found = Violations()
         found.conversation_id("config.conversation_id", config.conversation_id)
         heard_speaker = config.heard_speaker if config.HasField("heard_speaker") else None
         found.speaker("config.heard_speaker", heard_speaker)
@@ -99,7 +108,7 @@ class Checker:
         return ConverseOptions(
             config.conversation_id,
             config.voice,
-            config.sampling,
+            _sampling(config.sampling),
             config.max_audio_ms,
             output,
             heard,
@@ -120,7 +129,7 @@ class Checker:
         if kind == "text":
             return TextPart(request.text.text)
         if kind == "end_of_turn":
-            found = _Violations()
+            found = Violations()
             heard_text = request.end_of_turn.heard_text
             found.text(
                 "end_of_turn.heard_text",
@@ -139,24 +148,23 @@ class Checker:
 
     def conversation_id(self, value: str) -> str:
         """A conversation's name; raises `InvalidArgument`."""
-        found = _Violations()
+        found = Violations()
         found.conversation_id("conversation_id", value)
         if not value:
             found.add("conversation_id", f"is empty; allowed are 1..{MAX_ID_CHARS} characters")
         found.raise_any()
         return value
 
-    def _form(
-        self, found: "_Violations", field: str, form: common_pb2.AudioFormat
-    ) -> common_pb2.AudioFormat:
+    def _form(self, found: "Violations", field: str, form: common_pb2.AudioFormat) -> AudioFormat:
         try:
-            return complete_format(form, self._info.tokenizer.sample_rate_hz, field)
+            full = complete_format(form, self._info.tokenizer.sample_rate_hz, field)
+            return AudioFormat(full.encoding, full.sample_rate_hz, full.channels)
         except AudioError as error:
             found.add(error.field, error.description)
-            return form
+            return AudioFormat(form.encoding, form.sample_rate_hz, form.channels)
 
     def _context(
-        self, found: "_Violations", field: str, turn: speech_pb2.ContextTurn
+        self, found: "Violations", field: str, turn: speech_pb2.ContextTurn
     ) -> ContextTurn:
         found.speaker(f"{field}.speaker", turn.speaker)
         limit = self._settings.max_text_chars
@@ -193,51 +201,86 @@ class Checker:
         return ContextTurn(field, turn.speaker, turn.text)
 
 
-class _Violations:
-    """What is wrong with a request, collected."""
+def _sampling(message: common_pb2.Sampling) -> Sampling:
+    names = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
+    return Sampling(**{n: getattr(message, n) for n in names if message.HasField(n)})
 
-    def __init__(self) -> None:
-        self._all: list[FieldViolation] = []
 
-    def add(self, field: str, description: str) -> None:
-        self._all.append(FieldViolation(field, description))
+def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:
+    """An event of a Synthesize call."""
+    match event:
+        case Audio():
+            return speech_pb2.SynthesizeResponse(audio=_audio(event))
+        case TurnStarted():
+            return speech_pb2.SynthesizeResponse(started=_started(event))
+        case TurnCompleted():
+            return speech_pb2.SynthesizeResponse(completed=_completed(event))
+        case _:
+            raise TypeError(f"{type(event).__name__} is no event of Synthesize")
 
-    def extend(self, violations: Sequence[FieldViolation]) -> None:
-        self._all.extend(violations)
 
-    def raise_any(self) -> None:
-        if self._all:
-            raise InvalidArgument(*self._all)
-
-    def text(self, field: str, text: str, limit: int, *, may_be_empty: bool) -> None:
-        if not text and may_be_empty:
-            return
-        if len(text) > limit:
-            self.add(field, f"{len(text)} characters; allowed are 1..{limit}")
-        elif not speakable(text):
-            self.add(
-                field, f"{text[:20]!r} has nothing to speak; allowed is text with letters or digits"
+def conversed(event: Event) -> speech_pb2.ConverseResponse:
+    """An event of a Converse call."""
+    match event:
+        case Audio():
+            return speech_pb2.ConverseResponse(audio=_audio(event))
+        case TurnStarted():
+            return speech_pb2.ConverseResponse(turn_started=_started(event))
+        case TurnCompleted():
+            return speech_pb2.ConverseResponse(turn_completed=_completed(event))
+        case TurnTruncated():
+            truncated = speech_pb2.SpeechTurnTruncated(
+                turn_id=event.turn_id,
+                kept_audio_ms=event.kept_audio_ms,
+                kept_text=event.kept_text,
             )
-
-    def conversation_id(self, field: str, value: str) -> None:
-        if len(value) > MAX_ID_CHARS:
-            self.add(field, f"{len(value)} characters; allowed are at most {MAX_ID_CHARS}")
-
-    def speaker(self, field: str, value: int | None) -> None:
-        if value is not None and value > MAX_SPEAKER:
-            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_SPEAKER}")
-
-    def audio_ms(self, field: str, value: int) -> None:
-        if value and not MIN_AUDIO_MS <= value <= MAX_AUDIO_MS:
-            self.add(
-                field,
-                f"{value} is not allowed; allowed are {MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for "
-                "the model's default",
+            return speech_pb2.ConverseResponse(turn_truncated=truncated)
+        case ConversationOpened():
+            opened = speech_pb2.ConverseStarted(
+                conversation_id=event.conversation_id,
+                output_format=audio_format(event.form),
+                num_turns=event.num_turns,
+                voice=event.voice,
             )
+            return speech_pb2.ConverseResponse(started=opened)
 
-    def lead_ms(self, field: str, value: int) -> None:
-        if value > MAX_LEAD_MS:
-            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_LEAD_MS}")
 
-    def sampling(self, field: str, sampling: common_pb2.Sampling) -> None:
-        self.extend(sampling_violations(field, sampling))
+def _started(event: TurnStarted) -> speech_pb2.SpeechTurnStarted:
+    return speech_pb2.SpeechTurnStarted(
+        turn_id=event.turn_id, format=audio_format(event.form), seed=event.seed
+    )
+
+
+def _audio(event: Audio) -> speech_pb2.SpeechAudio:
+    return speech_pb2.SpeechAudio(
+        turn_id=event.turn_id,
+        audio=event.pcm,
+        first_sample=event.first_sample,
+        text_chars=event.text_chars,
+    )
+
+
+def _completed(event: TurnCompleted) -> speech_pb2.SpeechTurnCompleted:
+    usage, timing = event.usage, event.timing
+    message = speech_pb2.SpeechTurnCompleted(
+        turn_id=event.turn_id,
+        finish_reason=f"FINISH_REASON_{event.finish_reason.name}",
+        usage=common_pb2.Usage(**{n: getattr(usage, n) for n in usage.__slots__}),
+        timing=common_pb2.Timing(**{n: getattr(timing, n) for n in timing.__slots__}),
+        kept_audio_ms=event.kept_audio_ms,
+        heard=event.heard,
+        warnings=[_warning(warning) for warning in event.warnings],
+    )
+    if event.error is not None:
+        message.error.CopyFrom(status_message(event.error))
+    return message
+
+
+def _warning(warning: TurnWarning) -> common_pb2.Warning:
+    return common_pb2.Warning(
+        kind=f"WARNING_KIND_{warning.kind.name}",
+        field=warning.field,
+        first_char=warning.first_char,
+        end_char=warning.end_char,
+        description=warning.description,
+    )

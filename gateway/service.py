@@ -7,7 +7,8 @@ import grpc
 from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
-from gateway.conversations.store import ConversationStore, Limits
+from gateway.conversations.conversation import Limits
+from gateway.conversations.memory import MemoryStore
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
 from gateway.speech import Speech
@@ -26,8 +27,9 @@ class GatewayService:
         self._settings = settings
         gateway_metrics = GatewayMetrics(metrics.registry)
         self.backends = Backends(settings)
-        self.store = ConversationStore(
+        self.store = MemoryStore(
             max_conversations=settings.max_conversations,
+            max_bytes=settings.max_conversations_bytes,
             ttl_s=settings.conversation_ttl_s,
             limits=Limits(settings.max_conversation_turns, settings.max_conversation_frames),
             on_count=gateway_metrics.conversations_active.set,

@@ -9,9 +9,9 @@ from grpc.aio import ServicerContext
 import csm
 from csm.errors import invalid
 from csm.v1 import speech_pb2, speech_pb2_grpc
+from gateway import messages
 from gateway.commands import Command
 from gateway.messages import Checker
-from gateway.speaking.outbox import Audio, ConversationOpened, Event, TurnCompleted, TurnStarted
 from gateway.speech import Speech
 
 
@@ -25,16 +25,11 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.SynthesizeRequest, context: ServicerContext
     ) -> AsyncGenerator[speech_pb2.SynthesizeResponse, None]:
         events = self._speech.synthesize(
-            lambda: self._checker().synthesis(request), _deadline(context)
+            lambda: self._checker().synthesis(request), _client(context), _deadline(context)
         )
         async with contextlib.aclosing(events):
             async for event in events:
-                if isinstance(event, Audio):
-                    yield speech_pb2.SynthesizeResponse(audio=_audio(event))
-                elif isinstance(event, TurnStarted):
-                    yield speech_pb2.SynthesizeResponse(started=_started(event))
-                elif isinstance(event, TurnCompleted):
-                    yield speech_pb2.SynthesizeResponse(completed=_completed(event))
+                yield messages.synthesized(event)
 
     async def Converse(
         self, request_iterator: AsyncIterator[speech_pb2.ConverseRequest], context: ServicerContext
@@ -45,11 +40,14 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             raise invalid("config", f"the first message is {got}; allowed is the config")
         checker = self._checker()
         events = self._speech.converse(
-            checker.opening(first.config), _commands(checker, request_iterator), _deadline(context)
+            checker.opening(first.config),
+            _commands(checker, request_iterator),
+            _client(context),
+            _deadline(context),
         )
         async with contextlib.aclosing(events):
             async for event in events:
-                yield _conversed(event)
+                yield messages.conversed(event)
 
     async def ListVoices(
         self, request: speech_pb2.ListVoicesRequest, context: ServicerContext
@@ -133,44 +131,7 @@ def _deadline(context: ServicerContext) -> float | None:
     return None if left is None else time.monotonic() + left
 
 
-def _conversed(event: Event) -> speech_pb2.ConverseResponse:
-    if isinstance(event, Audio):
-        return speech_pb2.ConverseResponse(audio=_audio(event))
-    if isinstance(event, TurnStarted):
-        return speech_pb2.ConverseResponse(turn_started=_started(event))
-    if isinstance(event, TurnCompleted):
-        return speech_pb2.ConverseResponse(turn_completed=_completed(event))
-    return speech_pb2.ConverseResponse(started=_opened(event))
-
-
-def _opened(event: ConversationOpened) -> speech_pb2.ConverseStarted:
-    return speech_pb2.ConverseStarted(
-        conversation_id=event.conversation_id,
-        output_format=event.form,
-        num_turns=event.num_turns,
-        voice=event.voice,
-    )
-
-
-def _started(event: TurnStarted) -> speech_pb2.SpeechTurnStarted:
-    return speech_pb2.SpeechTurnStarted(turn_id=event.turn_id, format=event.form, seed=event.seed)
-
-
-def _audio(event: Audio) -> speech_pb2.SpeechAudio:
-    return speech_pb2.SpeechAudio(
-        turn_id=event.turn_id,
-        audio=event.pcm,
-        first_sample=event.first_sample,
-        text_chars=event.text_chars,
-    )
-
-
-def _completed(event: TurnCompleted) -> speech_pb2.SpeechTurnCompleted:
-    return speech_pb2.SpeechTurnCompleted(
-        turn_id=event.turn_id,
-        finish_reason=event.finish_reason,
-        usage=event.usage,
-        timing=event.timing,
-        kept_audio_ms=event.kept_audio_ms,
-        heard=event.heard,
-    )
+def _client(context: ServicerContext) -> str:
+    """Who calls, as far as an address tells: without the port, which every connection has anew."""
+    kind, _, address = context.peer().partition(":")
+    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind

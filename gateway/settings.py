@@ -52,8 +52,18 @@ class GatewaySettings(ServiceSettings):
         "", max_length=64, description="voice where none is named; empty: the model's own"
     )
 
-    max_streams: int = Field(
-        64, ge=1, le=10_000, description="Synthesize and Converse calls at once"
+    max_streams: int = Field(64, ge=1, le=10_000, description="turns spoken at once, of all calls")
+    max_streams_per_client: int = Field(
+        48, ge=1, le=10_000, description="of these, turns of one client's address"
+    )
+    max_converse_calls: int = Field(
+        512, ge=1, le=100_000, description="Converse calls open at once, speaking or not"
+    )
+    max_idle_s: float = Field(
+        600.0,
+        gt=0,
+        le=86_400,
+        description="seconds that a Converse call may neither say nor hear anything",
     )
     max_text_chars: int = Field(4096, ge=1, le=100_000, description="longest text of a turn")
     max_sentence_chars: int = Field(
@@ -71,8 +81,27 @@ class GatewaySettings(ServiceSettings):
     default_max_lead_ms: LeadMs = Field(
         0, description="lead over real time where a call names none; 0: as fast as it is made"
     )
+    max_pcm_bytes: int = Field(
+        2 << 20,
+        ge=64 << 10,
+        le=64 << 20,
+        description="audio of a turn that may wait, decoded, for a client that does not read",
+    )
     cancel_timeout_s: float = Field(
         1.0, gt=0, le=30, description="seconds that a cancelled turn waits for the generator"
+    )
+    frame_timeout_s: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        description="seconds that a generator with a free slot may owe a frame before another "
+        "is tried; one that does not answer at all is left after about two",
+    )
+    slot_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="seconds that a turn may wait in a full generator's queue"
+    )
+    decode_timeout_s: float = Field(
+        15.0, gt=0, le=600, description="seconds that the tokenizer may owe audio for frames"
     )
 
     conversation_ttl_s: float = Field(
@@ -84,4 +113,11 @@ class GatewaySettings(ServiceSettings):
     )
     max_conversation_frames: int = Field(
         40_000, ge=1000, le=10_000_000, description="frames kept of a conversation"
+    )
+    max_conversations_bytes: int = Field(
+        128 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="bytes of memory for all conversations; the least recently used go first, "
+        "then the oldest turns of the largest",
     )

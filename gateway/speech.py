@@ -2,32 +2,25 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Protocol
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
-from csm.v1 import common_pb2
-from gateway.backends.backends import Backends, Info
-from gateway.backends.calls import context_messages
-from gateway.commands import Command, ContextTurn, ConverseOptions, Synthesis, TurnOptions
-from gateway.conversations.store import Conversation, ConversationStore, Segment, Turn, new_turn_id
-from gateway.converse_call import Session
-from gateway.hearing.encoding import encode_file
+from gateway.backends.backends import Backends
+from gateway.commands import Command, ConverseOptions, Synthesis
+from gateway.conversations.store import Conversation, ConversationStore
+from gateway.converse_call import CallPorts, ConverseCall
+from gateway.places import Places
 from gateway.settings import GatewaySettings
-from gateway.speaking.attempt import SHUTDOWN
+from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
-from gateway.speaking.outbox import Event, Outbox
-from gateway.speaking.spoken_turn import SpokenTurn
-from gateway.text.sentences import Sentence, SentenceSplitter
+from gateway.synthesize_call import SynthesisParts, SynthesizeCall
 from gateway.voices.library import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
 GIVE_BACK_S = 0.25
 """What a call that was cancelled may need to give its conversation back to the next."""
-FILES_AT_ONCE = 4
-"""Of one call's context: each holds a stream of the tokenizer, and others want some too."""
 
 
 class _Live(Protocol):
@@ -58,59 +51,63 @@ class Speech:
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._streams = 0
+        self._turns = Places(
+            "turns are spoken", settings.max_streams, settings.max_streams_per_client
+        )
+        self._converse_calls = Places("Converse calls are open", settings.max_converse_calls)
+        self._calls = Places("calls", 1 << 30, on_count=metrics.streams_active.set)
 
     async def synthesize(
-        self, asked: Callable[[], Synthesis], deadline: float | None
+        self, asked: Callable[[], Synthesis], client: str, deadline: float | None
     ) -> AsyncGenerator[Event, None]:
         """Speaks one text: `TurnStarted`, `Audio`, `TurnCompleted`.
 
-        `asked` gives the checked request, or raises what is wrong with it.
+        `asked` gives the checked request, or raises what is wrong with it. `client` is who asks,
+        by address. `deadline` is a time of the monotonic clock.
         """
         meter = TurnMeter(self._metrics, "Synthesize")
         meter.accepted()
-        outbox = Outbox()
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self._admitted())
-                turn = await self._turn(asked(), outbox, meter, deadline, held)
+                held.enter_context(self._calls.taken(client))
+                held.enter_context(self._turns.taken(client))
+                call = await self._synthesis(asked(), deadline, held)
+                await call.prepare(meter)
             except errors.ServiceError as error:
                 meter.finish(outcome_of(error), 0.0)
                 raise
             except BaseException:
                 meter.finish("cancelled", 0.0)
                 raise
-            held.enter_context(self._registered(_OneTurn(turn)))
-            task = asyncio.create_task(_speak(turn, outbox))
+            held.enter_context(self._registered(call))
+            task = asyncio.create_task(call.speak())
             try:
-                async for event in outbox:
+                async for event in call.outbox:
                     yield event
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
     async def converse(
-        self, opening: ConverseOptions, commands: AsyncIterator[Command], deadline: float | None
+        self,
+        options: ConverseOptions,
+        commands: AsyncIterator[Command],
+        client: str,
+        deadline: float | None,
     ) -> AsyncGenerator[Event, None]:
         """A conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
-            held.enter_context(self._admitted())
-            await self.store.given_back(opening.conversation_id, GIVE_BACK_S)
-            voice = self.voices.get(opening.voice or self.store.voice_of(opening.conversation_id))
-            conversation = held.enter_context(self._acquired(opening.conversation_id, voice.name))
-            session = Session(
-                opening,
-                voice,
-                conversation,
-                self.backends,
-                self.settings,
-                self._metrics,
-                deadline,
+            held.enter_context(self._converse_calls.taken(client))
+            held.enter_context(self._calls.taken(client))
+            await self.store.given_back(options.conversation_id, GIVE_BACK_S)
+            voice = self.voices.get(options.voice or self.store.voice_of(options.conversation_id))
+            conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
+            ports = CallPorts(
+                self.backends, self.settings, self._metrics, self._turns, client, deadline
             )
-            held.enter_context(self._registered(session))
-            async with contextlib.aclosing(session.run(commands)) as events:
+            call = ConverseCall(options, voice, conversation, ports)
+            held.enter_context(self._registered(call))
+            async with contextlib.aclosing(call.run(commands)) as events:
                 async for event in events:
                     yield event
 
@@ -125,31 +122,24 @@ class Speech:
         self._draining = True
         for live in list(self._live):
             live.drain()
-        await self._empty(finish_s)
+        await self._calls.empty(finish_s)
         self._ending = True
         for live in list(self._live):
             live.shutdown()
-        await self._empty(SHUTDOWN_TERMINALS_S)
+        await self._calls.empty(SHUTDOWN_TERMINALS_S)
 
-    async def _empty(self, timeout_s: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-
-    @contextlib.contextmanager
-    def _admitted(self) -> Iterator[None]:
-        gauge, limit = self._metrics.streams_active, self.settings.max_streams
-        if self._streams >= limit:
-            raise errors.QueueFull(f"{limit} calls speak or converse, as many as are allowed")
-        self._streams += 1
-        self._idle.clear()
-        gauge.inc()
-        try:
-            yield
-        finally:
-            self._streams -= 1
-            gauge.dec()
-            if not self._streams:
-                self._idle.set()
+    async def _synthesis(
+        self, asked: Synthesis, deadline: float | None, held: contextlib.ExitStack
+    ) -> SynthesizeCall:
+        await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
+        voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
+        conversation: Conversation | None = None
+        if asked.conversation_id:
+            conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
+        parts = SynthesisParts(
+            voice, conversation, self.backends, self.settings, self._metrics, deadline
+        )
+        return SynthesizeCall(asked, parts)
 
     @contextlib.contextmanager
     def _registered(self, live: _Live) -> Iterator[None]:
@@ -172,130 +162,3 @@ class Speech:
             yield conversation
         finally:
             self.store.release(conversation)
-
-    async def _turn(
-        self,
-        asked: Synthesis,
-        outbox: Outbox,
-        meter: TurnMeter,
-        deadline: float | None,
-        held: contextlib.ExitStack,
-    ) -> SpokenTurn:
-        info = self.backends.info
-        await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
-        voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
-        speaker = voice.speaker if asked.speaker is None else asked.speaker
-        conversation: Conversation | None = None
-        context: list[Segment] = []
-        if asked.conversation_id:
-            conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
-        elif asked.context:
-            began = time.monotonic()
-            timeout_s = None if deadline is None else max(0.0, deadline - began)
-            context = await self._encoded(asked.context, timeout_s, info)
-            self._metrics.stage_duration_seconds.labels("context_encode").observe(
-                time.monotonic() - began
-            )
-            if not asked.text and asked.speaker is None:
-                speaker = asked.context[-1].speaker
-
-        def history() -> list[common_pb2.Segment]:
-            if conversation is None:
-                # A model trained without context leaves history out; what the caller gives
-                # explicitly is asked for, so it is pinned there like a voice's prompt.
-                if info.generator.HasField("max_context_segments"):
-                    return context_messages([*voice.prompts, *context], [])
-                return context_messages(voice.prompts, context)
-            return context_messages(
-                voice.prompts, conversation.history(info.generator.max_positions)
-            )
-
-        def keep(turn: Turn) -> None:
-            if conversation is not None and turn.segments:
-                conversation.add(turn)
-
-        turn = SpokenTurn(
-            new_turn_id(),
-            TurnOptions(
-                speaker,
-                asked.form,
-                asked.sampling,
-                asked.max_audio_ms,
-                asked.max_lead_ms,
-                asked.conversation_id,
-            ),
-            history,
-            self.backends,
-            self.settings,
-            outbox,
-            meter,
-            deadline,
-            keep,
-        )
-        if asked.text:
-            splitter = SentenceSplitter(self.settings.max_sentence_chars)
-            turn.add(splitter.feed(asked.text) + splitter.finish())
-        else:
-            # No words: the generator goes on with the last audio of the context.
-            turn.add([Sentence("", 0)])
-        turn.end_text()
-        return turn
-
-    async def _encoded(
-        self, context: Sequence[ContextTurn], timeout_s: float | None, info: Info
-    ) -> list[Segment]:
-        """The context's segments in order, its files encoded side by side, some at a time.
-
-        Raises `InvalidArgument` about the one that is longer than any context.
-        """
-        places = asyncio.Semaphore(FILES_AT_ONCE)
-
-        async def one(turn: ContextTurn) -> Segment:
-            if not turn.audio_file:
-                checked(f"{turn.field}.frames.num_frames", turn.num_frames)
-                return Segment(turn.speaker, turn.text, turn.codes, turn.num_frames)
-            field = f"{turn.field}.audio_file"
-            async with places:
-                frames = await encode_file(self.backends, turn.audio_file, field, timeout_s)
-            checked(field, frames.num_frames)
-            return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
-
-        def checked(field: str, num_frames: int) -> None:
-            limit = info.generator.max_positions
-            if num_frames > limit:
-                raise errors.invalid(
-                    field,
-                    f"{num_frames} frames ({num_frames * info.frame_ms / 1000:.1f} s); the model's "
-                    f"context has {limit}",
-                )
-
-        tasks = [asyncio.create_task(one(turn)) for turn in context]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _OneTurn:
-    """A Synthesize call under way."""
-
-    def __init__(self, turn: SpokenTurn) -> None:
-        self._turn = turn
-
-    def drain(self) -> None:
-        """A text that is being spoken is spoken to its end."""
-
-    def shutdown(self) -> None:
-        """Ends it now."""
-        self._turn.stop(SHUTDOWN)
-
-
-async def _speak(turn: SpokenTurn, outbox: Outbox) -> None:
-    try:
-        await turn.run()
-    except Exception as error:
-        outbox.fail(error)
-    else:
-        outbox.close()

@@ -11,4 +11,4 @@ def default_model_directory() -> Path:
     if given := os.environ.get(ENVIRONMENT):
         return Path(given)
     shipped = Path(__file__).resolve().parents[1] / "models" / "pico"
-    return shipped if shipped.is_dir() else Path("voices") / "pico"
+    return shipped if shipped.is_dir() else Path("models") / "pico"

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("csm", "services", "gateway", "benchmarks", "training", "examples")
 SERVER = ("services", "gateway")
+PROTOBUF = ("google.protobuf", "csm.v1")
 NEVER = ("benchmarks", "training", "examples", "tests")
 
 # Package prefix -> prefixes that nothing in it may import, not even inside a function.
@@ -43,6 +44,10 @@ FORBIDDEN = {
     "services.generator.engine.scheduler": ("torch",),
     "services.generator.engine.turn": ("torch",),
     "gateway": ("torch", "services", "csm.client", "csm.cli", *NEVER),
+    "gateway.commands": PROTOBUF,
+    "gateway.conversations": PROTOBUF,
+    "gateway.speaking": PROTOBUF,
+    "gateway.text": PROTOBUF,
     "training": ("examples", "tests"),
     "examples": ("benchmarks", "training", "tests"),
 }

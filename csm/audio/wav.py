@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from csm.audio.pcm import BYTES_PER_SAMPLE, AudioError, complete_format
 from csm.v1 import common_pb2
@@ -123,17 +123,28 @@ def wav_header(form: common_pb2.AudioFormat, data_bytes: int | None = None) -> b
     )
 
 
+class HasProto(Protocol):
+    """A format that has a wire message, as the SDK's has."""
+
+    def to_proto(self) -> common_pb2.AudioFormat:
+        """The wire message."""
+
+
 class WavStream:
     """A WAV written as its PCM bytes come: the header once, its sizes when closed.
 
-    Where the target cannot seek (a pipe), the sizes stay those of an unknown length. A path is
+    `form` is the SDK's `AudioFormat` or the wire's, with its rate. Where the target cannot seek (a
+    pipe), the sizes stay those of an unknown length. A path is
     opened and closed here; an open file stays open.
     """
 
     MAX_BYTES = UNKNOWN_SIZE - _HEADER_BYTES
 
-    def __init__(self, target: Path | str | BinaryIO, form: common_pb2.AudioFormat) -> None:
-        self.format = complete_format(form, form.sample_rate_hz)
+    def __init__(
+        self, target: Path | str | BinaryIO, form: common_pb2.AudioFormat | HasProto
+    ) -> None:
+        wire = form if isinstance(form, common_pb2.AudioFormat) else form.to_proto()
+        self.format = complete_format(wire, wire.sample_rate_hz)
         self._owns = isinstance(target, (str, Path))
         self._file: BinaryIO = open(target, "wb") if isinstance(target, (str, Path)) else target  # noqa: SIM115
         self._start = self._file.tell() if self._file.seekable() else None

@@ -1,7 +1,5 @@
 """Codes in a safetensors file: one tensor and what is needed to decode it exactly."""
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from csm.cli.place import whole_file
 from csm.cli.reporting import CommandError
 
 FORMAT = "csm-codes-1"
@@ -30,7 +29,7 @@ class CodeFile:
     """Of the codec's weights."""
 
     def write(self, path: Path) -> None:
-        """Writes the file in one go."""
+        """Writes the file in one go; `-` is standard output."""
         metadata = {
             "format": FORMAT,
             "num_samples": str(self.num_samples),
@@ -38,13 +37,8 @@ class CodeFile:
             "model": self.model,
             "digest": self.digest,
         }
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with whole_file(path) as part:
             save_file({TENSOR: np.ascontiguousarray(self.codes, np.int32)}, part, metadata)
-            os.replace(part, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
 
     @classmethod
     def read(cls, path: Path) -> "CodeFile":

@@ -22,21 +22,24 @@ Server = Annotated[
 def encode(
     source: Annotated[Path, typer.Argument(help="WAV, FLAC, Ogg or MP3.", metavar="AUDIO")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: AUDIO with .safetensors.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Default: AUDIO with .safetensors; - is standard output."
+        ),
     ] = None,
     server: Server = None,
     model: options.Model = None,
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Turn a recording into codes.
+    r"""Turn a recording into codes.
 
-    The file holds one tensor `codes` [frames, codebooks] int32, and what is needed to decode it
+    The file holds one tensor `codes` \[frames, codebooks] int32, and what is needed to decode it
     to its exact length as metadata.
     """
     from csm.audio.files import read_audio
     from csm.cli.code_file import CodeFile
-    from csm.cli.output import check_writable
+    from csm.cli.place import check_writable
     from csm.cli.reporting import audio_progress, print_figures
 
     target = output or source.with_suffix(".safetensors")
@@ -103,7 +106,8 @@ def decode(
             if stored.digest and stored.digest != info.digest:
                 console().print(
                     f"csm: warning: {source} was encoded by another codec ({stored.model!r}, "
-                    f"digest {stored.digest[:12]}) than {info.model!r} ({info.digest[:12]})"
+                    f"digest {stored.digest[:12]}) than {info.model!r} ({info.digest[:12]})",
+                    soft_wrap=True,
                 )
             asked = target.format
             form = AudioFormat(asked.encoding, asked.sample_rate_hz or info.sample_rate_hz)
@@ -126,14 +130,14 @@ def decode(
 async def _tokenizer(
     server: str | None, model: Path | None, device: str | None, threads: int | None
 ) -> AsyncIterator["AsyncTokenizerClient"]:
-    from csm.cli.reporting import CommandError, status
+    from csm.cli.reporting import status
     from csm.client.tokenizer import AsyncTokenizerClient
-    from services.all_in_one import tokenizer_alone
 
-    if server and (model or device or threads):
-        raise CommandError("--server runs elsewhere: --model, --device and --threads are its")
+    options.check_server(server, model=model, device=device, threads=threads)
     async with contextlib.AsyncExitStack() as stack:
         if server is None:
+            from services.all_in_one import tokenizer_alone
+
             with status("loading the codec"):
                 server = await stack.enter_async_context(
                     tokenizer_alone(model=model, device=device, threads=threads)

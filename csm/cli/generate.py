@@ -10,7 +10,7 @@ import typer
 from csm.cli import options
 
 if TYPE_CHECKING:
-    from csm.client.client import ContextTurn
+    from csm.client import ContextTurn
     from services.all_in_one import AllInOne
 
 
@@ -72,12 +72,13 @@ def generate(
 
     from csm.cli.output import Output
 
+    options.model_directory(weights)
     target = Output(output, format, rate, bit_depth)
 
     async def life() -> None:
         from csm.cli.listening import report, write_speech
         from csm.cli.reporting import CommandError, status
-        from csm.client.client import AsyncClient
+        from csm.client import AsyncClient
         from services.all_in_one import AllInOne
         from services.model_tools.parts import runnable
 
@@ -113,13 +114,13 @@ def generate(
                 max_audio_ms=round(frames * 1000 / info.frame_rate_hz),
                 format=target.format,
             )
-            heard = await write_speech(speech, target, "continuing")
-            if heard is None:
+            spoken = await write_speech([speech], target, "continuing")
+            if spoken is None:
                 raise CommandError(
                     f"{target.path}: not written, for the model the recording is complete; "
                     "say with --text what follows, or ask for --min-frames"
                 )
-            report(heard, target)
+            report(spoken, target)
 
     asyncio.run(life())
 
@@ -128,7 +129,7 @@ async def _heard(source: Path, running: "AllInOne", speaker: int, text: str) -> 
     """The recording as a turn of context, encoded by the tokenizer."""
     from csm.audio.files import read_audio
     from csm.cli.reporting import audio_progress
-    from csm.client.client import ContextTurn
+    from csm.client import ContextTurn
     from csm.client.tokenizer import AsyncTokenizerClient
 
     async with AsyncTokenizerClient(running.tokenizer.address) as client:

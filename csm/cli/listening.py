@@ -1,19 +1,21 @@
 """From a speech to a file, with the figures a listener cares about."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from csm.cli.output import Output
-from csm.cli.reporting import audio_progress, print_figures
-from csm.client.client import AsyncSpeech, TurnCompleted, TurnStarted
+from csm.cli.reporting import audio_progress, console, print_figures
+from csm.client import AsyncSpeech, TurnCompleted, TurnStarted
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What became of an utterance, timed from the request."""
+class Spoken:
+    """What became of a text, timed from the request."""
 
     started: TurnStarted
-    completed: TurnCompleted
+    completed: tuple[TurnCompleted, ...]
+    """Of each part that the text was said in."""
     audio_s: float
     first_audio_s: float
     total_s: float
@@ -24,40 +26,67 @@ class Heard:
         return self.total_s / self.audio_s if self.audio_s else float("nan")
 
 
-async def write_speech(speech: AsyncSpeech, output: Output, message: str) -> Heard | None:
-    """Writes the chunks as they come. None where the model had nothing to say."""
+async def write_speech(
+    speeches: Iterable[AsyncSpeech], output: Output, message: str
+) -> Spoken | None:
+    """Writes the chunks as they come, one speech after the other, each begun when it is its turn.
+
+    None where the model had nothing to say. Raises the error of a speech; what came before it is
+    in the file.
+    """
     began = time.perf_counter()
     first: float | None = None
     file = None
+    started: TurnStarted | None = None
+    completed: list[TurnCompleted] = []
     try:
         with audio_progress(message, None) as progress:
-            async for chunk in speech:
-                if file is None:
-                    first = time.perf_counter() - began
-                    file = output.open(chunk.format)
-                file.write(chunk.pcm)
-                progress.add(chunk.duration_s)
+            for speech in speeches:
+                try:
+                    async for chunk in speech:
+                        if file is None:
+                            first = time.perf_counter() - began
+                            file = output.open(chunk.format)
+                        file.write(chunk.pcm)
+                        progress.add(chunk.duration_s)
+                finally:
+                    started = started or speech.started
+                    if speech.completed is not None:
+                        completed.append(speech.completed)
         total_s = time.perf_counter() - began
     finally:
         if file is not None:
             file.close()
-    if file is None or first is None or speech.started is None or speech.completed is None:
+        for terminal in completed:
+            _warn(terminal)
+    if file is None or first is None or started is None or not completed:
         return None
-    return Heard(speech.started, speech.completed, file.duration_s, first, total_s)
+    return Spoken(started, tuple(completed), file.duration_s, first, total_s)
 
 
-def report(heard: Heard, output: Output) -> None:
+def _warn(completed: TurnCompleted) -> None:
+    for one in completed.warnings:
+        place = one.field
+        if one.end_char > one.first_char:
+            place += f", characters {one.first_char} to {one.end_char}"
+        console().print(f"csm: warning: {place}: {one.description}", soft_wrap=True)
+
+
+def report(spoken: Spoken, output: Output) -> None:
     """Prints the figures."""
-    form, usage = heard.started.format, heard.completed.usage
+    form = spoken.started.format
+    tokens = sum(one.usage.text_tokens for one in spoken.completed)
+    frames = sum(one.usage.generated_frames for one in spoken.completed)
+    reasons = dict.fromkeys(one.finish_reason.value for one in spoken.completed)
     print_figures(
         str(output.path),
         {
-            "time to first audio": f"{heard.first_audio_s * 1000:.0f} ms",
-            "real-time factor": f"{heard.real_time_factor:.3f}",
-            "audio length": f"{heard.audio_s:.2f} s",
+            "time to first audio": f"{spoken.first_audio_s * 1000:.0f} ms",
+            "real-time factor": f"{spoken.real_time_factor:.3f}",
+            "audio length": f"{spoken.audio_s:.2f} s",
             "format": f"{output.container.value}, {form.sample_rate_hz} Hz"
             + (f", {output.depth.value} bit" if output.container in ("wav", "flac") else ""),
-            "finished": f"{heard.completed.finish_reason.value}, seed {heard.started.seed}",
-            "tokens": f"{usage.text_tokens} of text, {usage.generated_frames} frames made",
+            "finished": f"{', '.join(reasons)}, seed {spoken.started.seed}",
+            "tokens": f"{tokens} of text, {frames} frames made",
         },
     )

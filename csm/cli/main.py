@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import csm
-from csm.cli import bench, codes, generate, models, serve, speak
+from csm.cli import bench, codes, generate, models, serve, speak, voices
 from csm.cli.reporting import ReportingGroup
 from csm.serving.heap import collect_seldom
 
@@ -40,6 +40,7 @@ app.command("generate")(generate.generate)
 app.command("encode")(codes.encode)
 app.command("decode")(codes.decode)
 app.add_typer(models.app, name="models")
+app.add_typer(voices.app, name="voices")
 app.add_typer(bench.app, name="bench")
 
 if __name__ == "__main__":

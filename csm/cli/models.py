@@ -92,7 +92,11 @@ def pull(
     from services.generator.model.hub import pull as fetch
 
     target = output or Path("models") / repository.rsplit("/", 1)[-1]
-    columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     with Progress(*columns, console=console()) as progress:
         task = progress.add_task(f"fetching {repository}", total=None)
         try:

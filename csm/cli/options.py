@@ -1,10 +1,13 @@
 """Options that several commands share: where the model runs, how codes are drawn, what to write."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from csm.cli.reporting import CommandError
 
 
 class Container(StrEnum):
@@ -16,7 +19,7 @@ class Container(StrEnum):
     MP3 = "mp3"
 
 
-class BitDepth(StrEnum):
+class SampleFormat(StrEnum):
     """How a sample is stored."""
 
     U8 = "8"
@@ -39,6 +42,23 @@ class Dtype(StrEnum):
         return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[self.value]
 
 
+def model_directory(path: Path | None) -> Path | None:
+    """The path, where there is something; else how to get it. For the hub's names too."""
+    if path is None or path.exists():
+        return path
+    fetched = Path("models") / path.name
+    if _HUB_NAME.fullmatch(str(path)):
+        if fetched.is_dir():
+            raise CommandError(f"{path}: no such directory, but {fetched} is there: -M {fetched}")
+        raise CommandError(
+            f"{path}: no such directory; fetch it from the Hugging Face hub with "
+            f"`csm models pull {path}`, then say -M {fetched}"
+        )
+    raise CommandError(f"{path}: no such directory")
+
+
+# owner/name, as the hub has them.
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HERE = "Running it here"
 _SAMPLING = "Sampling"
 _OUTPUT = "Output"
@@ -47,9 +67,17 @@ Model = Annotated[
     Path | None,
     typer.Option(
         "--model", "-M", help="Model directory; default: the voice that ships.",
-        rich_help_panel=_HERE,
+        callback=model_directory, rich_help_panel=_HERE,
     ),
 ]  # fmt: skip
+Voices = Annotated[
+    Path | None,
+    typer.Option(help="Directory of voices: NAME/voice.json and its audio.", rich_help_panel=_HERE),
+]
+GatewayServer = Annotated[
+    str | None,
+    typer.Option(help="A gateway's host:port. Without it, everything runs in this process."),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -93,10 +121,26 @@ Rate = Annotated[
     int, typer.Option(help="Samples a second; 0: the model's.", min=0, rich_help_panel=_OUTPUT)
 ]
 Bits = Annotated[
-    BitDepth | None,
+    SampleFormat | None,
     typer.Option("--bit-depth", help="Default: 16, where the format has one.",
                  rich_help_panel=_OUTPUT),
 ]  # fmt: skip
+
+
+def check_server(server: str | None, **here: object) -> None:
+    """Raises where `--server` is no host:port, or comes with options of a model that runs here.
+
+    An empty one is an error too: a variable of the shell that was not set must not load a model.
+    """
+    from csm.client.connection import check_target
+
+    if server is None:
+        return
+    check_target(server, "--server")
+    if any(value is not None for value in here.values()):
+        names = [f"--{name.replace('_', '-')}" for name in here]
+        told = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+        raise CommandError(f"--server runs elsewhere: {told} are its")
 
 
 def serving_dtype(given: str | None) -> str | None:

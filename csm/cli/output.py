@@ -1,8 +1,7 @@
 """An audio file that is written as its PCM comes."""
 
-import contextlib
-import os
 import sys
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import get_args
@@ -10,39 +9,41 @@ from typing import get_args
 import numpy as np
 
 from csm.audio.files import write_audio
-from csm.audio.pcm import BitDepth as Depth
+from csm.audio.pcm import AudioError, BitDepth
 from csm.audio.wav import WavStream
-from csm.cli.options import BitDepth, Container
+from csm.cli.options import Container, SampleFormat
+from csm.cli.place import STANDARD_OUTPUT, check_writable, whole_file
 from csm.cli.reporting import CommandError
 from csm.client.messages import AudioFormat, Encoding, to_float
 
-STANDARD_OUTPUT = Path("-")
-
-_ENCODINGS: dict[BitDepth, Encoding] = {
-    BitDepth.U8: "u8",
-    BitDepth.S16: "s16",
-    BitDepth.S24: "s24",
-    BitDepth.S32: "s32",
-    BitDepth.FLOAT: "f32",
+_ENCODINGS: dict[SampleFormat, Encoding] = {
+    SampleFormat.U8: "u8",
+    SampleFormat.S16: "s16",
+    SampleFormat.S24: "s24",
+    SampleFormat.S32: "s32",
+    SampleFormat.FLOAT: "f32",
 }
-_DEPTHS: dict[Container, tuple[BitDepth, ...]] = {
-    Container.WAV: tuple(BitDepth),
-    Container.FLAC: (BitDepth.U8, BitDepth.S16, BitDepth.S24),
+_DEPTHS: dict[Container, tuple[SampleFormat, ...]] = {
+    Container.WAV: tuple(SampleFormat),
+    Container.FLAC: (SampleFormat.U8, SampleFormat.S16, SampleFormat.S24),
     # Lossy: no depth of their own.
     Container.OGG: (),
     Container.MP3: (),
 }
+# What MPEG audio knows; the other containers take any rate that a server gives.
+_MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 class Output:
     """What is to be written where; checked before the work begins.
 
-    `-` writes a WAV to standard output. Raises `CommandError` where format, suffix and depth do
-    not go together, or the place cannot be written to.
+    `-` writes a WAV to standard output; a device or a FIFO gets what a file would hold. Raises
+    `CommandError` where format, suffix, rate and depth do not go together, or the place cannot be
+    written to.
     """
 
     def __init__(
-        self, path: Path, container: Container | None, rate_hz: int, depth: BitDepth | None
+        self, path: Path, container: Container | None, rate_hz: int, depth: SampleFormat | None
     ) -> None:
         self.path = path
         self.container = container or self._by_suffix()
@@ -53,8 +54,13 @@ class Output:
             raise CommandError(
                 f"--bit-depth {depth.value} is not allowed for {self.container.value}; {choice}"
             )
-        self.depth = depth or BitDepth.S16
-        self._check_place()
+        self.depth = depth or SampleFormat.S16
+        if self.container is Container.MP3 and rate_hz and rate_hz not in _MP3_RATES_HZ:
+            rates = ", ".join(map(str, _MP3_RATES_HZ))
+            raise CommandError(f"--rate {rate_hz} is not allowed for mp3; one of {rates}")
+        if path == STANDARD_OUTPUT and self.container is not Container.WAV:
+            raise CommandError("standard output takes a WAV only; use --format wav")
+        check_writable(path)
 
     def _by_suffix(self) -> Container:
         if self.path == STANDARD_OUTPUT:
@@ -64,13 +70,6 @@ class Output:
             names = ", ".join("." + one for one in Container)
             raise CommandError(f"{self.path}: the suffix is none of {names}; or say --format")
         return Container(suffix)
-
-    def _check_place(self) -> None:
-        if self.path == STANDARD_OUTPUT:
-            if self.container is not Container.WAV:
-                raise CommandError("standard output takes a WAV only; use --format wav")
-            return
-        check_writable(self.path)
 
     @property
     def format(self) -> AudioFormat:
@@ -94,10 +93,11 @@ class AudioFile:
         if output.container is Container.WAV:
             to_stdout = output.path == STANDARD_OUTPUT
             target = sys.stdout.buffer if to_stdout else output.path
-            self._stream = WavStream(target, form.to_proto())
+            self._stream = WavStream(target, form)
         else:
             # A rate that the format does not take is said before the work, not after it.
-            self._compress(np.zeros(1, np.float32))
+            with tempfile.TemporaryDirectory(prefix="csm-") as trial:
+                self._compress(np.zeros(1, np.float32), Path(trial) / f"x.{output.container.value}")
 
     @property
     def duration_s(self) -> float:
@@ -112,26 +112,23 @@ class AudioFile:
         else:
             self._kept.append(pcm)
 
-    def _compress(self, samples: np.ndarray, *, keep: bool = False) -> None:
-        # Under a name of its own, with the suffix that says the format, then in place at once.
-        path, kind = self._output.path, self._output.container.value
-        part = path.with_name(f".{path.name}.{os.getpid()}.{kind}")
-        depth: Depth = next(d for d in get_args(Depth) if d == self._output.depth.value)
+    def _compress(self, samples: np.ndarray, file: Path) -> None:
+        depth: BitDepth = next(d for d in get_args(BitDepth) if d == self._output.depth.value)
         try:
-            write_audio(part, samples, self._format.sample_rate_hz, bit_depth=depth)
-            if keep:
-                os.replace(part, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
+            write_audio(file, samples, self._format.sample_rate_hz, bit_depth=depth)
+        except AudioError as error:
+            # Of the place that the user named, not of the file that is put there afterwards.
+            raise CommandError(f"{self._output.path}: {error.description}") from None
 
     def close(self) -> None:
         """Completes the file with what was written, also where the work broke off."""
         if self._stream:
             self._stream.close()
         elif self._kept:
-            self._compress(to_float(b"".join(self._kept), self._format), keep=True)
-            self._kept = []
+            kept, self._kept = self._kept, []
+            output = self._output
+            with whole_file(output.path, f".{output.container.value}") as part:
+                self._compress(to_float(b"".join(kept), self._format), part)
 
     def __enter__(self) -> "AudioFile":
         return self
@@ -143,14 +140,3 @@ class AudioFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def check_writable(path: Path) -> None:
-    """Raises `CommandError` where a file cannot be written at `path`."""
-    if path.is_dir():
-        raise CommandError(f"{path}: is a directory, not a file to write")
-    if not path.parent.is_dir():
-        raise CommandError(f"{path}: there is no directory {path.parent}")
-    existing = path if path.exists() else path.parent
-    if not os.access(existing, os.W_OK):
-        raise CommandError(f"{path}: no permission to write there")

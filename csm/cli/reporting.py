@@ -15,8 +15,23 @@ if TYPE_CHECKING:
 
 DEBUG_VARIABLE = "CSM_DEBUG"
 INTERRUPTED = 130
-# What a client's installation goes without.
-_OF_THE_MODELS = ("torch", "safetensors", "tokenizers", "huggingface_hub")
+# What an installation may go without, and the extra that brings it.
+_EXTRA_OF = {
+    "soundfile": "audio",
+    "soxr": "audio",
+    "safetensors": "cli",
+    "grpc_health": "serving",
+    "grpc_reflection": "serving",
+    "grpc_status": "serving",
+    "prometheus_client": "serving",
+    "pydantic": "serving",
+    "pydantic_settings": "serving",
+    "torch": "models",
+    "tokenizers": "models",
+    "huggingface_hub": "models",
+}
+# What only a clone of the repository has.
+_OF_THE_CLONE = ("services", "gateway", "benchmarks")
 
 
 class CommandError(Exception):
@@ -50,11 +65,23 @@ def describe(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason
-    if isinstance(error, ModuleNotFoundError) and error.name in _OF_THE_MODELS:
-        return f"the package {error.name!r} is missing; install csm-server[models]"
+    if isinstance(error, ModuleNotFoundError):
+        return _missing((error.name or "").partition(".")[0])
     # Errors of the model and the codec about files are ValueErrors with a whole sentence.
     if isinstance(error, CommandError | ServiceError | ValueError):
         return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _missing(package: str) -> str | None:
+    if package in _OF_THE_CLONE:
+        return (
+            "the server is not part of this package: run this command in a clone of the "
+            "repository (`make serve`) or use the images that it builds (deploy/); here, speak, "
+            "encode and decode take --server HOST:PORT"
+        )
+    if extra := _EXTRA_OF.get(package):
+        return f"the package {package!r} is missing; install csm-server[{extra}]"
     return None
 
 
@@ -66,13 +93,16 @@ def console() -> "Console":
     """The console on standard error, so that standard output stays for results."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    # No markup: names of files are shown as they are, brackets and all.
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 @contextlib.contextmanager
 def status(message: str) -> Iterator[None]:
     """A spinner beside `message` while the body runs."""
-    with console().status(message):
+    from rich.text import Text
+
+    with console().status(Text(message)):
         yield
 
 
@@ -83,7 +113,7 @@ def audio_progress(message: str, total_s: float | None) -> Iterator["AudioProgre
 
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.1f} s of audio"),
         TimeElapsedColumn(),

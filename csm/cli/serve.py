@@ -2,12 +2,22 @@
 
 import asyncio
 import json
-from pathlib import Path
-from typing import Annotated, Literal
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from csm.cli import options
+
+if TYPE_CHECKING:
+    from services.all_in_one import AllInOne
+
+log = logging.getLogger(__name__)
+
+PROGRESS_S = 5.0
+"""While the model loads, that it still does is said so often."""
 
 _LISTEN = "Listening"
 _DRAIN = "Drain"
@@ -52,9 +62,7 @@ def serve(
         int | None,
         typer.Option(help="Context; 0: the model's.", min=0, rich_help_panel=_LIMITS),
     ] = None,
-    voices: Annotated[
-        Path | None, typer.Option(help="Directory of voices: NAME/voice.json and its audio.")
-    ] = None,
+    voices: options.Voices = None,
     drain_delay_s: Annotated[
         float | None, typer.Option(help="Not ready, still taking calls.", min=0,
                                    rich_help_panel=_DRAIN)
@@ -76,11 +84,14 @@ def serve(
     Settings without a flag come from CSM_TOKENIZER_..., CSM_GENERATOR_... and CSM_GATEWAY_...
     SIGTERM or Ctrl-C drains: what runs is finished, nothing new is taken.
     """
-    from csm.cli.reporting import CommandError, console
-    from csm.serving import logging as csm_logging
-    from csm.serving.bootstrap import end_process, expose_metrics, wait_for_signal
-    from csm.serving.metrics import Metrics
+    # First, so that an installation without the services says that, and not what they would need.
     from services.all_in_one import AllInOne
+
+    # isort: split
+    from csm.cli.reporting import CommandError, describe
+    from csm.serving import logging as csm_logging
+    from csm.serving.bootstrap import expose_metrics
+    from csm.serving.metrics import Metrics
 
     metrics = Metrics().with_process()
     drain = {"drain_finish_s": drain_finish_s}
@@ -118,31 +129,71 @@ def serve(
         typer.echo(json.dumps(shown, indent=2))
         return
     csm_logging.configure(log_level, log_format)
+    tell = _teller(log_format)
     try:
-        expose_metrics(metrics, host, metrics_port or None)
-    except OSError as error:
-        raise CommandError(f"--metrics-port: {error.strerror}") from None
+        try:
+            expose_metrics(metrics, host, metrics_port or None)
+        except OSError as error:
+            raise CommandError(f"--metrics-port: {error.strerror}") from None
+        asyncio.run(_life(running, tell, _address(host, metrics_port) if metrics_port else None))
+    except Exception as error:
+        message = describe(error)
+        if log_format != "json" or message is None:
+            raise
+        # One form for all lines: who collects JSON takes no other.
+        log.error("%s", message)
+        raise typer.Exit(1) from None
 
-    async def life() -> None:
-        stop = asyncio.create_task(wait_for_signal())
-        start = asyncio.create_task(running.start())
-        await asyncio.wait({stop, start}, return_when=asyncio.FIRST_COMPLETED)
-        if not start.done():
-            start.cancel()
-            await asyncio.gather(start, return_exceptions=True)
-            end_process()
-        start.result()
-        lines = {
-            "gateway": running.gateway.address,
-            "tokenizer": running.tokenizer.address,
-            "generator": running.generator.address,
-        }
-        if metrics_port:
-            lines["metrics"] = f"http://{host}:{metrics_port}/metrics"
-        for name, address in lines.items():
-            console().print(f"{name:<10} {address}")
-        console().print("ready; Ctrl-C or SIGTERM drains and ends")
-        await stop
-        await running.stop()
 
-    asyncio.run(life())
+def _teller(log_format: str) -> Callable[[str], None]:
+    """How progress is told: plain lines on a console, records among the others where logs are
+    JSON."""
+    from csm.cli.reporting import console
+
+    if log_format == "json":
+        return lambda message: log.info("%s", message)
+    return lambda message: console().print(message, soft_wrap=True)
+
+
+async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str | None) -> None:
+    """Loads, serves until a signal, drains."""
+    from csm.serving.bootstrap import end_process, wait_for_signal
+
+    began = time.monotonic()
+    stop = asyncio.create_task(wait_for_signal())
+    model = running.generator_settings.model
+    tell(f"loading {model}")
+    start = asyncio.create_task(running.start())
+    while not start.done() and not stop.done():
+        await asyncio.wait({stop, start}, return_when=asyncio.FIRST_COMPLETED, timeout=PROGRESS_S)
+        if not start.done() and not stop.done():
+            tell(f"still loading {model}, {time.monotonic() - began:.0f} s so far")
+    if not start.done():
+        tell("told to stop while loading; nothing was accepted, so nothing is drained")
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        end_process()
+    start.result()
+    gateway = running.gateway_settings
+    # The gateway as it listens, which may be everywhere; the two others are on loopback.
+    lines = {
+        "gateway": _address(gateway.host, running.gateway.port),
+        "tokenizer": running.tokenizer.address,
+        "generator": running.generator.address,
+    }
+    if metrics:
+        lines["metrics"] = f"http://{metrics}/metrics"
+    for name, address in lines.items():
+        tell(f"{name:<10} {address}")
+    tell("ready; Ctrl-C or SIGTERM drains and ends")
+    await stop
+    tell(
+        f"draining: what runs may go on for {gateway.drain_finish_s:g} s, nothing new is taken; "
+        "a second signal ends at once"
+    )
+    await running.stop()
+    tell("ended")
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

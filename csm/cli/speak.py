@@ -1,6 +1,7 @@
 """`csm speak`: one text to one audio file."""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ import typer
 from csm.cli import options
 from csm.cli.reporting import CommandError
 
-_HERE = "Running it here"
+# Of standard input: an hour of speech and more.
+_MOST_BYTES = 1 << 20
 
 
 def speak(
@@ -18,10 +20,7 @@ def speak(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")
     ] = Path("speech.wav"),
-    server: Annotated[
-        str | None,
-        typer.Option(help="A gateway's host:port. Without it, everything runs in this process."),
-    ] = None,
+    server: options.GatewayServer = None,
     voice: Annotated[str, typer.Option(help="The voice, by name.")] = "",
     speaker: Annotated[int | None, typer.Option(help="Speaker number.", min=0, max=65535)] = None,
     max_audio_ms: Annotated[
@@ -39,6 +38,7 @@ def speak(
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
     model: options.Model = None,
+    voices: options.Voices = None,
     dtype: options.ServingDtype = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -46,19 +46,20 @@ def speak(
     """Say a text: write it as audio, and print how fast it came."""
     from csm.cli.output import Output
 
-    if server and (model or dtype or device or threads):
-        raise CommandError(
-            "--server runs elsewhere: --model, --dtype, --device and --threads are its"
-        )
+    options.check_server(
+        server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
+    )
     target = Output(output, format, rate, bit_depth)
-    said = sys.stdin.read().strip() if text == "-" else text
+    said = _standard_input() if text == "-" else text
 
     async def life() -> None:
         import contextlib
 
         from csm.cli.listening import report, write_speech
         from csm.cli.reporting import status
-        from csm.client.client import AsyncClient
+        from csm.client import AsyncClient
+        from csm.client.client import UNARY_TIMEOUT_S
+        from csm.client.retry import Deadline
 
         async with contextlib.AsyncExitStack() as stack:
             address = server
@@ -72,26 +73,73 @@ def speak(
                         device=device,
                         threads=threads,
                         slots=1,
+                        gateway={"voices_directory": voices},
                     )
                     await stack.enter_async_context(running)
                 address = running.address
             client = await stack.enter_async_context(AsyncClient(address))
-            speech = client.synthesize(
-                said,
-                voice=voice,
-                speaker=speaker,
-                temperature=temperature,
-                depth_temperature=depth_temperature,
-                top_k=top_k,
-                top_p=top_p,
-                seed=seed,
-                max_audio_ms=max_audio_ms,
-                format=target.format,
-                timeout_s=timeout_s,
+            deadline = Deadline(timeout_s)
+            info = await client.server_info(timeout_s=deadline.remaining_s() or UNARY_TIMEOUT_S)
+            speeches = (
+                client.synthesize(
+                    part,
+                    voice=voice,
+                    speaker=speaker,
+                    temperature=temperature,
+                    depth_temperature=depth_temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                    seed=seed,
+                    max_audio_ms=max_audio_ms,
+                    format=target.format,
+                    timeout_s=deadline.remaining_s(),
+                )
+                for part in parts_of(said, info.max_text_chars)
             )
-            heard = await write_speech(speech, target, "speaking")
-            if heard is None:
+            spoken = await write_speech(speeches, target, "speaking")
+            if spoken is None:
                 raise CommandError(f"{target.path}: not written, the model ended without audio")
-            report(heard, target)
+            report(spoken, target)
 
     asyncio.run(life())
+
+
+def _standard_input() -> str:
+    """The text that comes, at most 1 MiB of UTF-8."""
+    given = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(given) > _MOST_BYTES:
+        raise CommandError(
+            f"text: standard input has more than {_MOST_BYTES} bytes; say it in parts"
+        )
+    try:
+        return given.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"text: standard input is not UTF-8 (byte {error.start}); convert it first"
+        ) from None
+
+
+_BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*\s"),
+               re.compile(r"[,;:]\s|\s"))  # fmt: skip
+
+
+def parts_of(text: str, most_chars: int) -> list[str]:
+    """The text in parts of at most `most_chars` characters: whole paragraphs where they fit, else
+    whole sentences, else words. A word that is longer stays one part, which a server refuses."""
+    parts = []
+    while most_chars and len(text) > most_chars:
+        cut = 0
+        for boundary in _BOUNDARIES:
+            ends = [found.end() for found in boundary.finditer(text, 0, most_chars + 1)]
+            # A part that is much too short is worth less than a boundary that is the second best.
+            if ends and ends[-1] > most_chars // 4:
+                cut = ends[-1]
+                break
+        if not cut:
+            found = _BOUNDARIES[-1].search(text, 1)
+            if found is None or not text[found.end() :].strip():
+                break
+            cut = found.end()
+        parts.append(text[:cut].strip())
+        text = text[cut:].strip()
+    return [*parts, text]

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import queue
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -13,96 +12,29 @@ from numpy.typing import NDArray
 
 from csm import errors
 from csm.client import requests
-from csm.client.messages import (
-    AudioChunk,
-    AudioFormat,
-    ConversationStarted,
-    Event,
-    TurnCompleted,
-    TurnStarted,
-)
-from csm.client.retry import RetryPolicy, from_status
+from csm.client.exchange import Exchange
+from csm.client.messages import Event
+from csm.client.outgoing import Outgoing
+from csm.client.retry import from_status
 from csm.status import TrueStatus
 from csm.v1 import speech_pb2
 
 Heard = bytes | NDArray[np.floating]
 """Heard audio: PCM bytes in the input format, cut anywhere, or mono floats [samples], -1..1."""
 
-
-class _State:
-    """What both kinds of conversation know."""
-
-    def __init__(
-        self,
-        config: speech_pb2.ConverseRequest,
-        input_format: AudioFormat | None,
-        target: str,
-        retry: RetryPolicy,
-    ) -> None:
-        self._config = config
-        self._input_format = input_format or AudioFormat()
-        self._target = target
-        self._retry = retry
-        self._started: ConversationStarted | None = None
-        self._formats: dict[str, AudioFormat] = {}
-        self._closing = False
-
-    @property
-    def started(self) -> ConversationStarted:
-        """The conversation's id, voice, number of turns and output format."""
-        if self._started is None:
-            raise RuntimeError("the conversation is not open; use it in a `with` block")
-        return self._started
-
-    @property
-    def conversation_id(self) -> str:
-        """Names the conversation for later calls."""
-        return self.started.conversation_id
-
-    def _open(self, message: speech_pb2.ConverseResponse) -> None:
-        if message.WhichOneof("response") != "started":
-            raise errors.Internal(f"the server at {self._target} did not begin with `started`")
-        self._started = ConversationStarted.from_proto(message.started)
-
-    def _event(self, message: speech_pb2.ConverseResponse) -> Event | None:
-        kind = message.WhichOneof("response")
-        if kind == "turn_started":
-            turn = TurnStarted.from_proto(message.turn_started)
-            self._formats[turn.turn_id] = turn.format
-            return turn
-        if kind == "audio":
-            form = self._formats.get(message.audio.turn_id, self.started.format)
-            return AudioChunk.from_proto(message.audio, form)
-        if kind == "turn_completed":
-            self._formats.pop(message.turn_completed.turn_id, None)
-            return TurnCompleted.from_proto(message.turn_completed)
-        return None
-
-    def _ended(self) -> errors.ServiceError:
-        return errors.FailedPrecondition("the conversation has ended")
-
-    def _ended_at_once(self) -> errors.ServiceError:
-        return errors.Internal(f"the server at {self._target} ended the call at once")
+SEND_TIMEOUT_S = 30.0
+"""A blocking `say` or `send_audio` waits so long for a server that takes nothing."""
 
 
-class AsyncConversation(_State):
+class AsyncConversation(Exchange):
     """A conversation for asyncio; made by `AsyncClient.converse`.
 
     Sending and iterating may go on in different tasks, and sending in several. Cancelling a
     task that waits for the next event loses nothing: the next one to iterate gets the event.
     """
 
-    def __init__(
-        self,
-        open_call: Callable[[], Any],
-        config: speech_pb2.ConverseRequest,
-        input_format: AudioFormat | None,
-        target: str,
-        retry: RetryPolicy,
-    ) -> None:
-        super().__init__(config, input_format, target, retry)
-        self._open_call = open_call
-        self._call: Any = None
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._true_status: TrueStatus
         self._messages: Any = None
         self._pending: asyncio.Task[Any] | None = None
@@ -110,9 +42,10 @@ class AsyncConversation(_State):
         self._read = asyncio.Lock()
 
     async def __aenter__(self) -> "AsyncConversation":
+        self.require_new()
         attempt = 1
         while True:
-            self._call = self._open_call()
+            self._call = self._open_call(timeout=self._deadline.remaining_s())
             self._true_status = TrueStatus(self._call)
             self._messages = aiter(self._call)
             try:
@@ -125,8 +58,8 @@ class AsyncConversation(_State):
                 error = await self._true_status.of(raised)
                 if error.code() is grpc.StatusCode.OK:
                     raise self._ended_at_once() from None
-                failure = from_status(error, self._target)
-                delay_s = self._retry.delay_s(attempt, failure, None)
+                failure = from_status(error, self._target, self._deadline)
+                delay_s = self._retry.delay_s(attempt, failure, self._deadline.remaining_s())
                 if delay_s is None:
                     raise failure from None
             except StopAsyncIteration:
@@ -165,10 +98,12 @@ class AsyncConversation(_State):
 
     async def finish(self) -> None:
         """Nothing more will be sent; the events end when the turns under way are over."""
+        self.require_open()
         async with self._write:
             await self._call.done_writing()
 
     async def _send(self, request: speech_pb2.ConverseRequest) -> None:
+        self.require_open()
         async with self._write:
             try:
                 await self._call.write(request)
@@ -191,15 +126,13 @@ class AsyncConversation(_State):
         )
 
     async def _failure(self, raised: grpc.aio.AioRpcError) -> errors.ServiceError:
-        error = await self._true_status.of(raised)
-        if error.code() is grpc.StatusCode.OK or self._closing:
-            return self._ended()
-        return from_status(error, self._target)
+        return self._error(await self._true_status.of(raised))
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
     async def __anext__(self) -> Event:
+        self.require_open()
         async with self._read:
             while True:
                 if (message := await self._next_message()) is None:
@@ -220,7 +153,7 @@ class AsyncConversation(_State):
             self._pending = None
             if error.code() is grpc.StatusCode.OK:
                 return None
-            raise from_status(error, self._target) from None
+            raise self._error(error) from None
         except asyncio.CancelledError:
             self._pending = None
             if self._closing:
@@ -230,38 +163,30 @@ class AsyncConversation(_State):
         return message
 
 
-class Conversation(_State):
+class Conversation(Exchange):
     """A conversation with blocking calls; made by `Client.converse`.
 
-    Send from one thread and iterate in another, or in turns from a single one.
+    Send from one thread and iterate in another, or in turns from a single one. What waits to be
+    sent has a bound: beyond it sending waits until the server takes it, `SEND_TIMEOUT_S` at most.
     """
 
-    def __init__(
-        self,
-        open_call: Callable[[Iterator[speech_pb2.ConverseRequest]], Any],
-        config: speech_pb2.ConverseRequest,
-        input_format: AudioFormat | None,
-        target: str,
-        retry: RetryPolicy,
-    ) -> None:
-        super().__init__(config, input_format, target, retry)
-        self._open_call = open_call
-        self._outgoing: queue.SimpleQueue[speech_pb2.ConverseRequest | None]
-        self._call: Any = None
+    _outgoing: Outgoing
 
     def __enter__(self) -> "Conversation":
+        self.require_new()
         attempt = 1
         while True:
-            self._outgoing = queue.SimpleQueue()
-            self._outgoing.put(self._config)
-            self._call = self._open_call(iter(self._outgoing.get, None))
+            self._outgoing = outgoing = Outgoing(self._config)
+            self._call = self._open_call(outgoing, timeout=self._deadline.remaining_s())
+            # Where the call is over already, there is nobody to tell later.
+            if not self._call.add_callback(outgoing.end):
+                outgoing.end()
             try:
                 self._open(next(self._call))
                 return self
             except grpc.RpcError as error:
-                self._outgoing.put(None)
-                failure = from_status(error, self._target)
-                delay_s = self._retry.delay_s(attempt, failure, None)
+                failure = from_status(error, self._target, self._deadline)
+                delay_s = self._retry.delay_s(attempt, failure, self._deadline.remaining_s())
                 if delay_s is None:
                     raise failure from None
             except StopIteration:
@@ -273,7 +198,7 @@ class Conversation(_State):
         self._closing = True
         self._call.cancel()
         # Ends grpc's thread that reads the queue.
-        self._outgoing.put(None)
+        self._outgoing.end()
 
     def send_audio(self, audio: Heard) -> None:
         """Heard audio, as it arrives."""
@@ -297,23 +222,26 @@ class Conversation(_State):
 
     def finish(self) -> None:
         """Nothing more will be sent; the events end when the turns under way are over."""
-        self._outgoing.put(None)
+        self.require_open()
+        self._outgoing.finish()
 
     def _send(self, request: speech_pb2.ConverseRequest) -> None:
-        if self._closing or not self._call.is_active():
-            raise self._ended()
-        self._outgoing.put(request)
+        self.require_open()
+        if not self._outgoing.put(request, SEND_TIMEOUT_S):
+            # The call is over, so its status is there.
+            raise self._error(self._call)
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
+        self.require_open()
         while True:
             try:
                 message = next(self._call)
             except grpc.RpcError as error:
                 if self._closing:
                     raise StopIteration from None
-                raise from_status(error, self._target) from None
+                raise self._error(error) from None
             if (event := self._event(message)) is not None:
                 return event

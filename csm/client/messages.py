@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm.audio.pcm import PcmReader, PcmWriter
+from csm.client.retry import from_terminal
+from csm.errors import ServiceError
 from csm.v1 import common_pb2, speech_pb2
 
 Encoding = Literal["u8", "s16", "s24", "s32", "f32"]
@@ -72,6 +74,21 @@ class FinishReason(StrEnum):
     """A reason that this client is too old to know."""
 
 
+class WarningKind(StrEnum):
+    """What a warning is about."""
+
+    UNSPEAKABLE = "unspeakable"
+    """Not spoken: nothing in it that the model can say."""
+    TOO_LONG = "too_long"
+    """Not spoken: longer than the model's context."""
+    CUT = "cut"
+    """Its speech reached the longest audio allowed before it ended."""
+    IGNORED = "ignored"
+    """A voice or a setting that was named and is not used."""
+    UNKNOWN = "unknown"
+    """A kind that this client is too old to know."""
+
+
 def finish_reason(value: int) -> FinishReason:
     """The reason behind a number of the wire."""
     name = common_pb2.FinishReason.DESCRIPTOR.values_by_number.get(value)
@@ -109,6 +126,34 @@ class Timing:
     def from_proto(cls, message: common_pb2.Timing) -> "Timing":
         """The values of a wire message."""
         return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something about a turn that is no failure, and the part of its text that it is about."""
+
+    kind: WarningKind
+    field: str
+    """The field of the request that it is about, e.g. `text`."""
+    first_char: int
+    """First character of that part in the text as it was given, from 0."""
+    end_char: int
+    """One past its last character. Equal to `first_char`: the whole turn."""
+    description: str
+    """A sentence for people, without the caller's words."""
+
+    @classmethod
+    def from_proto(cls, message: common_pb2.Warning) -> "Warning":
+        """The values of a wire message."""
+        name = common_pb2.WarningKind.DESCRIPTOR.values_by_number.get(message.kind)
+        known = name.name.removeprefix("WARNING_KIND_") if name else "UNKNOWN"
+        return cls(
+            WarningKind.__members__.get(known, WarningKind.UNKNOWN),
+            message.field,
+            message.first_char,
+            message.end_char,
+            message.description,
+        )
 
 
 @dataclass(frozen=True)
@@ -175,6 +220,10 @@ class TurnCompleted:
     """Milliseconds that stay in the conversation."""
     heard: bool
     """True: a heard turn was taken in. False: a turn was spoken."""
+    error: ServiceError | None = None
+    """What failed, where `finish_reason` is ERROR; the audio before it is valid."""
+    warnings: tuple[Warning, ...] = ()
+    """What was left out, cut or read differently, in order of the text."""
 
     @classmethod
     def from_proto(cls, message: speech_pb2.SpeechTurnCompleted) -> "TurnCompleted":
@@ -186,7 +235,26 @@ class TurnCompleted:
             Timing.from_proto(message.timing),
             message.kept_audio_ms,
             message.heard,
+            from_terminal(message.error) if message.HasField("error") else None,
+            tuple(Warning.from_proto(one) for one in message.warnings),
         )
+
+
+@dataclass(frozen=True)
+class TurnTruncated:
+    """What stays of a turn that was over when a cancel said how much of it was heard."""
+
+    turn_id: str
+    """Empty: the cancel found no such turn, and nothing changed."""
+    kept_audio_ms: int
+    """Milliseconds of its audio that stay in the conversation."""
+    kept_text: str
+    """Its text that stays."""
+
+    @classmethod
+    def from_proto(cls, message: speech_pb2.SpeechTurnTruncated) -> "TurnTruncated":
+        """The values of a wire message."""
+        return cls(message.turn_id, message.kept_audio_ms, message.kept_text)
 
 
 @dataclass(frozen=True)
@@ -210,7 +278,7 @@ class ConversationStarted:
         )
 
 
-Event = TurnStarted | AudioChunk | TurnCompleted
+Event = TurnStarted | AudioChunk | TurnCompleted | TurnTruncated
 
 
 def to_float(pcm: bytes, form: AudioFormat) -> NDArray[np.float32]:

@@ -1,36 +1,80 @@
 """Statuses back to the errors that caused them, and when a call may be tried again."""
 
 import random
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 from csm import errors
+
+# The server's timer may run out a little before ours: it counts from when the call came.
+_LATE_S = 0.05
+_SERVICES = {"gateway": "csm.v1.SpeechService", "tokenizer": "csm.v1.TokenizerService"}
+
+
+class Deadline:
+    """When a call as a whole, retries included, has to be over."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._at = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def remaining_s(self) -> float | None:
+        """Seconds left, at least a millisecond; None without a deadline."""
+        return None if self._at is None else max(0.001, self._at - time.monotonic())
+
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return self._at is not None and time.monotonic() >= self._at - _LATE_S
+
+
+NO_DEADLINE = Deadline(None)
 
 
 def _first(details: Iterable[Message], kind: type[Message]) -> Message | None:
     return next((d for d in details if isinstance(d, kind)), None)
 
 
-def from_status(error: grpc.RpcError, target: str) -> errors.ServiceError:
+def from_status(
+    error: grpc.RpcError, target: str, deadline: Deadline = NO_DEADLINE, service: str = "gateway"
+) -> errors.ServiceError:
     """The error behind a status of the server at `target`, with its typed details.
 
     INVALID_ARGUMENT brings its field violations, RESOURCE_EXHAUSTED and UNAVAILABLE how long to
-    wait; what has no class of its own is an `UpstreamError` with the status code.
+    wait; what has no class of its own is an `UpstreamError` with the status code. `deadline` is
+    the call's own: where it has passed, that is what ended the call, whatever gRPC calls it.
     """
     code: grpc.StatusCode = getattr(error, "code", lambda: None)() or grpc.StatusCode.UNKNOWN
     message: str = getattr(error, "details", lambda: "")() or ""
     details = errors.rpc_error_details(error)
-    wait_s = errors.asked_wait_s(details)
-    if code is grpc.StatusCode.CANCELLED:
-        return ended_by_server(target)
-    if code is grpc.StatusCode.UNAVAILABLE:
-        if wait_s is not None:
-            return errors.Unavailable(message, wait_s)
+    # How gRPC shows a stream that the other side reset, as a server does at a deadline.
+    reset = code is grpc.StatusCode.UNKNOWN and message == "Stream removed"
+    if code is grpc.StatusCode.CANCELLED or reset:
+        return ended_by_server(target, deadline)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not details:
+        return _too_late(target)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return errors.UpstreamError(
+            code,
+            f"the server at {target} is no csm {service}: it does not know this method of "
+            f"{_SERVICES[service]}; is that the port of another service?",
+            details,
+        )
+    if code is grpc.StatusCode.UNAVAILABLE and errors.asked_wait_s(details) is None:
         return errors.Unavailable(f"the server at {target} cannot be reached: {message}", 0.0)
+    return typed_error(code, message, details)
+
+
+def typed_error(
+    code: grpc.StatusCode, message: str, details: Sequence[Message]
+) -> errors.ServiceError:
+    """The error of a status taken apart, as the server meant it."""
+    wait_s = errors.asked_wait_s(details)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return errors.Unavailable(message, wait_s or 0.0)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
         return errors.QueueFull(message, wait_s)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
@@ -56,12 +100,24 @@ def from_status(error: grpc.RpcError, target: str) -> errors.ServiceError:
     return errors.UpstreamError(code, message or code.name, details)
 
 
-def ended_by_server(target: str) -> errors.Unavailable:
+def from_terminal(status: status_pb2.Status) -> errors.ServiceError:
+    """The error that a turn's terminal carries, typed as one that ends a call."""
+    shared = errors.from_status_message(status, "server")
+    return typed_error(shared.code, status.message, shared.details())
+
+
+def ended_by_server(target: str, deadline: Deadline = NO_DEADLINE) -> errors.ServiceError:
     """The error of a call that was cancelled, though nobody here asked for it.
 
-    So gRPC ends what reaches a server just as it closes.
+    So gRPC ends what reaches a server just as it closes, and what is under way at its deadline.
     """
+    if deadline.passed():
+        return _too_late(target)
     return errors.Unavailable(f"the server at {target} ended the call", 0.0)
+
+
+def _too_late(target: str) -> errors.DeadlineExceeded:
+    return errors.DeadlineExceeded(f"the server at {target} was not done within the call's timeout")
 
 
 @dataclass(frozen=True)

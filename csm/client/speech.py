@@ -6,7 +6,6 @@ A call is tried again only before its first message came back, so no audio is ev
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -16,22 +15,11 @@ from numpy.typing import NDArray
 
 from csm import errors
 from csm.client.messages import AudioChunk, TurnCompleted, TurnStarted, to_float
-from csm.client.retry import RetryPolicy, ended_by_server, from_status
+from csm.client.retry import Deadline, RetryPolicy, ended_by_server, from_status
 from csm.v1 import speech_pb2
 
 OpenCall = Callable[[float | None], Any]
 """Starts the RPC with a timeout in seconds and returns grpc's call object."""
-
-
-class _Deadline:
-    """When the call as a whole, retries included, has to be over."""
-
-    def __init__(self, timeout_s: float | None) -> None:
-        self._at = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def remaining_s(self) -> float | None:
-        """Seconds left, at least a millisecond; None without a deadline."""
-        return None if self._at is None else max(0.001, self._at - time.monotonic())
 
 
 class _Turn:
@@ -41,6 +29,7 @@ class _Turn:
     """Set before the first chunk is given out."""
     completed: TurnCompleted | None
     """Set when the iteration has ended; stays None after `cancel`."""
+    _error_raised = False
 
     def __init__(
         self, open_call: OpenCall, target: str, retry: RetryPolicy, timeout_s: float | None
@@ -50,7 +39,7 @@ class _Turn:
         self._open_call = open_call
         self._target = target
         self._retry = retry
-        self._deadline = _Deadline(timeout_s)
+        self._deadline = Deadline(timeout_s)
         self._attempt = 1
         self._delivered = False
         self._cancelled = False
@@ -85,9 +74,18 @@ class _Turn:
             # By another thread meanwhile, which knew only the call before.
             self._call.cancel()
 
+    def _failure(self, error: grpc.RpcError) -> errors.ServiceError:
+        return from_status(error, self._target, self._deadline)
+
     def _end(self) -> None:
-        if self.completed is None and not self._cancelled:
+        """Raises what the turn ended with, once; all its audio was given out before."""
+        if self._cancelled or self._error_raised:
+            return
+        if self.completed is None:
             raise errors.Internal(f"the server at {self._target} ended without a terminal")
+        if self.completed.error is not None:
+            self._error_raised = True
+            raise self.completed.error
 
     def _float(self, pcm: bytes) -> NDArray[np.float32]:
         return to_float(pcm, self.started.format) if self.started else np.zeros(0, np.float32)
@@ -96,8 +94,9 @@ class _Turn:
 class Speech(_Turn):
     """Audio of one text, chunk by chunk, as it is made. Iterate once; also a context manager.
 
-    Raises a `csm.errors.ServiceError` where the call fails. Leaving a `with` block, or
-    `cancel` from any thread, ends the turn at the server.
+    Raises a `csm.errors.ServiceError` where the call fails. A turn that failed on its way raises
+    what its terminal says after its last chunk, and `completed` is there. Leaving a `with` block,
+    or `cancel` from any thread, ends the turn at the server.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Speech(_Turn):
                 # After the terminal nothing is missing, however the call ends.
                 if self._cancelled or self.completed:
                     break
-                delay_s = self._wait_s(from_status(error, self._target))
+                delay_s = self._wait_s(self._failure(error))
                 if not self._cancel_requested.wait(delay_s):
                     self._reopen()
                 continue
@@ -153,7 +152,8 @@ class Speech(_Turn):
 class AsyncSpeech(_Turn):
     """Audio of one text, chunk by chunk, for asyncio. Iterate once; also a context manager.
 
-    Raises a `csm.errors.ServiceError` where the call fails. Leaving an `async with`
+    Raises a `csm.errors.ServiceError` where the call fails. A turn that failed on its way raises
+    what its terminal says after its last chunk, and `completed` is there. Leaving an `async with`
     block, `cancel`, or cancelling the task that iterates ends the turn at the server.
     """
 
@@ -182,12 +182,12 @@ class AsyncSpeech(_Turn):
                 if self._cancelled or self.completed:
                     break
                 # grpc.aio also shows a status CANCELLED of the server in this way.
-                await self._again(ended_by_server(self._target))
+                await self._again(ended_by_server(self._target, self._deadline))
                 continue
             except grpc.RpcError as error:
                 if self._cancelled or self.completed:
                     break
-                await self._again(from_status(error, self._target))
+                await self._again(self._failure(error))
                 continue
             if chunk is not None:
                 return chunk

@@ -2,17 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from csm import channel
 from csm.audio import frames
+from csm.client.answers import TokenizerInfo
+from csm.client.connection import Metadata, check_metadata, check_target, open_async
 from csm.client.messages import AudioFormat
-from csm.client.retry import from_status
-from csm.errors import invalid
+from csm.client.retry import Deadline, from_status
+from csm.errors import ServiceError, invalid
 from csm.status import TrueStatus
 from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
 
@@ -36,20 +38,38 @@ class Encoded:
 
 
 class AsyncTokenizerClient:
-    """Encodes and decodes at the tokenizer at `target`. Make and use it within one loop."""
+    """Encodes and decodes at the tokenizer at `target`. Make and use it within one loop.
 
-    def __init__(self, target: str = DEFAULT_TARGET) -> None:
-        self.target = target
-        self._channel = channel.open_async(target)
+    The arguments are those of `csm.client.client.AsyncClient`.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        root_certificates: bytes | Path | None = None,
+        metadata: Metadata = (),
+        use_proxy: bool = False,
+    ) -> None:
+        self.target = check_target(target, example=DEFAULT_TARGET)
+        self._metadata = check_metadata(metadata)
+        self._channel = open_async(target, root_certificates, use_proxy)
         self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
 
-    async def info(self, *, timeout_s: float = 30.0) -> tokenizer_pb2.GetTokenizerInfoResponse:
+    async def info(self, *, timeout_s: float = 30.0) -> TokenizerInfo:
         """What the codec is: rates, sizes, limits, digest."""
         request = tokenizer_pb2.GetTokenizerInfoRequest()
+        deadline = Deadline(timeout_s)
         try:
-            return await self._stub.GetTokenizerInfo(request, timeout=timeout_s)
+            answer = await self._stub.GetTokenizerInfo(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
-            raise from_status(error, self.target) from None
+            raise self._failure(error, deadline) from None
+        return TokenizerInfo.from_proto(answer)
+
+    def _failure(self, error: grpc.RpcError, deadline: Deadline) -> ServiceError:
+        return from_status(error, self.target, deadline, "tokenizer")
 
     async def encode(
         self,
@@ -76,12 +96,13 @@ class AsyncTokenizerClient:
                 if on_sent:
                     on_sent(len(chunk))
 
-        call = self._stub.Encode(messages(), timeout=timeout_s)
+        deadline = Deadline(timeout_s)
+        call = self._stub.Encode(messages(), timeout=timeout_s, metadata=self._metadata)
         true_status = TrueStatus(call)
         try:
             answer = await call
         except grpc.aio.AioRpcError as raised:
-            raise from_status(await true_status.of(raised), self.target) from None
+            raise self._failure(await true_status.of(raised), deadline) from None
         packed = answer.frames
         codes = np.frombuffer(packed.codes, frames.WIRE_DTYPE)
         return Encoded(
@@ -112,11 +133,13 @@ class AsyncTokenizerClient:
             format=(format or AudioFormat()).to_proto(),
             num_samples=num_samples,
         )
+        deadline = Deadline(timeout_s)
+        call = self._stub.Decode(request, timeout=timeout_s, metadata=self._metadata)
         try:
-            async for answer in self._stub.Decode(request, timeout=timeout_s):
+            async for answer in call:
                 yield answer.audio
         except grpc.RpcError as error:
-            raise from_status(error, self.target) from None
+            raise self._failure(error, deadline) from None
 
     async def close(self) -> None:
         """Closes the channel; calls under way end."""

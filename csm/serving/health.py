@@ -1,39 +1,111 @@
 """Health of one service: liveness under "", readiness under its full name.
 
-Liveness says that the loop answers and that the worker thread still beats; a full queue never
-fails it. Readiness says loaded, warmed and not draining. Protocol: grpc.health.v1.
+Both are read from the host's one `State` at the moment of the question, so no answer is older than
+what it is about. Liveness says that the loop turns and that the worker thread still beats; a full
+queue never fails it. Readiness says loaded, alive, not draining, and backed by what it leans on.
+Protocol: grpc.health.v1.
 """
 
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from csm import errors
+
+MAX_WATCHERS = 128
+"""Watch calls at once; each is a task and a stream for as long as its client likes."""
+
+_Status = health_pb2.HealthCheckResponse
 
 
-class Health:
-    """The health servicer of a host, and the two facts that it tells."""
+@dataclass(frozen=True)
+class State:
+    """What a service is at this moment."""
 
-    def __init__(self, service_name: str) -> None:
+    alive: bool
+    """False: only a restart helps."""
+    reason: str
+    """Why it is not ready, for people; empty when it is."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes calls."""
+        return self.alive and not self.reason
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Answers from `state`. Each watcher writes for itself, the latest state, and delays nobody."""
+
+    def __init__(self, service_name: str, state: Callable[[], State]) -> None:
         self.service_name = service_name
-        self.servicer = HealthServicer()
-        self._alive = True
+        self._state = state
+        self._changed = asyncio.Event()
+        self._told: State | None = None
+        self._watchers = 0
+        self._ended = False
 
-    async def begin(self) -> None:
-        """Alive, not yet ready."""
-        await self.servicer.set("", _SERVING)
-        await self.servicer.set(self.service_name, _NOT_SERVING)
+    def tell(self) -> None:
+        """Wakes the watchers where the state is not the one that they were last told."""
+        state = self._state()
+        if state != self._told:
+            self._told = state
+            self._wake()
 
-    async def set_ready(self, ready: bool = True) -> None:
-        """Loaded and warmed; False: what it leans on is gone for now."""
-        await self.servicer.set(self.service_name, _SERVING if ready else _NOT_SERVING)
+    def end(self) -> None:
+        """Ends the Watch calls, which otherwise hold up the end of a server."""
+        self._ended = True
+        self._wake()
 
-    async def set_alive(self, alive: bool) -> None:
-        """The worker's heartbeat: liveness follows it."""
-        if alive != self._alive:
-            self._alive = alive
-            await self.servicer.set("", _SERVING if alive else _NOT_SERVING)
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        """Raises NotFound where the name is neither "" nor the service's."""
+        status = self._status(request.service)
+        if status is None:
+            raise errors.NotFound("service", request.service, f"known: '' and {self.service_name}")
+        return _Status(status=status)
 
-    async def set_draining(self) -> None:
-        """Takes no more calls; stays alive until what runs is done."""
-        await self.servicer.set(self.service_name, _NOT_SERVING)
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthListResponse:
+        """Liveness and readiness, by the names that Check takes."""
+        response = health_pb2.HealthListResponse()
+        for name in ("", self.service_name):
+            response.statuses[name].status = self._status(name) or _Status.UNKNOWN
+        return response
+
+    async def Watch(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """The status now, and each later one. A client that does not read delays nobody else."""
+        if self._watchers >= MAX_WATCHERS:
+            raise errors.QueueFull(f"{MAX_WATCHERS} Watch calls are under way, as many as allowed")
+        self._watchers += 1
+        last: int | None = None
+        try:
+            while not self._ended:
+                # Taken before the status is read: a change in between is then not missed.
+                changed = self._changed
+                status = self._status(request.service) or _Status.SERVICE_UNKNOWN
+                if status != last:
+                    last = status
+                    yield _Status(status=status)
+                await changed.wait()
+        finally:
+            self._watchers -= 1
+        raise errors.Unavailable("the service is shutting down")
+
+    def _status(self, name: str) -> "health_pb2.HealthCheckResponse.ServingStatus | None":
+        state = self._state()
+        if name == "":
+            return _Status.SERVING if state.alive else _Status.NOT_SERVING
+        if name == self.service_name:
+            return _Status.SERVING if state.ready else _Status.NOT_SERVING
+        return None
+
+    def _wake(self) -> None:
+        before, self._changed = self._changed, asyncio.Event()
+        before.set()

@@ -3,6 +3,9 @@
 Every streaming handler of ours is an async generator over `(request_iterator, context)`. The
 interceptor turns it into a coroutine that writes, so that a call cancelled while it sends still
 closes the generator (its `finally` runs at once, not at the next collection).
+
+All handlers take their requests as a stream: the interceptor itself waits for the first message,
+of unary requests too, for which gRPC would wait without end.
 """
 
 import asyncio
@@ -13,22 +16,24 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc.aio import ServicerContext
 
 from csm import errors
-from csm.serving.logging import request_id
+from csm.serving.logging import request_id, where
 from csm.serving.metrics import ServerMetrics
+from csm.serving.requests import END, FirstMessages, read_on
 
 log = logging.getLogger(__name__)
 
-EXEMPT = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
-PAUSE_S = 0.03
-PAUSE_WAITS = 3
-READ_ON_S = 1.0
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+MAX_REFLECTION_CALLS = 32
+REFLECTION_S = 60.0
+FIRST_MESSAGE_S = 10.0
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 Gate = Callable[[], errors.ServiceError | None]
@@ -38,14 +43,24 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each handler of one server. `gate` says why a new call is refused, if it is.
 
     More than `max_calls` at once are refused too. gRPC's own limit would count health checks and
-    refuse them as well, and a full server would be restarted for it.
+    refuse them as well, and a full server would be restarted for it. A call whose first message
+    does not come within `first_message_s` ends with DEADLINE_EXCEEDED.
     """
 
-    def __init__(self, metrics: ServerMetrics, gate: Gate, max_calls: int) -> None:
+    def __init__(
+        self,
+        metrics: ServerMetrics,
+        gate: Gate,
+        max_calls: int,
+        first_message_s: float = FIRST_MESSAGE_S,
+    ) -> None:
         self._metrics = metrics
         self._gate = gate
-        self._max_calls = max_calls
-        self._calls = 0
+        self._calls = _Calls(max_calls)
+        self._reflecting = _Calls(MAX_REFLECTION_CALLS)
+        self._first = FirstMessages(first_message_s, max_calls)
+        # Apart: however many wait to speak, a health check is not ended for them.
+        self._first_of_probes = FirstMessages(first_message_s, max_calls)
 
     async def intercept_service(
         self,
@@ -53,65 +68,80 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
-        if handler is None or service in EXEMPT:
+        if handler is None:
             return handler
-        rpc = _Rpc(self._metrics, self._admitted, service, method, handler)
-        build = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
+        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        rpc: _Rpc
+        if service == HEALTH:
+            rpc = _Rpc(self._first_of_probes, None, service, method, handler)
+        elif service == REFLECTION:
+            rpc = _Rpc(self._first_of_probes, self._reflecting, service, method, handler)
+            rpc.limit_s = REFLECTION_S
+        else:
+            rpc = _CountedRpc(self._first, self._calls, service, method, handler)
+            rpc.gate = self._gate
+            rpc.count_in(self._metrics)
+        build = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
         return build(
             rpc.stream if handler.response_streaming else rpc.unary,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
+
+class _Calls:
+    """How many calls of a kind are under way, and may be."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._now = 0
+
+    def check(self) -> None:
+        """Raises QueueFull where there is no place."""
+        if self._now >= self._most:
+            raise errors.QueueFull(f"{self._most} calls are under way, as many as are allowed")
+
     @contextlib.contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Counts a call; raises why it is refused, if it is."""
-        self._calls += 1
+    def one_more(self) -> Iterator[None]:
+        """A place for as long as the block lasts. Raises QueueFull where there is none."""
+        self.check()
+        self._now += 1
         try:
-            if refusal := self._gate():
-                raise refusal
-            if self._calls > self._max_calls:
-                raise errors.QueueFull(
-                    f"{self._max_calls} calls are under way, as many as are allowed"
-                )
             yield
         finally:
-            self._calls -= 1
+            self._now -= 1
 
 
 class _Rpc:
     """One method of one service, wrapped."""
 
+    gate: Gate = staticmethod(lambda: None)
+    limit_s: float | None = None
+    """How long a call may last."""
+
     def __init__(
         self,
-        metrics: ServerMetrics,
-        admitted: Callable[[], AbstractContextManager[None]],
+        first: FirstMessages,
+        calls: _Calls | None,
         service: str,
         method: str,
         handler: grpc.RpcMethodHandler,
     ) -> None:
-        kind = {
+        self.service, self.method = service, method
+        self.kind = {
             (False, False): "unary",
             (False, True): "server_stream",
             (True, False): "client_stream",
             (True, True): "bidi_stream",
         }[handler.request_streaming, handler.response_streaming]
-        labels = (service, method, kind)
-        self._name = f"{service}/{method}"
-        self._admitted = admitted
+        self.name = f"{service}/{method}"
+        self._first = first
+        self._calls = calls
         self._requests_stream = handler.request_streaming
-        self._started = metrics.started.labels(*labels)
-        self._handled = lambda code: metrics.handled.labels(*labels, code.name)
-        self._seconds = metrics.handling_seconds.labels(*labels)
-        self._received = metrics.received.labels(*labels)
-        self._sent = metrics.sent.labels(*labels)
-        self._in_flight = metrics.in_flight.labels(service)
         self._behavior: Any = (
             handler.stream_stream
             or handler.stream_unary
@@ -119,109 +149,149 @@ class _Rpc:
             or handler.unary_unary
         )
         if handler.response_streaming and not inspect.isasyncgenfunction(self._behavior):
-            raise TypeError(f"{self._name} must be an async generator function")
+            raise TypeError(f"{self.name} must be an async generator function")
 
-    async def unary(self, request: Any, context: ServicerContext) -> Any:
-        request = self._count(request)
+    def received(self) -> None:
+        """A message of a request stream came."""
 
-        async def call() -> Any:
+    def sent(self) -> None:
+        """A message of a response stream went."""
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[Callable[[grpc.StatusCode], None]]:
+        """Around a call; gives what is to be told the status where that is not OK."""
+        yield lambda code: None
+
+    async def unary(self, requests: Any, context: ServicerContext) -> Any:
+        async def call(request: Any) -> Any:
             return await self._behavior(request, context)
 
-        return await self._run(call, request, context)
+        return await self._run(call, requests, context)
 
-    async def stream(self, request: Any, context: ServicerContext) -> None:
-        request = self._count(request)
-
-        async def call() -> None:
+    async def stream(self, requests: Any, context: ServicerContext) -> None:
+        async def call(request: Any) -> None:
             responses = self._behavior(request, context)
             try:
                 async for response in responses:
                     await context.write(response)
-                    self._sent.inc()
+                    self.sent()
             finally:
                 await responses.aclose()
 
-        await self._run(call, request, context)
+        await self._run(call, requests, context)
 
-    def _count(self, request: Any) -> Any:
-        return self._counted(request) if self._requests_stream else request
+    async def _admit(
+        self, call: Callable[[Any], Awaitable[Any]], requests: AsyncIterator[Any]
+    ) -> Any:
+        """Refuses at once what is to be refused; a place is taken only with the first message."""
+        self._check()
+        first = await self._first.first(requests)
+        if refusal := self.gate():
+            raise refusal
+        with self._calls.one_more() if self._calls else contextlib.nullcontext():
+            if self._requests_stream:
+                return await call(self._all(first, requests))
+            if first is END:
+                raise errors.invalid("request", "none was sent; one message is needed")
+            return await call(first)
 
-    async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    def _check(self) -> None:
+        if refusal := self.gate():
+            raise refusal
+        if self._calls:
+            self._calls.check()
+
+    async def _all(self, first: Any, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        if first is END:
+            return
+        self.received()
+        yield first
         async for request in requests:
-            self._received.inc()
+            self.received()
             yield request
 
     async def _run(
-        self, call: Callable[[], Awaitable[Any]], request: Any, context: ServicerContext
+        self, call: Callable[[Any], Awaitable[Any]], requests: Any, context: ServicerContext
     ) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("x-request-id", ""))
         rid = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
         request_id.set(rid)
+        # One iterator: a cancelled wait for a message leaves the others their place in it.
+        requests = aiter(requests)
+        with self.measured() as ended_with:
+            try:
+                async with asyncio.timeout(self.limit_s) as limit:
+                    return await self._admit(call, requests)
+            except errors.ServiceError as error:
+                ended_with(error.code)
+                log.log(
+                    logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
+                    "%s ended with %s: %s",
+                    self.name,
+                    error.code.name,
+                    error.summary(),
+                )
+                if self._requests_stream:
+                    await read_on(requests)
+                await _abort(context, error)
+            except asyncio.CancelledError:
+                left = context.time_remaining()
+                late = left is not None and left <= 0
+                ended_with(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+                raise
+            except grpc.aio.AbortError:
+                ended_with(grpc.StatusCode.UNKNOWN)
+                raise
+            except DecodeError:
+                ended_with(grpc.StatusCode.INVALID_ARGUMENT)
+                await _abort(context, errors.invalid("request", "is not the message of this RPC"))
+            except Exception as error:
+                if isinstance(error, TimeoutError) and limit.expired():
+                    late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
+                    ended_with(late_error.code)
+                    await _abort(context, late_error)
+                ended_with(grpc.StatusCode.INTERNAL)
+                log.error("%s failed, request %s: %s", self.name, rid, where(error))
+                await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+
+
+class _CountedRpc(_Rpc):
+    """A method of a service of ours: refused while the gate says so, and measured."""
+
+    def count_in(self, metrics: ServerMetrics) -> None:
+        """Sets where the calls are counted."""
+        labels = (self.service, self.method, self.kind)
+        self._started = metrics.started.labels(*labels)
+        self._handled = lambda code: metrics.handled.labels(*labels, code.name)
+        self._seconds = metrics.handling_seconds.labels(*labels)
+        self._received = metrics.received.labels(*labels)
+        self._sent = metrics.sent.labels(*labels)
+        self._in_flight = metrics.in_flight.labels(self.service)
+
+    def received(self) -> None:
+        self._received.inc()
+
+    def sent(self) -> None:
+        self._sent.inc()
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[Callable[[grpc.StatusCode], None]]:
         began = time.monotonic()
         code = grpc.StatusCode.OK
+
+        def ended_with(status: grpc.StatusCode) -> None:
+            nonlocal code
+            code = status
+
         self._started.inc()
         self._in_flight.inc()
         try:
-            with self._admitted():
-                return await call()
-        except errors.ServiceError as error:
-            code = error.code
-            log.log(
-                logging.ERROR if code is grpc.StatusCode.INTERNAL else logging.INFO,
-                "%s ended with %s: %s",
-                self._name,
-                code.name,
-                error.message,
-            )
-            if self._requests_stream:
-                await _read_on(request)
-            await _abort(context, error)
-        except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
-            if (left := context.time_remaining()) is not None and left <= 0:
-                code = grpc.StatusCode.DEADLINE_EXCEEDED
-            raise
-        except grpc.aio.AbortError:
-            code = grpc.StatusCode.UNKNOWN
-            raise
-        except Exception:
-            code = grpc.StatusCode.INTERNAL
-            log.exception("%s failed, request %s", self._name, rid)
-            await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+            yield ended_with
         finally:
             self._in_flight.dec()
             self._handled(code).inc()
             self._seconds.observe(time.monotonic() - began)
-
-
-async def _read_on(requests: AsyncIterator[Any]) -> None:
-    """Takes in and drops what a client is still sending, before it is told of the failure.
-
-    A grpc.aio client whose write meets the end of the call puts an INTERNAL of its own over the
-    status that the server sent (grpc issue 36066), so a sender in full flow is let to finish. Ends
-    with the client's last message, with the first pause, or after a second at the latest.
-    """
-    began = time.monotonic()
-    while time.monotonic() - began < READ_ON_S:
-        message = asyncio.ensure_future(_next(requests))
-        # Several short waits: an event loop that stalls for longer than the pause (a collection of
-        # garbage is enough) finds one of them over, not all, and the message it kept from coming.
-        try:
-            for _ in range(PAUSE_WAITS):
-                if (await asyncio.wait([message], timeout=PAUSE_S / PAUSE_WAITS))[0]:
-                    break
-            if not message.done() or message.result() is None:
-                return
-        finally:
-            message.cancel()
-
-
-async def _next(requests: AsyncIterator[Any]) -> Any:
-    """The client's next message; None where none is to come."""
-    with contextlib.suppress(RuntimeError, grpc.RpcError):
-        return await anext(requests, None)
-    return None
 
 
 async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:

@@ -1,8 +1,9 @@
-"""Asks a server for its health: `python -m csm.serving.probe HOST:PORT [SERVICE]`.
+"""Asks a server for its health: `python -m csm.serving.probe HOST:PORT [SERVICE] [--live]`.
 
 For container health checks where nothing asks by gRPC itself. Exits with 0 when the server answers
-SERVING, with 1 when it answers anything else or nothing, with 2 when called wrongly. Without
-SERVICE the question is liveness; with a full name, such as `csm.v1.TokenizerService`, readiness.
+SERVING, with 1 when it answers anything else or nothing, with 2 when called wrongly. The question
+is readiness: of all that the server lists, or of SERVICE, a full name such as
+`csm.v1.TokenizerService`. With `--live` it is liveness: whether only a restart helps.
 Protocol: grpc.health.v1.
 """
 
@@ -12,34 +13,65 @@ from collections.abc import Sequence
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from csm import channel
+
 TIMEOUT_S = 4.0
 
 
 def check(target: str, service: str = "", timeout_s: float = TIMEOUT_S) -> str:
-    """The name of the serving status of `service` at `target`, e.g. `SERVING`.
+    """The name of the serving status of `service` at `target`, e.g. `SERVING`; "" is liveness.
 
     Raises grpc.RpcError when the server does not answer in time or does not know the service.
     """
-    # A proxy of the environment has no business between a container and itself.
-    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+    with channel.open_sync(target) as to_server:
+        stub = health_pb2_grpc.HealthStub(to_server)
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+    return _name(answer.status)
+
+
+def check_all(target: str, timeout_s: float = TIMEOUT_S) -> str:
+    """The name of the first status that is not `SERVING` among all that the server lists.
+
+    Of a server that lists none (older health services) it is the status of "". Raises grpc.RpcError
+    when the server does not answer in time.
+    """
+    with channel.open_sync(target) as to_server:
+        stub = health_pb2_grpc.HealthStub(to_server)
+        try:
+            listed = stub.List(health_pb2.HealthListRequest(), timeout=timeout_s).statuses
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                raise
+            listed = {}
+    names = {_name(one.status) for one in listed.values()} or {check(target, "", timeout_s)}
+    return min(names - {"SERVING"}, default="SERVING")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; prints one line, returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not 1 <= len(arguments) <= 2 or ":" not in arguments[0]:
-        print("usage: python -m csm.serving.probe HOST:PORT [SERVICE]", file=sys.stderr)
+    live = "--live" in arguments
+    # `--ready` is what is asked anyway; it may be said.
+    names = [a for a in arguments if a not in ("--live", "--ready")]
+    wrong = len(arguments) - len(names) > 1 or any(a.startswith("-") for a in names)
+    if wrong or not 1 <= len(names) <= 2 - live or ":" not in names[0]:
+        print(
+            "usage: python -m csm.serving.probe HOST:PORT [SERVICE] [--ready] | HOST:PORT --live",
+            file=sys.stderr,
+        )
         return 2
     try:
-        status = check(arguments[0], "".join(arguments[1:]))
+        whole = not live and len(names) == 1
+        status = check_all(names[0]) if whole else check(names[0], "".join(names[1:]))
     except grpc.RpcError as error:
-        print(f"{arguments[0]}: {error.code().name}: {error.details()}", file=sys.stderr)
+        print(f"{names[0]}: {error.code().name}: {error.details()}", file=sys.stderr)
         return 1
-    print(f"{arguments[0]}: {status}")
+    print(f"{names[0]}: {status}")
     return 0 if status == "SERVING" else 1
+
+
+def _name(status: int) -> str:
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
 
 
 if __name__ == "__main__":

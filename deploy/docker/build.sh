@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Builds the three images: deploy/docker/build.sh [TAG]    (default: latest)
+# Builds the images: deploy/docker/build.sh [TAG] [cpu|gpu|all]    (default: latest, cpu)
+#
+# cpu: the three of the services; gpu: csm-generator-gpu, the generator with a torch that uses CUDA;
+# all: the four of them.
 #
 # From the environment, all optional:
 #   CSM_ENGINE         docker or podman; the one that works is found
 #   CSM_BASE_IMAGE     what to build on; python:3.11-slim, or where that cannot be had and debootstrap
 #                      is installed, a Debian made on the spot
 #   CSM_TORCH_BACKEND  cpu, cu130, ... or pip (see the Dockerfile); pip where CSM_WHEELS has torch
+#   CSM_TORCH_GPU_BACKEND   the same for csm-generator-gpu; cu130
+#   CSM_SOURCE         where the code is published, for the label of the images
 #   CSM_WHEELS         a folder of wheels to prefer; the find-links of pip
 #   CSM_PIP_CONF       a pip.conf for the build, never kept in an image
 #   CSM_CA             a CA bundle for the build, never kept in an image; the cert of pip
@@ -13,6 +18,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 tag=${1:-latest}
+kind=${2:-cpu}
+case $kind in
+  cpu) targets="gateway tokenizer generator" ;;
+  gpu) targets="generator-gpu" ;;
+  all) targets="gateway tokenizer generator generator-gpu" ;;
+  *)
+    echo "build.sh: $kind is not allowed, must be cpu, gpu or all" >&2
+    exit 2
+    ;;
+esac
 base=${CSM_BASE_IMAGE:-python:3.11-slim}
 engine=$(deploy/docker/engine.sh)
 
@@ -39,12 +54,14 @@ fi
 wheels=${CSM_WHEELS:-${PIP_FIND_LINKS:-$(pip_setting find-links)}}
 ca=${CSM_CA:-${PIP_CERT:-$(pip_setting cert)}}
 backend=${CSM_TORCH_BACKEND:-}
-options=(--build-arg "BASE=$base")
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+options=(--build-arg "BASE=$base" --build-arg "VERSION=${version:-0.0.0}"
+  --build-arg "REVISION=$revision" --build-arg "SOURCE=${CSM_SOURCE:-unknown}")
 if [[ -d $wheels ]]; then
   options+=(--build-context "wheels=$wheels")
   [[ -n $backend ]] || ! compgen -G "$wheels/torch-*.whl" >/dev/null || backend=pip
 fi
-options+=(--build-arg "TORCH_BACKEND=${backend:-cpu}")
 [[ -f $ca ]] && options+=(--secret "id=ca,src=$ca")
 [[ -f ${CSM_PIP_CONF:-} ]] && options+=(--secret "id=pip,src=$CSM_PIP_CONF")
 if [[ $engine == podman ]]; then
@@ -53,8 +70,11 @@ if [[ $engine == podman ]]; then
   options+=(--format docker --ulimit nofile=10000:10000 --ulimit nproc=4096:4096)
 fi
 
-for target in gateway tokenizer generator; do
-  echo "building csm-$target:$tag on $base"
-  "$engine" build -q -f deploy/docker/Dockerfile --target "$target" -t "csm-$target:$tag" \
-    "${options[@]}" .
+for name in $targets; do
+  # A GPU's torch never comes from CSM_WHEELS unasked: what lies there is for this machine.
+  torch=${backend:-cpu} target=$name
+  [[ $name != generator-gpu ]] || torch=${CSM_TORCH_GPU_BACKEND:-cu130} target=generator
+  echo "building csm-$name:$tag on $base, torch for $torch"
+  "$engine" build -q -f deploy/docker/Dockerfile --target "$target" -t "csm-$name:$tag" \
+    --build-arg "TORCH_BACKEND=$torch" "${options[@]}" .
 done

@@ -2,42 +2,31 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import grpc
 
 from csm import errors
-from csm.channel import open_async
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
-from gateway.settings import GatewaySettings, LoadBalancing
+from gateway.backends.affinity import affinity
+from gateway.backends.backend import Backend
+from gateway.settings import GatewaySettings
+from gateway.speaking.fate import Source
 
 log = logging.getLogger(__name__)
 
-AFFINITY_HEADER = "x-csm-conversation"
 INFO_TIMEOUT_S = 5.0
-
-
-def affinity(conversation_id: str) -> tuple[tuple[str, str], ...]:
-    """Metadata that keeps a conversation on one generator; hashed, as ids may be any text."""
-    if not conversation_id:
-        return ()
-    digest = hashlib.blake2b(conversation_id.encode(), digest_size=16).hexdigest()
-    return ((AFFINITY_HEADER, digest),)
-
-
-def _policy(kind: LoadBalancing) -> dict[str, object]:
-    if kind != "ring_hash":
-        return {kind: {}}
-    # The key counts when the first ring_hash channel opens; without it every call fails with
-    # "hash attribute not present" (gRFC A76 is still behind this switch in grpc 1.85).
-    os.environ.setdefault("GRPC_EXPERIMENTAL_RING_HASH_SET_REQUEST_HASH_KEY", "true")
-    return {"ring_hash_experimental": {"requestHashHeader": AFFINITY_HEADER}}
+LOAD_TIMEOUT_S = 1.0
+PROBE_TIMEOUT_S = 0.3
+STALE_HEARTBEAT_MS = 5_000
+"""An engine's loop beats twice a second when idle and once a step otherwise."""
+ROUTES = 8
+MAX_ROUTED = 4096
 
 
 @dataclass(frozen=True)
@@ -64,68 +53,13 @@ class Info:
         return ""
 
 
-class Backend:
-    """One channel, watched: `info` is what the service last said, None while it is silent."""
+class GeneratorState(Enum):
+    """What a generator that has not answered a turn is doing."""
 
-    def __init__(
-        self,
-        name: str,
-        target: str,
-        balancing: LoadBalancing,
-        ask: Callable[[grpc.aio.Channel], Callable[[], Any]],
-        settings: GatewaySettings,
-    ) -> None:
-        self.name = name
-        self.target = target
-        self.channel = open_async(target, load_balancing=_policy(balancing))
-        self.info: Any = None
-        self.ask = ask(self.channel)
-        self._settings = settings
-        self._answered = asyncio.Event()
-
-    async def watch(self) -> None:
-        """Asks for ever: at once when the connection changes, else every few seconds."""
-        settings = self._settings
-        changed: asyncio.Task[None] | None = None
-        try:
-            while True:
-                await self._look()
-                if self.info is None:
-                    await asyncio.sleep(settings.backend_retry_s)
-                    continue
-                # The same one until the state does change: grpc keeps also those that were
-                # cancelled until then, and a good connection lasts for weeks.
-                if changed is None:
-                    state = self.channel.get_state()
-                    changed = asyncio.create_task(self.channel.wait_for_state_change(state))
-                done, _ = await asyncio.wait({changed}, timeout=settings.backend_refresh_s)
-                if done:
-                    changed.result()
-                    changed = None
-        finally:
-            if changed is not None:
-                changed.cancel()
-
-    async def _look(self) -> None:
-        try:
-            self.info = await self.ask()
-            if not self._answered.is_set():
-                log.info("the %s at %s answers", self.name, self.target)
-                self._answered.set()
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and self.info is not None:
-                return  # it has as much to do as it takes, and is there
-            if self._answered.is_set():
-                log.warning(
-                    "the %s at %s does not answer: %s", self.name, self.target, error.code()
-                )
-                self._answered.clear()
-            self.info = None
-
-    async def answered(self, timeout_s: float) -> None:
-        """Returns when it answers, or after the timeout."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._answered.wait(), timeout_s)
+    ANSWERS = "answers"
+    FULL = "full"
+    """All its slots run: the turn waits its time."""
+    HANGS = "hangs"
 
 
 class Backends:
@@ -162,6 +96,7 @@ class Backends:
         self._codec = ""
         self._last: Info | None = None
         self._watchers: list[asyncio.Task[None]] = []
+        self._routes: dict[str, int] = {}
 
     async def start(self) -> None:
         """Watches both; returns when both have answered and fit each other."""
@@ -172,7 +107,12 @@ class Backends:
         while not self.ready():
             for backend in (self._tokenizer, self._generator):
                 if backend.info is None:
-                    log.info("waiting for the %s at %s", backend.name, backend.target)
+                    log.info(
+                        "waiting for the %s at %s%s",
+                        backend.name,
+                        backend.target,
+                        f" ({backend.problem})" if backend.problem else "",
+                    )
                 await backend.answered(5.0)
             info = self._current()
             if info is not None and (problem := self._problem(info)):
@@ -206,23 +146,76 @@ class Backends:
             raise errors.Unavailable(problem)
         return info
 
-    async def recovered(self, service: str) -> None:
-        """After a failed call to `service`: returns when one answers, or after `failover_s`."""
-        backend = self._tokenizer if service == "tokenizer" else self._generator
+    async def recovered(self, source: Source, conversation_id: str = "", route: int = 0) -> int:
+        """After a failed call: returns when a backend answers, or after `failover_s`.
+
+        Gives the route to take for the conversation: that of a generator which answers, another
+        one than `route` where there is one.
+        """
         deadline = time.monotonic() + self._failover_s
-        while time.monotonic() < deadline:
-            try:
-                await backend.ask()
-                return
-            except grpc.aio.AioRpcError:
-                await asyncio.sleep(0.1)
+        others = [(route + step) % ROUTES for step in range(1, ROUTES)]
+        while True:
+            for candidate in [*others, route] if source is not Source.TOKENIZER else [route]:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return route
+                if await self._answers(source, conversation_id, candidate, left_s):
+                    self._remember(conversation_id, candidate)
+                    return candidate
+            await asyncio.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+
+    def route_of(self, conversation_id: str) -> int:
+        """The route that the conversation took last."""
+        return self._routes.get(conversation_id, 0)
+
+    async def generator_state(self, conversation_id: str, route: int) -> GeneratorState:
+        """What the generator behind a conversation's route says of itself."""
+        request = generator_pb2.GetLoadRequest()
+        metadata = affinity(conversation_id, route)
+        try:
+            load = await self.generator.GetLoad(request, metadata=metadata, timeout=LOAD_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                return GeneratorState.ANSWERS
+            return GeneratorState.HANGS
+        if load.heartbeat_age_ms > STALE_HEARTBEAT_MS:
+            return GeneratorState.HANGS
+        full = load.slots > 0 and load.running >= load.slots
+        return GeneratorState.FULL if full else GeneratorState.ANSWERS
+
+    async def _answers(
+        self, source: Source, conversation_id: str, route: int, left_s: float
+    ) -> bool:
+        timeout_s = min(PROBE_TIMEOUT_S, left_s)
+        try:
+            if source is Source.TOKENIZER:
+                request = tokenizer_pb2.GetTokenizerInfoRequest()
+                await self.tokenizer.GetTokenizerInfo(request, timeout=timeout_s)
+            else:
+                await self.generator.GetModelInfo(
+                    generator_pb2.GetModelInfoRequest(),
+                    metadata=affinity(conversation_id, route),
+                    timeout=timeout_s,
+                )
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return True
+
+    def _remember(self, conversation_id: str, route: int) -> None:
+        if not conversation_id:
+            return
+        self._routes.pop(conversation_id, None)
+        if route:
+            self._routes[conversation_id] = route
+        while len(self._routes) > MAX_ROUTED:
+            self._routes.pop(next(iter(self._routes)))
 
     async def forget(self, conversation_id: str) -> None:
         """Has the generator free a conversation's slot; that it cannot is no failure."""
         with contextlib.suppress(grpc.aio.AioRpcError):
             await self.generator.EvictConversation(
                 generator_pb2.EvictConversationRequest(conversation_id=conversation_id),
-                metadata=affinity(conversation_id),
+                metadata=affinity(conversation_id, self.route_of(conversation_id)),
                 timeout=1.0,
             )
 

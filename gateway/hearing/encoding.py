@@ -7,11 +7,14 @@ import grpc
 from google.rpc import error_details_pb2
 
 from csm import errors
-from csm.audio.pcm import BYTES_PER_SAMPLE
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends.backends import Backends
-from gateway.backends.calls import Call, UpstreamFailure
+from gateway.backends.convert import audio_format
+from gateway.backends.failure import BackendFailure
+from gateway.backends.requests import Call
+from gateway.commands import AudioFormat
+from gateway.speaking.fate import Source
 
 CHUNK_BYTES = 1 << 20
 MAX_WAITING_BYTES = 4 << 20
@@ -53,7 +56,7 @@ async def encode_file(
         response = await call
     except grpc.aio.AioRpcError as raised:
         error = await status.of(raised)
-        raise about(field, UpstreamFailure.of("tokenizer", error).error) from error
+        raise about(field, BackendFailure.of(Source.TOKENIZER, error).error) from error
     return response.frames
 
 
@@ -63,16 +66,16 @@ class HeardAudio:
     def __init__(
         self,
         backends: Backends,
-        form: common_pb2.AudioFormat,
+        form: AudioFormat,
         max_audio_ms: int,
         timeout_s: float | None,
     ) -> None:
         """`form` is a complete PCM format."""
-        self._call = Call("tokenizer", backends.tokenizer.StreamingEncode, timeout_s)
-        config = tokenizer_pb2.EncodeConfig(format=form)
+        self._call = Call(Source.TOKENIZER, backends.tokenizer.StreamingEncode, timeout_s)
+        config = tokenizer_pb2.EncodeConfig(format=audio_format(form))
         self._call.requests.put(tokenizer_pb2.StreamingEncodeRequest(config=config))
         self._max_audio_ms = max_audio_ms
-        self._bytes_per_s = form.sample_rate_hz * form.channels * BYTES_PER_SAMPLE[form.encoding]
+        self._bytes_per_s = form.bytes_per_s
         self._num_bytes = 0
         self._codes: list[bytes] = []
         self._num_frames = 0
@@ -105,7 +108,7 @@ class HeardAudio:
         self._call.requests.close()
 
     async def frames(self) -> tuple[bytes, int]:
-        """Packed codes and the number of frames, after `close`. Raises `UpstreamFailure`."""
+        """Packed codes and the number of frames, after `close`. Raises `BackendFailure`."""
         await self._reader
         return b"".join(self._codes), self._num_frames
 

@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from csm.v1 import common_pb2
-from gateway.backends.calls import UpstreamFailure
+from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Conversation, Segment, Turn
 from gateway.hearing.encoding import HeardAudio, about
-from gateway.speaking.outbox import TurnCompleted
+from gateway.speaking.events import FinishReason, Timing, TurnCompleted, Usage
+from gateway.speaking.fate import REFUSED
 from gateway.text.sentences import speakable
 
 
@@ -29,15 +29,16 @@ class HeardTurn:
         A tokenizer that fails makes that an ERROR, and the words alone are kept. Raises
         `ServiceError` where the audio is wrong.
         """
-        reason = common_pb2.FINISH_REASON_EOS
+        reason, error = FinishReason.EOS, None
         codes, num_frames = b"", 0
         try:
             if self.audio is not None:
                 codes, num_frames = await self.audio.frames()
-        except UpstreamFailure as failure:
-            if not failure.lost:
+        except BackendFailure as failure:
+            if failure.code in REFUSED:
                 raise about("heard_audio.audio", failure.error) from failure
             reason = failure.reason
+            error = failure.error if reason is FinishReason.ERROR else None
         except asyncio.CancelledError:
             if self.audio is not None:
                 await self.audio.abort()
@@ -48,8 +49,9 @@ class HeardTurn:
         return TurnCompleted(
             self.turn_id,
             reason,
-            common_pb2.Usage(),
-            common_pb2.Timing(total_ms=(time.monotonic() - self._ended_at) * 1000),
+            Usage(),
+            Timing(total_ms=(time.monotonic() - self._ended_at) * 1000),
             round(num_frames * frame_ms),
             heard=True,
+            error=error,
         )

@@ -7,43 +7,49 @@ decoder, so there is no seam.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
 
 import grpc
 
 from csm import errors
 from csm.audio.frames import WIRE_DTYPE
-from csm.v1 import common_pb2, generator_pb2
-from gateway.backends.backends import Backends
-from gateway.backends.calls import Decoding, Generation, UpstreamFailure
+from gateway.backends.backends import Backends, GeneratorState
+from gateway.backends.calls import (
+    Decoding,
+    Frames,
+    Generation,
+    SentenceCompleted,
+    SentenceStarted,
+)
+from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Segment, cut
+from gateway.settings import GatewaySettings
+from gateway.speaking.attempt_events import (
+    AttemptEvent,
+    AttemptOptions,
+    Began,
+    ReachedCap,
+    Skipped,
+    Sound,
+    SpokenSentence,
+)
+from gateway.speaking.events import FinishReason, Usage
+from gateway.speaking.fate import Fate, Source, fate
+from gateway.speaking.late_decoder import LateDecoder
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.text.sentences import Sentence
-
-EOS = common_pb2.FINISH_REASON_EOS
-MAX_DURATION = common_pb2.FINISH_REASON_MAX_DURATION
-CANCELLED = common_pb2.FINISH_REASON_CANCELLED
-DEADLINE = common_pb2.FINISH_REASON_DEADLINE
-SHUTDOWN = common_pb2.FINISH_REASON_SHUTDOWN
 
 # A guess at the pace of speech, for a sentence that was never finished.
 CHARS_PER_SECOND = 14
 # How long a generator that was told of the end may take to end the stream.
 END_TIMEOUT_S = 1.0
-
-
-@dataclass(slots=True)
-class Spoken:
-    """A sentence that was submitted, and its frames."""
-
-    sentence: Sentence
-    first_frame: int
-    codes: list[bytes] = field(default_factory=list)
-    num_frames: int = 0
-    whole: bool = False
-    """The model itself ended it: the frames are those of the whole text."""
+WATCH_INTERVAL_S = 0.25
+SILENCE_S = 1.0
+"""After which a generator that owes an answer is asked whether it still goes round."""
 
 
 class Attempt:
@@ -51,82 +57,75 @@ class Attempt:
 
     def __init__(
         self,
-        turn_id: str,
-        config: generator_pb2.GenerateConfig,
-        form: common_pb2.AudioFormat,
-        context: Iterable[common_pb2.Segment],
-        max_frames: int,
+        options: AttemptOptions,
+        context: Iterable[Any],
         backends: Backends,
+        settings: GatewaySettings,
         meter: TurnMeter,
-        timeout_s: float | None,
-        on_started: Callable[[int], None],
-        on_audio: Callable[[bytes, int], None],
     ) -> None:
-        """`max_frames` ends the whole turn, 0: none. `on_started` gets the seed, `on_audio`
-        PCM and the frames decoded by its end."""
+        """`context` are segments as `context_messages` makes them."""
         info = backends.info
-        self.spoken: list[Spoken] = []
+        self.spoken: list[SpokenSentence] = []
         self.num_frames = 0
-        self.usage = common_pb2.Usage()
+        self.usage = Usage()
         self.queue_ms = self.prefill_ms = 0.0
-        self.finish_reason = EOS
-        self._turn_id = turn_id
-        self._speaker = config.speaker
-        self._max_frames = max_frames
+        self.finish_reason = FinishReason.EOS
+        self._options = options
+        self._backends = backends
+        self._settings = settings
+        self._meter = meter
         self._frame_ms = info.frame_ms
         self._frame_bytes = info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
-        self._meter = meter
-        self._on_started = on_started
-        self._on_audio = on_audio
+        frame_pcm_bytes = max(1, round(options.form.bytes_per_s * self._frame_ms / 1000))
         self._running = ""
         self._stopping = False
-        self._decoded = False
-        self._generation = Generation(backends, config, context, timeout_s)
-        self._decoding = Decoding(backends, form, timeout_s)
+        self._owed_since: float | None = None
+        self._events: deque[AttemptEvent] = deque()
+        self._wake = asyncio.Event()
+        self._generation = Generation(backends, options.generation, context, options.timeout_s)
+        self._decoder = LateDecoder(
+            Decoding(backends, options.form, options.timeout_s),
+            self._frame_bytes,
+            settings.max_pcm_bytes // frame_pcm_bytes,
+        )
         meter.submitted()
 
-    async def run(self, script: SentenceQueue) -> None:
-        """Speaks the script to its end; raises `UpstreamFailure`."""
-        generate = asyncio.create_task(self._generate(script))
-        decode = asyncio.create_task(self._decode())
-        tasks = (generate, decode)
+    async def events(self, sentences: SentenceQueue) -> AsyncGenerator[AttemptEvent, None]:
+        """Speaks the sentences to their end; raises `BackendFailure`."""
+        work = asyncio.create_task(self._work(sentences))
+        work.add_done_callback(lambda _: self._wake.set())
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            if generate in done and decode not in done and self._decoded:
-                # The generator failed; the frames that it made are good, and the client listens.
-                self._decoding.requests.close()
-                await asyncio.wait((decode,), timeout=END_TIMEOUT_S)
-            for task in done:
-                task.result()
+            while True:
+                while self._events:
+                    yield self._events.popleft()
+                if work.done():
+                    work.result()
+                    return
+                self._wake.clear()
+                await self._wake.wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            self._generation.cancel()
-            self._decoding.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if self._running:
-                # No terminal came for this one: count what did come.
-                frames = self.spoken[-1].num_frames
-                self.usage.generated_frames += frames
-                self.usage.audio_ms += round(frames * self._frame_ms)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
 
-    def stop(self, keep_frames: int, timeout_s: float) -> None:
-        """Ends the running sentence in band; `keep_frames` of the turn stay in the context.
+    def stop(self, timeout_s: float) -> None:
+        """Ends the running sentence in band.
 
-        `run` returns when the generator has said so, or after the timeout.
+        `events` ends when the generator has said so, or after the timeout.
         """
         self._stopping = True
-        self._decoding.cancel()
+        self._decoder.stop()
         if self._running:
-            kept = max(0, keep_frames - self.spoken[-1].first_frame)
-            self._generation.cancel_turn(self._running, kept)
+            self._generation.stop(self._running)
         # A generator that does not answer must not hold the client up.
         asyncio.get_running_loop().call_later(timeout_s, self._generation.cancel)
 
-    def give_credit(self, num_frames: int) -> None:
-        """The client took that many frames more."""
-        if self._generation.give_credit(num_frames):
+    def written(self, num_frames: int, credit_frames: int) -> None:
+        """The client has taken the audio of the first `num_frames`, `credit_frames` of it anew."""
+        self._decoder.written(num_frames)
+        if self._generation.give_credit(credit_frames):
             self._meter.credit_given()
+            if self._running:
+                self._owed_since = time.monotonic()
 
     def text_chars(self, num_frames: int) -> int:
         """Characters of the text whose sentence has begun within the first `num_frames`."""
@@ -147,26 +146,62 @@ class Attempt:
         for spoken in self.spoken:
             frames = min(kept_frames - spoken.first_frame, spoken.num_frames)
             if frames <= 0:
-                break
+                continue
             text, codes = spoken.sentence.text, b"".join(spoken.codes)
             whole_frames = spoken.num_frames
             if not spoken.whole:
                 whole_frames = max(whole_frames, round(len(text) * frames_per_char))
-            segment = Segment(self._speaker, text, codes, spoken.num_frames)
+            speaker = self._options.generation.speaker
+            segment = Segment(speaker, text, codes, spoken.num_frames)
             found.append(cut(segment, frames, whole_frames))
         return found
 
-    async def _generate(self, script: SentenceQueue) -> None:
+    # --- inside ---
+
+    def _tell(self, event: AttemptEvent) -> None:
+        self._events.append(event)
+        self._wake.set()
+
+    async def _work(self, sentences: SentenceQueue) -> None:
+        generate = asyncio.create_task(self._generate(sentences))
+        decode = asyncio.create_task(self._decoder.run(self._sound))
+        watch = asyncio.create_task(self._watch())
+        tasks = {generate, decode, watch}
         try:
-            while not self._stopping and (sentence := await script.next()) is not None:
+            pending = tasks
+            while pending - {watch}:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                failed = [t for t in done if not t.cancelled() and t.exception() is not None]
+                if failed and decode in pending and self._decoder.fed_frames and not self._stopping:
+                    # The frames that were made are good, and the client listens.
+                    self._decoder.close()
+                    await asyncio.wait((decode,), timeout=END_TIMEOUT_S)
+                for task in failed:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._generation.cancel()
+            self._decoder.stop()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._running:
+                # No terminal came for this one: count what did come.
+                frames = self.spoken[-1].num_frames
+                self.usage = self.usage.plus(
+                    Usage(generated_frames=frames, audio_ms=round(frames * self._frame_ms))
+                )
+
+    async def _generate(self, sentences: SentenceQueue) -> None:
+        try:
+            while not self._stopping and (sentence := await sentences.next()) is not None:
                 if not await self._speak(sentence):
                     break
             self._generation.requests.close()
-            self._decoding.requests.close()
+            self._decoder.close()
             # The end of the stream says that the conversation's slot is free for the next.
-            with contextlib.suppress(UpstreamFailure, TimeoutError):
+            with contextlib.suppress(BackendFailure, TimeoutError):
                 async with asyncio.timeout(END_TIMEOUT_S):
-                    while await self._generation.read() is not None:
+                    while await self._generation.answer() is not None:
                         pass
         except asyncio.CancelledError:
             if not self._stopping:
@@ -174,103 +209,116 @@ class Attempt:
 
     async def _speak(self, sentence: Sentence) -> bool:
         """One sentence; whether to go on to the next."""
-        spoken = Spoken(sentence, self.num_frames)
-        self._running = f"{self._turn_id}.{len(self.spoken)}"
+        spoken = SpokenSentence(sentence, self.num_frames)
+        self._running = f"{self._options.turn_id}.{len(self.spoken)}"
         self.spoken.append(spoken)
+        self._owed_since = time.monotonic()
         self._generation.speak(self._running, sentence.text)
         self._meter.sentence_began()
-        while (answer := await self._generation.read()) is not None:
-            kind = answer.WhichOneof("response")
-            if kind == "frames":
-                self._take(spoken, answer.frames.frames)
-            elif kind == "started":
-                self._on_started(answer.started.seed)
+        while (answer := await self._generation.answer()) is not None:
+            self._owed_since = time.monotonic()
+            if isinstance(answer, Frames):
+                self._take(spoken, answer)
+            elif isinstance(answer, SentenceStarted):
+                if len(self.spoken) == 1 or not self.num_frames:
+                    self._tell(Began(answer.seed))
             else:
-                self._running = ""
+                self._running, self._owed_since = "", None
                 self._meter.sentence_ended()
-                return self._completed(spoken, answer.turn_completed)
-        raise UpstreamFailure(
-            "generator",
-            grpc.StatusCode.UNAVAILABLE,
-            errors.Unavailable("the generator ended the call"),
-        )
+                return self._completed(spoken, answer)
+        raise BackendFailure.ended(Source.GENERATOR)
 
-    def _take(self, spoken: Spoken, frames: common_pb2.TokenFrames) -> None:
+    def _take(self, spoken: SpokenSentence, frames: Frames) -> None:
         if self._stopping or self._full:
             return
-        if len(frames.codes) != frames.num_frames * self._frame_bytes:
-            raise UpstreamFailure(
-                "generator",
-                grpc.StatusCode.INTERNAL,
-                errors.Internal("the generator sent frames of the wrong width"),
-            )
         self._meter.frame()
-        frames.first_frame = self.num_frames
-        if self._max_frames and self.num_frames + frames.num_frames > self._max_frames:
-            frames.num_frames = self._max_frames - self.num_frames
-            frames.codes = frames.codes[: frames.num_frames * self._frame_bytes]
-        spoken.codes.append(frames.codes)
-        spoken.num_frames += frames.num_frames
-        self.num_frames += frames.num_frames
-        self._decoding.feed(frames)
+        codes, num_frames = frames.codes, frames.num_frames
+        most = self._options.max_frames
+        if most and self.num_frames + num_frames > most:
+            num_frames = most - self.num_frames
+            codes = codes[: num_frames * self._frame_bytes]
+        spoken.codes.append(codes)
+        spoken.num_frames += num_frames
+        self.num_frames += num_frames
+        self._decoder.feed(codes, num_frames)
         if self._full and spoken.first_frame:
             # The limit in the config is that of a sentence; the turn's is kept here.
-            self._generation.cancel_turn(self._running, spoken.num_frames)
+            self._generation.stop(self._running)
         elif self.num_frames >= self._generation.credit_granted:
+            self._owed_since = None
             self._meter.credit_used_up()
 
     @property
     def _full(self) -> bool:
-        return 0 < self._max_frames <= self.num_frames
+        return 0 < self._options.max_frames <= self.num_frames
 
-    def _completed(self, spoken: Spoken, message: generator_pb2.GenerateTurnCompleted) -> bool:
-        usage, reason = self.usage, message.finish_reason
+    def _completed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> bool:
         if len(self.spoken) == 1:
-            self.queue_ms = message.timing.queue_ms
-            self.prefill_ms = message.timing.prefill_ms
-        usage.text_tokens += message.usage.text_tokens
-        usage.prompt_frames += message.usage.prompt_frames
-        usage.reused_frames += message.usage.reused_frames
-        usage.generated_frames += message.usage.generated_frames
-        usage.audio_ms += message.usage.audio_ms
-        usage.evicted_segments += message.usage.evicted_segments
+            self.queue_ms = answer.timing.queue_ms
+            self.prefill_ms = answer.timing.prefill_ms
+        self.usage = self.usage.plus(answer.usage)
         if self._stopping:
             return False
+        reason = answer.reason
         if self._full:
-            self.finish_reason = MAX_DURATION
-        elif reason == EOS:
+            self.finish_reason = FinishReason.MAX_DURATION
+        elif reason is FinishReason.EOS:
             spoken.whole = True
-        elif reason == MAX_DURATION:
-            self.finish_reason = MAX_DURATION
-        elif reason == DEADLINE:
-            self.finish_reason = DEADLINE
+        elif reason is FinishReason.MAX_DURATION:
+            self.finish_reason = FinishReason.MAX_DURATION
+            self._tell(ReachedCap(spoken.sentence, round(spoken.num_frames * self._frame_ms)))
+        elif reason is FinishReason.DEADLINE:
+            self.finish_reason = FinishReason.DEADLINE
             return False
-        elif reason == SHUTDOWN:
-            raise UpstreamFailure(
-                "generator",
-                grpc.StatusCode.UNAVAILABLE,
-                errors.Unavailable("the generator is shutting down"),
-                SHUTDOWN,
-            )
+        elif reason is FinishReason.SHUTDOWN:
+            error = errors.Unavailable("the generator is shutting down")
+            raise BackendFailure(Source.GENERATOR, error.code, error, FinishReason.SHUTDOWN)
         else:
-            raise UpstreamFailure(
-                "generator", grpc.StatusCode.INTERNAL, errors.Internal("the generator failed")
-            )
+            self._failed(spoken, answer)
         return not self._full
 
-    async def _decode(self) -> None:
-        try:
-            while (answer := await self._decoding.read()) is not None:
-                if answer.audio and not self._stopping:
-                    self._decoded = True
-                    self._meter.decoded()
-                    self._on_audio(answer.audio, answer.num_frames)
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
-        if not self._stopping and not self._decoding.requests.closed:
-            raise UpstreamFailure(
-                "tokenizer",
-                grpc.StatusCode.UNAVAILABLE,
-                errors.Unavailable("the tokenizer ended the call"),
+    def _failed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> None:
+        error = answer.error or errors.Internal("the generator failed")
+        code = answer.code if answer.error else grpc.StatusCode.INTERNAL
+        what = fate(
+            Source.SENTENCE,
+            code,
+            delivered=self._decoder.decoded_frames > 0,
+            stopping=self._stopping,
+        )
+        if what is not Fate.SKIP or not spoken.sentence.text:
+            raise BackendFailure(Source.GENERATOR, code, error)
+        self.spoken.remove(spoken)
+        self._tell(Skipped(spoken.sentence, error))
+
+    def _sound(self, pcm: bytes, num_frames: int) -> None:
+        self._meter.decoded()
+        self._tell(Sound(pcm, num_frames))
+
+    async def _watch(self) -> None:
+        """Fails where a backend owes an answer and gives none: it may hold its connection."""
+        settings, generation = self._settings, self._options.generation
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            if self._stopping:
+                continue
+            waited_s = self._decoder.owed_s
+            if waited_s > settings.decode_timeout_s:
+                raise BackendFailure.silent(Source.TOKENIZER, waited_s, "audio")
+            waited_s = _since(self._owed_since)
+            if waited_s < min(SILENCE_S, settings.frame_timeout_s):
+                continue
+            state = await self._backends.generator_state(
+                generation.conversation_id, generation.route
             )
+            waited_s = _since(self._owed_since)
+            limit_s = settings.frame_timeout_s
+            if state is GeneratorState.FULL:
+                limit_s = settings.slot_timeout_s
+            if waited_s and (state is GeneratorState.HANGS or waited_s > limit_s):
+                raise BackendFailure.silent(Source.GENERATOR, waited_s, "frame")
+            await asyncio.sleep(SILENCE_S - WATCH_INTERVAL_S)
+
+
+def _since(began: float | None) -> float:
+    return 0.0 if began is None else time.monotonic() - began

@@ -1,80 +1,10 @@
-"""What a call sends back, and the queue between those who make it and the one who writes it."""
+"""The queue of what a call sends back, between those who make it and the one who writes it."""
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
 
 from csm import errors
-from csm.v1 import common_pb2
-
-
-@dataclass(slots=True)
-class ConversationOpened:
-    """The conversation is open."""
-
-    conversation_id: str
-    form: common_pb2.AudioFormat
-    num_turns: int
-    voice: str
-
-
-@dataclass(slots=True)
-class TurnStarted:
-    """A spoken turn has its slot."""
-
-    turn_id: str
-    form: common_pb2.AudioFormat
-    seed: int
-
-
-@dataclass(slots=True)
-class Audio:
-    """A chunk of a spoken turn."""
-
-    source: "AudioSource"
-    pcm: bytes
-    first_sample: int
-    num_frames: int
-    """Frames of the turn decoded by the end of this chunk."""
-    text_chars: int
-    duration_s: float
-
-    @property
-    def turn_id(self) -> str:
-        """The turn it belongs to."""
-        return self.source.turn_id
-
-
-@dataclass(slots=True)
-class TurnCompleted:
-    """A turn is over."""
-
-    turn_id: str
-    finish_reason: common_pb2.FinishReason
-    usage: common_pb2.Usage
-    timing: common_pb2.Timing
-    kept_audio_ms: int
-    heard: bool
-
-
-Event = ConversationOpened | TurnStarted | Audio | TurnCompleted
-
-
-class AudioSource(Protocol):
-    """Who made a chunk: asked when it may leave, told when it leaves and when it has left."""
-
-    turn_id: str
-
-    def delay_s(self, audio: Audio) -> float:
-        """Seconds to wait before the chunk may leave; <= 0: none."""
-
-    def taken(self, audio: Audio) -> None:
-        """The chunk is on its way: whatever happens now, it counts as sent."""
-
-    def written(self, audio: Audio) -> None:
-        """The client's connection took the chunk."""
-
+from gateway.speaking.events import Audio, AudioSource, Event
 
 MAX_WAITING_EVENTS = 4096
 

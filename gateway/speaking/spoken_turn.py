@@ -1,107 +1,138 @@
 """A spoken turn from its first word to its terminal: tries, delivery, barge-in, what is kept.
 
 What the client takes gives credit back to the generator, so a client that does not read pauses
-its own slot alone.
+its own slot alone. What becomes of the turn when something fails is decided by `fate`.
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-import grpc
-
-from csm.audio.pcm import BYTES_PER_SAMPLE
-from csm.v1 import common_pb2, generator_pb2
+from csm import errors
 from gateway.backends.backends import Backends
-from gateway.backends.calls import UpstreamFailure
+from gateway.backends.calls import GenerationOptions
+from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.store import Turn
 from gateway.settings import GatewaySettings
-from gateway.speaking.attempt import CANCELLED, EOS, MAX_DURATION, Attempt
+from gateway.speaking.attempt import Attempt
+from gateway.speaking.attempt_events import (
+    AttemptEvent,
+    AttemptOptions,
+    Began,
+    ReachedCap,
+    Skipped,
+    Sound,
+)
+from gateway.speaking.events import (
+    Audio,
+    FinishReason,
+    TurnCompleted,
+    TurnStarted,
+    TurnWarning,
+    Usage,
+    WarningKind,
+)
+from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
-from gateway.speaking.outbox import Audio, Outbox, TurnCompleted, TurnStarted
+from gateway.speaking.outbox import Outbox
 from gateway.speaking.pacing import Playout
+from gateway.speaking.retries import Retries
 from gateway.speaking.sentence_queue import SentenceQueue
+from gateway.speaking.warnings import cap_reached, nothing_spoken, skipped
 from gateway.text.sentences import Sentence
 
 MIN_CREDIT_FRAMES = 8
-BUSY_S, MAX_BUSY_S = 0.05, 0.4
-"""Between two tries at a slot that is not yet free; doubled each time."""
+SEEDS = 1 << 64
+
+
+@dataclass(frozen=True)
+class TurnPorts:
+    """What a spoken turn is connected to."""
+
+    backends: Backends
+    settings: GatewaySettings
+    outbox: Outbox
+    context: Callable[[], Iterable[Any]]
+    """Asked when generation begins: segments as `context_messages` makes them."""
+    keep: Callable[[Turn], None]
+    """Gets what is kept of the turn."""
+    deadline: float | None
+    """A time of the monotonic clock."""
 
 
 class SpokenTurn:
     """One turn. `run` speaks it; all else never waits and may be called at any time."""
 
     def __init__(
-        self,
-        turn_id: str,
-        manner: TurnOptions,
-        context: Callable[[], Iterable[common_pb2.Segment]],
-        backends: Backends,
-        settings: GatewaySettings,
-        outbox: Outbox,
-        meter: TurnMeter,
-        deadline: float | None,
-        on_end: Callable[[Turn], None],
+        self, turn_id: str, options: TurnOptions, ports: TurnPorts, meter: TurnMeter
     ) -> None:
-        """`context` is asked when generation begins; `on_end` gets what is kept of the turn.
-
-        `deadline` is a time of the monotonic clock.
-        """
         self.turn_id = turn_id
         self.meter = meter
-        self.ended = False
-        self._manner = manner
-        self._context = context
-        self._backends = backends
-        self._settings = settings
-        self._outbox = outbox
-        self._deadline = deadline
-        self._on_end = on_end
-        self._frame_ms = backends.info.frame_ms
-        self._sample_bytes = BYTES_PER_SAMPLE[manner.form.encoding] * manner.form.channels
-        self._playout = Playout(manner.max_lead_ms, self._frame_ms)
-        self._script = SentenceQueue(self._text_starved)
+        self.state = TurnState.WAITING
+        self.warnings: list[TurnWarning] = []
+        self.text_chars = 0
+        """Characters of its text so far, as the caller gave it."""
+        self._options = options
+        self._ports = ports
+        self._settings = ports.settings
+        self._outbox = ports.outbox
+        self._frame_ms = ports.backends.info.frame_ms
+        self._playout = Playout(options.max_lead_ms, self._frame_ms)
+        self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
-        self._reason: common_pb2.FinishReason | None = None
+        self._reason: FinishReason | None = None
         self._stopped = asyncio.Event()
         self._heard_frames: int | None = None
         self._seed: int | None = None
+        self._route = ports.backends.route_of(options.conversation_id)
         self._num_samples = 0
         self._unwritten = 0
         self._changed = asyncio.Event()
         self._sent_frames = 0
         self._credited_frames = 0
-        self._delivered = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the turn has had its end."""
+        return self.state is TurnState.OVER
+
+    @property
+    def started(self) -> bool:
+        """Whether `TurnStarted` was sent."""
+        return self._seed is not None
 
     def add(self, sentences: Iterable[Sentence]) -> None:
         """More to speak."""
         if self._reason is None:
-            self._script.add(sentences)
+            self._sentences.add(sentences)
 
     def end_text(self) -> None:
         """There is no more."""
-        self._script.end()
+        self._sentences.end()
 
-    def stop(self, reason: common_pb2.FinishReason, heard_ms: int | None = None) -> None:
+    def stop(self, reason: FinishReason, heard_ms: int | None = None) -> None:
         """Ends the turn with `reason`; what the client has not taken is dropped first.
 
         `heard_ms`: what was heard of it; None: all that was sent. A turn that is over, or
         already stopping, is left alone.
         """
-        if self.ended or self._reason is not None:
+        if self.state in (TurnState.STOPPING, TurnState.OVER):
             return
+        self._move(TurnState.STOPPING)
         self._reason = reason
         if heard_ms is not None:
             self._heard_frames = math.ceil(heard_ms / self._frame_ms)
-        if reason == CANCELLED:
+        if reason is FinishReason.CANCELLED:
             self.meter.cancelled()
         self._outbox.discard_audio(self)
-        self._script.end(at_once=True)
+        self._sentences.end(at_once=True)
         if self._attempt is not None:
-            self._attempt.stop(self._kept_frames(), self._settings.cancel_timeout_s)
+            self._attempt.stop(self._settings.cancel_timeout_s)
         self._stopped.set()
         self._changed.set()
 
@@ -113,25 +144,26 @@ class SpokenTurn:
         self.meter.accepted()
         try:
             try:
-                reason = await self._speak()
-            except UpstreamFailure as failure:
-                await self._all_written()
-                in_band = self._manner.errors_in_band and (
-                    failure.lost or failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
-                )
-                if self._reason is None and not in_band:
-                    raise failure.error from failure
-                reason = failure.reason
-            self._end(reason if self._reason is None else self._reason)
+                reason, error = await self._speak(), None
+            except BackendFailure as failure:
+                reason, error = await self._told(failure)
+            if self._reason is not None:
+                reason, error = self._reason, None
+            self._end(reason, error)
         except Exception as error:
             self._leave(outcome_of(error))
             raise
         finally:
             self.abandon()
 
+    def refuse(self, error: errors.ServiceError) -> None:
+        """Ends a turn that never began, in band: there is no place for it."""
+        self._end(FinishReason.ERROR if self._reason is None else self._reason, error)
+
     def abandon(self) -> None:
         """The call is over before the turn: keeps what was sent. After the end: nothing."""
-        late = self._deadline is not None and time.monotonic() >= self._deadline
+        deadline = self._ports.deadline
+        late = deadline is not None and time.monotonic() >= deadline
         self._leave("deadline" if late else "cancelled")
 
     # --- what the writer asks and tells (AudioSource) ---
@@ -144,7 +176,8 @@ class SpokenTurn:
 
     def taken(self, audio: Audio) -> None:
         """The chunk is on its way."""
-        self._delivered = True
+        if self.state is TurnState.OPEN:
+            self._move(TurnState.SPEAKING)
         self._sent_frames = audio.num_frames
         self.meter.taken()
 
@@ -155,98 +188,129 @@ class SpokenTurn:
         self.meter.sent(audio.duration_s, lead_s, now)
         self._unwritten -= 1
         if self._attempt is not None and audio.num_frames > self._credited_frames:
-            self._attempt.give_credit(audio.num_frames - self._credited_frames)
+            self._attempt.written(audio.num_frames, audio.num_frames - self._credited_frames)
             self._credited_frames = audio.num_frames
         if self._unwritten == 0:
             self._changed.set()
 
     # --- inside ---
 
-    async def _speak(self) -> common_pb2.FinishReason:
-        retried = False
-        busy_until, busy_s = math.inf, BUSY_S
-        while await self._script.ready():
+    def _move(self, state: TurnState) -> None:
+        if state not in MOVES[self.state]:
+            raise RuntimeError(f"a turn that is {self.state.value} cannot become {state.value}")
+        self.state = state
+
+    async def _speak(self) -> FinishReason:
+        retries = Retries(self._settings)
+        while await self._sentences.ready():
             attempt = self._attempt = self._open()
             try:
-                await attempt.run(self._script)
+                async with contextlib.aclosing(attempt.events(self._sentences)) as events:
+                    async for event in events:
+                        self._hear(attempt, event)
                 await self._all_written()
                 return attempt.finish_reason
-            except UpstreamFailure as failure:
-                if self._delivered or self._reason is not None or not failure.retryable:
+            except BackendFailure as failure:
+                what = self._fate(failure)
+                if not retries.may(what, failure):
                     raise
-                # A slot that the turn before has not left yet is free after a step or two.
-                busy = failure.code is grpc.StatusCode.FAILED_PRECONDITION
-                if busy:
-                    spent = time.monotonic() >= busy_until
-                    busy_until = min(busy_until, time.monotonic() + self._settings.failover_s)
+                self._begin_again(attempt, failure)
+                if what is Fate.WAIT:
+                    await self._unless_stopped(asyncio.sleep(retries.pause_s()))
                 else:
-                    spent, retried = retried, True
-                if spent:
-                    raise
-                self.meter.retried(failure.service, failure.code.name)
-                self._outbox.discard_audio(self)
-                self._num_samples = self._unwritten = 0
-                self._script.put_back(s.sentence for s in attempt.spoken)
-                self._attempt = None
-                if busy:
-                    await self._unless_stopped(asyncio.sleep(busy_s))
-                    busy_s = min(2 * busy_s, MAX_BUSY_S)
-                else:
-                    await self._unless_stopped(self._backends.recovered(failure.service))
-        return EOS
+                    await self._unless_stopped(self._recover(failure))
+        return FinishReason.EOS
+
+    def _fate(self, failure: BackendFailure) -> Fate:
+        return fate(
+            failure.source,
+            failure.code,
+            delivered=self.state is TurnState.SPEAKING,
+            stopping=self.state is TurnState.STOPPING,
+        )
+
+    def _begin_again(self, attempt: Attempt, failure: BackendFailure) -> None:
+        self.meter.retried(failure.source.value, failure.code.name)
+        self._outbox.discard_audio(self)
+        self._num_samples = self._unwritten = self._credited_frames = 0
+        self._sentences.put_back(s.sentence for s in attempt.spoken)
+        self._attempt = None
+        if self.state is TurnState.OPEN:
+            self._move(TurnState.WAITING)
+
+    async def _recover(self, failure: BackendFailure) -> None:
+        backends, conversation_id = self._ports.backends, self._options.conversation_id
+        self._route = await backends.recovered(failure.source, conversation_id, self._route)
+
+    async def _told(
+        self, failure: BackendFailure
+    ) -> tuple[FinishReason, errors.ServiceError | None]:
+        """How the turn ends by a failure; raises where the call ends with its status."""
+        await self._all_written()
+        if self._reason is not None:
+            return self._reason, None
+        if self._fate(failure) is Fate.END_CALL:
+            raise failure.error from failure
+        if not (self._options.in_conversation or self.started):
+            raise failure.error from failure
+        error = failure.error if failure.reason is FinishReason.ERROR else None
+        return failure.reason, error
 
     def _open(self) -> Attempt:
-        manner, settings = self._manner, self._settings
-        config = generator_pb2.GenerateConfig(
-            conversation_id=manner.conversation_id,
-            speaker=manner.speaker,
-            sampling=manner.sampling,
-            max_audio_ms=manner.max_audio_ms,
-            initial_credit_frames=settings.initial_credit_frames,
-        )
-        if manner.max_lead_ms:
+        options, settings = self._options, self._settings
+        credit_frames = settings.initial_credit_frames
+        if options.max_lead_ms:
             # Frames made beyond the lead would be thrown away at a barge-in.
-            lead_frames = math.ceil(manner.max_lead_ms / self._frame_ms)
-            config.initial_credit_frames = min(
-                settings.initial_credit_frames, max(lead_frames, MIN_CREDIT_FRAMES)
-            )
-        if self._seed is not None:
-            config.sampling.seed = self._seed
+            lead_frames = math.ceil(options.max_lead_ms / self._frame_ms)
+            credit_frames = min(credit_frames, max(lead_frames, MIN_CREDIT_FRAMES))
         timeout_s = None
-        if self._deadline is not None:
-            timeout_s = max(0.0, self._deadline - time.monotonic())
+        if self._ports.deadline is not None:
+            timeout_s = max(0.0, self._ports.deadline - time.monotonic())
+        generation = GenerationOptions(
+            options.conversation_id,
+            options.speaker,
+            options.sampling,
+            options.sampling.seed if self._seed is None else self._seed,
+            options.max_audio_ms,
+            credit_frames,
+            self._route,
+        )
+        if self.state is TurnState.WAITING:
+            self._move(TurnState.OPEN)
+        max_frames = int(options.max_audio_ms / self._frame_ms)
         return Attempt(
-            self.turn_id,
-            config,
-            manner.form,
-            self._context(),
-            int(manner.max_audio_ms / self._frame_ms),
-            self._backends,
+            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s),
+            self._ports.context(),
+            self._ports.backends,
+            settings,
             self.meter,
-            timeout_s,
-            self._started,
-            self._audio,
         )
 
-    def _started(self, seed: int) -> None:
-        if self._seed is None and self._reason is None:
-            self._seed = seed
-            self._outbox.put(TurnStarted(self.turn_id, self._manner.form, seed))
-
-    def _audio(self, pcm: bytes, num_frames: int) -> None:
-        attempt = self._attempt
-        if attempt is None or self._reason is not None:
+    def _hear(self, attempt: Attempt, event: AttemptEvent) -> None:
+        if self._reason is not None:
             return
-        num_samples = len(pcm) // self._sample_bytes
+        if isinstance(event, Sound):
+            self._audio(attempt, event)
+        elif isinstance(event, Began):
+            if self._seed is None:
+                self._seed = event.seed
+                self._outbox.put(TurnStarted(self.turn_id, self._options.form, event.seed))
+        elif isinstance(event, Skipped):
+            self.warnings.append(skipped(event))
+        elif isinstance(event, ReachedCap):
+            self.warnings.append(cap_reached(event))
+
+    def _audio(self, attempt: Attempt, sound: Sound) -> None:
+        num_samples = len(sound.pcm) // self._options.form.sample_bytes
         self._unwritten += 1
         self._outbox.put(
             Audio(
                 self,
-                pcm,
+                sound.pcm,
                 self._num_samples,
-                num_frames,
-                attempt.text_chars(num_frames),
-                num_samples / self._manner.form.sample_rate_hz,
+                sound.num_frames,
+                attempt.text_chars(sound.num_frames),
+                num_samples / self._options.form.sample_rate_hz,
             )
         )
         self._num_samples += num_samples
@@ -274,31 +338,52 @@ class SpokenTurn:
             return self._sent_frames
         return min(self._sent_frames, self._heard_frames)
 
-    def _end(self, reason: common_pb2.FinishReason) -> None:
+    def _end(self, reason: FinishReason, error: errors.ServiceError | None) -> None:
         attempt = self._attempt
         kept = self._kept_frames()
-        if attempt is not None and reason in (EOS, MAX_DURATION):
+        spoken = attempt is not None and bool(attempt.spoken)
+        if attempt is not None and reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
             kept = attempt.num_frames
+        if reason is FinishReason.EOS and not spoken:
+            self._nothing_said()
         self._leave(OUTCOMES[reason], kept)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
             TurnCompleted(
                 self.turn_id,
                 reason,
-                attempt.usage if attempt else common_pb2.Usage(),
+                attempt.usage if attempt else Usage(),
                 self.meter.timing(queue_ms, prefill_ms),
                 round(kept * self._frame_ms),
                 heard=False,
+                error=error,
+                warnings=self.warnings,
             )
         )
+
+    def _nothing_said(self) -> None:
+        """Nothing of the text could be spoken: no failure in a conversation, else the caller's."""
+        if not self.warnings:
+            self.warnings.append(nothing_spoken(self.text_chars))
+        if not (self._options.in_conversation or self.started):
+            raise errors.InvalidArgument(
+                *(
+                    errors.FieldViolation(
+                        w.field,
+                        f"{w.description} (characters {w.first_char}..{w.end_char})",
+                    )
+                    for w in self.warnings
+                    if w.kind in (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
+                )
+            )
 
     def _leave(self, outcome: str, kept: int | None = None) -> None:
         if self.ended:
             return
-        self.ended = True
+        self._move(TurnState.OVER)
         attempt = self._attempt
         segments = (
             attempt.segments(self._kept_frames() if kept is None else kept) if attempt else []
         )
-        self._on_end(Turn(self.turn_id, self._manner.speaker, False, segments))
+        self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments))
         self.meter.finish(outcome, self._playout.underrun_s)

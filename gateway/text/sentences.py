@@ -8,7 +8,9 @@ to decide, the splitter waits for it. Long sentences are cut at a comma, else at
 # ruff: noqa: RUF001 (punctuation of many scripts is what this file is about)
 
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 _STOPS = frozenset(".!?…")
 _WIDE_STOPS = frozenset("。！？｡")
@@ -42,7 +44,9 @@ _PERHAPS = _words(
     ph.d b.c a.d usw
     """
 )
-_UNDECIDED = -1
+_OPENERS = "\"'“‘«([{"
+_MAX_MARKS = 32
+"""Marks that a letter may carry and not be parted from: Unicode's own bound is 30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Sentence:
     """What to speak: no control characters, single spaces, none at the ends."""
     end_chars: int
     """Where it ends in the turn's text as it was given, in characters."""
+    first_char: int = 0
+    """Where its first character that is no white space is, in the turn's text as it was given."""
 
 
 def speakable(text: str) -> bool:
@@ -67,123 +73,178 @@ def clean(text: str) -> str:
     )
 
 
+class _Where(Enum):
+    """What the splitter has before it."""
+
+    TEXT = 1
+    STOPS = 2
+    """A run of stops, from `_mark` on."""
+    CLOSERS = 3
+    """What closes behind them, from `_stops_end` on."""
+    SPACE = 4
+    """White space behind both, from `_after` on: what follows it decides."""
+
+
 class SentenceSplitter:
     """Takes the parts of one turn's text, gives its sentences as soon as each is certain."""
 
     def __init__(self, max_chars: int) -> None:
+        """Sentences of more than `max_chars` characters are cut."""
         self._max_chars = max_chars
-        self._text = ""
+        self._chars: list[str] = []
+        """What is not yet given. A list, as a string would be copied with every part."""
         self._taken = 0
+        """Characters of the text before it."""
+        self._first = self._at = 0
+        """Where the sentence begins, and what is looked at next."""
+        self._where = _Where.TEXT
+        self._mark = self._stops_end = self._after = 0
 
     def feed(self, part: str) -> list[Sentence]:
         """The sentences that `part` completes."""
-        self._text += part
-        return self._sentences(final=False)
+        self._chars.extend(part)
+        found = list(self._sentences())
+        self._forget()
+        return found
 
     def finish(self) -> list[Sentence]:
         """The rest of the text."""
-        return self._sentences(final=True)
-
-    def _sentences(self, final: bool) -> list[Sentence]:
-        found: list[Sentence] = []
-        start = 0
-        while (end := self._end(start, final)) is not None:
-            # A lone "..." or emoji is no sentence: there is nothing in it to speak.
-            if speakable(piece := self._text[start:end]):
-                found.append(Sentence(clean(piece), self._taken + end))
-            start = end
-        self._text, self._taken = self._text[start:], self._taken + start
+        found = list(self._sentences())
+        size = len(self._chars)
+        while self._first < size:
+            # Only white space that waits for what follows may be longer than a sentence.
+            fits = size - self._first <= self._max_chars
+            found += self._sentence(size if fits else self._cut())
+            found += self._sentences()
+        self._forget()
         return found
 
-    def _end(self, start: int, final: bool) -> int | None:
-        """Where the sentence that begins at `start` ends, or None while that is open."""
-        text, size = self._text, len(self._text)
-        first = next((i for i in range(start, size) if not text[i].isspace()), size)
-        end = self._stop(first) if first < size else None
-        if end == _UNDECIDED and not final:
-            return None
-        found = end is not None and end != _UNDECIDED
-        stop = end if end is not None and found else size
-        if stop - first > self._max_chars:
-            return self._cut(first, stop)
-        if found:
-            return stop
-        return size if final and start < size else None
+    def _forget(self) -> None:
+        """Lets go of what was given."""
+        num_chars = self._first
+        if num_chars:
+            del self._chars[:num_chars]
+            self._taken += num_chars
+            self._first = 0
+            self._at -= num_chars
+            self._mark -= num_chars
+            self._stops_end -= num_chars
+            self._after -= num_chars
 
-    def _stop(self, first: int) -> int | None:
-        """The end of the first sentence from `first` on; None if there is no stop yet."""
-        text, size = self._text, len(self._text)
-        at = first
-        while at < size:
-            if at - first > 2 * self._max_chars:
-                return None  # it is cut before any stop further on matters
-            char = text[at]
-            if char == "\n" and text[at + 1 : at + 2] == "\n":
-                return at + 2
-            if char not in _STOPS and char not in _WIDE_STOPS:
-                at += 1
+    def _sentences(self) -> Iterator[Sentence]:
+        while (end := self._end()) is not None:
+            yield from self._sentence(end)
+
+    def _sentence(self, end: int) -> Iterator[Sentence]:
+        """The sentence from `_first` to `end`; the next one begins there."""
+        first = self._first
+        self._first = self._at = end
+        self._where = _Where.TEXT
+        piece = "".join(self._chars[first:end])
+        # A lone "..." or emoji is no sentence: there is nothing in it to speak.
+        if speakable(piece):
+            yield Sentence(clean(piece), self._taken + end, self._taken + first)
+
+    def _end(self) -> int | None:
+        """Where the sentence at `_first` ends; None while what is there leaves that open."""
+        chars, size = self._chars, len(self._chars)
+        while self._at < size:
+            at, char = self._at, chars[self._at]
+            if self._where is _Where.SPACE:
+                if char.isspace():
+                    self._at += 1
+                    continue
+                if self._is_stop(char):
+                    return self._after
+                # The sentence goes on; a blank line may end it before this character.
+                self._at, self._where = self._after, _Where.TEXT
                 continue
-            mark, after = at, at + 1
-            while after < size and (text[after] in _STOPS or text[after] in _WIDE_STOPS):
-                after += 1
-            stops_end = after
-            while after < size and text[after] in _CLOSERS:
-                after += 1
-            if after == size:
-                return _UNDECIDED
-            if any(text[i] in _WIDE_STOPS for i in range(mark, stops_end)):
-                return after
-            if text[after].isspace():
-                verdict = self._is_stop(first, mark, stops_end, after)
-                if verdict is None:
-                    return _UNDECIDED
+            if self._where is not _Where.TEXT and not self._in_run(at, char):
+                if self._is_wide_stop():
+                    return at
+                verdict = self._is_stop(None) if char.isspace() else False
                 if verdict:
-                    return after
-            at = after
+                    return at
+                if verdict is None:
+                    self._after, self._where = at, _Where.SPACE
+                    continue
+                self._where = _Where.TEXT
+            self._at += 1
+            if self._where is _Where.TEXT:
+                if char in _STOPS or char in _WIDE_STOPS:
+                    self._mark, self._where = at, _Where.STOPS
+                elif char.isspace():
+                    if at == self._first:
+                        self._first += 1
+                        continue
+                    if char == chars[at - 1] == "\n":
+                        return at + 1 if at - self._first < self._max_chars else self._cut()
+            if at - self._first >= self._max_chars:
+                # Whatever comes, the sentence is longer than that.
+                return self._cut()
         return None
 
-    def _is_stop(self, first: int, mark: int, stops_end: int, after: int) -> bool | None:
-        """Whether the marks [mark, stops_end) before the white space at `after` end a sentence.
+    def _in_run(self, at: int, char: str) -> bool:
+        """Whether `char` belongs to the stops, or to what closes behind them."""
+        if self._where is _Where.STOPS:
+            if char in _STOPS or char in _WIDE_STOPS:
+                return True
+            self._stops_end, self._where = at, _Where.CLOSERS
+        return char in _CLOSERS
 
-        None: the next word, not yet there, decides.
+    def _is_wide_stop(self) -> bool:
+        return not _WIDE_STOPS.isdisjoint(self._chars[self._mark : self._stops_end])
+
+    def _is_stop(self, following: str | None) -> bool | None:
+        """Whether the marks before the white space at `_at`, or at `_after`, end a sentence.
+
+        `following` is the first character behind the white space, None while that is not there.
+        None: it decides.
         """
-        text = self._text
-        following = next((c for c in text[after:] if not c.isspace()), None)
-        marks = text[mark:stops_end]
+        chars, mark = self._chars, self._mark
+        marks = "".join(chars[mark : self._stops_end])
+        closed = (self._after if self._where is _Where.SPACE else self._at) > self._stops_end
         continues = following is not None and (following.islower() or following in ",;:")
         if marks == ".":
-            word = text[first:mark].split()[-1].lstrip("\"'“‘«([{") if text[first:mark] else ""
+            end = mark
+            while end > self._first and chars[end - 1].isspace():
+                end -= 1
+            begin = end
+            while begin > self._first and not chars[begin - 1].isspace():
+                begin -= 1
+            whole = "".join(chars[begin:end])
+            word = whole.lstrip(_OPENERS)
             key = word.lower()
             if key in _TITLES:
                 return False
             if key in _NUMBERED:
                 return None if following is None else not (following.isdigit() or continues)
-            if word.isdigit() and text[first:mark].strip() == word:
+            if word.isdigit() and word == whole and begin == self._first:
                 return False  # the number of a list's item
             if len(word) == 1 and word.isupper() and word != "I":
                 return False  # an initial: J. S. Bach
             if key in _PERHAPS or "." in word:
                 return None if following is None else not continues
-            if after == stops_end:
+            if not closed:
                 return True
-        elif "." not in marks and "…" not in marks and after == stops_end:
+        elif "." not in marks and "…" not in marks and not closed:
             return True
         # An ellipsis, or a quotation that closes: "Why?" she asked.
         return None if following is None else not continues
 
-    def _cut(self, first: int, end: int) -> int:
+    def _cut(self) -> int:
         """Where to cut a sentence longer than the limit: after a clause, a word, or anywhere."""
-        text, limit = self._text, first + self._max_chars
-        floor = first + self._max_chars // 3
-        for at in range(min(limit, end) - 1, floor, -1):
-            wide = text[at] in _WIDE_CLAUSE_MARKS
-            if wide or (text[at] in _CLAUSE_MARKS and text[at + 1 : at + 2].isspace()):
+        chars, first = self._chars, self._first
+        limit = first + self._max_chars
+        for at in range(limit - 1, first + self._max_chars // 3, -1):
+            wide = chars[at] in _WIDE_CLAUSE_MARKS
+            if wide or (chars[at] in _CLAUSE_MARKS and chars[at + 1].isspace()):
                 return at + 1
-        for at in range(min(limit, end - 1), first, -1):
-            if text[at].isspace():
+        for at in range(limit, first, -1):
+            if chars[at].isspace():
                 return at
         # Never between a letter and the marks that combine with it.
-        at = limit
-        while at > first + 1 and (unicodedata.combining(text[at]) or text[at] in "\u200d\ufe0f"):
-            at -= 1
-        return at
+        for at in range(limit, max(first, limit - _MAX_MARKS), -1):
+            if not (unicodedata.combining(chars[at]) or chars[at] in "\u200d\ufe0f"):
+                return at
+        return limit

@@ -1,123 +1,68 @@
-"""The voices: the model's own, and those of a folder NAME/voice.json with recordings."""
+"""The library of voices: the model's own, and those of a folder NAME/voice.json."""
 
 import asyncio
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from csm import errors
 from gateway.backends.backends import Backends
-from gateway.conversations.store import Segment
+from gateway.conversations.segment import Segment
 from gateway.hearing.encoding import encode_file
+from gateway.voices.prompt_check import check_prompts
+from gateway.voices.voice import Voice, Voices, speaker_problem
+from gateway.voices.voice_file import read_voice_file, voice_files
 
-FILE_NAME = "voice.json"
+__all__ = ["Voice", "Voices", "load_voices"]
+
 PROMPT_TIMEOUT_S = 60.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PromptFile(_Strict):
-    """A recording and its words."""
-
-    audio: str = Field(min_length=1)
-    text: str = Field(min_length=1, max_length=4096)
-
-
-class VoiceFile(_Strict):
-    """The content of voice.json."""
-
-    speaker: int = Field(ge=0, le=65535)
-    description: str = Field("", max_length=1000)
-    prompts: list[PromptFile] = Field(default_factory=list, max_length=16)
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A name, a speaker number, prompt segments pinned at the start of the context."""
-
-    name: str
-    speaker: int
-    description: str = ""
-    prompts: tuple[Segment, ...] = ()
-
-
-class Voices:
-    """Voices by name."""
-
-    def __init__(self, voices: dict[str, Voice], default: str) -> None:
-        self._voices = voices
-        self.default = default
-
-    def all(self) -> list[Voice]:
-        """In order of name."""
-        return [self._voices[name] for name in sorted(self._voices)]
-
-    def get(self, name: str) -> Voice:
-        """The voice of that name, the default for an empty one; raises `NotFound`."""
-        voice = self._voices.get(name or self.default)
-        if voice is None:
-            known = ", ".join(sorted(self._voices))
-            raise errors.NotFound("voice", name[:64], f"known are {known}")
-        return voice
 
 
 async def load_voices(backends: Backends, directory: Path | None, default: str) -> Voices:
-    """The model's own voice (speaker 0) and those of the directory, their prompts encoded.
+    """The model's own voices and those of the directory, their prompts encoded.
 
-    Raises `ValueError` naming the file and what is wrong with it.
+    The model's own are one under the model's name, and one for each speaker that it names.
+
+    Raises:
+        ValueError: a file of the directory is wrong, or its voice does not fit the model, or two
+            voices have one name, or there is no voice `default`; names the file and the field.
+        ServiceError: a backend failed.
     """
-    own = Voice(backends.info.generator.model or "default", 0, "the model's own voice")
-    voices = {own.name: own}
+    generator = backends.info.generator
+    speakers = {voice.speaker: voice.name for voice in generator.voices}
+    voices: dict[str, Voice] = {}
+    sources: dict[str, str] = {}
+
+    def add(voice: Voice, source: str) -> None:
+        if voice.name in voices:
+            raise ValueError(
+                f"{source}: there is a voice {voice.name!r} already: {sources[voice.name]}"
+            )
+        voices[voice.name], sources[voice.name] = voice, source
+
+    for named in generator.voices:
+        add(
+            Voice(named.name, named.speaker, named.description),
+            f"speaker {named.speaker} of the model",
+        )
+    # A model may well give one of its speakers its own name: that one is the model's voice then.
+    own = generator.model or "default"
+    if own not in voices:
+        speaker = 0 if not speakers or 0 in speakers else min(speakers)
+        add(Voice(own, speaker, "the model's own voice"), "the model's own voice")
     if directory is not None:
-        for path in _files(directory):
-            voice = await _load(backends, path)
-            voices[voice.name] = voice
+        for path in voice_files(directory):
+            add(await _load(backends, path, speakers), str(path))
     if default and default not in voices:
         raise ValueError(
             f"default_voice {default!r}: no such voice; there are {', '.join(sorted(voices))}"
         )
-    return Voices(voices, default or own.name)
+    return Voices(voices, default or own, speakers)
 
 
-def _files(directory: Path) -> list[Path]:
-    if not directory.is_dir():
-        raise ValueError(f"voices_directory {directory}: is not a directory")
-    return sorted(directory.glob(f"*/{FILE_NAME}"))
-
-
-def _read(path: Path) -> tuple[VoiceFile, list[tuple[Path, bytes]]]:
-    """The voice file at `path`, and its recordings in order; raises `ValueError`."""
-    name = path.parent.name
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{path}: {name!r} is no name for a voice; allowed are 1..64 letters, digits, '.', "
-            "'_' and '-', the first a letter or digit"
-        )
-    try:
-        content = VoiceFile.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise ValueError(f"{path}: {where}: {first['msg']}") from None
-    recordings = []
-    for prompt in content.prompts:
-        audio = (path.parent / prompt.audio).resolve()
-        if not audio.is_relative_to(path.parent.resolve()):
-            raise ValueError(f"{path}: audio {prompt.audio!r} lies outside the voice's folder")
-        try:
-            recordings.append((audio, audio.read_bytes()))
-        except OSError as error:
-            raise ValueError(f"{path}: audio {prompt.audio!r}: {error.strerror}") from None
-    return content, recordings
-
-
-async def _load(backends: Backends, path: Path) -> Voice:
-    content, recordings = await asyncio.to_thread(_read, path)
+async def _load(backends: Backends, path: Path, speakers: Mapping[int, str]) -> Voice:
+    content, recordings = await asyncio.to_thread(read_voice_file, path)
+    if speakers and content.speaker not in speakers:
+        raise ValueError(f"{path}: speaker: {speaker_problem(content.speaker, speakers)}")
     prompts = []
     for prompt, (audio, data) in zip(content.prompts, recordings, strict=True):
         try:
@@ -125,4 +70,8 @@ async def _load(backends: Backends, path: Path) -> Voice:
         except errors.InvalidArgument as error:
             raise ValueError(f"{path}: {error.message}") from None
         prompts.append(Segment(content.speaker, prompt.text, frames.codes, frames.num_frames))
+    try:
+        await check_prompts(backends, content.speaker, prompts, PROMPT_TIMEOUT_S)
+    except errors.InvalidArgument as error:
+        raise ValueError(f"{path}: {error.message}") from None
     return Voice(path.parent.name, content.speaker, content.description, tuple(prompts))

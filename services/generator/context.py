@@ -4,30 +4,30 @@ Pinned segments come first and stay. The rest gives way from the oldest, whole s
 when the context is full. The cut moves in strides of a quarter of the room, at fixed distances from
 where the history began, so that most turns find their prefix in the KV cache, whether the history
 stays in the stream or is sent anew with every call.
+
+A caller may send far more than fits. Texts are tokenised from the newest back, until the room is
+full; what gives way is forgotten unread, and rows are made of nothing but a prompt.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from csm.errors import FieldViolation, InvalidArgument, invalid
 from services.generator.engine.turn import PromptRows
-from services.generator.model.prompt import Segment, segment_frames
+from services.generator.model.prompt import Segment, audio_frames, text_frames
 from services.generator.model.text import TextTokenizer
 
 STRIDE_SHARE = 4
 """The cut moves by a quarter of the room."""
 
-_NO_MEANING = "\ue000"
-"""A private-use character: what a text tokenizer makes of it is its token for the unknown."""
-
 
 class TooLongError(InvalidArgument):
-    """A prompt that does not fit, whatever is left out."""
+    """What does not fit, whatever is left out."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +51,65 @@ class PinnedSegment:
 @dataclass(frozen=True, eq=False)
 class Prompt:
     """What a turn is prompted with: rows [T, K + 1]. `continues`: the last segment's audio goes on
-    (the turn has no text of its own). `evicted` segments gave way since the prompt before."""
+    (the turn has no text of its own, and no `ids`). `evicted` segments gave way since the prompt
+    before; `left_out` are all that did since the history began."""
 
     rows: PromptRows
     speaker: int
     text: str
-    text_tokens: int
+    ids: Sequence[int]
     evicted: int
+    left_out: int
     continues: bool
+
+    @property
+    def text_tokens(self) -> int:
+        """Positions of the turn's own text."""
+        return len(self.ids)
 
 
 @dataclass(eq=False)
 class _Entry:
+    """A segment; `ids` of its text where they are known. `too_long`: more than any prompt holds."""
+
     segment: Segment
-    rows: PromptRows
+    ids: np.ndarray | None = None
+    too_long: bool = False
+
+    @property
+    def weight(self) -> int:
+        """About how long it is, without a look at its text."""
+        return len(self.segment.text) + self.frames
+
+    @property
+    def frames(self) -> int:
+        """Positions of its audio, the EOS frame among them."""
+        return 0 if self.segment.codes is None else len(self.segment.codes) + 1
+
+
+@dataclass(eq=False)
+class _History:
+    """The segments, and what gave way of them: by weight, by number, and by number since the last
+    prompt."""
+
+    pinned: list[_Entry] = field(default_factory=list)
+    turns: list[_Entry] = field(default_factory=list)
+    dropped_weight: int = 0
+    left_out: int = 0
+    evicted: int = 0
 
 
 def check_text(text: str, tokenizer: TextTokenizer, max_chars: int, field: str = "text") -> None:
     """Raises `InvalidArgument` on `field` unless the text can be spoken."""
-    if len(text) > max_chars:
-        raise invalid(field, f"{len(text)} characters; at most {max_chars} are allowed")
+    _check_length(text, max_chars, field)
     if not any(unicodedata.category(character)[0] in "LN" for character in text):
-        raise invalid(field, f"{text[:20]!r} has no letter or digit; there is nothing to speak")
-    known = set(tokenizer.content(text)) - set(tokenizer.content(_NO_MEANING))
-    if not known or not tokenizer.content(text.strip()):
-        raise invalid(field, f"{text[:20]!r} has no character that this model's tokenizer knows")
+        raise invalid(
+            field, f"no letter or digit among {len(text)} characters; there is nothing to speak"
+        )
+    if not tokenizer.knows(text):
+        raise invalid(
+            field, f"no character that this model's tokenizer knows among {len(text)} characters"
+        )
 
 
 class Context:
@@ -87,10 +121,7 @@ class Context:
         self._tokenizer, self._limits, self._speaker = tokenizer, limits, speaker
         # A turn may end early at the end of the context; half of it is always left for the prompt.
         self._capacity = limits.max_positions - min(max_frames, limits.max_positions // 2)
-        self._pinned: list[_Entry] = []
-        self._turns: list[_Entry] = []
-        self._dropped_positions = 0
-        self._evicted = 0
+        self._history = _History()
 
     @property
     def capacity(self) -> int:
@@ -98,7 +129,7 @@ class Context:
         return self._capacity
 
     def __len__(self) -> int:
-        return len(self._pinned) + len(self._turns)
+        return len(self._history.pinned) + len(self._history.turns)
 
     def add(
         self, segments: Sequence[PinnedSegment], *, replace: bool = False, field: str = "segments"
@@ -109,25 +140,36 @@ class Context:
             InvalidArgument: a pinned segment behind another, a segment that is empty or too long,
                 or more pinned ones than the context holds.
         """
-        pinned, turns = ([], []) if replace else (list(self._pinned), list(self._turns))
+        old = self._history
+        history = _History()
+        if not replace:
+            history = _History(
+                [*old.pinned], [*old.turns], old.dropped_weight, old.left_out, old.evicted
+            )
         for index, item in enumerate(segments):
             where = f"{field}[{index}]"
-            if item.pinned and turns:
+            if item.pinned and history.turns:
                 raise invalid(f"{where}.pinned", "pinned segments must precede all others")
-            (pinned if item.pinned else turns).append(self._entry(item.segment, where))
-        if (positions := _positions(pinned)) > self._capacity:
-            raise TooLongError(
-                FieldViolation(
+            entry = self._entry(item.segment, where)
+            (history.pinned if item.pinned else history.turns).append(entry)
+        positions = 0
+        for count, entry in enumerate(history.pinned, start=1):
+            positions += self._positions(entry)
+            if positions > self._capacity:
+                which = "the" if count == len(history.pinned) else f"the first {count}"
+                least = "at least " if entry.too_long else ""
+                raise self._too_long(
                     field,
-                    f"the pinned segments take {positions} positions; at most {self._capacity} "
-                    f"are left of {self._limits.max_positions} beside the longest turn",
+                    f"{which} pinned segments take {least}{positions} positions; at most "
+                    f"{self._capacity} are left of {self._limits.max_positions} beside the longest "
+                    "turn",
                 )
-            )
-        if replace:
-            self._dropped_positions = self._evicted = 0
-        self._pinned, self._turns = pinned, turns
-        self._trim()
-        self._evict(0, spare_last=True)
+        self._trim(history)
+        self._evict(history, 0, spare_last=True)
+        if history.turns:
+            # Its text is looked at here, where the caller has put the work, and not by a turn.
+            self._positions(history.turns[-1])
+        self._history = history
 
     def prompt(self, text: str) -> Prompt:
         """The prompt of a turn that speaks `text`; an empty text continues the last audio.
@@ -136,98 +178,143 @@ class Context:
             InvalidArgument: the text cannot be spoken, or nothing is there to continue.
             TooLongError: pinned segments and the turn do not fit together.
         """
+        history = self._history
+        pinned, ids = history.pinned, list[int]()
         if text:
-            check_text(text, self._tokenizer, self._limits.max_text_chars)
-            own = segment_frames(
-                Segment(self._speaker, text), self._tokenizer, self._limits.num_codebooks
-            )
-            pinned, speaker, tokens = self._pinned, self._speaker, len(own)
+            speaker = self._speaker
+            own = self._own(text)
+            ids = own.ids.tolist() if own.ids is not None else []
+            length = self._positions(own)
         else:
-            last = self._last()
+            entries = history.turns or pinned
+            last = entries[-1] if entries else None
             if last is None or last.segment.codes is None:
                 raise invalid(
                     "text", "it is empty; only behind a segment with audio may it be, to continue"
                 )
-            own, speaker, tokens = last.rows[:-1], last.segment.speaker, 0
-            pinned = self._pinned if self._turns else self._pinned[:-1]
-        taken = _positions(pinned) + len(own)
-        if taken > self._capacity:
-            raise TooLongError(
-                FieldViolation(
-                    "text" if text else "segments",
-                    f"{len(own)} positions beside {taken - len(own)} of pinned segments; at most "
-                    f"{self._capacity} in all are left of {self._limits.max_positions} beside the "
-                    "longest turn",
-                )
+            own, speaker = last, last.segment.speaker
+            length = self._positions(own) - 1
+            pinned = pinned if history.turns else pinned[:-1]
+        beside = self._total(pinned)
+        if own.too_long or beside + length > self._capacity:
+            least = "at least " if own.too_long else ""
+            raise self._too_long(
+                "text" if text else "segments",
+                f"{least}{length} positions beside {beside} of pinned segments; at most "
+                f"{self._capacity} in all are left of {self._limits.max_positions} beside the "
+                "longest turn",
             )
-        self._evict(taken - _positions(self._pinned), spare_last=not text)
+        self._evict(history, beside + length - self._total(history.pinned), spare_last=not text)
         limit = self._limits.max_context_segments
-        history = self._turns if text else self._turns[:-1]
+        before = history.turns if text else history.turns[:-1]
         if limit is not None:
-            history = history[len(history) - min(limit, len(history)) :]
-        evicted, self._evicted = self._evicted, 0
-        rows = np.concatenate([*(e.rows for e in pinned), *(e.rows for e in history), own])
-        return Prompt(rows, speaker, text, tokens, evicted, continues=not text)
+            before = before[len(before) - min(limit, len(before)) :]
+        evicted, history.evicted = history.evicted, 0
+        rows = [self._rows(entry) for entry in (*pinned, *before)]
+        rows.append(self._rows(own, end=False))
+        return Prompt(np.concatenate(rows), speaker, text, ids, evicted, history.left_out, not text)
 
     def complete(self, prompt: Prompt, codes: np.ndarray) -> None:
         """The turn of `prompt` is over: `codes` [F, K] of it stay. None stay: it never was."""
         if not len(codes):
             return
+        history = self._history
         if prompt.continues:
-            entries = self._turns or self._pinned
-            before = entries.pop().segment
-            if before.codes is not None:
-                codes = np.concatenate([before.codes, codes])
-            segment = Segment(before.speaker, before.text, codes)
+            entries = history.turns or history.pinned
+            before = entries.pop()
+            said, ids = before.segment, before.ids
+            if said.codes is not None:
+                codes = np.concatenate([said.codes, codes])
+            segment = Segment(said.speaker, said.text, codes)
         else:
-            entries, segment = self._turns, Segment(prompt.speaker, prompt.text, codes)
-        entries.append(self._entry(segment, "segments"))
-        self._trim()
+            entries, ids = history.turns, np.array(prompt.ids, np.int32)
+            segment = Segment(prompt.speaker, prompt.text, codes)
+        entries.append(_Entry(segment, ids))
+        self._trim(history)
 
-    def _last(self) -> _Entry | None:
-        entries = self._turns or self._pinned
-        return entries[-1] if entries else None
+    def _own(self, text: str) -> _Entry:
+        check_text(text, self._tokenizer, self._limits.max_text_chars)
+        own = _Entry(Segment(self._speaker, text))
+        self._positions(own)
+        return own
 
     def _entry(self, segment: Segment, where: str) -> _Entry:
-        if len(segment.text) > self._limits.max_text_chars:
-            raise invalid(
-                f"{where}.text",
-                f"{len(segment.text)} characters; at most {self._limits.max_text_chars} are "
-                "allowed",
-            )
+        _check_length(segment.text, self._limits.max_text_chars, f"{where}.text")
         if segment.codes is not None and not len(segment.codes):
             # No frames at all, rather than a turn that ended before it began.
             segment = Segment(segment.speaker, segment.text)
         if not segment.text and segment.codes is None:
             raise invalid(where, "neither text nor frames; one of them is needed")
-        rows = segment_frames(segment, self._tokenizer, self._limits.num_codebooks)
-        return _Entry(segment, rows)
+        return _Entry(segment)
 
-    def _trim(self) -> None:
+    def _positions(self, entry: _Entry) -> int:
+        """How many rows the entry has; more than any prompt holds where it is too long."""
+        # Somewhat more than fits is counted to the end, so that a caller learns by how much.
+        most = 2 * self._limits.max_positions
+        if entry.ids is None and not entry.too_long:
+            segment = entry.segment
+            ids = self._tokenizer.encode_within(segment.speaker, segment.text, most)
+            entry.too_long = ids is None
+            entry.ids = None if ids is None else np.array(ids, np.int32)
+        return (most + 1 if entry.ids is None else len(entry.ids)) + entry.frames
+
+    def _total(self, entries: Sequence[_Entry]) -> int:
+        return sum(map(self._positions, entries))
+
+    def _rows(self, entry: _Entry, *, end: bool = True) -> PromptRows:
+        if entry.ids is None:
+            raise RuntimeError("a segment that is too long was left in the prompt")
+        books = self._limits.num_codebooks
+        words = text_frames(entry.ids.tolist(), books)
+        if entry.segment.codes is None:
+            return words
+        return np.concatenate([words, audio_frames(entry.segment.codes, books, end=end)])
+
+    @staticmethod
+    def _too_long(field: str, description: str) -> TooLongError:
+        return TooLongError(FieldViolation(field, description))
+
+    def _trim(self, history: _History) -> None:
         """Forgets what the model would never be shown; the last turn may still be continued."""
         if (limit := self._limits.max_context_segments) is not None:
-            del self._turns[: -max(limit, 1)]
+            del history.turns[: -max(limit, 1)]
 
-    def _evict(self, own_positions: int, *, spare_last: bool) -> None:
+    def _evict(self, history: _History, own_positions: int, *, spare_last: bool) -> None:
         """Makes room for `own_positions` beside the pinned segments; whole segments, oldest first.
 
         `spare_last`: the last segment is what a turn continues (and is counted as its own).
         """
-        spared = 1 if spare_last and self._turns else 0
-        evictable = self._turns[: len(self._turns) - spared]
-        room = self._capacity - _positions(self._pinned)
-        excess = _positions(evictable) + own_positions - room
-        if excess <= 0:
+        spared = 1 if spare_last and history.turns else 0
+        turns = history.turns[: len(history.turns) - spared]
+        whole = self._capacity - self._total(history.pinned)
+        room, held, cut = whole - own_positions, 0, len(turns)
+        while cut and held + (positions := self._positions(turns[cut - 1])) <= room:
+            held += positions
+            cut -= 1
+        if not cut:
             return
-        stride = max(1, room // STRIDE_SHARE)
-        target = -(-(self._dropped_positions + excess) // stride) * stride
-        count = 0
-        while count < len(evictable) and self._dropped_positions < target:
-            self._dropped_positions += len(evictable[count].rows)
-            count += 1
-        del self._turns[:count]
-        self._evicted += count
+        cut = self._on_the_grid(history, turns, cut, held, whole)
+        history.dropped_weight += sum(entry.weight for entry in turns[:cut])
+        del history.turns[:cut]
+        history.evicted += cut
+        history.left_out += cut
+
+    def _on_the_grid(
+        self, history: _History, turns: Sequence[_Entry], cut: int, held: int, whole: int
+    ) -> int:
+        """The first cut from `cut` on that lies on the grid; `cut` where that costs too much."""
+        stride = max(1, whole // STRIDE_SHARE)
+        weight = history.dropped_weight + sum(entry.weight for entry in turns[:cut])
+        target, later, least = -(-weight // stride) * stride, cut, held // 2
+        while later < len(turns) and weight < target:
+            weight += turns[later].weight
+            held -= self._positions(turns[later])
+            later += 1
+        return later if held >= least else cut
 
 
-def _positions(entries: Sequence[_Entry]) -> int:
-    return sum(len(entry.rows) for entry in entries)
+def _check_length(text: str, max_chars: int, field: str) -> None:
+    if len(text) > max_chars:
+        raise TooLongError(
+            FieldViolation(field, f"{len(text)} characters; at most {max_chars} are allowed")
+        )

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,16 +22,25 @@ from csm import errors
 from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
-from services.generator.engine.engine import DrainingError, Engine, OwnerBusyError, QueueFullError
-from services.generator.engine.turn import (
+from services.generator.engine.admission import (
+    DrainingError,
+    OwnerBusyError,
+    QueueFullError,
+    Reservation,
+)
+from services.generator.engine.engine import Engine
+from services.generator.engine.events import (
     Event,
     Finished,
     FinishReason,
     FrameReady,
     Started,
-    TurnRequest,
+    Timing,
 )
+from services.generator.engine.turn import TurnRequest
+from services.generator.left_out import LeftOut
 from services.generator.model.text import TextTokenizer
+from services.generator.off_loop import INLINE_CHARS, off_loop
 from services.generator.turns import (
     Output,
     RunningTurn,
@@ -39,11 +50,18 @@ from services.generator.turns import (
     TurnStarted,
 )
 
+Result = TypeVar("Result")
+
 MAX_FRAMES_A_MESSAGE = 256
 SEEDS = 1 << 64
+DRAWN_SEED_BITS = 32
+"""Of the seeds that are drawn here: larger ones cost a second generator (`model.noise`)."""
+
+NEVER_RUN = Finished(FinishReason.ERROR, 0, 0, 0, 0, Timing(None, None, None, 0.0))
+"""What the engine would say of a turn that it was never given."""
 
 
-class Session:
+class GenerateStream:
     """The logic of one stream."""
 
     def __init__(
@@ -53,8 +71,16 @@ class Session:
         limits: ContextLimits,
         metrics: GeneratorMetrics,
         config: StreamConfig,
+        *,
+        left_out: LeftOut | None = None,
+        max_idle_s: float = float("inf"),
     ) -> None:
+        """`max_idle_s`: how long it may be without a turn and without input."""
         self._engine, self._limits, self._metrics, self._config = engine, limits, metrics, config
+        self._left_out = left_out or LeftOut()
+        self._max_idle_s = max_idle_s
+        self._active_s = time.monotonic()
+        self._reservation: Reservation | None = None
         self._context = Context(
             tokenizer, limits, speaker=config.speaker, max_frames=config.max_frames
         )
@@ -80,37 +106,52 @@ class Session:
 
     # Inputs.
 
-    def add_segments(self, segments: Sequence[PinnedSegment], *, replace: bool) -> None:
+    async def add_segments(self, segments: Sequence[PinnedSegment], *, replace: bool) -> None:
         """Appends to the context.
 
         Raises:
             FailedPrecondition: a turn is under way.
             InvalidArgument: as `Context.add`.
         """
+        self._touch()
         if self._running:
             raise errors.FailedPrecondition(
                 "segments: a turn is under way; send context before the flush, or after the turn"
             )
-        with self._counting_too_long():
+
+        def add() -> None:
             self._context.add(segments, replace=replace, field="segments.segments")
+
+        try:
+            await _sized(sum(len(item.segment.text) for item in segments), add)
+        except TooLongError:
+            self._metrics.rejected.labels("too_long").inc()
+            raise
+        self._touch()
 
     def append_text(self, text: str) -> None:
         """Adds to the text of the next turn."""
+        self._touch()
         self._text_chars += len(text)
         if self._text_chars > self._limits.max_text_chars:
+            self._metrics.rejected.labels("too_long").inc()
             raise errors.invalid(
                 "text",
                 f"{self._text_chars} characters; at most {self._limits.max_text_chars} are allowed",
             )
         self._text.append(text)
 
-    def flush(self, turn_id: str, deadline_s: float | None, now: float) -> None:
+    async def flush(self, turn_id: str, deadline_s: float | None, now: float) -> None:
         """Speaks the text so far. `deadline_s` and `now` are on the monotonic clock.
+
+        The first one takes a reservation, which holds until the stream ends or is cancelled. A text
+        that the model cannot say ends its turn in band, and the stream goes on.
 
         Raises:
             FailedPrecondition: a turn is under way here, or in another call of the conversation.
             InvalidArgument, QueueFull, Unavailable, DeadlineExceeded: nothing was begun.
         """
+        self._touch()
         if len(turn_id) > MAX_ID_CHARS:
             raise errors.invalid(
                 "flush.turn_id", f"{len(turn_id)} characters; at most {MAX_ID_CHARS} are allowed"
@@ -123,10 +164,18 @@ class Session:
             self._metrics.rejected.labels("deadline").inc()
             raise errors.DeadlineExceeded("the call's deadline has passed")
         text, self._text, self._text_chars = "".join(self._text), [], 0
-        with self._counting_too_long():
-            prompt = self._context.prompt(text)
-        given = self._config.seed
-        seed = secrets.randbits(63) if given is None else (given + self._turns) % SEEDS
+        # Before the work: a server that is full says so at once.
+        self._reserve()
+        try:
+            prompt = await _sized(len(text), lambda: self._context.prompt(text))
+        except errors.InvalidArgument as error:
+            reason = "too_long" if isinstance(error, TooLongError) else "unspeakable"
+            self._metrics.rejected.labels(reason).inc()
+            self._push(TurnCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
+            return
+        if self._closed or self._failure:
+            return
+        seed = self._seed()
         running = RunningTurn(turn_id, uuid.uuid4().hex, prompt, seed)
         request = TurnRequest(
             key=running.key,
@@ -139,17 +188,22 @@ class Session:
             credit_frames=self._balance,
             deadline_s=deadline_s,
         )
-        self._submit(request, running)
+        with self._refusals():
+            self._engine.submit(
+                request, lambda event: self._hear(running, event), self._reservation
+            )
         self._running = running
         self._turns += 1
-        self._metrics.segments_evicted.inc(prompt.evicted)
+        self._metrics.segments_evicted.inc(self._left_out.newly(self._owner, prompt.left_out))
 
     async def cancel(self, turn_id: str, keep_frames: int | None) -> None:
         """Ends the turn in band: what was not sent is dropped first, then the engine is told.
 
         Returns when the slot is free, so that a flush right behind a cancel is in order.
-        Unknown and finished turns are ignored.
+        Unknown and finished turns are ignored. The place is given back: what is said next has to
+        be admitted anew.
         """
+        self._touch()
         running = self._running
         if running is None or (turn_id and turn_id != running.turn_id):
             return
@@ -158,6 +212,7 @@ class Session:
             running.keep_frames = keep_frames
             self._drop_unsent(running)
             self._engine.cancel(running.key)
+            self._give_back()
         await running.over.wait()
         if self._running is running:
             self._push(self._settle(running))
@@ -166,6 +221,7 @@ class Session:
         """Allows more frames; without flow control there is nothing to allow."""
         if frames < 1:
             raise errors.invalid("credit.frames", "0 is not allowed; at least 1")
+        self._touch()
         if self._balance is None:
             return
         self._balance += frames
@@ -175,6 +231,7 @@ class Session:
     def end_input(self) -> None:
         """Nothing more comes; a turn under way finishes."""
         self._input_ended = True
+        self._give_back()
         self._wake.set()
 
     def fail(self, error: BaseException) -> None:
@@ -182,6 +239,7 @@ class Session:
         if self._failure is None:
             self._failure = error
             self._abandon(FinishReason.CANCELLED)
+            self._give_back()
             self._wake.set()
 
     def shut_down(self, idle_s: float) -> None:
@@ -199,15 +257,18 @@ class Session:
             return
         self._closed = True
         self._abandon(FinishReason.DEADLINE if deadline_passed else FinishReason.CANCELLED)
+        self._give_back()
         if not self._config.conversation_id:
             self._engine.release(self._owner)
+            self._left_out.forget(self._owner)
 
     # Outputs.
 
     async def outputs(self) -> AsyncIterator[Output]:
         """What is to be sent, until the input has ended and no turn is under way.
 
-        Raises what `fail` was given, and `Unavailable` on shutdown when no turn follows.
+        Raises what `fail` was given, `Unavailable` on shutdown when no turn follows, and
+        `DeadlineExceeded` where neither a turn nor input came for `max_idle_s`.
         """
         while True:
             if self._failure:
@@ -221,12 +282,32 @@ class Session:
                 closing = self._closing if self._running is None else None
                 try:
                     # Not wait_for: in Python 3.11 it may swallow a cancel.
-                    async with asyncio.timeout(self._closing_idle_s if closing else None):
+                    async with asyncio.timeout(self._patience_s(closing)):
                         await self._wake.wait()
                 except TimeoutError:
                     # A turn that began meanwhile has woken nobody yet.
-                    if closing and self._running is None:
-                        raise closing from None
+                    if self._running is None and not self._queue:
+                        if closing:
+                            raise closing from None
+                        self._check_idle()
+
+    def _patience_s(self, closing: errors.ServiceError | None) -> float | None:
+        """How long to wait for something to send; None: for ever."""
+        if closing:
+            return self._closing_idle_s
+        if self._running or self._max_idle_s == float("inf"):
+            return None
+        return max(0.0, self._active_s + self._max_idle_s - time.monotonic())
+
+    def _check_idle(self) -> None:
+        if time.monotonic() - self._active_s >= self._max_idle_s:
+            raise errors.DeadlineExceeded(
+                f"neither a turn nor input for {self._max_idle_s:g} s (max_idle_s of the server); "
+                "open a stream anew when there is something to say"
+            )
+
+    def _touch(self) -> None:
+        self._active_s = time.monotonic()
 
     def _pop(self) -> Output:
         item = self._queue.popleft()
@@ -250,9 +331,26 @@ class Session:
 
     # The turn.
 
-    def _submit(self, request: TurnRequest, running: RunningTurn) -> None:
+    def _seed(self) -> int:
+        given = self._config.seed
+        drawn = secrets.randbits(DRAWN_SEED_BITS)
+        return drawn if given is None else (given + self._turns) % SEEDS
+
+    def _reserve(self) -> None:
+        if self._reservation is None:
+            with self._refusals():
+                self._reservation = self._engine.reserve(self._owner)
+
+    def _give_back(self) -> None:
+        if self._reservation is not None:
+            self._engine.give_back(self._reservation)
+            self._reservation = None
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """The engine's refusals as the call's."""
         try:
-            self._engine.submit(request, lambda event: self._hear(running, event))
+            yield
         except QueueFullError as refusal:
             self._metrics.rejected.labels("queue_full").inc()
             raise errors.QueueFull(f"the generator is full: {refusal}") from None
@@ -260,6 +358,7 @@ class Session:
             self._metrics.rejected.labels("draining").inc()
             raise errors.Unavailable("the service is shutting down") from None
         except OwnerBusyError:
+            self._metrics.rejected.labels("busy").inc()
             raise errors.FailedPrecondition(
                 f"config.conversation_id: {self._config.conversation_id!r} has a turn under way "
                 "in another call; one turn at a time"
@@ -303,6 +402,10 @@ class Session:
             if reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
                 reason = FinishReason.CANCELLED
         self._running = None
+        self._touch()
+        error = None
+        if reason is FinishReason.ERROR:
+            error = errors.Internal("the model failed in this turn; the stream goes on")
         if kept:
             self._context.complete(running.prompt, np.concatenate(running.codes[:kept]))
         return TurnCompleted(
@@ -311,6 +414,7 @@ class Session:
             running.prompt.text_tokens,
             running.prompt.evicted,
             finished,
+            error,
         )
 
     def _drop_unsent(self, running: RunningTurn) -> None:
@@ -329,10 +433,7 @@ class Session:
         if self._running and self._running.finished is None:
             self._engine.cancel(self._running.key, reason)
 
-    @contextmanager
-    def _counting_too_long(self) -> Iterator[None]:
-        try:
-            yield
-        except TooLongError:
-            self._metrics.rejected.labels("too_long").inc()
-            raise
+
+async def _sized(chars: int, work: Callable[[], Result]) -> Result:
+    """Tokenises here what is short, and elsewhere what would hold up everybody's frames."""
+    return work() if chars <= INLINE_CHARS else await off_loop(work)

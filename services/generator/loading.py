@@ -13,19 +13,21 @@ from csm.errors import FailedPrecondition
 from csm.serving import cores
 from services.generator.engine.protocol import Model
 from services.generator.graphs.graphed_csm import GraphedCsm
-from services.generator.model import hub, weights
+from services.generator.model import hub
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
+from services.generator.model.reading import UnreadCsm
 from services.generator.model.text import TextTokenizer
 from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import NativeMode, accelerate
+from services.generator.voices import ModelVoice, load_voices
 from services.native.build import NativeUnavailable
 
 DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
 """What weights are held as; int8 is for CPUs and native frames alone."""
 
 GraphsMode = Literal["auto", "off", "buckets"]
-"""Whether frames are CUDA graphs, and of how many shapes (`graphs.model`)."""
+"""Whether frames are CUDA graphs, and of how many shapes (`graphs.graphed_csm`)."""
 
 FAST_FLOAT32_PARAMETERS = 500_000_000
 """From here on a CPU reads bfloat16 weights: a step is bound by memory."""
@@ -35,9 +37,14 @@ share two cores the threads' waiting for each other costs a third of the speed
 (docs/performance.md)."""
 
 
+DEFAULT_FRAME_MS = 80.0
+"""Of Mimi's 12.5 frames a second, where the config does not say."""
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """All that the service needs of a model directory."""
+    """All that the service needs of a model directory. `frame_ms`: milliseconds of audio in a
+    frame; `voices`: the speakers that it names, empty where it names none."""
 
     name: str
     model: Model
@@ -45,6 +52,8 @@ class LoadedModel:
     defaults: GenerationDefaults
     description: ModelDescription
     max_context_segments: int | None
+    frame_ms: float = DEFAULT_FRAME_MS
+    voices: tuple[ModelVoice, ...] = ()
 
     @property
     def dtype_name(self) -> str:
@@ -70,7 +79,7 @@ def load(
         path: the model directory, or its safetensors file.
         device: where it runs; auto: CUDA where there is one.
         dtype: of the weights; auto: by device and size.
-        native: whether frames are made natively (`native.choice`); int8 takes it as required.
+        native: whether frames are made natively (`native.select`); int8 takes it as required.
         graphs: whether frames are CUDA graphs; without effect on CPUs.
         compiled: whether torch.compile fuses their kernels.
         threads: of native frames; 0: see `threads_for`.
@@ -87,20 +96,20 @@ def load(
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         description = hub.describe(path)
-        csm = weights.load(path, device=place, dtype=_dtype(dtype, place, description.parameters))
-        tokenizer = TextTokenizer.from_directory(directory, csm.config.token_ids)
-        if tokenizer.vocab_size > csm.config.text_vocab_size:
+        unread = UnreadCsm(path, dtype=torch_dtype(dtype, place, description.parameters))
+        tokenizer = TextTokenizer.from_directory(directory, unread.config.token_ids)
+        if tokenizer.vocab_size > unread.config.text_vocab_size:
             raise ValueError(
                 f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} tokens; the model has "
-                f"{csm.config.text_vocab_size} (text_vocab_size)"
+                f"{unread.config.text_vocab_size} (text_vocab_size)"
             )
         is_int8 = dtype == "int8"
         model: Model
         if place == "cuda" and graphs != "off" and native != "required" and not is_int8:
-            model = GraphedCsm(csm, buckets=graphs == "buckets", compiled=compiled)
+            model = GraphedCsm(unread.read(place), buckets=graphs == "buckets", compiled=compiled)
         else:
             model = accelerate(
-                csm,
+                unread if place == "cpu" else unread.read(place),
                 "required" if is_int8 else native,
                 "int8" if is_int8 else None,
                 threads=threads_for(description.parameters, threads),
@@ -112,6 +121,8 @@ def load(
             defaults=GenerationDefaults.from_directory(directory),
             description=description,
             max_context_segments=_max_context_segments(directory / "config.json"),
+            frame_ms=_frame_ms(directory / "config.json"),
+            voices=load_voices(directory),
         )
     except NativeUnavailable as error:
         what = "dtype: int8" if dtype == "int8" else "native: required"
@@ -129,12 +140,30 @@ def threads_for(parameters: int, asked: int) -> int:
     return cores.threads_for(asked, large=large, most=torch.get_num_threads())
 
 
-def _dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
+def torch_dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
+    """Return what the weights of a model of so many parameters are read as on "cpu" or "cuda"."""
     # int8 is packed from what "auto" loads, which stays for the embeddings and the KV cache.
     if name in ("auto", "int8"):
         large = place == "cuda" or parameters >= FAST_FLOAT32_PARAMETERS
         return torch.bfloat16 if large else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _frame_ms(path: Path) -> float:
+    """From the codec's config: `_frame_rate` in transformers' present files, `frame_rate` in older
+    ones."""
+    codec = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    codec = codec.get("codec_config") or {}
+    name = "_frame_rate" if codec.get("_frame_rate") is not None else "frame_rate"
+    rate_hz = codec.get(name)
+    if rate_hz is None:
+        return DEFAULT_FRAME_MS
+    is_number = isinstance(rate_hz, int | float) and not isinstance(rate_hz, bool)
+    if not is_number or not 1 <= rate_hz <= 1000:
+        raise ValueError(
+            f"{path}: codec_config.{name}: {rate_hz!r} is not allowed, must be in [1, 1000]"
+        )
+    return 1000 / rate_hz
 
 
 def _max_context_segments(path: Path) -> int | None:

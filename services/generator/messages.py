@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from google.rpc import status_pb2
+
 from csm.audio import frames
-from csm.errors import FieldViolation, InvalidArgument, invalid
+from csm.errors import FieldViolation, InvalidArgument, invalid, status_details
 from csm.limits import (
     MAX_AUDIO_MS,
     MAX_ID_CHARS,
@@ -16,10 +18,11 @@ from csm.limits import (
 )
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.context import PinnedSegment
-from services.generator.engine.turn import FRAME_MS, FinishReason, Timing
+from services.generator.engine.events import FinishReason, Timing
 from services.generator.model.prompt import Segment
 from services.generator.model.sampling import SamplingParams
 from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
+from services.generator.voices import ModelVoice, allowed_speakers
 
 MAX_SEGMENTS = 1024
 
@@ -35,15 +38,21 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class WireLimits:
-    """What frames on the wire must hold to."""
+    """What the wire must hold to with this model. `frame_ms`: milliseconds of audio in a frame;
+    `voices`: the speakers that it names, empty where any number will do."""
 
     num_codebooks: int
     codebook_size: int
     max_positions: int
+    frame_ms: float
+    voices: tuple[ModelVoice, ...] = ()
 
 
 def stream_config(
-    message: generator_pb2.GenerateConfig, defaults: SamplingParams, default_max_frames: int
+    message: generator_pb2.GenerateConfig,
+    limits: WireLimits,
+    defaults: SamplingParams,
+    default_max_frames: int,
 ) -> StreamConfig:
     """The config of a stream; raises `InvalidArgument` naming every field at fault."""
     wrong: list[FieldViolation] = []
@@ -54,12 +63,7 @@ def stream_config(
                 f"{len(message.conversation_id)} characters; at most {MAX_ID_CHARS} are allowed",
             )
         )
-    if message.speaker > MAX_SPEAKER:
-        wrong.append(
-            FieldViolation(
-                "config.speaker", f"{message.speaker} is not allowed; must be 0..{MAX_SPEAKER}"
-            )
-        )
+    wrong += _speaker_violations("config.speaker", message.speaker, limits)
     audio_ms = message.max_audio_ms
     if audio_ms and not MIN_AUDIO_MS <= audio_ms <= MAX_AUDIO_MS:
         wrong.append(
@@ -83,8 +87,8 @@ def stream_config(
         speaker=message.speaker,
         sampling=replace(defaults, **overrides),
         seed=given.seed if given.HasField("seed") else None,
-        min_frames=math.ceil(given.min_audio_ms / FRAME_MS),
-        max_frames=audio_ms // FRAME_MS if audio_ms else default_max_frames,
+        min_frames=math.ceil(given.min_audio_ms / limits.frame_ms),
+        max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else default_max_frames,
         credit_frames=message.initial_credit_frames or None,
     )
 
@@ -98,10 +102,8 @@ def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> lis
     found = []
     for index, item in enumerate(message.segments):
         where = f"segments.segments[{index}]"
-        if item.speaker > MAX_SPEAKER:
-            raise invalid(
-                f"{where}.speaker", f"{item.speaker} is not allowed; must be 0..{MAX_SPEAKER}"
-            )
+        if wrong := _speaker_violations(f"{where}.speaker", item.speaker, limits):
+            raise InvalidArgument(*wrong)
         codes = None
         if item.HasField("frames"):
             codes = frames.unpack(
@@ -113,6 +115,20 @@ def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> lis
             )
         found.append(PinnedSegment(Segment(item.speaker, item.text, codes), item.pinned))
     return found
+
+
+def frames_within(audio_ms: float, frame_ms: float) -> int:
+    """Whole frames in so many milliseconds, at least one."""
+    return max(1, int(audio_ms / frame_ms))
+
+
+def _speaker_violations(field: str, speaker: int, limits: WireLimits) -> list[FieldViolation]:
+    if speaker > MAX_SPEAKER:
+        return [FieldViolation(field, f"{speaker} is not allowed; must be 0..{MAX_SPEAKER}")]
+    if limits.voices and all(voice.speaker != speaker for voice in limits.voices):
+        allowed = allowed_speakers(limits.voices)
+        return [FieldViolation(field, f"{speaker} is not allowed; this model has {allowed}")]
+    return []
 
 
 def conversation_id(message: generator_pb2.EvictConversationRequest) -> str:
@@ -133,7 +149,17 @@ def sampling(params: SamplingParams) -> common_pb2.Sampling:
     )
 
 
-def response(output: Output) -> generator_pb2.GenerateResponse:
+def voices(found: tuple[ModelVoice, ...]) -> list[generator_pb2.ModelVoice]:
+    """The model's named speakers as messages."""
+    return [
+        generator_pb2.ModelVoice(
+            name=voice.name, speaker=voice.speaker, description=voice.description
+        )
+        for voice in found
+    ]
+
+
+def response(output: Output, frame_ms: float) -> generator_pb2.GenerateResponse:
     """One output of a stream as a message."""
     match output:
         case TurnStarted():
@@ -153,11 +179,11 @@ def response(output: Output) -> generator_pb2.GenerateResponse:
                 )
             )
         case TurnCompleted():
-            return generator_pb2.GenerateResponse(turn_completed=_completed(output))
+            return generator_pb2.GenerateResponse(turn_completed=_completed(output, frame_ms))
 
 
-def _completed(output: TurnCompleted) -> generator_pb2.GenerateTurnCompleted:
-    finished = output.finished
+def _completed(output: TurnCompleted, frame_ms: float) -> generator_pb2.GenerateTurnCompleted:
+    finished, error = output.finished, output.error
     return generator_pb2.GenerateTurnCompleted(
         turn_id=output.turn_id,
         finish_reason=_REASONS[output.reason],
@@ -166,10 +192,11 @@ def _completed(output: TurnCompleted) -> generator_pb2.GenerateTurnCompleted:
             prompt_frames=finished.prompt_frames,
             reused_frames=finished.reused_frames,
             generated_frames=finished.generated_frames,
-            audio_ms=finished.generated_frames * FRAME_MS,
+            audio_ms=round(finished.generated_frames * frame_ms),
             evicted_segments=output.evicted_segments,
         ),
         timing=_timing(finished.timing),
+        error=None if error is None else status_pb2.Status.FromString(status_details(error)),
     )
 
 

@@ -14,13 +14,16 @@ import torch
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
 from csm.v1 import generator_pb2, generator_pb2_grpc
-from services.generator import loading, messages
+from services.generator import bounds, loading, messages
 from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
+from services.generator.engine.events import Event, Finished, FinishReason
 from services.generator.engine.runner import Runner
-from services.generator.engine.turn import FRAME_MS, Event, Finished, FinishReason, TurnRequest
-from services.generator.generate_stream import Session
+from services.generator.engine.turn import TurnRequest
+from services.generator.generate_stream import GenerateStream
+from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
+from services.generator.model import hub
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.native.native_csm import NativeCsm
 from services.generator.servicer import GeneratorServicer
@@ -46,7 +49,8 @@ class GeneratorService:
         self.settings = settings
         self._metrics = GeneratorMetrics(metrics.registry)
         self._telemetry = Telemetry(self._metrics)
-        self._sessions: set[Session] = set()
+        self._streams: set[GenerateStream] = set()
+        self._left_out = LeftOut()
         self._all_closed = asyncio.Event()
         self._draining = False
         self._loaded: LoadedModel | None = None
@@ -80,6 +84,8 @@ class GeneratorService:
             runner,
             max_queue=settings.max_queue,
             stall_s=settings.max_stall_s,
+            stall_slot_s=settings.stall_slot_s,
+            reservation_idle_s=settings.reservation_idle_s,
             observer=self._telemetry,
             prepare=self._use_threads,
         )
@@ -113,29 +119,39 @@ class GeneratorService:
         """Whether the engine goes round. A full queue or a client that is slow never fails it."""
         return self._engine is None or self._engine.alive(self.settings.stuck_after_s)
 
+    def memory_bytes(self) -> dict[str, int]:
+        """What the model and its cache take of the host's memory, by part; asked before `start`."""
+        try:
+            description = hub.describe(self.settings.model)
+        except (ValueError, OSError):
+            # `start` says what is wrong with it.
+            return {}
+        return bounds.memory_bytes(description, self.settings)
+
     async def drain(self, finish_s: float) -> None:
         """Lets streams finish for `finish_s` seconds, with the turns that they still begin; what
         is left then ends with SHUTDOWN."""
         if self._engine is None:
             return
         self._draining = True
-        for session in list(self._sessions):
-            session.shut_down(IDLE_S)
-        await self._sessions_over(finish_s)
+        for stream in list(self._streams):
+            stream.shut_down(IDLE_S)
+        await self._streams_over(finish_s)
         self._engine.drain()
         self._engine.end_all(FinishReason.SHUTDOWN)
-        for session in list(self._sessions):
-            session.shut_down(0.0)
-        await self._sessions_over(TERMINALS_S)
+        for stream in list(self._streams):
+            stream.shut_down(0.0)
+        await self._streams_over(TERMINALS_S)
 
     async def stop(self) -> None:
         """Ends the engine's thread."""
         if self._engine is not None:
             await self._engine.stop()
 
-    def open(self, config: StreamConfig) -> Session:
+    def open(self, config: StreamConfig) -> GenerateStream:
         """A new stream."""
         if self._draining:
+            self._metrics.rejected.labels("draining").inc()
             raise errors.Unavailable("the service is shutting down")
         config_limits = self.wire_limits
         limits = ContextLimits(
@@ -144,35 +160,49 @@ class GeneratorService:
             max_text_chars=self.settings.max_text_chars,
             max_context_segments=self.loaded.max_context_segments,
         )
-        session = Session(self.engine, self.loaded.tokenizer, limits, self._metrics, config)
-        self._sessions.add(session)
-        return session
+        stream = GenerateStream(
+            self.engine,
+            self.loaded.tokenizer,
+            limits,
+            self._metrics,
+            config,
+            left_out=self._left_out,
+            max_idle_s=self.settings.max_idle_s,
+        )
+        self._streams.add(stream)
+        return stream
 
-    def close(self, session: Session, *, deadline_passed: bool) -> None:
+    def close(self, stream: GenerateStream, *, deadline_passed: bool) -> None:
         """The stream is over."""
-        session.close(deadline_passed=deadline_passed)
-        self._sessions.discard(session)
-        if not self._sessions:
+        stream.close(deadline_passed=deadline_passed)
+        self._streams.discard(stream)
+        if not self._streams:
             self._all_closed.set()
 
     def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
         """The config of a stream over this model's defaults."""
         defaults = self.loaded.defaults
         given_ms = self.settings.max_audio_ms
-        max_frames = given_ms // FRAME_MS if given_ms else defaults.max_frames
-        return messages.stream_config(message, defaults.sampling, max_frames)
+        limits, max_frames = self.wire_limits, defaults.max_frames
+        if given_ms:
+            max_frames = messages.frames_within(given_ms, limits.frame_ms)
+        return messages.stream_config(message, limits, defaults.sampling, max_frames)
 
     @property
     def wire_limits(self) -> messages.WireLimits:
-        """What frames on the wire must hold to."""
-        config = self.loaded.model.config
+        """What the wire must hold to with this model."""
+        loaded, config = self.loaded, self.loaded.model.config
         return messages.WireLimits(
-            config.num_codebooks, config.codebook_size, self.engine.max_positions
+            config.num_codebooks,
+            config.codebook_size,
+            self.engine.max_positions,
+            loaded.frame_ms,
+            loaded.voices,
         )
 
     async def evict(self, conversation_id: str) -> bool:
         """Frees the slot of an idle conversation."""
-        return await self.engine.evict(Session.owner_of(conversation_id))
+        return await self.engine.evict(GenerateStream.owner_of(conversation_id))
 
     def _load(self) -> tuple[LoadedModel, Runner]:
         settings = self.settings
@@ -227,8 +257,8 @@ class GeneratorService:
             )
         log.info("warmed up in %.2f s", time.monotonic() - began)
 
-    async def _sessions_over(self, within_s: float) -> None:
+    async def _streams_over(self, within_s: float) -> None:
         self._all_closed.clear()
-        if self._sessions:
+        if self._streams:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_closed.wait(), within_s)

@@ -5,53 +5,96 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import grpc
 
 from csm import errors
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
-from services.generator.generate_stream import Session
-
-if TYPE_CHECKING:
-    from services.generator.service import GeneratorService
+from services.generator.engine.engine import Engine
+from services.generator.generate_stream import GenerateStream
+from services.generator.loading import LoadedModel
+from services.generator.off_loop import INLINE_BYTES, off_loop
+from services.generator.settings import GeneratorSettings
+from services.generator.turns import StreamConfig
 
 Requests = AsyncIterator[generator_pb2.GenerateRequest]
 Context = grpc.aio.ServicerContext
 
-LARGE_MESSAGE_BYTES = 64 << 10
 DEADLINE_SLACK_S = 0.05
 """The client's clock may end the call a little before ours does."""
 
 
-class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
-    """The RPCs of a running `GeneratorService`."""
+class Generator(Protocol):
+    """What the RPCs need of the service behind them (`service.GeneratorService`)."""
 
-    def __init__(self, service: GeneratorService) -> None:
+    settings: GeneratorSettings
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model."""
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+
+    @property
+    def wire_limits(self) -> messages.WireLimits:
+        """What the wire must hold to."""
+
+    def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
+        """The config of a stream over the model's defaults."""
+
+    def open(self, config: StreamConfig) -> GenerateStream:
+        """A new stream."""
+
+    def close(self, stream: GenerateStream, *, deadline_passed: bool) -> None:
+        """The stream is over."""
+
+    async def evict(self, conversation_id: str) -> bool:
+        """Frees the slot of an idle conversation."""
+
+
+class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
+    """The RPCs of a running `service.GeneratorService`."""
+
+    def __init__(self, service: Generator) -> None:
         self._service = service
 
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
-        session = await self._open(request_iterator)
-        reader = asyncio.create_task(_read(request_iterator, session, self._service, context))
+        stream = await self._open(request_iterator)
+        frame_ms = self._service.loaded.frame_ms
+        reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
-            async for output in session.outputs():
-                yield messages.response(output)
+            async for output in stream.outputs():
+                yield messages.response(output, frame_ms)
         finally:
             reader.cancel()
             left_s = context.time_remaining()
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
-            self._service.close(session, deadline_passed=late)
+            self._service.close(stream, deadline_passed=late)
 
-    async def _open(self, requests: Requests) -> Session:
-        async for request in requests:
-            kind = request.WhichOneof("request")
-            if kind == "config":
-                return self._service.open(self._service.stream_config(request.config))
+    async def _open(self, requests: Requests) -> GenerateStream:
+        within_s = self._service.settings.first_message_s
+        try:
+            async with asyncio.timeout(within_s):
+                request = await anext(requests, None)
+        except TimeoutError:
+            raise errors.DeadlineExceeded(
+                f"config: it did not come within {within_s:g} s (first_message_s of the server); "
+                "it must be the first message"
+            ) from None
+        if request is None:
+            raise errors.invalid(
+                "config", "the stream ended without one; it must be the first message"
+            )
+        kind = request.WhichOneof("request")
+        if kind != "config":
             raise errors.invalid("config", f"the first message must be the config; it is {kind}")
-        raise errors.invalid("config", "the stream ended without one; it must be the first message")
+        return self._service.open(self._service.stream_config(request.config))
 
     async def GetModelInfo(
         self, request: generator_pb2.GetModelInfoRequest, context: Context
@@ -72,6 +115,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             slots=self._service.engine.load.slots,
             max_context_segments=loaded.max_context_segments,
             max_text_chars=settings.max_text_chars,
+            voices=messages.voices(loaded.voices),
         )
 
     async def GetLoad(
@@ -85,6 +129,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             kv_cache_usage_ratio=load.kv_cache_usage_ratio,
             conversations_cached=load.cached,
             max_queue=self._service.engine.max_queue,
+            heartbeat_age_ms=round(self._service.engine.heartbeat_age_s() * 1000),
         )
 
     async def EvictConversation(
@@ -95,46 +140,42 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
 
 
 async def _read(
-    requests: Requests, session: Session, service: GeneratorService, context: Context
+    requests: Requests, stream: GenerateStream, service: Generator, context: Context
 ) -> None:
-    """Feeds the session until the client closes its side. Never waits for the writer."""
+    """Feeds the stream until the client closes its side. Never waits for the writer."""
     try:
         async for request in requests:
-            await _hand_over(request, session, service, context)
-        session.end_input()
+            await _hand_over(request, stream, service, context)
+        stream.end_input()
     except Exception as error:
-        session.fail(error)
+        stream.fail(error)
 
 
 async def _hand_over(
     request: generator_pb2.GenerateRequest,
-    session: Session,
-    service: GeneratorService,
+    stream: GenerateStream,
+    service: Generator,
     context: Context,
 ) -> None:
     match request.WhichOneof("request"):
         case "segments":
             given, limits = request.segments, service.wire_limits
-
-            def add() -> None:
-                session.add_segments(messages.segments(given, limits), replace=given.replace)
-
-            if given.ByteSize() > LARGE_MESSAGE_BYTES:
-                # Tokenising megabytes takes seconds, and every client's frames pass this loop.
-                await asyncio.to_thread(add)
+            if given.ByteSize() <= INLINE_BYTES:
+                found = messages.segments(given, limits)
             else:
-                add()
+                found = await off_loop(lambda: messages.segments(given, limits))
+            await stream.add_segments(found, replace=given.replace)
         case "text":
-            session.append_text(request.text.text)
+            stream.append_text(request.text.text)
         case "flush":
             now, left_s = time.monotonic(), context.time_remaining()
             deadline_s = None if left_s is None else now + left_s
-            session.flush(request.flush.turn_id, deadline_s, now)
+            await stream.flush(request.flush.turn_id, deadline_s, now)
         case "cancel":
             keep = request.cancel.keep_frames if request.cancel.HasField("keep_frames") else None
-            await session.cancel(request.cancel.turn_id, keep)
+            await stream.cancel(request.cancel.turn_id, keep)
         case "credit":
-            session.credit(request.credit.frames)
+            stream.credit(request.credit.frames)
         case "config":
             raise errors.invalid("config", "a second one is not allowed; only the first message is")
         case _:

@@ -65,7 +65,29 @@ class GeneratorSettings(ServiceSettings):
         None, description="longest turn where a call does not say; none: the model's own default"
     )
     max_stall_s: float = Field(
-        300.0, gt=0, le=86_400, description="seconds that a turn may wait for credit in its slot"
+        300.0, gt=0, le=86_400, description="seconds that a turn may wait for credit"
+    )
+    stall_slot_s: float = Field(
+        2.0,
+        gt=0,
+        le=86_400,
+        description="seconds of that in a slot that other turns wait for; then it is theirs, and "
+        "the turn comes back in its place when credit comes",
+    )
+    reservation_idle_s: float = Field(
+        15.0,
+        gt=0,
+        le=86_400,
+        description="seconds that a stream between two turns keeps its place from others",
+    )
+    first_message_s: float = Field(
+        10.0, gt=0, le=3600, description="seconds that a stream may take to send its config"
+    )
+    max_idle_s: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="seconds that a stream may be without a turn and without input",
     )
     stuck_after_s: float = Field(
         60.0, gt=0, le=3600, description="seconds of one step after which liveness fails"

@@ -4,8 +4,8 @@ import time
 
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.engine.engine import Engine
+from services.generator.engine.events import Event, Finished, FrameReady, Started
 from services.generator.engine.observer import Load, Observer, StepStats
-from services.generator.engine.turn import Event, Finished, FrameReady, Started
 
 
 class Telemetry(Observer):

@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from csm.errors import ServiceError
 from services.generator.context import Prompt
-from services.generator.engine.turn import Finished, FinishReason
+from services.generator.engine.events import Finished, FinishReason
 from services.generator.model.sampling import SamplingParams
 
 
@@ -53,13 +54,15 @@ class TurnFrames:
 @dataclass(frozen=True)
 class TurnCompleted:
     """The turn's terminal. `reason` may differ from the engine's: a turn that was cancelled before
-    the client could see its end is CANCELLED."""
+    the client could see its end is CANCELLED. `error` says why it was not spoken, where the reason
+    is ERROR."""
 
     turn_id: str
     reason: FinishReason
     text_tokens: int
     evicted_segments: int
     finished: Finished
+    error: ServiceError | None = None
 
 
 Output: TypeAlias = TurnStarted | TurnFrames | TurnCompleted

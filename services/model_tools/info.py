@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from services.generator.model.files import read_header
+from services.checkpoint import read_header
 from services.generator.model.hub import describe
 from services.generator.model.llama_config import LlamaConfig
 from services.model_tools.parts import codec_config, kyutai_file

@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.generator.model.files import (
-    INDEX_NAMES,
-    SINGLE_NAME,
-    ModelWeightsError,
-    read_header,
-)
+from services.checkpoint import SINGLE_NAME, CheckpointError, read_header
+from services.generator.model.files import INDEX_NAMES
 from services.generator.model.generation_config import FILE_NAME as GENERATION_CONFIG
 from services.generator.model.hub import describe
 from services.generator.model.llama_config import LlamaConfig
@@ -57,7 +53,7 @@ def kyutai_file(directory: Path) -> Path | None:
     for file in sorted(directory.glob("*.safetensors")):
         try:
             names = read_header(file)
-        except ModelWeightsError:
+        except CheckpointError:
             continue
         if any(name.startswith(KYUTAI_KEY) for name in names):
             return file

@@ -1,6 +1,5 @@
-"""Compiles a native library, once for a level, and keeps it in the user's cache directory.
+"""Compiles a native library, once for a level, and keeps it (`cache.py`).
 
-The directory is `CSM_NATIVE_DIR`, by default `csm-server/native` in the user's cache directory.
 `python -m services.<service>.native.build` compiles ahead of time; an image that has no compiler
 when it runs keeps the result in `built/` beside that file, which is looked at first. Only what was
 built from these sources is used.
@@ -9,7 +8,7 @@ built from these sources is used.
 from __future__ import annotations
 
 import argparse
-import ctypes
+import contextlib
 import hashlib
 import logging
 import os
@@ -19,11 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.native import levels
+from services.native import cache, levels
 from services.native.levels import Level
 
 log = logging.getLogger(__name__)
@@ -39,15 +38,6 @@ TIMEOUT_S = 300
 
 class NativeUnavailable(RuntimeError):
     """The native library cannot be used here; the message says why."""
-
-
-def cache_directory() -> Path:
-    """Return where libraries are kept; it need not exist."""
-    chosen = os.environ.get("CSM_NATIVE_DIR")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "csm-server" / "native"
 
 
 def find_compiler() -> list[str] | None:
@@ -74,10 +64,6 @@ def _identity(compiler: Sequence[str]) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise NativeUnavailable(f"the C++ compiler {compiler[0]} does not run: {error}") from error
     return hashlib.sha256(f"{shlex.join(compiler)}\n{version}".encode()).hexdigest()[:8]
-
-
-Signatures = Mapping[str, tuple[type | None, tuple[type, ...]]]
-"""A library's functions: name to result and arguments, as ctypes wants them."""
 
 
 @dataclass(frozen=True)
@@ -119,59 +105,63 @@ class Library:
             NativeUnavailable: there is none and none can be made.
         """
         stem = f"csm-{self.name}-{self.source_hash()}-{level.name}"
-        directory = cache_directory()
         shipped = _any_of(self.built, stem)
         if shipped is not None:
             return shipped
+        places = cache.directories()
         compiler = find_compiler()
+        ending = f"-{_identity(compiler)}.so" if compiler else None
+        for directory in filter(cache.is_safe, places):
+            made = directory / f"{stem}{ending}" if ending else _any_of(directory, stem)
+            if made is not None and made.is_file():
+                return made
         if compiler is None:
-            found = _any_of(directory, stem)
-            if found is None:
-                raise NativeUnavailable(
-                    "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library "
-                    f"built ahead of time in {directory}"
-                )
-            return found
-        path = directory / f"{stem}-{_identity(compiler)}.so"
-        if not path.is_file():
-            self._compile(compiler, level, path)
-        return path
+            raise NativeUnavailable(
+                "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library "
+                f"built ahead of time in {' or '.join(map(str, places))}"
+            )
+        return self._make(compiler, level, places, f"{stem}{ending}")
 
-    def load(self, signatures: Signatures, level: Level | None = None) -> ctypes.CDLL:
-        """Return the library of a level, loaded; by default of the best that this processor has and
-        the compiler knows.
+    def best_level(self) -> Level:
+        """Return the best level of this processor whose library there is, or can be made now.
 
         Raises:
-            NativeUnavailable: it can be neither found nor made, or does not load.
-            ValueError: this processor cannot run the level.
+            NativeUnavailable: there is none.
         """
         possible = levels.available()
-        if level is not None and level not in possible:
-            names = ", ".join(each.name for each in possible)
-            raise ValueError(f"level: {level.name!r} is not allowed here, must be one of {names}")
-        path = self.path(level) if level else self._best(possible)
-        try:
-            loaded = ctypes.CDLL(str(path))
-            for name, (result, arguments) in signatures.items():
-                function = getattr(loaded, name)
-                function.restype, function.argtypes = result, arguments
-        except (OSError, AttributeError) as error:
-            raise NativeUnavailable(f"{path} cannot be loaded: {error}") from error
-        return loaded
-
-    def _best(self, possible: Sequence[Level]) -> Path:
         for level in possible[:-1]:
             try:
-                return self.path(level)
+                self.path(level)
+                return level
             except NativeUnavailable as error:
                 log.info("no native library for %s: %s", level.name, error)
-        return self.path(possible[-1])
+        self.path(possible[-1])
+        return possible[-1]
 
-    def _compile(self, compiler: Sequence[str], level: Level, path: Path) -> None:
+    def _make(self, compiler: Sequence[str], level: Level, places: list[Path], name: str) -> Path:
+        """Compile into the first place that can be written, by one process at a time."""
+        what = f"the native library of the {self.name} ({level.name})"
+        refused = []
+        for directory in places:
+            path = directory / name
+            with contextlib.ExitStack() as held:
+                try:
+                    cache.make(directory)
+                    held.enter_context(cache.locked(path, what))
+                except OSError as error:
+                    refused.append(f"{directory} cannot be written: {error}")
+                    continue
+                # Made while this process waited for another one.
+                if not path.is_file():
+                    self._compile(compiler, level, path, what)
+                    cache.clean(directory, f"csm-{self.name}-*-{level.name}-*.so")
+                return path
+        raise NativeUnavailable("; ".join(refused))
+
+    def _compile(self, compiler: Sequence[str], level: Level, path: Path, what: str) -> None:
         began = time.monotonic()
+        log.info("compiling %s, once; it takes about a minute", what)
         try:
-            # Only its owner may write what a process is going to load.
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".building-", suffix=".so")
         except OSError as error:
             raise NativeUnavailable(f"{path.parent} cannot be written: {error}") from error
@@ -195,10 +185,7 @@ class Library:
             raise NativeUnavailable(f"{compiler[0]} could not be run: {error}") from error
         finally:
             Path(name).unlink(missing_ok=True)
-        log.info(
-            "compiled the native library of the %s (%s) in %.1f s",
-            self.name, level.name, time.monotonic() - began,
-        )  # fmt: skip
+        log.info("compiled %s in %.1f s", what, time.monotonic() - began)
 
 
 def main(library: Library, arguments: Sequence[str] | None = None) -> int:

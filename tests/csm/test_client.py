@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from csm import errors
-from csm.client.client import (
+from csm.client import (
     AsyncClient,
     AudioChunk,
     AudioFormat,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from csm import errors
-from csm.client.client import AsyncClient, RetryPolicy
+from csm.client import AsyncClient, RetryPolicy
 from csm.client.tokenizer import AsyncTokenizerClient
 from csm.v1 import speech_pb2, speech_pb2_grpc, tokenizer_pb2_grpc
 from tests.csm.fake_speech import FORMAT
@@ -99,7 +99,7 @@ async def test_who_encodes_is_told_why_the_recording_was_refused(target: str) ->
     async with AsyncTokenizerClient(target) as client:
         for hidden in (False, True):
             if hidden:
-                client._stub.Encode = lambda messages, timeout: HiddenStatus()
+                client._stub.Encode = lambda messages, **_: HiddenStatus()
             with pytest.raises(errors.QueueFull) as caught:
                 await client.encode(np.zeros(400_000, np.float32), 24_000)
             assert caught.value.retry_after_s == 2.5

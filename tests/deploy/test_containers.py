@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from csm import errors
-from csm.client.client import Client, FinishReason, RetryPolicy
+from csm.client import Client, FinishReason, RetryPolicy
 from tests.deploy import compose_file
 from tests.deploy.facts import DEPLOY, ROOT, SERVICES
 

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,220 @@ def test_an_image_asks_its_own_service_whether_it_is_ready(service: ServiceFacts
 @each_service
 def test_an_image_runs_as_an_ordinary_user(service: ServiceFacts) -> None:
     assert dockerfile.last(service.name, "USER") == "1000:1000"
+
+
+def image_tree(service: str, root: Path) -> Path:
+    """What the instructions of an image copy from the repository, below `root`."""
+    for keyword, rest in dockerfile.stages()[service]:
+        if keyword != "COPY" or rest.startswith("--from="):
+            continue
+        *sources, target = rest.split()
+        for source in sources:
+            name = target + Path(source).name if target.endswith("/") else target
+            if source == "models/pico":
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).symlink_to(ROOT / source)
+            elif (ROOT / source).is_dir():
+                unwanted = shutil.ignore_patterns("__pycache__", "built")
+                shutil.copytree(ROOT / source, root / name, ignore=unwanted)
+            else:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, root / name)
+    return root
+
+
+# Runs a module or a function as the image would: what was copied, and packages that are installed,
+# but neither this repository nor an editable installation of it, nor what the image lacks.
+_AS_IN_IMAGE = """
+import importlib, runpy, sys
+tree, lacking, module, function, *arguments = sys.argv[1:]
+sys.meta_path = [f for f in sys.meta_path if "__editable__" not in getattr(f, "__module__", "")]
+sys.path = [tree] + [p for p in sys.path if "python3" in p]
+for name in filter(None, lacking.split(",")):
+    sys.modules[name] = None
+sys.argv = [module, *arguments]
+if function:
+    getattr(importlib.import_module(module), function)()
+else:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+NEVER_IN_THE_GATEWAY = "torch,safetensors,tokenizers,huggingface_hub"
+TRIMMED = "sympy,mpmath,networkx,setuptools,pkg_resources,pip"
+
+
+def run_as_in_image(
+    service: str, tree: Path, module: str, *arguments: str, function: str = ""
+) -> subprocess.CompletedProcess[str]:
+    lacking = TRIMMED + ("," + NEVER_IN_THE_GATEWAY if service == "gateway" else "")
+    return subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            _AS_IN_IMAGE,
+            str(tree),
+            lacking,
+            module,
+            function,
+            *arguments,
+        ],
+        cwd=tree,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tree)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@each_service
+def test_an_image_holds_what_its_service_and_the_command_line_need(
+    service: ServiceFacts, tmp_path: Path
+) -> None:
+    tree = image_tree(service.name, tmp_path)
+    started = run_as_in_image(service.name, tree, service.module, "--print-config")
+    assert started.returncode == 0, started.stderr
+    # The command as the wheel installs it.
+    name, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][
+        "csm"
+    ].split(":")
+    for arguments in (["--help"], ["speak", "--help"], ["bench", "--help"]):
+        told = run_as_in_image(service.name, tree, name, *arguments, function=function)
+        assert told.returncode == 0, told.stderr
+        assert "Usage" in told.stdout
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "generator"])
+def test_a_model_service_loads_and_runs_without_what_its_image_trims(
+    name: str, tmp_path: Path
+) -> None:
+    tree = image_tree(name, tmp_path)
+    assert set(TRIMMED.split(",")) <= {"pip", *re.findall(r"\w+", trimmed_of_install())}
+    code = {
+        "tokenizer": """
+import numpy as np
+from services.model_directory import default_model_directory
+from services.tokenizer import runner
+from services.tokenizer.native.select import halves
+for mode in ("off", "auto"):
+    mimi = runner.load_codec(default_model_directory(), "cpu")
+    encode, decode = halves(mimi, 1, mode, threads=1)
+    codes = encode.step(0, [encode.silence(2)])[0]
+    assert decode.step(0, [codes])[0].shape[0] == 2
+""",
+        "generator": """
+import torch
+from services.generator import loading
+from services.model_directory import default_model_directory
+for mode in ("off", "auto"):
+    model = loading.load(default_model_directory(), device="cpu", native=mode, threads=1).model
+    cache = model.allocate_cache(1, 16)
+    frames = torch.zeros(2, model.config.num_codebooks + 1, dtype=torch.int64)
+    with torch.inference_mode():
+        model.prefill(frames, 0, 0, cache)
+""",
+    }[name]
+    (tree / "try_it.py").write_text(code + "print('it runs')")
+    done = run_as_in_image(name, tree, "try_it")
+    assert done.returncode == 0, done.stderr
+    assert "it runs" in done.stdout
+
+
+def trimmed_of_install() -> str:
+    """The part of install.sh that takes packages away."""
+    text = (DEPLOY / "docker" / "install.sh").read_text()
+    return text[text.index("trim)") :]
+
+
+def test_packages_are_installed_by_the_extras_that_the_project_has() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    stages = dockerfile.stages()
+    gateway = " ".join(rest for _, rest in stages["clients"])
+    models = " ".join(rest for keyword, rest in stages["models"] if keyword == "RUN")
+    assert ".[serving,cli]" in gateway
+    assert ".[models]" in models
+    assert {"serving", "cli", "models"} <= set(extras)
+
+    def needs(*names: str) -> set[str]:
+        found: set[str] = set()
+        for name in names:
+            for one in extras[name]:
+                package, _, inner = re.match(r"([\w.-]+)(\[([\w,-]+)\])?", one).groups()  # type: ignore[union-attr]
+                found |= needs(*inner.split(",")) if package == project["name"] else {package}
+        return found
+
+    assert not needs("serving", "cli") & set(NEVER_IN_THE_GATEWAY.split(","))
+    assert {"torch", *needs("serving", "cli")} <= needs("models")
+
+
+@each_service
+def test_an_image_carries_no_installer_and_says_what_it_is(service: ServiceFacts) -> None:
+    steps = dockerfile.stages()[service.name]
+    (environment_of,) = [rest for keyword, rest in steps if "/venv /venv" in rest]
+    builder = environment_of.split("--from=")[1].split()[0]
+    runs = [rest for keyword, rest in dockerfile.stages()[builder] if keyword == "RUN"]
+    assert any("venv --without-pip /venv" in rest for rest in runs)
+    assert any("rm -rf" in rest and "pip setuptools" in rest for _, rest in steps)
+    labels = dict(one.split("=", 1) for one in shlex.split(dockerfile.last(service.name, "LABEL")))
+    prefix = "org.opencontainers.image."
+    assert labels == {
+        prefix + "title": f"csm-{service.name}",
+        prefix + "version": "$VERSION",
+        prefix + "revision": "$REVISION",
+        prefix + "source": "$SOURCE",
+        prefix + "licenses": "MIT",
+    }
+    arguments = {rest.split("=")[0] for keyword, rest in steps if keyword == "ARG"}
+    assert {"VERSION", "REVISION", "SOURCE"} <= arguments
+    # Labels change with every build: nothing may have to be copied again for them.
+    assert "LABEL" not in {keyword for keyword, _ in dockerfile.stages()["runtime"]}
+    assert steps[-1][0] == "LABEL"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "images"),
+    [
+        (["7"], "gateway tokenizer generator"),
+        (["7", "gpu"], "generator-gpu"),
+        (["7", "all"], "gateway tokenizer generator generator-gpu"),
+    ],
+)
+def test_the_build_script_makes_the_images_it_is_asked_for(
+    arguments: list[str], images: str, tmp_path: Path
+) -> None:
+    engine = tmp_path / "docker"
+    engine.write_text('#!/bin/sh\necho "$@" >> "$LOG"\n')
+    engine.chmod(0o700)
+    log = tmp_path / "log"
+    done = subprocess.run(
+        [DEPLOY / "docker" / "build.sh", *arguments],
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(log), "CSM_ENGINE": "docker",
+            "HOME": str(tmp_path), "CSM_SOURCE": "https://example.org/csm",
+        },
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    builds = [line.split() for line in log.read_text().splitlines() if line.startswith("build ")]
+    assert [line[line.index("-t") + 1] for line in builds] == [
+        f"csm-{name}:7" for name in images.split()
+    ]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for line in builds:
+        is_gpu = "csm-generator-gpu:7" in line
+        assert line[line.index("--target") + 1] in SERVICES
+        assert f"TORCH_BACKEND={'cu130' if is_gpu else 'cpu'}" in line
+        assert f"VERSION={version}" in line
+        assert "SOURCE=https://example.org/csm" in line
+        assert any(re.fullmatch(r"REVISION=([0-9a-f]{40}|unknown)", one) for one in line)
+
+
+def test_the_build_script_refuses_an_image_it_does_not_know() -> None:
+    script = [DEPLOY / "docker" / "build.sh", "7", "tpu"]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "tpu is not allowed, must be cpu, gpu or all" in done.stderr
 
 
 def test_the_gateway_image_takes_nothing_from_the_stage_with_torch() -> None:

@@ -92,7 +92,7 @@ class Conversation:
         await self.send(cancel=speech_pb2.ConverseCancel(turn_id=turn_id, heard_ms=heard_ms))
 
     async def done(self) -> None:
-        """CodecDirection-closes and waits for the end of the call."""
+        """Half-closes and waits for the end of the call."""
         await self.call.done_writing()
         await asyncio.wait_for(self._reader, 20)
 
@@ -119,7 +119,7 @@ class Conversation:
         turns: dict[str, Heard] = {}
         for answer in self.answers:
             kind = answer.WhichOneof("response")
-            if kind == "started":
+            if kind in ("started", "turn_truncated"):
                 continue
             one = getattr(answer, kind)
             turn = turns.setdefault(one.turn_id, Heard())

@@ -103,6 +103,14 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         self.max_positions = 2048
         self.refuse: list[errors.ServiceError] = []
         """Raised at the flush of the next streams, one each."""
+        self.unspeakable: dict[str, errors.ServiceError] = {}
+        """A part of a sentence -> what its terminal says: it cannot be spoken."""
+        self.silent_streams: set[int] = set()
+        """Numbers of streams (from 0) that never answer a flush, as of an engine that hangs."""
+        self.load = generator_pb2.GetLoadResponse(slots=4, running=1)
+        self.max_pinned_positions = 1 << 30
+        """Frames and characters of pinned segments beyond which a stream is refused."""
+        self.voices: list[generator_pb2.ModelVoice] = []
 
     def register(self, server: grpc.aio.Server) -> None:
         generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self, server)
@@ -118,7 +126,11 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
             device="cpu",
             digest="ab",
             max_text_chars=4096,
+            voices=self.voices,
         )
+
+    async def GetLoad(self, request: Any, context: Any) -> Any:
+        return self.load
 
     async def EvictConversation(self, request: Any, context: Any) -> Any:
         self.evicted.append(request.conversation_id)
@@ -153,6 +165,7 @@ class Stream:
         self.sent = 0
         self.over = False
         self._text = ""
+        self._too_long: errors.ServiceError | None = None
         self._flushes: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
         self._cancelled: set[str] = set()
         self._wake = asyncio.Event()
@@ -167,6 +180,14 @@ class Stream:
                 if request.segments.replace:
                     self.context.clear()
                 self.context.extend(request.segments.segments)
+                taken = sum(s.frames.num_frames + len(s.text) for s in self.context if s.pinned)
+                if taken > self.generator.max_pinned_positions:
+                    self._too_long = errors.invalid(
+                        "segments.segments",
+                        f"the pinned segments take {taken} positions; at most "
+                        f"{self.generator.max_pinned_positions} are left",
+                    )
+                    break
             elif kind == "text":
                 self._text += request.text.text
             elif kind == "flush":
@@ -192,9 +213,17 @@ class Stream:
             turn_id, text = flush
             if self.generator.refuse:
                 raise self.generator.refuse.pop(0)
+            if self.generator.streams.index(self) in self.generator.silent_streams:
+                await asyncio.Event().wait()
+            wrong = [e for part, e in self.generator.unspeakable.items() if part in text]
+            if wrong:
+                yield _refused(turn_id, wrong[0])
+                continue
             async for answer in self._turn(number, turn_id, text):
                 yield answer
             number += 1
+        if self._too_long is not None:
+            raise self._too_long
 
     async def _turn(self, number: int, turn_id: str, text: str) -> AsyncIterator[Any]:
         generator = self.generator
@@ -248,6 +277,13 @@ class Stream:
                 timing=common_pb2.Timing(queue_ms=1.5, prefill_ms=2.5),
             )
         )
+
+
+def _refused(turn_id: str, error: errors.ServiceError) -> Any:
+    completed = generator_pb2.GenerateTurnCompleted(
+        turn_id=turn_id, finish_reason=ERROR, error=errors.status_message(error)
+    )
+    return generator_pb2.GenerateResponse(turn_completed=completed)
 
 
 class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
@@ -331,9 +367,13 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
     async def StreamingDecode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         self.decoding += 1
         frames = 0
+        width = FRAME_SAMPLES * 2
         try:
             async for request in request_iterator:
                 if request.WhichOneof("request") == "config":
+                    form = request.config.format
+                    if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+                        width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels * 4
                     continue
                 codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
                 assert request.frames.first_frame == frames
@@ -341,7 +381,7 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                     if failure := self.fail_decode_at.pop(frames, None):
                         raise failure
                     self.decoded_frames.append(int(row[0]))
-                    pcm = np.full(FRAME_SAMPLES, row[0], "<i2").tobytes()
+                    pcm = np.full(width // 2, row[0], "<i2").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )

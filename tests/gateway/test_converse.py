@@ -9,7 +9,8 @@ import pytest
 
 from csm import errors
 from csm.v1 import common_pb2, speech_pb2
-from gateway.backends.calls import UpstreamFailure
+from gateway.backends.failure import BackendFailure
+from gateway.commands import AudioFormat
 from gateway.converse_call import MAX_WAITING_TURNS
 from gateway.hearing.encoding import MAX_WAITING_BYTES, HeardAudio
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
@@ -244,8 +245,7 @@ async def test_cancel_ends_the_turn_in_band_and_leaves_the_stream_open(running: 
     assert running.generator.streams[0].sent == sent
     ((name, keep),) = running.generator.streams[0].cancels
     assert name == f"{completed.turn_id}.0"
-    assert keep is not None
-    assert keep <= len(turn.frames)
+    assert keep is None  # what stays is decided here, not there
     assert running.sample("csm_gateway_requests_total", rpc="Converse", outcome="cancelled") == 1
     assert running.sample("csm_gateway_cancel_latency_seconds_count") == 1
     context = running.generator.streams[1].context
@@ -347,6 +347,13 @@ async def test_naming_a_finished_turn_says_how_much_of_it_was_heard(running: Sta
         await call.until("turn_completed", 2)
         await call.cancel(completed.turn_id, 10_000)
         await call.done()
+    cut, same = call.all("turn_truncated")
+    assert (cut.turn_id, cut.kept_audio_ms, cut.kept_text) == (
+        completed.turn_id,
+        240,
+        "One two three",
+    )
+    assert same == cut
     assert len(call.spoken) == 1
     assert await turns_of(running, "played") == [
         (False, 0, "One two three", 240),
@@ -458,10 +465,6 @@ async def test_bad_messages_end_the_call_naming_the_field(running: Stack) -> Non
     assert await fails(end_of_turn=speech_pb2.ConverseEndOfTurn(heard_text="🙂")) == [
         "end_of_turn.heard_text"
     ]
-    async with Conversation(running) as call:
-        await call.say("🙂 ...")
-        await call.end()
-        assert list(violations(await call.failed())) == ["text"]
     await running.settled()
 
 
@@ -555,9 +558,7 @@ async def test_a_cancel_is_obeyed_however_many_turns_wait(running: Stack) -> Non
 
 def heard_audio(running: Stack) -> HeardAudio:
     """What a call of an hour would feed."""
-    form = common_pb2.AudioFormat(
-        encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE, channels=1
-    )
+    form = AudioFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, RATE, 1)
     return HeardAudio(running.service.backends, form, 3_600_000, 20.0)
 
 
@@ -612,5 +613,5 @@ async def test_audio_for_a_call_that_has_ended_does_not_pile_up(running: Stack) 
         audio.feed(bytes(1 << 20))
         await asyncio.wait_for(audio.room(), 10)
     assert audio._call.requests.waiting_bytes <= MAX_WAITING_BYTES
-    with pytest.raises(UpstreamFailure, match="in use"):
+    with pytest.raises(BackendFailure, match="in use"):
         await audio.frames()

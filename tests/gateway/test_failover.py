@@ -15,6 +15,7 @@ from csm.v1 import speech_pb2
 from gateway import speech
 from gateway.service import GatewayService
 from gateway.settings import GatewaySettings
+from gateway.speaking.fate import Source
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
 from tests.gateway.fakes import EOS, ERROR, SHUTDOWN, FakeGenerator, FakeTokenizer, Stack, stack
 
@@ -55,18 +56,20 @@ async def test_a_decoder_that_fails_before_the_first_audio_is_tried_again(runnin
     await running.settled()
 
 
-async def test_a_turn_is_tried_again_only_once(running: Stack) -> None:
-    running.generator.refuse = [GONE, GONE, GONE]
+async def test_a_turn_is_tried_again_three_times_and_no_more(running: Stack) -> None:
+    running.generator.refuse = [GONE] * 6
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await synthesize(running, "Hello there.")
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert len(running.generator.streams) == 2
+    assert len(running.generator.streams) == 4
     assert running.sample(REQUESTS, rpc="Synthesize", outcome="failed") == 1
     await running.settled()
 
 
 @pytest.mark.parametrize("place", ["generator", "tokenizer", "finish"])
-async def test_a_failure_after_audio_was_delivered_is_a_status(running: Stack, place: str) -> None:
+async def test_a_failure_after_audio_was_delivered_is_told_by_the_terminal(
+    running: Stack, place: str
+) -> None:
     running.generator.frame_s = 0.02
     if place == "generator":
         running.generator.fail_before_frame = {6: GONE}
@@ -74,19 +77,16 @@ async def test_a_failure_after_audio_was_delivered_is_a_status(running: Stack, p
         running.tokenizer.fail_decode_at = {6: GONE}
     else:
         running.generator.finish = {0: ERROR}
-    audio = 0
-    call = running.stub.Synthesize(
-        speech_pb2.SynthesizeRequest(text="x" * 39 + ".", conversation_id="half")
-    )
-    with pytest.raises(grpc.aio.AioRpcError) as caught:  # noqa: PT012
-        while (answer := await call.read()) is not grpc.aio.EOF:
-            audio += answer.WhichOneof("response") == "audio"
+    heard = await synthesize(running, "x" * 39 + ".", conversation_id="half")
+    (completed,) = heard.completed
+    assert completed.finish_reason == ERROR
     expected = grpc.StatusCode.INTERNAL if place == "finish" else grpc.StatusCode.UNAVAILABLE
-    assert caught.value.code() is expected
-    assert audio == (8 if place == "finish" else 6)
+    assert completed.error.code == expected.value[0]
+    assert len(heard.frames) == (8 if place == "finish" else 6)
+    assert completed.kept_audio_ms == 80 * len(heard.frames)
     assert len(running.generator.streams) == 1
     ((_, _, text, audio_ms),) = await turns_of(running, "half")
-    assert audio_ms == 80 * audio
+    assert audio_ms == completed.kept_audio_ms
     assert text
     await running.settled()
 
@@ -124,16 +124,78 @@ async def test_a_generator_that_shuts_down_says_so_in_the_terminal(running: Stac
         assert (await call.until("turn_completed")).finish_reason == SHUTDOWN
 
 
-async def test_what_the_generator_finds_wrong_is_told_with_its_fields(running: Stack) -> None:
-    running.generator.refuse = [errors.invalid("text", "no character is known")] * 2
+async def test_a_text_of_which_nothing_can_be_said_is_refused_before_any_audio(
+    running: Stack,
+) -> None:
+    running.generator.unspeakable = {"你好": errors.invalid("text", "no character is known")}
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await synthesize(running, "你好")
-    assert violations(caught.value) == {"text": "no character is known"}
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert violations(caught.value) == {
+        "text": "not spoken: no character is known (characters 0..2)"
+    }
     async with Conversation(running) as call:
         await call.say("你好")
         await call.end()
-        assert violations(await call.failed()) == {"text": "no character is known"}
-    assert len(running.generator.streams) == 2
+        completed = await call.until("turn_completed")
+        await call.done()
+    assert completed.finish_reason == EOS
+    assert completed.kept_audio_ms == 0
+    assert [w.description for w in completed.warnings] == ["not spoken: no character is known"]
+
+
+async def test_a_sentence_that_cannot_be_said_leaves_the_rest_of_a_text_spoken(
+    running: Stack,
+) -> None:
+    running.generator.unspeakable = {"Привет": errors.invalid("text", "no character is known")}
+    heard = await synthesize(running, "Hello. Привет, мир. Bye.")
+    (completed,) = heard.completed
+    assert completed.finish_reason == EOS
+    assert [(w.first_char, w.end_char) for w in completed.warnings] == [(7, 19)]
+    assert len(heard.frames) == 2 + 1  # "Hello." and "Bye."
+
+
+async def test_a_generator_that_answers_health_and_makes_no_frame_is_left() -> None:
+    async with stack(frame_timeout_s=0.3, failover_s=0.5) as running:
+        running.generator.silent_streams = {0}
+        began = time.monotonic()
+        heard = await synthesize(running, "Hello there.", conversation_id="hung")
+        assert time.monotonic() - began < 2.0
+        assert heard.completed[0].finish_reason == EOS
+        assert len(running.generator.streams) == 2
+        keys = [m["x-csm-conversation"] for m in running.generator.metadata]
+        assert keys[0] != keys[1], "the second try goes elsewhere"
+
+
+async def test_a_generator_whose_engine_hangs_is_left_long_before_the_timeout() -> None:
+    async with stack(frame_timeout_s=30.0, failover_s=0.5) as running:
+        running.generator.silent_streams = {0}
+        running.generator.load.heartbeat_age_ms = 60_000
+        began = time.monotonic()
+        heard = await synthesize(running, "Hello there.")
+        assert time.monotonic() - began < 3.0
+        assert heard.completed[0].finish_reason == EOS
+
+
+async def test_a_turn_waits_its_time_in_a_full_generator() -> None:
+    async with stack(frame_timeout_s=0.2) as running:
+        running.generator.load.running = running.generator.load.slots
+        running.generator.mute.clear()
+        spoken = asyncio.create_task(synthesize(running, "Hello there."))
+        await asyncio.sleep(2.0)
+        assert not spoken.done()
+        running.generator.mute.set()
+        assert (await spoken).completed[0].finish_reason == EOS
+        assert len(running.generator.streams) == 1
+
+
+async def test_a_try_that_finds_nobody_takes_no_longer_than_the_failover(running: Stack) -> None:
+    backends = running.service.backends
+    await running.generator.down()
+    began = time.monotonic()
+    backends._failover_s = 0.5
+    await backends.recovered(Source.GENERATOR, "anybody")
+    assert time.monotonic() - began < 0.8
 
 
 async def test_a_full_queue_is_told_at_once_and_not_tried_again(running: Stack) -> None:

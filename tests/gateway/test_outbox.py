@@ -6,7 +6,8 @@ import pytest
 
 from csm import errors
 from csm.v1 import common_pb2
-from gateway.speaking.outbox import MAX_WAITING_EVENTS, Audio, Outbox, TurnStarted
+from gateway.speaking.events import Audio, TurnStarted
+from gateway.speaking.outbox import MAX_WAITING_EVENTS, Outbox
 
 
 class Source:

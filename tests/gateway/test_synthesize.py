@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from csm.v1 import common_pb2, speech_pb2
-from gateway.speech import FILES_AT_ONCE
+from gateway.synthesize_call import FILES_AT_ONCE
 from tests.gateway.calls import synthesize, tokens, turns_of, violations
 from tests.gateway.fakes import EOS, FRAME_SAMPLES, MAX_DURATION, RATE, Stack, stack
 

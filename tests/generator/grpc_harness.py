@@ -170,10 +170,10 @@ class Serving:
                 await asyncio.sleep(0.005)
 
     async def empty(self) -> None:
-        """Waits until no turn is left, and checks engine, sessions and gauges."""
+        """Waits until no turn is left, and checks engine, streams and gauges."""
         engine = self.service.engine
         await self.settled(
-            lambda: engine.in_flight == 0 and not self.service._sessions and not engine.load.running
+            lambda: engine.in_flight == 0 and not self.service._streams and not engine.load.running
         )
         await self.settled(lambda: self.sample("requests_running") == 0)
         assert self.sample("requests_waiting") == 0

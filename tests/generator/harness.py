@@ -10,18 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from services.generator.engine.admission import Reservation
 from services.generator.engine.engine import Engine
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.runner import Runner
-from services.generator.engine.turn import (
-    MASKED,
-    Event,
-    Finished,
-    FinishReason,
-    FrameReady,
-    PromptRows,
-    Started,
-    TurnRequest,
-)
+from services.generator.engine.turn import MASKED, PromptRows, TurnRequest
 from services.generator.model.sampling import GREEDY, SamplingParams
 
 SAMPLED = SamplingParams(temperature=0.9, depth_temperature=0.7, top_k=20)
@@ -111,13 +104,14 @@ class Turns:
         max_frames: int = 10,
         credit: int | None = None,
         deadline_s: float | None = None,
+        reservation: Reservation | None = None,
     ) -> Listener:
         key = f"turn-{next(_keys)}"
         listener = Listener(key)
         request = TurnRequest(
             key, owner or key, prompt, sampling, seed, max_frames, credit, deadline_s
         )
-        self.engine.submit(request, listener)
+        self.engine.submit(request, listener, reservation)
         return listener
 
     async def speak(self, prompt: PromptRows, **options: Any) -> Listener:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from csm.v1 import common_pb2, generator_pb2
-from services.generator.engine.turn import FinishReason
+from services.generator.engine.events import FinishReason
 from tests.generator.fake_model import FakeModel
 from tests.generator.grpc_harness import Serving, Stream, segment, serving
 
@@ -144,7 +144,7 @@ async def test_a_server_that_stops_gives_every_turn_exactly_one_terminal(place: 
         assert failure.code is grpc.StatusCode.UNAVAILABLE
         await stop
         assert server.service.engine.in_flight == 0
-        assert not server.service._sessions
+        assert not server.service._streams
         assert not server.service.engine._thread.is_alive()
 
 
@@ -321,7 +321,7 @@ async def test_after_its_time_a_drain_begins_no_turn() -> None:
         end_all = engine.end_all
 
         def ends(reason: FinishReason) -> None:
-            order.append(engine._draining)
+            order.append(engine.draining)
             end_all(reason)
 
         engine.end_all = ends

@@ -11,11 +11,12 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.rpc import error_details_pb2
 
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.servicer import GeneratorServicer
 from tests.generator.fake_model import FakeModel, fake_config
-from tests.generator.grpc_harness import BOOKS, Failure, segment, serving
+from tests.generator.grpc_harness import BOOKS, Failure, Heard, segment, serving
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -302,7 +303,6 @@ async def test_every_wrong_field_of_a_config_is_named_at_once() -> None:
         ({}, "request", "the message is empty"),
         ({"credit": {"frames": 0}}, "credit.frames", "at least 1"),
         ({"flush": {"turn_id": "x" * 129}}, "flush.turn_id", "129 characters; at most 128"),
-        ({"flush": {}}, "text", "it is empty"),
         ({"text": {"text": "a" * 5000}}, "text", "5000 characters; at most 4096"),
         (
             {"segments": {"segments": [segment("ok"), segment("x", speaker=65536)]}},
@@ -351,14 +351,179 @@ async def test_a_wrong_message_is_refused_by_field(
     assert says in failure.violations[field]
 
 
-@pytest.mark.parametrize("text", ["  \n", "\x00\x1f", "\N{GRINNING FACE}" * 3, "\u65e5\u672c"])
-async def test_a_text_without_speech_in_it_is_refused(text: str) -> None:
+def refused(heard: Heard, code: grpc.StatusCode = INVALID) -> dict[str, str]:
+    """The violations by field of a turn that ended in band because it could not be spoken."""
+    assert heard.completed
+    assert heard.started is None
+    assert heard.completed.finish_reason == common_pb2.FINISH_REASON_ERROR
+    assert heard.completed.usage.generated_frames == len(heard.codes) == 0
+    status = heard.completed.error
+    assert status.code == code.value[0]
+    request = error_details_pb2.BadRequest()
+    (detail,) = status.details
+    assert detail.Unpack(request)
+    return {v.field: v.description for v in request.field_violations}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("  \n", "no letter or digit"),
+        ("\x00\x1f", "no letter or digit"),
+        ("\N{GRINNING FACE}" * 3, "no letter or digit"),
+        ("\u65e5\u672c", "no character that this model's tokenizer knows"),
+        ("\u65e5 \u672c", "no character that this model's tokenizer knows"),
+        ("", "it is empty"),
+    ],
+)
+async def test_a_text_that_cannot_be_said_ends_its_turn_in_band_and_the_stream_goes_on(
+    text: str, says: str
+) -> None:
     async with serving() as server:
         stream = await server.open()
-        await stream.say(text)
+        await stream.say(text, "cannot")
+        heard = await stream.turn()
+        assert heard.completed
+        assert heard.completed.turn_id == "cannot"
+        violations = refused(heard)
+        assert violations.keys() == {"text"}
+        assert says in violations["text"]
+        assert not text.strip() or text.strip() not in heard.completed.error.message
+        await stream.say("well", "can")
+        spoken = await stream.turn()
+        assert spoken.completed
+        assert (spoken.completed.turn_id, len(spoken.codes)) == ("can", 10)
+        assert not spoken.completed.HasField("error")
+        await stream.end()
+        assert server.sample("rejected_total", reason="unspeakable") == 1
+
+
+async def test_a_failure_of_the_model_ends_its_turn_with_internal_and_no_word_of_why() -> None:
+    fake = FakeModel()
+    async with serving(fake) as server:
+        stream = await server.open()
+        fake.fail_next("backbone")
+        await stream.say("hello")
+        heard = await stream.turn()
+        assert heard.completed
+        assert heard.completed.finish_reason == common_pb2.FINISH_REASON_ERROR
+        assert heard.completed.error.code == grpc.StatusCode.INTERNAL.value[0]
+        assert "broke" not in str(heard.completed)
+        await stream.say("again")
+        assert len((await stream.turn()).codes) == 10
+
+
+async def test_a_stream_of_several_sentences_is_admitted_once_and_never_refused_between() -> None:
+    async with serving(slots=1, max_queue=0) as server:
+        speaking = await server.open()
+        await speaking.say("one", "1")
+        await speaking.turn()
+        other = await server.open()
+        await other.say("me too")
+        assert (await other.error()).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for number in "23":
+            await speaking.say("more", number)
+            assert len((await speaking.turn()).codes) == 10
+        await speaking.end()
+        assert (await server.speak("now")).completed
+        await server.empty()
+        assert server.service.engine.reserved == 0
+
+
+@pytest.mark.parametrize("end", ["half-close", "cancel the call", "cancel in band", "breach"])
+async def test_however_a_stream_ends_its_place_is_free(end: str) -> None:
+    async with serving(slots=1, max_queue=0) as server:
+        speaking = await server.open(initial_credit_frames=1)
+        await speaking.say("one", "1")
+        await speaking.turn(frames_only=1)
+        assert server.service.engine.reserved == 1
+        if end == "half-close":
+            await speaking.send(credit=generator_pb2.GenerateCredit(frames=99))
+            await speaking.call.done_writing()
+        elif end == "cancel the call":
+            speaking.call.cancel()
+        elif end == "cancel in band":
+            await speaking.send(cancel=generator_pb2.GenerateCancel())
+        else:
+            await speaking.config()
+        await server.settled(lambda: server.service.engine.reserved == 0)
+        assert (await server.speak("now")).completed
+
+
+async def test_a_fifth_caller_is_heard_though_four_never_read() -> None:
+    async with serving(slots=4, max_queue=8, stall_slot_s=0.2) as server:
+        unread = [await server.open(initial_credit_frames=n + 1) for n in range(4)]
+        for stream in unread:
+            await stream.say("hello", "slow")
+        await server.settled(lambda: server.service.engine.load.running == 4)
+        fifth = await server.open()
+        began = time.monotonic()
+        await fifth.say("hello")
+        heard = await fifth.turn()
+        assert time.monotonic() - began < 2
+        assert len(heard.codes) == 10
+        load = await server.load()
+        assert load.waiting == 0
+        assert load.running == 3
+        for stream in unread:
+            await stream.send(credit=generator_pb2.GenerateCredit(frames=100))
+            slow = await stream.turn()
+            np.testing.assert_array_equal(slow.codes, heard.codes)
+            await stream.end()
+        await fifth.end()
+        await server.empty()
+
+
+async def test_a_stream_that_sends_no_config_ends_with_the_limit_named() -> None:
+    async with serving(first_message_s=0.1) as server:
+        failure = await server.stream().error()
+        assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "config: it did not come within 0.1 s" in failure.message
+
+
+async def test_a_stream_with_nothing_to_do_ends_with_the_limit_named_and_holds_no_slot() -> None:
+    async with serving(max_idle_s=0.3) as server:
+        stream = await server.open()
+        for _ in range(4):
+            await asyncio.sleep(0.15)
+            await stream.send(text=generator_pb2.GenerateText(text="a "))
+        await stream.say("")
+        assert len((await stream.turn()).codes) == 10
+        assert server.service.engine.load.running == 0
         failure = await stream.error()
-        assert failure.code is INVALID
-        assert failure.violations.keys() == {"text"}
+        assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "0.3 s (max_idle_s" in failure.message
+        await server.empty()
+        assert server.service.engine.reserved == 0
+
+
+async def test_a_turn_under_way_is_never_idle() -> None:
+    async with serving(max_idle_s=0.1) as server:
+        stream = await server.open(initial_credit_frames=1)
+        await stream.say("hello")
+        await stream.turn(frames_only=1)
+        await asyncio.sleep(0.3)
+        await stream.send(credit=generator_pb2.GenerateCredit(frames=99))
+        assert (await stream.turn(frames_only=9)).codes.shape == (9, BOOKS)
+
+
+async def test_segments_left_out_are_counted_once_though_sent_with_every_call() -> None:
+    async with serving(FakeModel(fake_config(max_positions=128))) as server:
+        history = [segment("hello there", codes(10)) for _ in range(8)]
+        counts, left_out = [], 0
+        for _ in range(3):
+            stream = await server.open(conversation_id="talk")
+            await stream.context(*history, replace=True)
+            await stream.say("now")
+            heard = await stream.turn()
+            assert heard.completed
+            left_out = heard.completed.usage.evicted_segments
+            assert left_out > 0
+            await stream.end()
+            counts.append(server.sample("segments_evicted_total"))
+            history.append(segment("now", heard.codes))
+        # Of all 10 segments each at most once: as many as are left out at the end.
+        assert counts[0] <= counts[1] <= counts[2] == left_out < 10
 
 
 async def test_a_text_of_many_parts_is_refused_when_it_grows_too_long() -> None:
@@ -385,14 +550,16 @@ async def test_a_stream_without_any_message_is_refused() -> None:
     assert failure.violations.keys() == {"config"}
 
 
-async def test_a_text_too_long_for_the_context_is_refused_and_counted() -> None:
+async def test_a_text_too_long_for_the_context_ends_its_turn_in_band_and_is_counted() -> None:
     async with serving(max_positions=64) as server:
         stream = await server.open()
         await stream.say("a" * 79 + ".")
-        failure = await stream.error()
-        assert failure.violations.keys() == {"text"}
-        assert "85 positions" in failure.violations["text"]
+        violations = refused(await stream.turn())
+        assert violations.keys() == {"text"}
+        assert "85 positions" in violations["text"]
         assert server.sample("rejected_total", reason="too_long") == 1
+        await stream.say("a" * 20)
+        assert len((await stream.turn()).codes) == 10
 
 
 @pytest.mark.parametrize("second", ["flush", "segments"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from csm.client.client import Client
+from csm.client import Client
 from services.all_in_one import AllInOne
 
 ROOT = Path(__file__).resolve().parents[2]

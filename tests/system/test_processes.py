@@ -17,7 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from csm import errors
-from csm.client.client import Client, FinishReason
+from csm.client import Client, FinishReason
 from tests.system.conftest import PICO, ROOT
 
 SERVICES = {

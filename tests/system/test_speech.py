@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from csm.client.client import AudioFormat, Client, ContextTurn, FinishReason, TurnCompleted
+from csm.client import AudioFormat, Client, ContextTurn, FinishReason, TurnCompleted
 from services.all_in_one import AllInOne
 from services.generator.model import weights
 from services.generator.model.generate import generate

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csm.client.client import AsyncClient
+from csm.client import AsyncClient
 from services.all_in_one import AllInOne
 from training.evaluate.held_out import Item
 

@@ -15,8 +15,9 @@ import torch
 
 from services.generator import loading
 from services.generator.engine.engine import Engine
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady
 from services.generator.engine.runner import Runner
-from services.generator.engine.turn import Event, Finished, FinishReason, FrameReady, TurnRequest
+from services.generator.engine.turn import TurnRequest
 from services.generator.loading import DtypeName
 from services.generator.model.prompt import Segment, prompt_frames
 from services.generator.native.select import NativeMode

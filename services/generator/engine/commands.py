@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.generator.engine.turn import FinishReason, Turn
+from services.generator.engine.events import FinishReason
+from services.generator.engine.turn import Turn
 
 
 @dataclass(frozen=True, eq=False)

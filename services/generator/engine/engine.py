@@ -1,8 +1,8 @@
 """The engine thread: it owns torch, and its `step` reads as schedule, run, deliver.
 
 The event loop talks to it by commands in a queue, drained between steps; it answers with one
-`call_soon_threadsafe` a step for the whole batch. Admission is decided on the caller's side at
-once, so that a full queue refuses without waiting for a step.
+`call_soon_threadsafe` a step for the whole batch. Who is let in is decided on the caller's side
+(`admission`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from services.generator.engine.admission import (
+    Admission,
+    DrainingError,
+    Reservation,
+)
 from services.generator.engine.commands import (
     Cancel,
     Command,
@@ -24,10 +30,11 @@ from services.generator.engine.commands import (
     Stop,
     Submit,
 )
+from services.generator.engine.events import Event, Finished, FinishReason, Sink
 from services.generator.engine.observer import Load, Observer, StepStats
 from services.generator.engine.runner import Runner
 from services.generator.engine.scheduler import Scheduler
-from services.generator.engine.turn import Event, Finished, FinishReason, Sink, Turn, TurnRequest
+from services.generator.engine.turn import Turn, TurnRequest
 
 log = logging.getLogger(__name__)
 
@@ -35,22 +42,6 @@ HEARTBEAT_S = 0.5
 MAX_BATCH_FAILURES = 5
 """Steps in a row that failed as a whole before the engine reports that it is not alive: a CUDA
 context that is lost never comes back."""
-
-
-class EngineRefusal(Exception):
-    """The engine does not take the turn."""
-
-
-class QueueFullError(EngineRefusal):
-    """All slots run and the queue has no place."""
-
-
-class OwnerBusyError(EngineRefusal):
-    """A turn of the same owner is queued or running."""
-
-
-class DrainingError(EngineRefusal):
-    """The engine finishes what it has, or is down."""
 
 
 class Engine:
@@ -62,21 +53,20 @@ class Engine:
         *,
         max_queue: int,
         stall_s: float = float("inf"),
+        stall_slot_s: float = float("inf"),
+        reservation_idle_s: float = float("inf"),
         observer: Observer | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self._runner = runner
         self._record = runner.cache.record
-        self._scheduler = Scheduler(self._record, stall_s=stall_s)
+        self._scheduler = Scheduler(self._record, stall_s=stall_s, stall_slot_s=stall_slot_s)
+        self._admission = Admission(self._record.slots, max_queue, idle_s=reservation_idle_s)
         self._observer = observer or Observer()
         self._prepare = prepare
-        self._max_queue = max_queue
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._main, name="csm-generator-engine", daemon=True)
-        self._lock = threading.Lock()
-        self._owners: dict[str, str] = {}
-        self._draining = False
         self._batch_failures = 0
         self._released = 0
         self._last_beat_s = time.monotonic()
@@ -96,20 +86,24 @@ class Engine:
 
     @property
     def max_queue(self) -> int:
-        """Turns that may wait."""
-        return self._max_queue
+        """Places in the queue."""
+        return self._admission.max_queue
 
     @property
     def in_flight(self) -> int:
         """Turns admitted and not yet over."""
-        return len(self._owners)
+        return self._admission.in_flight
+
+    @property
+    def reserved(self) -> int:
+        """Places taken of the slots and the queue, with or without a turn under way."""
+        return self._admission.reserved
 
     @property
     def load(self) -> Load:
         """How busy the engine was after its last turn of the loop, with every admitted turn."""
         load = self._load
-        waiting = max(0, self.in_flight - load.running)
-        return Load(load.slots, load.running, waiting, load.cached, load.kv_cache_usage_ratio)
+        return replace(load, waiting=max(0, self.in_flight - load.running - load.parked))
 
     def heartbeat_age_s(self) -> float:
         """Seconds since the thread last went round its loop."""
@@ -123,8 +117,26 @@ class Engine:
             and self._batch_failures < MAX_BATCH_FAILURES
         )
 
-    def submit(self, request: TurnRequest, sink: Sink) -> None:
+    def reserve(self, owner: str) -> Reservation:
+        """Takes a place for an owner's turns to come, until it is given back.
+
+        Raises:
+            QueueFullError, OwnerBusyError, DrainingError: there is none.
+        """
+        self._check_running()
+        return self._admission.reserve(owner)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """No turn follows; one that is under way keeps the place until it is over. Idempotent."""
+        self._admission.give_back(reservation)
+
+    def submit(
+        self, request: TurnRequest, sink: Sink, reservation: Reservation | None = None
+    ) -> None:
         """Admits a turn; `sink` hears `Started`, frames, and exactly one `Finished`.
+
+        Under a `reservation` it is never refused for want of a place, unless that was given back;
+        without one it needs a place of its own.
 
         Raises:
             QueueFullError, OwnerBusyError, DrainingError: at once, and the sink hears nothing.
@@ -136,18 +148,13 @@ class Engine:
             )
         if request.max_frames < 1:
             raise ValueError(f"max_frames: {request.max_frames}, must be >= 1")
-        turn = Turn(request, sink)
-        with self._lock:
-            if self._draining or not self._thread.is_alive():
-                raise DrainingError("the engine takes no more turns")
-            if request.owner in self._owners.values():
-                raise OwnerBusyError(f"a turn of {request.owner!r} is under way")
-            if len(self._owners) >= self._record.slots + self._max_queue:
-                raise QueueFullError(
-                    f"all {self._record.slots} slots run and {self._max_queue} turns wait"
-                )
-            self._owners[request.key] = request.owner
-        self._commands.put(Submit(turn))
+        self._check_running()
+        self._admission.begin(request.key, request.owner, reservation)
+        self._commands.put(Submit(Turn(request, sink)))
+
+    def _check_running(self) -> None:
+        if not self._thread.is_alive():
+            raise DrainingError("the engine does not run")
 
     def cancel(self, key: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """Ends the turn before the next step. Idempotent; unknown turns are ignored."""
@@ -163,9 +170,8 @@ class Engine:
 
     async def evict(self, owner: str) -> bool:
         """Frees an idle owner's slot; False where it has none, or a turn of it is under way."""
-        with self._lock:
-            if owner in self._owners.values() or not self._thread.is_alive():
-                return False
+        if self._admission.busy(owner) or not self._thread.is_alive():
+            return False
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def reply(released: bool) -> None:
@@ -175,9 +181,14 @@ class Engine:
         self._commands.put(Release(owner, asked=True, reply=reply))
         return await done
 
+    @property
+    def draining(self) -> bool:
+        """Whether turns are refused."""
+        return self._admission.closed
+
     def drain(self) -> None:
         """Refuses turns from now on; those admitted go on."""
-        self._draining = True
+        self._admission.close()
 
     def end_all(self, reason: FinishReason) -> None:
         """Ends every turn that was admitted."""
@@ -282,20 +293,34 @@ class Engine:
         if not (events or phases_s or self._released or load != self._load):
             return
         self._load = load
-        with self._lock:
-            for turn, event in events:
-                if isinstance(event, Finished):
-                    self._owners.pop(turn.request.key, None)
+        for turn, event in events:
+            if isinstance(event, Finished):
+                self._admission.finish(turn.request.key)
         evicted, self._scheduler.evictions = self._scheduler.evictions, 0
         released, self._released = self._released, 0
         stats = StepStats(load, phases_s, advanced, blocked, evicted, released)
         self._call(self._dispatch, stats, events)
 
     def _dispatch(self, stats: StepStats, events: list[tuple[Turn, Event]]) -> None:
-        self._observer.stats(stats)
+        self._told(self._observer.stats, stats)
         for turn, event in events:
-            self._observer.event(event)
-            turn.sink(event)
+            self._told(self._observer.event, event)
+            # A sink that raises loses its turn, and no other; what follows it would hear with a
+            # gap, so of that only the terminal.
+            if turn.sink_failed and not isinstance(event, Finished):
+                continue
+            if not self._told(turn.sink, event):
+                turn.sink_failed = True
+                self.cancel(turn.request.key, FinishReason.ERROR)
+
+    @staticmethod
+    def _told(listener: Callable[..., None], what: object) -> bool:
+        try:
+            listener(what)
+        except Exception:
+            log.exception("a listener failed on %s", type(what).__name__)
+            return False
+        return True
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         # A loop that is closed has nobody left to tell.
@@ -312,4 +337,5 @@ class Engine:
             cached=scheduler.slots.cached,
             kv_cache_usage_ratio=scheduler.slots.positions_in_use
             / (record.slots * record.max_positions),
+            parked=scheduler.parked,
         )

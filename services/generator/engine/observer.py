@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, field
 
-from services.generator.engine.turn import Event
+from services.generator.engine.events import Event
 
 
 @dataclass(frozen=True)
 class Load:
-    """How busy the engine is."""
+    """How busy the engine is. `waiting` turns need a slot; `parked` ones gave theirs up for want of
+    credit, and need that first."""
 
     slots: int
     running: int
     waiting: int
     cached: int
     kv_cache_usage_ratio: float
+    parked: int = 0
 
 
 @dataclass(frozen=True)

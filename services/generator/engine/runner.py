@@ -53,9 +53,17 @@ class Runner:
 
     def _run(self, plan: Plan, outcome: Outcome) -> None:
         clock = time.perf_counter
+        for parked in plan.parked:
+            parked.noise = self._noise.state(parked.slot)
         for begin in plan.began:
             self._sampling.set(begin.slot, begin.sampling)
-            self._noise.seed(begin.slot, begin.seed)
+            if begin.parked is None:
+                self._noise.seed(begin.slot, begin.seed)
+            elif begin.parked.noise is None:
+                # The step in which it left its slot failed.
+                outcome.failed[begin.slot] = RuntimeError("the turn's random numbers are lost")
+            else:
+                self._noise.restore(begin.slot, begin.parked.noise)
         for copy in plan.copies:
             self.cache.copy(copy.source, copy.target, copy.length)
         if plan.prefills:
@@ -85,6 +93,8 @@ class Runner:
 
     def _prefill(self, plan: Plan, outcome: Outcome) -> None:
         for chunk in plan.prefills:
+            if chunk.slot in outcome.failed:
+                continue
             try:
                 rows = torch.from_numpy(chunk.rows)
                 hidden = self._model.prefill(rows, chunk.start, chunk.slot, self.cache)

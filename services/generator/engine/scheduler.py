@@ -1,35 +1,24 @@
 """What the next step does: admit, prefill, decode; and what its outcome means. No torch.
 
-Order of service is first come, first served for slots. In a step every turn that has a frame to
-feed back advances, and prefill gets one chunk of positions beside it, so that running turns keep
-their 80 ms whatever joins.
+Order of service is first come, first served for slots. A turn that stands still for want of credit
+gives its slot to those who wait, and comes back in its old place once it may go on. In a step every
+turn that has a frame to feed back advances, and prefill gets one chunk of positions beside it, so
+that running turns keep their 80 ms whatever joins.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import bisect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.generator.engine.cache_rows import CacheRecord
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.slots import Copy, SlotTable
-from services.generator.engine.turn import (
-    MASKED,
-    Event,
-    Finished,
-    FinishReason,
-    FrameReady,
-    PromptRows,
-    Started,
-    Turn,
-    TurnState,
-)
-
-if TYPE_CHECKING:
-    from services.generator.model.sampler import SamplingParams
+from services.generator.engine.turn import MASKED, Parked, PromptRows, Turn, TurnState
+from services.generator.model.sampling import SamplingParams
 
 OLDEST_FIRST_EVERY = 4
 """Prefill serves the turn with the least left; every so many steps, the oldest (no starvation)."""
@@ -37,11 +26,13 @@ OLDEST_FIRST_EVERY = 4
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """A turn takes its slot: how its codes are drawn from here on."""
+    """A turn takes its slot: how its codes are drawn from here on. `parked`: it goes on, drawing
+    where it left off."""
 
     slot: int
     sampling: SamplingParams
     seed: int
+    parked: Parked | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +49,9 @@ class Prefill:
 class Plan:
     """One step. `decode` feeds each slot's last frame back at its position; `sample` draws a frame
     from each slot's hidden state, after prefill and decode; those of `unending` must not draw the
-    EOS frame yet. In this order throughout."""
+    EOS frame yet; turns of `parked` have left their slots. In this order throughout."""
 
+    parked: list[Parked] = field(default_factory=list)
     began: list[Begin] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     prefills: list[Prefill] = field(default_factory=list)
@@ -89,21 +81,36 @@ class Outcome:
 class Scheduler:
     """Turns in the queue and in slots. All methods run on the engine thread."""
 
-    def __init__(self, record: CacheRecord, *, stall_s: float = float("inf")) -> None:
+    def __init__(
+        self,
+        record: CacheRecord,
+        *,
+        stall_s: float = float("inf"),
+        stall_slot_s: float = float("inf"),
+    ) -> None:
+        """`stall_s`: how long a turn may be without credit; `stall_slot_s`: and how long of that in
+        a slot that others wait for."""
         self.record = record
         self.slots = SlotTable(record)
-        self._stall_s = stall_s
-        self._waiting: deque[Turn] = deque()
+        self._stall_s, self._stall_slot_s = stall_s, stall_slot_s
+        self._waiting: list[Turn] = []
+        self._parked: list[Turn] = []
         self._running: dict[int, Turn] = {}
         self._by_key: dict[str, Turn] = {}
         self._events: list[tuple[Turn, Event]] = []
+        self._left: list[Parked] = []
         self._prefill_steps = 0
         self.evictions = 0
 
     @property
     def waiting(self) -> int:
-        """Turns without a slot."""
+        """Turns that need a slot."""
         return len(self._waiting)
+
+    @property
+    def parked(self) -> int:
+        """Turns that gave their slot up and have no credit yet."""
+        return len(self._parked)
 
     @property
     def running(self) -> int:
@@ -119,18 +126,21 @@ class Scheduler:
 
     def next_expiry_s(self) -> float | None:
         """When the next turn runs out of time, on the monotonic clock."""
-        times = [t.request.deadline_s for t in self._by_key.values()]
+        times: list[float | None] = [t.request.deadline_s for t in self._by_key.values()]
         times += [
             t.blocked_since_s + self._stall_s
             for t in self._by_key.values()
             if t.blocked_since_s is not None
         ]
+        if self._crowded:
+            times += [_blocked_s(t) + self._stall_slot_s for t in self._standing()]
         return min((time_s for time_s in times if time_s is not None), default=None)
 
     def submit(self, turn: Turn) -> None:
         """Puts the turn at the end of the queue."""
-        self._waiting.append(turn)
+        self._enqueue(turn)
         self._by_key[turn.request.key] = turn
+        self._note_credit(turn, turn.accepted_s)
 
     def cancel(self, key: str, reason: FinishReason, requested_s: float, now: float) -> None:
         """Ends the turn, wherever it is; nothing happens if it is over."""
@@ -143,6 +153,10 @@ class Scheduler:
         if turn and turn.credit is not None:
             turn.credit += frames
             turn.blocked_since_s = None
+            if turn.state is TurnState.PARKED and turn.has_credit:
+                self._parked.remove(turn)
+                turn.state = TurnState.QUEUED
+                self._enqueue(turn)
 
     def end_all(self, reason: FinishReason, now: float, error: BaseException | None = None) -> None:
         """Ends every turn, queued or running."""
@@ -151,18 +165,25 @@ class Scheduler:
 
     def expire(self, now: float) -> None:
         """Ends turns whose deadline has passed, queued ones before they run, and turns that have
-        waited for credit for too long."""
+        waited for credit for too long; takes slots that others wait for from those who stand still.
+        """
         for turn in list(self._by_key.values()):
             deadline_s, blocked_s = turn.request.deadline_s, turn.blocked_since_s
             late = deadline_s is not None and now >= deadline_s
             stalled = blocked_s is not None and now - blocked_s >= self._stall_s
             if late or stalled:
                 self._finish(turn, FinishReason.DEADLINE, now)
+        if self._crowded:
+            standing = [t for t in self._standing() if now - _blocked_s(t) >= self._stall_slot_s]
+            standing.sort(key=_blocked_s)
+            for turn in standing[: sum(t.has_credit for t in self._waiting)]:
+                self._park(turn)
 
     def schedule(self, now: float) -> Plan:
         """Decides the next step."""
         self.expire(now)
-        plan = Plan()
+        plan = Plan(parked=self._left)
+        self._left = []
         self._admit(plan, now)
         for slot, turn in self._running.items():
             if turn.state is not TurnState.DECODE:
@@ -202,20 +223,54 @@ class Scheduler:
         events, self._events = self._events, []
         return events
 
+    @property
+    def _crowded(self) -> bool:
+        """Whether a turn that could go on finds every slot taken."""
+        return len(self._running) == len(self.slots) and any(t.has_credit for t in self._waiting)
+
+    def _standing(self) -> list[Turn]:
+        """Turns that hold a slot and cannot use it."""
+        return [
+            turn
+            for turn in self._running.values()
+            if turn.state is TurnState.DECODE and turn.blocked_since_s is not None
+        ]
+
+    def _enqueue(self, turn: Turn) -> None:
+        bisect.insort(self._waiting, turn, key=lambda t: t.accepted_s)
+
+    def _park(self, turn: Turn) -> None:
+        """Takes the turn out of its slot; the rows stay there until another's prefill."""
+        rows = self.record.rows(turn.slot)
+        turn.rows = rows.copy()
+        if not turn.hidden_ready:
+            turn.rows = np.concatenate([rows, frame_row(turn.last_codes)])
+        turn.parked = Parked(turn.slot)
+        self._left.append(turn.parked)
+        del self._running[turn.slot]
+        self.slots.vacate(turn)
+        turn.slot, turn.computed = -1, 0
+        turn.begun = turn.hidden_ready = False
+        turn.state = TurnState.PARKED
+        self._parked.append(turn)
+
     def _admit(self, plan: Plan, now: float) -> None:
         while self._waiting:
-            turn = self._waiting[0]
+            # One without credit would only hold a slot; its place in the queue stays.
+            turn = next((t for t in self._waiting if t.has_credit), self._waiting[0])
             spared: set[str | None] = {t.request.owner for t in self._waiting}
             acquired = self.slots.acquire(turn, spared)
             if acquired is None:
                 return
-            self._waiting.popleft()
+            self._waiting.remove(turn)
             slot, evicted = acquired
             self.evictions += evicted is not None
             self._running[slot.index] = turn
             turn.state = TurnState.PREFILL
-            turn.slot_s = now
-            plan.began.append(Begin(slot.index, turn.request.sampling, turn.request.seed))
+            if turn.slot_s is None:
+                turn.slot_s = now
+            request = turn.request
+            plan.began.append(Begin(slot.index, request.sampling, request.seed, turn.parked))
 
     def _plan_prefill(self, plan: Plan, now: float) -> None:
         turns = [t for t in self._running.values() if t.state is TurnState.PREFILL]
@@ -232,13 +287,13 @@ class Scheduler:
                 if plan.prefills and turn.remaining > budget:
                     return
                 self._begin(turn, plan, now)
-            prompt, start = turn.request.prompt, turn.computed
-            end = self.record.chunk_end(start, len(prompt))
+            rows, start = turn.rows, turn.computed
+            end = self.record.chunk_end(start, len(rows))
             if plan.prefills and end - start > budget:
                 return
             budget -= end - start
-            last = end == len(prompt)
-            plan.prefills.append(Prefill(turn.slot, start, prompt[start:end], last))
+            last = end == len(rows)
+            plan.prefills.append(Prefill(turn.slot, start, rows[start:end], last))
             if last and turn.has_credit:
                 plan.sample.append(turn.slot)
 
@@ -246,6 +301,10 @@ class Scheduler:
         if copy := self.slots.adopt(turn):
             plan.copies.append(copy)
         turn.begun = True
+        if turn.started:
+            return
+        turn.started = True
+        turn.reused = turn.computed
         turn.prefill_began_s = now
         slot_s = turn.slot_s if turn.slot_s is not None else now
         self._events.append(
@@ -256,9 +315,11 @@ class Scheduler:
         turn = self._running[chunk.slot]
         self.record.append(chunk.slot, chunk.rows, prefilled=True)
         turn.computed = chunk.start + len(chunk.rows)
+        turn.prefilled += len(chunk.rows)
         if chunk.last:
             turn.state = TurnState.DECODE
-            turn.prefilled_s = now
+            if turn.prefilled_s is None:
+                turn.prefilled_s = now
             turn.hidden_ready = True
             self._note_credit(turn, now)
 
@@ -283,7 +344,7 @@ class Scheduler:
             self._finish(turn, FinishReason.MAX_DURATION, now)
 
     def _note_credit(self, turn: Turn, now: float) -> None:
-        if not turn.has_credit:
+        if not turn.has_credit and turn.blocked_since_s is None:
             turn.blocked_since_s = now
 
     def _finish(
@@ -298,12 +359,19 @@ class Scheduler:
         del self._by_key[turn.request.key]
         if turn.state is TurnState.QUEUED:
             self._waiting.remove(turn)
+        elif turn.state is TurnState.PARKED:
+            self._parked.remove(turn)
         else:
             del self._running[turn.slot]
             self.slots.vacate(turn)
         turn.state = TurnState.FINISHED
         finished: Finished = turn.finished(reason, now, requested_s=requested_s, error=error)
         self._events.append((turn, finished))
+
+
+def _blocked_s(turn: Turn) -> float:
+    """Since when the turn has had no credit; never, where it has some."""
+    return float("inf") if turn.blocked_since_s is None else turn.blocked_since_s
 
 
 def frame_row(codes: NDArray[np.int64] | None) -> PromptRows:

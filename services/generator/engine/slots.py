@@ -80,7 +80,7 @@ class SlotTable:
         return slot, evicted
 
     def vacate(self, turn: Turn) -> None:
-        """The turn is over; its owner keeps the slot, idle."""
+        """The turn is over, or parked; its owner keeps the slot, idle."""
         slot = self._slots[turn.slot]
         slot.turn = None
         self._touch(slot)
@@ -111,7 +111,7 @@ class SlotTable:
         prompt's last position is always left to compute, because its hidden state makes the first
         frame.
         """
-        prompt = turn.request.prompt[:-1]
+        prompt = turn.rows[:-1]
         slot = self._slots[turn.slot]
         kept = 0
         if slot.rows_owner == turn.request.owner:
@@ -124,7 +124,7 @@ class SlotTable:
                 copy = Copy(source, slot.index, kept)
         self.record.truncate(slot.index, kept)
         slot.rows_owner = turn.request.owner
-        turn.computed = turn.reused = kept
+        turn.computed = kept
         return copy
 
     def _best_prefix(self, prompt: PromptRows) -> tuple[int, int]:

@@ -1,45 +1,27 @@
 """A turn as the engine sees it: plain data, no torch, no gRPC.
 
-A `TurnRequest` goes in; `Started`, `FrameReady` and exactly one `Finished` come out, each handed to
-the turn's sink on the event loop. `Turn` is the engine thread's own record of what runs.
+A `TurnRequest` goes in; what comes out is in `events`. `Turn` is the engine thread's own record of
+what runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from services.generator.model.sampler import SamplingParams
-
-FRAME_MS = 80
-"""Milliseconds of audio in a frame (12.5 Hz)."""
+from services.generator.engine.events import Finished, FinishReason, FrameCodes, Sink, Timing
+from services.generator.model.sampling import SamplingParams
 
 MASKED = -1
 """A column of a prompt row that is masked out of the embedding sum."""
 
 PromptRows: TypeAlias = NDArray[np.int64]
 """[T, K + 1]: columns 0..K-1 audio codes, column K a text id, -1 masked out."""
-
-FrameCodes: TypeAlias = NDArray[np.int64]
-"""[K]: the codes of one frame."""
-
-
-class FinishReason(Enum):
-    """Why a turn ended; the values are the labels of the metric."""
-
-    EOS = "eos"
-    MAX_DURATION = "max_duration"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
 
 
 class TurnState(Enum):
@@ -48,6 +30,7 @@ class TurnState(Enum):
     QUEUED = "queued"
     PREFILL = "prefill"
     DECODE = "decode"
+    PARKED = "parked"
     FINISHED = "finished"
 
 
@@ -71,65 +54,32 @@ class TurnRequest:
     min_frames: int = 0
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Where the time of a turn went, in seconds; None for what it never reached."""
+@dataclass(eq=False)
+class Parked:
+    """What a turn that gave its slot up goes on with. `noise` is its random numbers' state, which
+    the runner fills in as the slot is left, and reads as the turn goes on."""
 
-    queue_s: float | None
-    prefill_s: float | None
-    first_frame_s: float | None
-    total_s: float
-
-
-@dataclass(frozen=True)
-class Started:
-    """The turn has a slot and its prefill begins."""
-
-    prompt_frames: int
-    reused_frames: int
-    queue_s: float
-
-
-@dataclass(frozen=True, eq=False)
-class FrameReady:
-    """One frame: `codes` [K], its index in the turn, and the seconds since the one before."""
-
-    codes: FrameCodes
-    index: int
-    gap_s: float | None
-    first_frame_s: float
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The turn's only terminal. `error` is for the log, never for a caller."""
-
-    reason: FinishReason
-    prompt_frames: int
-    reused_frames: int
-    computed_frames: int
-    generated_frames: int
-    timing: Timing
-    cancel_latency_s: float | None = None
-    error: BaseException | None = None
-
-
-Event: TypeAlias = Started | FrameReady | Finished
-Sink: TypeAlias = Callable[[Event], None]
+    slot: int
+    noise: object | None = None
 
 
 @dataclass(eq=False)
 class Turn:
-    """A turn under way. `computed` counts the prompt's positions that are in the cache; `slot` is
-    -1 while it has none; `hidden_ready` says that its next frame can be sampled at once."""
+    """A turn under way. `rows` is what its prefill has to bring into the cache: the prompt, and
+    behind a pause the frames made so far; `computed` counts the positions of it that are there,
+    `prefilled` all that were computed. `slot` is -1 while it has none; `hidden_ready` says that its
+    next frame can be sampled at once."""
 
     request: TurnRequest
     sink: Sink
     accepted_s: float = field(default_factory=time.monotonic)
     state: TurnState = TurnState.QUEUED
+    rows: PromptRows = field(init=False)
     slot: int = -1
     begun: bool = False
+    started: bool = False
     computed: int = 0
+    prefilled: int = 0
     reused: int = 0
     hidden_ready: bool = False
     frames: int = 0
@@ -141,8 +91,11 @@ class Turn:
     first_frame_s: float | None = None
     last_frame_s: float | None = None
     blocked_since_s: float | None = None
+    parked: Parked | None = None
+    sink_failed: bool = False
 
     def __post_init__(self) -> None:
+        self.rows = self.request.prompt
         self.credit = self.request.credit_frames
 
     @property
@@ -157,8 +110,8 @@ class Turn:
 
     @property
     def remaining(self) -> int:
-        """Prompt positions still to be computed."""
-        return len(self.request.prompt) - self.computed
+        """Positions still to be computed before its next frame."""
+        return len(self.rows) - self.computed
 
     def finished(
         self,
@@ -174,7 +127,7 @@ class Turn:
             reason=reason,
             prompt_frames=len(self.request.prompt),
             reused_frames=self.reused,
-            computed_frames=self.computed - self.reused,
+            computed_frames=self.prefilled,
             generated_frames=self.frames,
             timing=Timing(
                 queue_s=None if self.slot_s is None else self.slot_s - self.accepted_s,

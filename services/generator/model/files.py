@@ -1,10 +1,9 @@
-"""Where a model directory keeps its tensors, and safetensors headers read without their data."""
+"""Where a model directory keeps its tensors, and how they are written there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-INDEX_NAMES = ("model.safetensors.index.json", "transformers.safetensors.index.json")
-SINGLE_NAME = "model.safetensors"
+from services import checkpoint
+from services.checkpoint import SINGLE_NAME, CheckpointError, TensorInfo
 
-_MAX_HEADER_BYTES = 100 * 2**20
+INDEX_NAMES = ("model.safetensors.index.json", "transformers.safetensors.index.json")
+
 _DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -33,23 +32,8 @@ _DTYPES = {
 }
 
 
-class ModelWeightsError(ValueError):
-    """A model's weights cannot be used; the message names the file, the tensor and the shapes."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """What a safetensors header says of one tensor. `dtype` is safetensors' own name (`BF16`)."""
-
-    file: Path
-    dtype: str
-    shape: tuple[int, ...]
-    bytes: int
-
-    @property
-    def elements(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
+ModelWeightsError = CheckpointError
+"""A model's weights cannot be used; the message names the file, the tensor and the shapes."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +63,12 @@ class TensorFiles:
             files = [path]
         else:
             raise ModelWeightsError(f"{path}: not a safetensors file. {_HOW_TO_CONVERT}")
-        tensors: dict[str, TensorInfo] = {}
-        for file in files:
-            tensors |= read_header(file)
-        return cls(tuple(files), tensors)
+        return cls(tuple(files), checkpoint.read_headers(files))
 
     def stream(self) -> Iterator[tuple[str, Tensor]]:
         """Yield every tensor, memory-mapped, file by file; hold none of them for long."""
         for file in self.files:
-            try:
-                with safe_open(file, framework="pt") as handle:
-                    for name in handle.keys():  # noqa: SIM118 - not a mapping
-                        yield name, handle.get_tensor(name)
-            except SafetensorError as error:
-                raise ModelWeightsError(
-                    f"{file}: not a readable safetensors file: {error}"
-                ) from None
+            yield from checkpoint.read_tensors(file)
 
     def digest(self) -> str:
         """Return sha256 over every file's header and size, as hex.
@@ -104,7 +78,7 @@ class TensorFiles:
         """
         total = hashlib.sha256()
         for file in self.files:
-            total.update(_header_bytes(file))
+            total.update(checkpoint.header_bytes(file))
             total.update(str(file.stat().st_size).encode())
         return total.hexdigest()
 
@@ -122,15 +96,7 @@ def _files_of_directory(directory: Path) -> list[Path]:
         index = directory / name
         if not index.is_file():
             continue
-        try:
-            shards = sorted(
-                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelWeightsError(f"{index}: not an index of shards: {error!r}") from None
-        for shard in shards:
-            if not isinstance(shard, str) or Path(shard).name != shard:
-                raise ModelWeightsError(f"{index}: shard {shard!r} is not a plain file name")
+        shards = sorted({file.name for file in checkpoint.read_index(index).values()})
         missing = [shard for shard in shards if not (directory / shard).is_file()]
         if not missing and shards:
             return [directory / shard for shard in shards]
@@ -150,45 +116,6 @@ def _files_of_directory(directory: Path) -> list[Path]:
     if pickles:
         raise ModelWeightsError(f"{pickles[0]}: not a safetensors file. {_HOW_TO_CONVERT}")
     raise ModelWeightsError(f"{directory}: no {SINGLE_NAME} and no index of shards")
-
-
-def _header_bytes(file: Path) -> bytes:
-    with open(file, "rb") as stream:
-        prefix = stream.read(8)
-        if len(prefix) < 8:
-            raise ModelWeightsError(f"{file}: not a readable safetensors file: too short")
-        (length,) = struct.unpack("<Q", prefix)
-        if length > _MAX_HEADER_BYTES:
-            raise ModelWeightsError(f"{file}: not a readable safetensors file: header too large")
-        return stream.read(length)
-
-
-def read_header(file: Path) -> dict[str, TensorInfo]:
-    """Return what one safetensors file holds, by tensor name.
-
-    Raises:
-        ModelWeightsError: the file is no safetensors file, or cut short.
-    """
-    try:
-        header = json.loads(_header_bytes(file))
-        header.pop("__metadata__", None)
-        result = {}
-        end = 0
-        for name, value in header.items():
-            begin, stop = value["data_offsets"]
-            end = max(end, stop)
-            shape = tuple(value["shape"])
-            result[name] = TensorInfo(Path(file), value["dtype"], shape, stop - begin)
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ModelWeightsError):
-            raise
-        raise ModelWeightsError(f"{file}: not a readable safetensors file: {error!r}") from None
-    data = file.stat().st_size - 8 - len(_header_bytes(file))
-    if data < end:
-        raise ModelWeightsError(
-            f"{file}: cut short, {data} bytes of data where {end} are announced"
-        )
-    return result
 
 
 def write(file: Path, tensors: Mapping[str, Tensor]) -> None:

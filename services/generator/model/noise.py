@@ -9,6 +9,7 @@ frame.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -20,6 +21,12 @@ class Draws(Protocol):
 
     def seed(self, slot: int, seed: int) -> None:
         """Start a slot's sequence of draws; `seed` in [0, 2**64 - 1]."""
+
+    def state(self, slot: int) -> object:
+        """Where a slot's sequence stands, for `restore`."""
+
+    def restore(self, slot: int, state: object) -> None:
+        """Go on in a slot, the same or another, where `state` was taken."""
 
     def fill(self, active: Tensor) -> Tensor:
         """Draw anew for the rows where `active` (bool [slots], on the host); return all rows'."""
@@ -38,21 +45,37 @@ def _check_seed(slot: int, seed: int, slots: int) -> None:
         raise ValueError(f"seed: {seed!r} is not allowed, must be an integer in [0, 2**64 - 1]")
 
 
+TORCH_SEEDS = 2**32
+"""What torch's generator on a CPU tells apart: of a larger seed it takes the lower 32 bits."""
+
+
+@dataclass(frozen=True)
+class NoiseState:
+    """A slot's generators as they stood; `second` None: its seed needs but one."""
+
+    first: Tensor
+    second: Tensor | None
+
+
 class Noise:
-    """Exp(1) draws for every slot, each from a generator of its own.
+    """Exp(1) draws for every slot, each from generators of its own.
 
     Row r of `fill` depends only on the seed last given to slot r and on how often it was filled
-    since: neither the neighbours nor the slot's number come in.
+    since: neither the neighbours nor the slot's number come in. The upper half of a seed, where it
+    is not 0, goes to a second generator: of two draws the smaller one, doubled, is Exp(1) again.
     """
 
     def __init__(
         self, slots: int, num_codebooks: int, vocab_size: int, *, device: torch.device | str = "cpu"
     ) -> None:
         _check_sizes(slots=slots, num_codebooks=num_codebooks, vocab_size=vocab_size)
-        self._generators = [torch.Generator(device=device) for _ in range(slots)]
+        self._first = [torch.Generator(device=device) for _ in range(slots)]
+        self._second = [torch.Generator(device=device) for _ in range(slots)]
+        self._halved = [False] * slots
         self._draws = torch.ones(slots, num_codebooks, vocab_size, device=device)
         # Drawn at one address whatever the slot: vector code may round by alignment.
         self._scratch = torch.empty(num_codebooks, vocab_size, device=device)
+        self._other = torch.empty_like(self._scratch)
         for slot in range(slots):
             self.seed(slot, 0)
 
@@ -62,8 +85,27 @@ class Noise:
         Raises:
             ValueError: the slot or the seed is out of range.
         """
-        _check_seed(slot, seed, len(self._generators))
-        self._generators[slot].manual_seed(seed)
+        _check_seed(slot, seed, len(self._first))
+        upper, lower = divmod(seed, TORCH_SEEDS)
+        self._first[slot].manual_seed(lower)
+        self._halved[slot] = upper > 0
+        if upper:
+            # Never the first one's own seed, whose draws would be the same.
+            self._second[slot].manual_seed((lower + upper) % TORCH_SEEDS)
+
+    def state(self, slot: int) -> NoiseState:
+        """Where a slot's sequence stands, for `restore`; some kilobytes."""
+        second = self._second[slot].get_state() if self._halved[slot] else None
+        return NoiseState(self._first[slot].get_state(), second)
+
+    def restore(self, slot: int, state: object) -> None:
+        """Go on in a slot, the same or another, where `state` was taken."""
+        if not isinstance(state, NoiseState):
+            raise ValueError(f"state: {type(state).__name__} is not allowed, must be `state`'s own")
+        self._first[slot].set_state(state.first)
+        self._halved[slot] = state.second is not None
+        if state.second is not None:
+            self._second[slot].set_state(state.second)
 
     def fill(self, active: Tensor) -> Tensor:
         """Draw anew for the rows where `active` (bool [slots]) and return all rows' draws.
@@ -72,7 +114,10 @@ class Noise:
         """
         for slot, wanted in enumerate(active.tolist()):
             if wanted:
-                self._scratch.exponential_(generator=self._generators[slot])
+                self._scratch.exponential_(generator=self._first[slot])
+                if self._halved[slot]:
+                    self._other.exponential_(generator=self._second[slot])
+                    torch.minimum(self._scratch, self._other, out=self._scratch).mul_(2)
                 self._draws[slot] = self._scratch
         return self._draws
 
@@ -129,6 +174,16 @@ class CountedNoise:
         _check_seed(slot, seed, len(self._keys))
         self._keys[slot] = _signed(seed)
         self._counts[slot] = 0
+
+    def state(self, slot: int) -> tuple[int, int]:
+        """Where a slot's sequence stands, for `restore`: its key and its count."""
+        return int(self._keys[slot]), int(self._counts[slot])
+
+    def restore(self, slot: int, state: object) -> None:
+        """Go on in a slot, the same or another, where `state` was taken."""
+        if not isinstance(state, tuple):
+            raise ValueError(f"state: {type(state).__name__} is not allowed, must be `state`'s own")
+        self._keys[slot], self._counts[slot] = state
 
     def fill(self, active: Tensor) -> Tensor:
         """Draw anew for the rows where `active` (bool [slots], on the host) and return all rows'.

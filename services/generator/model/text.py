@@ -20,6 +20,13 @@ MAX_SPEAKER = 65535
 _BOS_NAMES = ("<|begin_of_text|>", "<bos>", "<s>")
 _EOS_NAMES = ("<|end_of_text|>", "<eos>", "</s>")
 _PROBE = "[0]a"
+_NO_MEANING = "\ue000"
+"""A private-use character: what a text tokenizer makes of it is its token for the unknown."""
+
+PART_CHARS = 4096
+"""How much of a text is looked at first."""
+CUT_IDS = 64
+"""Ids that a cut may add where the whole text has fewer, larger ones."""
 
 
 class TextTokenizerError(ValueError):
@@ -104,6 +111,30 @@ class TextTokenizer:
         if not 0 <= speaker <= MAX_SPEAKER:
             raise ValueError(f"speaker: {speaker} is not allowed, must be in [0, {MAX_SPEAKER}]")
         return [*self._bos, *self.content(f"[{speaker}]{text}"), *self._eos]
+
+    def encode_within(self, speaker: int, text: str, most: int) -> list[int] | None:
+        """As `encode`; None where it is more than `most` ids. What a text costs is bounded by
+        `most` and not by its length: of one that is far too long only a part is looked at.
+
+        Raises:
+            ValueError: the speaker number is out of range.
+        """
+        size = PART_CHARS
+        while size < len(text):
+            if len(self.content(text[:size])) > most + CUT_IDS:
+                return None
+            size *= 2
+        ids = self.encode(speaker, text)
+        return ids if len(ids) <= most else None
+
+    def knows(self, text: str) -> bool:
+        """Whether the model has a token for any character of the text but blanks."""
+        words = "".join(text.split())
+        unknown = set(self.content(_NO_MEANING))
+        return any(
+            set(self.content(words[start : start + PART_CHARS])) - unknown
+            for start in range(0, len(words), PART_CHARS)
+        )
 
     def content(self, text: str) -> list[int]:
         """Return the ids of a text alone, without template, BOS or EOS.

@@ -10,16 +10,7 @@ from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
 from enum import IntEnum
 
 from services.generator.native.build import LIBRARY
-from services.native.build import Signatures
-from services.native.levels import Level
-
-
-class Format(IntEnum):
-    """What weights are packed as; the numbers of `Format` in `matrix.hpp`."""
-
-    FP32 = 0
-    BF16 = 1
-    INT8 = 2
+from services.native.interface import Interface, Signatures
 
 
 class MatrixRole(IntEnum):
@@ -111,7 +102,7 @@ class FrameRows(ctypes.Structure):
     )
 
 
-_FUNCTIONS: Signatures = {
+FUNCTIONS: Signatures = {
     "csm_create": (c_void_p, (POINTER(ModelShape), c_int32, c_int32)),
     "csm_destroy": (None, (c_void_p,)),
     "csm_bytes": (c_int64, (c_void_p,)),
@@ -127,11 +118,5 @@ _FUNCTIONS: Signatures = {
 }
 
 
-def load(level: Level | None = None) -> ctypes.CDLL:
-    """Return the library of a level, by default the best of this processor, compiled if needed.
-
-    Raises:
-        NativeUnavailable: it can be neither found nor made.
-        ValueError: this processor cannot run the level.
-    """
-    return LIBRARY.load(_FUNCTIONS, level)
+INTERFACE = Interface(LIBRARY, FUNCTIONS, (StackShape, ModelShape, Cache, BackboneRows, FrameRows))
+load = INTERFACE.load

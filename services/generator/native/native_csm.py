@@ -12,10 +12,12 @@ from torch import Tensor
 from services.generator.model.attention import KVBuffers, KVCacheTensors
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
+from services.generator.model.reading import UnreadCsm
 from services.generator.model.sampler import SamplingRows
 from services.generator.native import library
-from services.generator.native.library import BackboneRows, Cache, Format, FrameRows
+from services.generator.native.library import BackboneRows, Cache, FrameRows
 from services.generator.native.packing import PackedModel
+from services.native.interface import Format
 from services.native.levels import Level
 from services.native.memory import address
 
@@ -26,7 +28,8 @@ PREFILL_ROWS = 64
 
 
 class NativeCsm:
-    """What the engine needs of a model (`engine.model.Model`), made from a `Csm` on the CPU.
+    """What the engine needs of a model (`engine.protocol.Model`), made from a `Csm` on the CPU, or
+    from one on disk that is not read yet.
 
     Weights are packed anew as fp32, bf16 or int8 (a scale an output; activations are quantised row
     by row), and the `Csm` can be let go: only its embeddings are shared. Everything between
@@ -43,7 +46,7 @@ class NativeCsm:
 
     def __init__(
         self,
-        model: Csm,
+        model: Csm | UnreadCsm,
         weights: WeightFormat = "fp32",
         *,
         threads: int | None = None,
@@ -53,9 +56,10 @@ class NativeCsm:
             raise ValueError(
                 f"weights: {weights!r} is not allowed, must be one of {get_args(WeightFormat)}"
             )
-        if model.device.type != "cpu" or model.dtype not in (torch.float32, torch.bfloat16):
+        device = model.device if isinstance(model, Csm) else torch.device("cpu")
+        if device.type != "cpu" or model.dtype not in (torch.float32, torch.bfloat16):
             raise ValueError(
-                f"model: {model.dtype} on {model.device} is not allowed, must be float32 or "
+                f"model: {model.dtype} on {device} is not allowed, must be float32 or "
                 "bfloat16 on the CPU"
             )
         count = torch.get_num_threads() if threads is None else threads
@@ -64,7 +68,7 @@ class NativeCsm:
         self.weights: WeightFormat = weights
         self.threads = count
         self._packed = PackedModel(library.load(level), model, Format[weights.upper()], count)
-        self._shell = _shell_of(model)
+        self._shell = _shell_of(model.config, model.dtype)
 
     @property
     def cuts_freely(self) -> bool:
@@ -221,11 +225,11 @@ class NativeCsm:
         return codes
 
 
-def _shell_of(model: Csm) -> Csm:
+def _shell_of(config: CsmConfig, dtype: torch.dtype) -> Csm:
     """A `Csm` of the same config and dtype that weighs nothing: it checks and allocates.
 
     One norm is real: a stack allocates its cache where its norm is.
     """
-    shell = Csm(model.config, device="meta", dtype=model.dtype)
-    shell.backbone.norm = model.backbone.norm
+    shell = Csm(config, device="meta", dtype=dtype)
+    shell.backbone.norm.to_empty(device="cpu")
     return shell.eval().requires_grad_(False)

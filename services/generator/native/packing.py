@@ -2,53 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.csm import Csm
 from services.generator.model.llama import Llama
+from services.generator.model.reading import UnreadCsm
 from services.generator.native import library
-from services.generator.native.library import Format, MatrixRole, NormRole
-from services.native.memory import address
+from services.generator.native.library import MatrixRole, NormRole
+from services.native.interface import Format
+from services.native.memory import address, give_back
 
 
 class PackedModel:
     """A model inside the native library, freed with this object.
 
     Holds its own copy of every matrix; of the torch model it keeps only the embeddings, which are
-    read where they are.
+    read where they are. Of a model that is not read yet there is one layer at a time in memory
+    beside what is packed already.
 
     Raises:
         MemoryError: the library could not get the memory, or its threads.
     """
 
-    def __init__(self, native: ctypes.CDLL, model: Csm, weights: Format, threads: int) -> None:
+    def __init__(
+        self, native: ctypes.CDLL, source: Csm | UnreadCsm, weights: Format, threads: int
+    ) -> None:
         self.native = native
+        model = source if isinstance(source, Csm) else source.model
+        part = _whole if isinstance(source, Csm) else source.part
         shape = _model_shape(model.config)
         self.handle = native.csm_create(ctypes.byref(shape), int(weights), threads)
         if not self.handle:
             raise MemoryError(f"a native model with {threads} threads could not be made")
         self._finalizer = weakref.finalize(self, native.csm_destroy, self.handle)
-        for is_depth, stack in enumerate((model.backbone, model.depth.llama)):
-            self._pack_stack(is_depth, stack)
-        self._matrix(0, 0, MatrixRole.LM_HEAD, model.lm_head.weight)
-        self._matrix(1, 0, MatrixRole.PROJECTION, model.depth.projection.weight)
-        for index, head in enumerate(model.depth.heads):
-            self._matrix(1, index, MatrixRole.HEAD, head)
-        dtype = model.dtype
-        self._audio = model.audio_embeddings.detach().contiguous()
-        self._text = model.text_embeddings.detach().contiguous()
+        # Its tables stay, so they come first: what else is allocated in between goes again.
+        self._audio, self._text = (
+            (
+                source.audio_embeddings.detach().contiguous(),
+                source.text_embeddings.detach().contiguous(),
+            )
+            if isinstance(source, Csm)
+            else source.embeddings()
+        )
         native.csm_set_tables(
             self.handle,
-            address(self._audio, dtype),
-            address(self._text, dtype),
-            int(dtype == torch.bfloat16),
+            address(self._audio, source.dtype),
+            address(self._text, source.dtype),
+            int(source.dtype == torch.bfloat16),
         )
+        for is_depth, stack in enumerate((model.backbone, model.depth.llama)):
+            self._pack_stack(is_depth, stack, part)
+        with part(model.lm_head), part(model.depth.projection):
+            self._matrix(0, 0, MatrixRole.LM_HEAD, model.lm_head.weight)
+            self._matrix(1, 0, MatrixRole.PROJECTION, model.depth.projection.weight)
+        with part(model.depth, recurse=False):
+            for index, head in enumerate(model.depth.heads):
+                self._matrix(1, index, MatrixRole.HEAD, head)
+        give_back()
 
     @property
     def nbytes(self) -> int:
@@ -64,17 +83,19 @@ class PackedModel:
         if function(self.handle, *arguments):
             raise MemoryError("the native library ran out of memory")
 
-    def _pack_stack(self, is_depth: int, stack: Llama) -> None:
+    def _pack_stack(self, is_depth: int, stack: Llama, part: Part) -> None:
         for index, layer in enumerate(stack.layers):
-            self._matrix(is_depth, index, MatrixRole.QKV, layer.qkv.weight)
-            self._matrix(is_depth, index, MatrixRole.ATTENTION_OUT, layer.attention_out.weight)
-            self._matrix(is_depth, index, MatrixRole.GATE_UP, layer.gate_up.weight)
-            self._matrix(is_depth, index, MatrixRole.DOWN, layer.down.weight)
-            self._norm(is_depth, index, NormRole.ATTENTION, layer.attention_norm.weight)
-            self._norm(is_depth, index, NormRole.MLP, layer.mlp_norm.weight)
-        self._norm(is_depth, 0, NormRole.FINAL, stack.norm.weight)
+            with part(layer):
+                self._matrix(is_depth, index, MatrixRole.QKV, layer.qkv.weight)
+                self._matrix(is_depth, index, MatrixRole.ATTENTION_OUT, layer.attention_out.weight)
+                self._matrix(is_depth, index, MatrixRole.GATE_UP, layer.gate_up.weight)
+                self._matrix(is_depth, index, MatrixRole.DOWN, layer.down.weight)
+                self._norm(is_depth, index, NormRole.ATTENTION, layer.attention_norm.weight)
+                self._norm(is_depth, index, NormRole.MLP, layer.mlp_norm.weight)
+        with part(stack.norm):
+            self._norm(is_depth, 0, NormRole.FINAL, stack.norm.weight)
         rotation = stack.rope.between(0, stack.config.max_positions, torch.device("cpu"))
-        cosines, sines = (part.float().contiguous() for part in rotation)
+        cosines, sines = (each.float().contiguous() for each in rotation)
         self.native.csm_set_rope(
             self.handle, is_depth, address(cosines, torch.float32), address(sines, torch.float32)
         )
@@ -92,6 +113,19 @@ class PackedModel:
         self.native.csm_set_norm(
             self.handle, is_depth, index, int(role), address(wide, torch.float32)
         )
+
+
+class Part(Protocol):
+    """`UnreadCsm.part`."""
+
+    def __call__(
+        self, module: nn.Module, *, recurse: bool = True
+    ) -> AbstractContextManager[None]: ...
+
+
+def _whole(module: nn.Module, *, recurse: bool = True) -> AbstractContextManager[None]:
+    """A model that is there needs nothing done for a part of it."""
+    return contextlib.nullcontext()
 
 
 def _stack_shape(config: LlamaConfig) -> library.StackShape:

@@ -10,9 +10,10 @@ from enum import Enum
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from services import checkpoint
+from services.checkpoint import SINGLE_NAME, CheckpointError
 from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.layout import (
     check_kyutai,
@@ -31,8 +32,8 @@ _IGNORED_SUFFIXES = (".initialized", "._initialized")
 _KYUTAI_CODEBOOK = re.compile(r"^quantizer\.rvq_(?:first|rest)\.vq\.layers\.\d+\._codebook\.emb")
 
 
-class CodecWeightsError(ValueError):
-    """A file or directory does not hold the weights of a codec as its config describes them."""
+CodecWeightsError = CheckpointError
+"""A file or directory does not hold the weights of a codec as its config describes them."""
 
 
 class _Layout(Enum):
@@ -44,7 +45,7 @@ class _Layout(Enum):
 
 
 @dataclass(frozen=True)
-class _Checkpoint:
+class _CodecFiles:
     """Where each tensor of a codec lies: key as in the file, to file."""
 
     layout: _Layout
@@ -78,10 +79,10 @@ def load(
             shape than the config says; names tensor, shapes and file.
     """
     path = Path(path)
-    checkpoint = _find(path)
-    kyutai = checkpoint.layout is _Layout.KYUTAI
+    found = _find(path)
+    kyutai = found.layout is _Layout.KYUTAI
     if config is None:
-        config = _kyutai_config(checkpoint) if kyutai else _config(path, checkpoint.layout)
+        config = _kyutai_config(found) if kyutai else _config(path, found.layout)
     if kyutai:
         try:
             check_kyutai(config)
@@ -89,13 +90,13 @@ def load(
             raise CodecWeightsError(f"{path}: {error}") from error
     mimi = Mimi(config).eval().requires_grad_(False)
     expected = state_dict_kyutai(mimi) if kyutai else state_dict_hf(mimi)
-    tensors = _read(path, checkpoint, {name: tuple(t.shape) for name, t in expected.items()})
+    tensors = _read(path, found, {name: tuple(t.shape) for name, t in expected.items()})
     mimi.to(device=device, dtype=dtype).quantizer.float()
     load_hf(mimi, kyutai_to_hf(mimi, tensors) if kyutai else tensors)
     return mimi
 
 
-def _find(path: Path) -> _Checkpoint:
+def _find(path: Path) -> _CodecFiles:
     """The codec's layout and files at `path`, a directory or a file."""
     if path.is_file():
         if path.suffix != ".safetensors":
@@ -109,22 +110,19 @@ def _find(path: Path) -> _Checkpoint:
     for layout in _Layout:
         for files in sources:
             if any(key.startswith(layout.value) for key in files):
-                return _Checkpoint(layout, files)
+                return _CodecFiles(layout, files)
     starts = ", ".join(f"{layout.value}*" for layout in _Layout)
     raise CodecWeightsError(f"{path}: no codec found; allowed: safetensors with keys {starts}")
 
 
 def _sources(directory: Path) -> Iterable[dict[str, Path]]:
     """Every checkpoint a directory may hold, in the order Hugging Face prefers them."""
-    single = directory / "model.safetensors"
+    single = directory / SINGLE_NAME
     if single.is_file():
         yield _keys_of(single)
     sharded: set[Path] = set()
     for index in sorted(directory.glob("*.safetensors.index.json")):
-        weight_map = _json(index).get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise CodecWeightsError(f"{index}: weight_map is missing; allowed: key to file name")
-        files = {key: directory / str(name) for key, name in weight_map.items()}
+        files = checkpoint.read_index(index)
         sharded |= set(files.values())
         yield files
     for file in sorted(directory.glob("*.safetensors")):
@@ -133,17 +131,7 @@ def _sources(directory: Path) -> Iterable[dict[str, Path]]:
 
 
 def _keys_of(file: Path) -> dict[str, Path]:
-    with _open(file) as tensors:
-        return dict.fromkeys(tensors.keys(), file)
-
-
-def _open(file: Path) -> safe_open:
-    try:
-        return safe_open(file, framework="pt")
-    except FileNotFoundError as error:
-        raise CodecWeightsError(f"{file}: no such file, though the index names it") from error
-    except (SafetensorError, OSError) as error:
-        raise CodecWeightsError(f"{file}: not a readable safetensors file: {error}") from error
+    return dict.fromkeys(checkpoint.read_header(file), file)
 
 
 def _json(file: Path) -> dict[str, object]:
@@ -170,21 +158,21 @@ def _config(path: Path, layout: _Layout) -> MimiConfig:
         raise CodecWeightsError(f"{file}: {error}") from error
 
 
-def _kyutai_config(checkpoint: _Checkpoint) -> MimiConfig:
-    codebooks = sum(bool(_KYUTAI_CODEBOOK.match(key)) for key in checkpoint.files)
+def _kyutai_config(found: _CodecFiles) -> MimiConfig:
+    codebooks = sum(bool(_KYUTAI_CODEBOOK.match(key)) for key in found.files)
     published = MimiConfig.mimi()
     least = published.num_semantic_codebooks + 1
     return replace(published, num_codebooks=max(codebooks, least))
 
 
 def _read(
-    path: Path, checkpoint: _Checkpoint, expected: Mapping[str, tuple[int, ...]]
+    path: Path, codec: _CodecFiles, expected: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
     """The tensors of the codec by name without prefix, each of the expected shape."""
-    prefix = checkpoint.prefix
+    prefix = codec.prefix
     by_file: dict[Path, list[str]] = {}
     found: set[str] = set()
-    for key, file in checkpoint.files.items():
+    for key, file in codec.files.items():
         if key.startswith(prefix):
             name = key.removeprefix(prefix)
             found.add(name)
@@ -197,22 +185,23 @@ def _read(
             )
     tensors: dict[str, Tensor] = {}
     for file, names in by_file.items():
-        with _open(file) as stored:
-            present = set(stored.keys())
-            for name in names:
-                key = prefix + name
-                if key not in present:
-                    raise CodecWeightsError(f"{file}: tensor {key} is missing, though indexed")
-                shape = tuple(stored.get_slice(key).get_shape())
-                if name not in expected:
-                    raise CodecWeightsError(
-                        f"{file}: tensor {key} of shape {list(shape)} is unknown; "
-                        "expected no such tensor for this config"
-                    )
-                if shape != expected[name]:
-                    raise CodecWeightsError(
-                        f"{file}: tensor {key} has shape {list(shape)}; "
-                        f"expected {list(expected[name])}"
-                    )
-                tensors[name] = stored.get_tensor(key).float()
+        if not file.is_file():
+            raise CodecWeightsError(f"{file}: no such file, though the index names it")
+        stored = checkpoint.read_header(file)
+        for name in names:
+            key = prefix + name
+            if key not in stored:
+                raise CodecWeightsError(f"{file}: tensor {key} is missing, though indexed")
+            shape = stored[key].shape
+            if name not in expected:
+                raise CodecWeightsError(
+                    f"{file}: tensor {key} of shape {list(shape)} is unknown; "
+                    "expected no such tensor for this config"
+                )
+            if shape != expected[name]:
+                raise CodecWeightsError(
+                    f"{file}: tensor {key} has shape {list(shape)}; expected {list(expected[name])}"
+                )
+        for key, tensor in checkpoint.read_tensors(file, [prefix + name for name in names]):
+            tensors[key.removeprefix(prefix)] = tensor.float()
     return tensors

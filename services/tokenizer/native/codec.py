@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from services.native.build import NativeUnavailable
+from services.native.interface import Format
 from services.native.levels import Level
 from services.native.memory import address
 from services.tokenizer.codec import Mimi
 from services.tokenizer.native import library
-from services.tokenizer.native.library import Format
 from services.tokenizer.native.packing import PackedHalf
 
 WeightFormat = Literal["fp32", "bf16"]
@@ -23,6 +23,17 @@ WeightFormat = Literal["fp32", "bf16"]
 
 MAX_STEP_FRAMES = 16
 """Longer steps are split, as `Mimi` does: it bounds the memory of a pass."""
+
+
+def check_place(mimi: Mimi) -> None:
+    """Refuse a codec that is not on the CPU in float32.
+
+    Raises:
+        NativeUnavailable: it is not.
+    """
+    parameter = next(mimi.parameters())
+    if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
+        raise NativeUnavailable(f"the codec is in {parameter.dtype} on {parameter.device}")
 
 
 class _NativeHalf:
@@ -48,9 +59,7 @@ class _NativeHalf:
         count = torch.get_num_threads() if threads is None else threads
         if not 1 <= count <= 1024:
             raise ValueError(f"threads is {count}; allowed: 1 to 1024")
-        parameter = next(mimi.parameters())
-        if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
-            raise NativeUnavailable(f"the codec is in {parameter.dtype} on {parameter.device}")
+        check_place(mimi)
         self.config, self.rows, self.threads = mimi.config, rows, count
         self._packed = PackedHalf(
             library.load(level),

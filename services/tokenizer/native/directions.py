@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from services.native.levels import Level
 from services.tokenizer.codec import Mimi
 from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder, WeightFormat
@@ -41,8 +42,10 @@ class NativeEncodeHalf(NativeHalf):
 
     operation = "encode"
 
-    def __init__(self, mimi: Mimi, rows: int, *, threads: int | None = None) -> None:
-        super().__init__(NativeEncoder(mimi, rows, threads=threads))
+    def __init__(
+        self, mimi: Mimi, rows: int, *, threads: int | None = None, level: Level | None = None
+    ) -> None:
+        super().__init__(NativeEncoder(mimi, rows, threads=threads, level=level))
 
     def silence(self, frames: int) -> Block:
         return np.zeros((frames, self._codec.config.frame_samples), np.float32)
@@ -57,9 +60,15 @@ class NativeDecodeHalf(NativeHalf):
     operation = "decode"
 
     def __init__(
-        self, mimi: Mimi, rows: int, weights: WeightFormat = "fp32", *, threads: int | None = None
+        self,
+        mimi: Mimi,
+        rows: int,
+        weights: WeightFormat = "fp32",
+        *,
+        threads: int | None = None,
+        level: Level | None = None,
     ) -> None:
-        super().__init__(NativeDecoder(mimi, rows, weights, threads=threads))
+        super().__init__(NativeDecoder(mimi, rows, weights, threads=threads, level=level))
 
     def silence(self, frames: int) -> Block:
         return np.zeros((frames, self._codec.config.num_codebooks), np.uint16)

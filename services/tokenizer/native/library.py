@@ -9,16 +9,8 @@ import ctypes
 from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
 from enum import IntEnum
 
-from services.native.build import Signatures
-from services.native.levels import Level
+from services.native.interface import Interface, Signatures
 from services.tokenizer.native.build import LIBRARY
-
-
-class Format(IntEnum):
-    """The part of `Format` in `matrix.hpp` that the codec's products know."""
-
-    FP32 = 0
-    BF16 = 1
 
 
 class Activation(IntEnum):
@@ -101,7 +93,7 @@ class QuantizerShape(ctypes.Structure):
     )
 
 
-_FUNCTIONS: Signatures = {
+FUNCTIONS: Signatures = {
     "codec_create": (c_void_p, (c_int32,) * 7),
     "codec_destroy": (None, (c_void_p,)),
     "codec_bytes": (c_int64, (c_void_p,)),
@@ -128,11 +120,7 @@ _FUNCTIONS: Signatures = {
 }
 
 
-def load(level: Level | None = None) -> ctypes.CDLL:
-    """Return the library of a level, by default the best of this processor, compiled if needed.
-
-    Raises:
-        NativeUnavailable: it can be neither found nor made.
-        ValueError: this processor cannot run the level.
-    """
-    return LIBRARY.load(_FUNCTIONS, level)
+INTERFACE = Interface(
+    LIBRARY, FUNCTIONS, (ConvolutionShape, TransformerShape, LayerWeights, QuantizerShape)
+)
+load = INTERFACE.load

@@ -1,22 +1,23 @@
-"""Which of the two ways the codec runs: natively where that is possible and wanted, or by torch."""
+"""The codec's halves by the way that is wanted: native, or by torch."""
 
 from __future__ import annotations
 
 import logging
 from typing import Literal
 
-from services.native.build import NativeUnavailable
+from services.native import select
+from services.native.select import NativeMode
 from services.tokenizer.codec import Mimi
 from services.tokenizer.direction import CodecDirection
+from services.tokenizer.native import codec
+from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf
 from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 
-log = logging.getLogger(__name__)
+__all__ = ["LARGE_PARAMETERS", "NativeMode", "halves", "weights_for"]
 
-NativeMode = Literal["auto", "off", "required"]
-"""auto: native where it can be, torch elsewhere, and the log says why; off: torch; required:
-native, or an error."""
+log = logging.getLogger(__name__)
 
 LARGE_PARAMETERS = 20_000_000
 """A codec as small as pico's gains nothing from a second thread, and little from smaller weights
@@ -53,16 +54,17 @@ def halves(
         NativeUnavailable: `mode` is required and it cannot be.
         ValueError: a value is not allowed.
     """
-    if mode != "off":
-        try:
-            encode = NativeEncodeHalf(mimi, rows, threads=threads)
-            decode = NativeDecodeHalf(mimi, rows, weights, threads=threads)
-        except NativeUnavailable as error:
-            if mode == "required":
-                raise
-            log.warning("the codec runs by torch, slower: %s", error)
-        else:
-            mib = (encode.nbytes + decode.nbytes) / 2**20
-            log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
-            return encode, decode
-    return TorchEncodeDirection(mimi, rows), TorchDecodeDirection(mimi, rows)
+
+    def native() -> tuple[CodecDirection, CodecDirection]:
+        codec.check_place(mimi)
+        level = select.level_for(LIBRARY, mode)
+        encode = NativeEncodeHalf(mimi, rows, threads=threads, level=level)
+        decode = NativeDecodeHalf(mimi, rows, weights, threads=threads, level=level)
+        mib = (encode.nbytes + decode.nbytes) / 2**20
+        log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
+        return encode, decode
+
+    def by_torch() -> tuple[CodecDirection, CodecDirection]:
+        return TorchEncodeDirection(mimi, rows), TorchDecodeDirection(mimi, rows)
+
+    return select.select("the codec", mode, native, by_torch)

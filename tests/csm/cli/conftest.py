@@ -21,8 +21,8 @@ Csm = Callable[..., Result]
 def csm() -> Csm:
     """Runs `csm` with the arguments given, in this process."""
 
-    def run(*arguments: object) -> Result:
-        return CliRunner().invoke(app, [str(one) for one in arguments])
+    def run(*arguments: object, **more: object) -> Result:
+        return CliRunner().invoke(app, [str(one) for one in arguments], **more)  # type: ignore[arg-type]
 
     return run
 

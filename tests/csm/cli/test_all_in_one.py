@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import generate_latest
 
 from csm import errors
-from csm.client.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
+from csm.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
 from csm.client.tokenizer import AsyncTokenizerClient
 from services.all_in_one import AllInOne, make_settings, tokenizer_alone
 from services.generator.settings import GeneratorSettings

@@ -1,17 +1,22 @@
 """The command line as a newcomer meets it: help, version, usage errors."""
 
+import re
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
+import typer
 
 import csm as package
+from csm.cli.main import app
 from tests.csm.cli.conftest import ROOT, Csm
 
 COMMANDS = (
     ("speak",), ("serve",), ("generate",), ("encode",), ("decode",),
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
+    ("voices", "list"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 
@@ -54,6 +59,20 @@ def test_every_command_has_help(csm: Csm, command: tuple[str, ...]) -> None:
     assert "Usage" in result.output
 
 
+def test_help_shows_brackets_as_they_are(csm: Csm) -> None:
+    """rich takes [words] for markup and drops them."""
+    assert "[frames, codebooks]" in csm("encode", "--help").output
+    for command in COMMANDS:
+        group: Any = typer.main.get_command(app)
+        for name in command:
+            group = group.commands[name]
+        texts = [group.help or "", *(getattr(one, "help", "") or "" for one in group.params)]
+        shown = "".join(csm(*command, "--help", env={"COLUMNS": "200"}).output.split())
+        for text in texts:
+            for bracketed in re.findall(r"\[[^\]]+\]", text):
+                assert "".join(bracketed.split()) in shown, (command, bracketed)
+
+
 def test_the_version_is_the_package_s(csm: Csm) -> None:
     assert csm("--version").output == f"csm {package.__version__}\n"
 
@@ -89,7 +108,28 @@ def test_wrong_usage_ends_with_2(csm: Csm, arguments: tuple[str, ...]) -> None:
         (("models", "create", "-o", "x", "--shape", "big"), ("shape", "big", "csm-1b")),
         (("models", "convert", "/nowhere", "x"), ("/nowhere", "no such file")),
         (("decode", "/nowhere.safetensors"), ("/nowhere.safetensors", "no such file")),
-        (("speak", "hi", "-M", "/nowhere"), ("/nowhere",)),
+        (("speak", "hi", "-M", "/nowhere"), ("/nowhere", "no such directory")),
+        (
+            ("speak", "hi", "-M", "acme/voice-2b"),
+            ("csm models pull acme/voice-2b", "-M models/voi"),
+        ),
+        (("serve", "-M", "acme/voice-2b"), ("csm models pull acme/voice-2b",)),
+        (("encode", "in.wav", "-M", "acme/voice-2b"), ("csm models pull acme/voice-2b",)),
+        (("voices", "list", "-M", "acme/voice-2b"), ("csm models pull acme/voice-2b",)),
+        (
+            ("generate", "-w", "acme/voice-2b", "-i", "a.wav", "-o", "b.wav"),
+            ("csm models pull acme/voice-2b",),
+        ),
+        (
+            ("speak", "hi", "--server", "http://127.0.0.1:50050"),
+            ("--server", "e.g. 127.0.0.1:50050"),
+        ),
+        (("speak", "hi", "--server", ""), ("--server", "is empty", "e.g. 127.0.0.1:50050")),
+        (("voices", "list", "--server", "50050"), ("--server", "without a host")),
+        (("decode", "README.md", "--server", "127.0.0.1"), ("README.md", "safetensors")),
+        (("encode", "README.md", "-o", "-", "--server", "127.0.0.1"), ("--server", "no port")),
+        (("speak", "hi", "--server", "h:1", "--voices", "x"), ("--server", "--voices")),
+        (("speak", "hi", "-o", "r.mp3", "--rate", "96000"), ("--rate 96000", "48000")),
     ],
 )
 def test_a_mistake_is_one_line_on_standard_error_that_names_it(

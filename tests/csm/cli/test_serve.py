@@ -1,5 +1,6 @@
 """`csm serve` as a process: it says where it listens, serves, drains and ends with 0."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from csm.client.client import Client, FinishReason
+from csm.client import Client, FinishReason
 from tests.csm.cli.conftest import PICO, ROOT, Csm, chirp
 
 FREE = ("--port", "0", "--tokenizer-port", "0", "--generator-port", "0")
@@ -30,6 +31,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def heed_interrupts() -> None:
+    """In a child, before it begins: a parent that ignores Ctrl-C (`make test &`) hands that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Server:
     """A running `csm serve`, and where it listens."""
 
@@ -38,6 +44,7 @@ class Server:
             [sys.executable, "-m", "csm.cli.main", "serve", "--threads", "1", "--slots", "2",
              "--model", str(PICO), *arguments],
             cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=heed_interrupts,
         )  # fmt: skip
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -105,6 +112,68 @@ def test_it_serves_metrics_and_all_commands_and_drains_what_runs(csm: Csm, tmp_p
             assert speech.completed.finish_reason in (FinishReason.EOS, FinishReason.MAX_DURATION)
         assert server.process.wait(30) == 0
     assert "Traceback" not in "".join(server.lines)
+    said = "".join(server.lines)
+    assert said.index("loading ") < said.index("ready; ") < said.index("draining: ")
+    assert "30 s" in said[said.index("draining: ") :]
+
+
+def test_it_says_where_it_listens_as_it_was_told() -> None:
+    with serving(*FREE, "--metrics-port", "0", "--host", "0.0.0.0") as server:
+        assert server.address("gateway").startswith("0.0.0.0:")
+        assert server.address("tokenizer").startswith("127.0.0.1:")
+        # A second signal would end it at once; one is enough where nothing runs.
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
+
+
+def test_json_logs_are_json_from_the_first_line_to_the_last() -> None:
+    with serving(*FREE, "--metrics-port", "0", "--log-format", "json") as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        server._reader.join(5)
+    messages = [json.loads(line)["message"] for line in server.lines]
+    for word in ("loading ", "gateway ", "ready; ", "draining: "):
+        assert any(message.startswith(word) for message in messages), messages
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        server = Server(*FREE, "--metrics-port", port, "--log-format", "json")
+        assert server.process.wait(60) == 1
+        server._reader.join(5)
+    last = [json.loads(line) for line in server.lines][-1]
+    assert last["level"] == "ERROR"
+    assert port in last["message"]
+
+
+def test_while_the_model_loads_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from csm.cli import serve
+
+    class Slow:
+        class generator_settings:
+            model = "models/slow"
+
+        class gateway_settings:
+            host, drain_finish_s = "127.0.0.1", 30.0
+
+        class gateway:
+            address, port = "127.0.0.1:1", 1
+
+        tokenizer = generator = gateway
+
+        async def start(self) -> None:
+            await asyncio.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        async def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr(serve, "PROGRESS_S", 0.1)
+    told: list[str] = []
+    asyncio.run(serve._life(Slow(), told.append, None))  # type: ignore[arg-type]
+    assert told[0] == "loading models/slow"
+    assert any(one.startswith("still loading models/slow, ") for one in told)
+    assert told[-1] == "ended"
 
 
 def test_a_signal_while_the_model_loads_ends_it() -> None:
@@ -138,12 +207,20 @@ def test_a_taken_port_is_named() -> None:
             assert port in said[0]
 
 
-def test_an_interrupted_speak_says_so_and_ends_with_130(tmp_path: Path) -> None:
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["heeds", "ignores"])
+def parent(request: pytest.FixtureRequest) -> Iterator[None]:
+    """This process, as a shell starts it in the foreground and in the background."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_speak_says_so_and_ends_with_130(tmp_path: Path, parent: None) -> None:
     file = tmp_path / "x.wav"
     speaking = subprocess.Popen(
         [sys.executable, "-m", "csm.cli.main", "speak", "One two three. " * 100, "-o", str(file),
          "--threads", "1", "--model", str(PICO)],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not file.exists():

@@ -75,6 +75,57 @@ def test_standard_input_is_read_and_standard_output_written(
     assert len(done.stdout) > 44 + 1920 * 2
 
 
+def test_a_long_text_is_cut_into_parts_that_the_server_takes() -> None:
+    from csm.cli.speak import parts_of
+
+    sentence = "The quick brown fox jumps over the lazy dog. "
+    for text, most in (
+        (sentence * 200, 4096), ("word " * 5000, 4096), (("para. " * 90 + "\n\n") * 30, 4096),
+        ("one,two;three " * 999, 100), ("\u4f60\u597d\u3002 " * 3000, 512),
+    ):  # fmt: skip
+        parts = parts_of(text, most)
+        assert all(0 < len(part) <= most for part in parts)
+        assert " ".join(" ".join(parts).split()) == " ".join(text.split())
+    assert all(part.endswith(".") for part in parts_of(sentence * 200, 4096))
+    assert parts_of("short", 4096) == ["short"]
+    assert parts_of("", 4096) == [""]
+
+
+def test_nine_kilobytes_of_standard_input_are_said(csm: Csm, tmp_path: Path) -> None:
+    text = "Well, I do not know. " * 430
+    file = tmp_path / "long.wav"
+    result = csm("speak", "-", "-o", file, "--seed", 1, "--max-audio-ms", 400, *LOCAL, input=text)
+    assert result.exit_code == 0, result.output
+    # Each part has the longest audio that was allowed.
+    frames = soundfile.info(file).frames
+    assert frames > 2 * 9600
+
+
+def test_standard_input_that_is_no_text_is_said(csm: Csm, tmp_path: Path) -> None:
+    for given, word in ((b"caf\xe9 \xff", "UTF-8"), (b"a " * 600_000, "bytes")):
+        result = csm("speak", "-", "-o", tmp_path / "x.wav", *LOCAL, input=given)
+        assert result.exit_code == 1
+        assert word in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_the_voices_of_a_directory_are_listed_and_spoken(csm: Csm, tmp_path: Path) -> None:
+    (tmp_path / "voices" / "anna").mkdir(parents=True)
+    about = {"speaker": 1, "description": "A friend."}
+    (tmp_path / "voices" / "anna" / "voice.json").write_text(json.dumps(about))
+    given = ("--voices", tmp_path / "voices")
+    result = csm("voices", "list", *given, "--model", PICO)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^anna +speaker 1: A friend\.$", result.stdout, re.MULTILINE)
+    result = csm("voices", "list", *given, "--model", PICO, "--json")
+    assert "anna" in [one["name"] for one in json.loads(result.stdout)]
+    file = tmp_path / "x.wav"
+    result = csm("speak", "Yes.", "-o", file, "--voice", "anna", *given, "--max-audio-ms", 400,
+                 *LOCAL)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert soundfile.info(file).frames > 0
+
+
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [

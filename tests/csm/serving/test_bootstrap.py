@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import generate_latest
 
@@ -17,82 +16,7 @@ from csm.serving.interceptors import RpcInterceptor
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.v1 import generator_pb2, generator_pb2_grpc
-
-NAME = "csm.v1.GeneratorService"
-
-
-class Servicer(generator_pb2_grpc.GeneratorServiceServicer):
-    def __init__(self) -> None:
-        self.closed = asyncio.Event()
-        self.failure: Exception = errors.invalid("x", "is wrong")
-
-    async def GetLoad(self, request, context):  # type: ignore[no-untyped-def]
-        raise self.failure
-
-    async def GetModelInfo(self, request, context):  # type: ignore[no-untyped-def]
-        return generator_pb2.GetModelInfoResponse(model="m")
-
-    async def Generate(self, request_iterator, context) -> AsyncIterator:  # type: ignore
-        try:
-            async for _ in request_iterator:
-                for _ in range(10_000):
-                    await asyncio.sleep(0)
-                    yield generator_pb2.GenerateResponse()
-        finally:
-            self.closed.set()
-
-
-class FakeService:
-    name = NAME
-
-    def __init__(self) -> None:
-        self.servicer = Servicer()
-        self.loaded = asyncio.Event()
-        self.beating = True
-        self.events: list[str] = []
-        self.drains_s = 0.0
-
-    async def start(self) -> None:
-        await self.loaded.wait()
-
-    def register(self, server: grpc.aio.Server) -> None:
-        generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self.servicer, server)
-
-    def alive(self) -> bool:
-        return self.beating
-
-    async def drain(self, finish_s: float) -> None:
-        self.events.append(f"drain {finish_s:g}")
-        await asyncio.sleep(self.drains_s)
-
-    async def stop(self) -> None:
-        self.events.append("stop")
-
-
-class Running:
-    """A host on a free port, its fake service, and stubs."""
-
-    def __init__(self, **settings: int) -> None:
-        self.metrics = Metrics()
-        self.service = FakeService()
-        self.host = Host(self.service, ServiceSettings(port=0, **settings), self.metrics)
-        self.starting = asyncio.create_task(self.host.start())
-
-    async def listening(self) -> "Running":
-        while not self.host.port:
-            await asyncio.sleep(0.01)
-        self.channel = grpc.aio.insecure_channel(self.host.address)
-        self.stub = generator_pb2_grpc.GeneratorServiceStub(self.channel)
-        self.health = health_pb2_grpc.HealthStub(self.channel)
-        return self
-
-    async def ready(self) -> "Running":
-        self.service.loaded.set()
-        await self.starting
-        return self
-
-    async def check(self, service: str) -> int:
-        return (await self.health.Check(health_pb2.HealthCheckRequest(service=service))).status
+from tests.csm.serving.running import NAME, NOT_SERVING, SERVING, FakeService, Running, Servicer
 
 
 @pytest.fixture
@@ -103,10 +27,6 @@ async def running() -> AsyncIterator[Running]:
     await one.channel.close()
     if "stop" not in one.service.events:
         await one.host.stop(finish_s=0)
-
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def test_a_loading_service_is_alive_not_ready_and_refuses_with_retry(
@@ -208,7 +128,7 @@ async def test_a_taken_port_is_an_error_that_names_it(running: Running) -> None:
         await second.start()
 
 
-async def test_the_interceptor_keeps_the_kind_of_every_handler() -> None:
+async def test_the_interceptor_waits_for_the_messages_of_every_handler() -> None:
     metrics = Metrics()
     interceptor = RpcInterceptor(metrics.server, lambda: None, 8)
     servicer = Servicer()
@@ -222,10 +142,11 @@ async def test_the_interceptor_keeps_the_kind_of_every_handler() -> None:
 
         details = type("Details", (), {"method": f"/{NAME}/{method}"})()
         wrapped = await interceptor.intercept_service(continuation, details)
-        assert wrapped.request_streaming == handler.request_streaming
+        # For the message of any other gRPC itself would wait, without end.
+        assert wrapped.request_streaming
         assert wrapped.response_streaming == handler.response_streaming
         # grpc.aio runs everything that is not one of these in a thread pool.
-        assert inspect.iscoroutinefunction(wrapped.unary_unary or wrapped.stream_stream)
+        assert inspect.iscoroutinefunction(wrapped.stream_unary or wrapped.stream_stream)
 
 
 async def peers(age_s: float, grace_s: float = 0.0) -> tuple[set[str], Exception | None]:

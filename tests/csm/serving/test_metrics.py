@@ -45,3 +45,7 @@ def test_rates_start_from_zero_for_every_known_label() -> None:
         'csm_tokenizer_rejected_total{reason="streams_full"} 0.0',
     ):
         assert line in text
+
+
+def test_no_series_says_when_a_metric_was_made() -> None:
+    assert "_created" not in everything().decode()

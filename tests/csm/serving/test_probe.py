@@ -30,12 +30,38 @@ def test_a_serving_service_is_success(server) -> None:  # type: ignore[no-untype
     assert probe.main([address, "csm.v1.TokenizerService"]) == 0
 
 
-def test_without_a_name_the_question_is_liveness(server) -> None:  # type: ignore[no-untyped-def]
+def test_the_question_is_readiness_and_liveness_only_when_it_is_asked(server, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     servicer, address = server
+
+    def listed(request, context):  # type: ignore[no-untyped-def]
+        names = ("", "csm.v1.TokenizerService")
+        asked = {n: servicer.Check(health_pb2.HealthCheckRequest(service=n), None) for n in names}
+        return health_pb2.HealthListResponse(statuses=asked)
+
     servicer.set("csm.v1.TokenizerService", NOT_SERVING)
+    # What its server does not list cannot be asked for.
+    assert probe.main([address]) == 0
+    monkeypatch.setattr(probe.health_pb2_grpc, "HealthStub", with_list(listed))
+    assert probe.main([address]) == 1
+    assert probe.main([address, "--ready"]) == 1
+    assert probe.main([address, "--live"]) == 0
+    servicer.set("csm.v1.TokenizerService", SERVING)
     assert probe.main([address]) == 0
     servicer.set("", NOT_SERVING)
     assert probe.main([address]) == 1
+    assert probe.main([address, "--live"]) == 1
+
+
+def with_list(listed):  # type: ignore[no-untyped-def]
+    """The stub, whose List is answered here: the servicer of the tests has none."""
+    stub_of = health_pb2_grpc.HealthStub
+
+    def make(channel):  # type: ignore[no-untyped-def]
+        stub = stub_of(channel)
+        stub.List = lambda request, timeout: listed(request, None)
+        return stub
+
+    return make
 
 
 def test_a_service_that_is_not_ready_is_failure(server, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -55,7 +81,9 @@ def test_nobody_there_is_failure_within_the_timeout(capsys) -> None:  # type: ig
     assert "127.0.0.1:1: UNAVAILABLE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["localhost"], ["a:1", "b", "c"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["localhost"], ["a:1", "b", "c"], ["a:1", "b", "--live"], ["a:1", "--alive"]]
+)
 def test_a_wrong_call_shows_the_usage(arguments: list[str], capsys) -> None:  # type: ignore[no-untyped-def]
     assert probe.main(arguments) == 2
     assert "usage" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """Processes that are told to end: while they import, while they load, and while they drain."""
 
 import contextlib
+import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.csm.serving.raw_http2 import RawConnection, message, rpc_headers
 
 ROOT = Path(__file__).resolve().parents[3]
 PROCESS = """
@@ -33,7 +37,16 @@ class Slow:
         await asyncio.sleep(60)
     async def stop(self): pass
 
-bootstrap.run(lambda metrics: Slow(), ServiceSettings(port=0))
+more = {}
+if sys.argv[1] == "short":
+    bootstrap.EXIT_S = 1.0
+    more = {"drain_finish_s": 0}
+    Slow.drain = lambda self, finish_s: time.sleep(60)
+if sys.argv[1] == "watched":
+    async def drain(self, finish_s): pass
+    Slow.drain = drain
+    more = {"port": int(sys.argv[2]), "log_format": "json", "drain_finish_s": 0}
+bootstrap.run(lambda metrics: Slow(), ServiceSettings(**{"port": 0, **more}))
 """
 
 
@@ -79,6 +92,45 @@ def test_a_second_signal_ends_a_drain_at_once_by_an_exit_not_by_a_default_action
         process.send_signal(number)
         # A default action would show as -15, and process 1 of a container has none.
         assert process.wait(10) == 128 + number
+
+
+def test_a_loop_that_hangs_in_a_drain_is_ended_well_after_its_time() -> None:
+    with started("-c", PROCESS, "short") as process:
+        wait_for(process, "ready")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "told to end" in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("path", "request_bytes"),
+    [
+        (b"/grpc.health.v1.Health/Watch", b""),
+        (b"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", b"\x3a\x00"),
+    ],
+)
+def test_a_peer_that_reads_nothing_does_not_outlive_a_signal_and_all_lines_are_json(
+    path: bytes, request_bytes: bytes
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with started("-c", PROCESS, "watched", str(port)) as process:
+        wait_for(process, "ready")
+        still = RawConnection(f"127.0.0.1:{port}", window_bytes=0)
+        still.headers(1, rpc_headers(path, (b"x-v", b"\xa3 my words")))
+        still.data(1, message(request_bytes))
+        still.headers(3, rpc_headers(b"/csm.v1.\xa3/X"))
+        still.headers(5, rpc_headers(path, (b"grpc-timeout", b"my words")))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(8) == 0
+        assert process.stderr is not None
+        lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+        still.close()
+    assert {line["level"] for line in lines} == {"INFO"}
+    assert "my words" not in str(lines)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

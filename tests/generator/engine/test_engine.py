@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.generator.engine.engine import DrainingError, OwnerBusyError, QueueFullError
+from services.generator.engine.admission import DrainingError, OwnerBusyError, QueueFullError
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.observer import Observer, StepStats
-from services.generator.engine.turn import Event, Finished, FinishReason, FrameReady, Started
+from services.generator.engine.turn import TurnRequest
 from tests.generator.fake_model import FakeModel
 from tests.generator.harness import (
     SAMPLED,
@@ -459,3 +460,206 @@ async def test_hundreds_of_turns_with_cancels_leave_nothing_behind() -> None:
         for listener in listeners:
             turns.engine.release(listener.key)
         await turns.idle(cached=0)
+
+
+async def test_a_reservation_is_admitted_once_and_its_later_turns_are_never_refused() -> None:
+    async with running(FakeModel(), slots=1, max_queue=0) as turns:
+        engine = turns.engine
+        mine = engine.reserve("a")
+        with pytest.raises(QueueFullError, match="all 1 slots run and 0 turns wait"):
+            turns.submit(PROMPT, owner="b")
+        for _ in range(3):
+            spoken = await turns.speak(PROMPT, owner="a", max_frames=5, reservation=mine)
+            np.testing.assert_array_equal(spoken.codes, await reference())
+            with pytest.raises(QueueFullError):
+                engine.reserve("b")
+        assert engine.reserved == 1
+        assert (engine.in_flight, engine.load.waiting) == (0, 0)
+        engine.give_back(mine)
+        engine.give_back(mine)
+        assert engine.reserved == 0
+        await turns.speak(PROMPT, owner="b")
+        assert engine.reserved == 0
+
+
+async def test_the_next_turn_of_a_reservation_waits_for_its_slot_as_others_do() -> None:
+    async with running(FakeModel(), slots=1, max_queue=1) as turns:
+        mine = turns.engine.reserve("a")
+        other = turns.submit(random_rows(4, 2), owner="b", credit=1, max_frames=3)
+        await other.frames(1)
+        again = turns.submit(PROMPT, owner="a", max_frames=5, reservation=mine)
+        await turns.settled(lambda: turns.engine.load.waiting == 1)
+        turns.engine.credit(other.key, 9)
+        await again.finished()
+        np.testing.assert_array_equal(again.codes, await reference())
+
+
+@pytest.mark.parametrize("end", ["cancel", "drain", "stop"])
+async def test_a_reservation_given_back_amid_its_turn_is_free_once_with_the_turns_end(
+    end: str,
+) -> None:
+    async with running(FakeModel(), slots=1, max_queue=0) as turns:
+        engine = turns.engine
+        mine = engine.reserve("a")
+        turn = turns.submit(PROMPT, owner="a", credit=1, reservation=mine)
+        await turn.frames(1)
+        engine.give_back(mine)
+        with pytest.raises(QueueFullError):
+            engine.reserve("b")
+        if end == "stop":
+            await engine.stop()
+        else:
+            if end == "drain":
+                engine.drain()
+            engine.end_all(FinishReason.SHUTDOWN)
+        await turn.finished()
+        engine.give_back(mine)
+        assert (engine.reserved, engine.in_flight) == (0, 0)
+        if end != "cancel":
+            with pytest.raises(DrainingError):
+                engine.reserve("b")
+        else:
+            engine.give_back(engine.reserve("b"))
+
+
+async def test_an_idle_reservation_yields_its_place_to_who_wants_it_and_needs_one_anew() -> None:
+    async with running(FakeModel(), slots=1, max_queue=0, reservation_idle_s=0.05) as turns:
+        mine = turns.engine.reserve("a")
+        with pytest.raises(QueueFullError):
+            turns.engine.reserve("b")
+        await asyncio.sleep(0.06)
+        # Nobody wanted it: it is as good as before.
+        await turns.speak(PROMPT, owner="a", max_frames=2, reservation=mine)
+        await asyncio.sleep(0.06)
+        other = turns.submit(PROMPT, owner="b", credit=1)
+        await asyncio.sleep(0.06)
+        with pytest.raises(QueueFullError):
+            turns.submit(PROMPT, owner="a", reservation=mine)
+        turns.engine.cancel(other.key)
+        await other.finished()
+        await turns.speak(PROMPT, owner="a", max_frames=2, reservation=mine)
+        assert turns.engine.reserved == 1
+
+
+@pytest.mark.parametrize("place_taken", [False, True])
+async def test_slow_readers_give_their_slots_up_and_go_on_with_the_same_codes(
+    place_taken: bool,
+) -> None:
+    sampled: dict[str, Any] = {"sampling": SAMPLED, "max_frames": 30}
+    async with running(FakeModel(), slots=4) as turns:
+        prompts = [random_rows(20 + n, n) for n in range(4)]
+        seeds = [3, 3 + 2**40, 2**64 - 1, 0]
+        expected = [
+            (await turns.speak(prompt, seed=seed, **sampled)).codes
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+    async with running(FakeModel(), slots=4, max_queue=9, stall_slot_s=0.15) as turns:
+        slow = [
+            turns.submit(prompt, seed=seed, credit=n + 1, **sampled)
+            for n, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+        ]
+        for n, listener in enumerate(slow):
+            await listener.frames(n + 1)
+        began = time.monotonic()
+        fifth = turns.submit(PROMPT, max_frames=5)
+        await fifth.finished()
+        assert time.monotonic() - began < 1.5
+        np.testing.assert_array_equal(fifth.codes, await reference())
+        assert turns.engine.load.parked == 1
+        if place_taken:
+            await asyncio.gather(
+                *(turns.speak(random_rows(30, 50 + n), max_frames=9) for n in range(5))
+            )
+            await turns.settled(lambda: turns.engine.load.parked == 4)
+        assert turns.engine.load.waiting == 0
+        for listener in slow:
+            turns.engine.credit(listener.key, 100)
+        for listener, codes in zip(slow, expected, strict=True):
+            await listener.finished()
+            np.testing.assert_array_equal(listener.codes, codes)
+            assert [type(e) for e in listener.events].count(Started) == 1
+        await turns.idle()
+
+
+async def test_nobody_loses_a_slot_that_nobody_waits_for() -> None:
+    async with running(FakeModel(), slots=2, stall_slot_s=0.05) as turns:
+        slow = turns.submit(PROMPT, credit=1, max_frames=5)
+        await slow.frames(1)
+        await asyncio.sleep(0.1)
+        await turns.speak(random_rows(4, 2), max_frames=5)
+        assert (turns.engine.load.running, turns.engine.load.parked) == (1, 0)
+
+
+@pytest.mark.parametrize("end", [cancel, shut_down, vanish])
+async def test_a_parked_turn_can_be_ended_as_any_other(
+    end: Callable[[Turns, Listener], None],
+) -> None:
+    async with running(FakeModel(), slots=1, stall_slot_s=0.05) as turns:
+        slow = turns.submit(PROMPT, owner="a", credit=1)
+        await slow.frames(1)
+        await turns.speak(random_rows(4, 2), owner="b", max_frames=2)
+        assert turns.engine.load.parked == 1
+        end(turns, slow)
+        assert (await slow.finished()).generated_frames == 1
+        await turns.idle()
+        assert (turns.engine.load.parked, turns.engine.reserved) == (0, 0)
+
+
+async def test_a_parked_turn_that_gets_no_credit_ends_with_the_stall_limit() -> None:
+    async with running(FakeModel(), slots=1, stall_slot_s=0.05, stall_s=0.4) as turns:
+        slow = turns.submit(PROMPT, owner="a", credit=1)
+        await slow.frames(1)
+        await turns.speak(random_rows(4, 2), owner="b", max_frames=2)
+        assert turns.engine.load.parked == 1
+        assert (await slow.finished()).reason is FinishReason.DEADLINE
+
+
+async def test_a_turn_without_credit_lets_those_behind_it_in_the_queue_go_first() -> None:
+    async with running(FakeModel(), slots=1) as turns:
+        first = turns.submit(random_rows(4, 2), credit=1, max_frames=2)
+        await first.frames(1)
+        broke = turns.submit(PROMPT, owner="broke", credit=0, max_frames=5)
+        behind = turns.submit(random_rows(4, 3), max_frames=5)
+        turns.engine.credit(first.key, 9)
+        await behind.finished()
+        turns.engine.credit(broke.key, 9)
+        await broke.finished()
+        np.testing.assert_array_equal(broke.codes, await reference())
+
+
+@pytest.mark.parametrize("on", [Started, FrameReady, Finished])
+async def test_a_sink_that_raises_loses_its_own_turn_alone(on: type) -> None:
+    async with running(FakeModel(), slots=3) as turns:
+        listeners = [turns.submit(random_rows(9, n), max_frames=1000 if n else 20) for n in (1, 0)]
+
+        class Raising(Listener):
+            def __call__(self, event: Event) -> None:
+                super().__call__(event)
+                if isinstance(event, on):
+                    raise RuntimeError("a fault in a sink")
+
+        raising = Raising("raises")
+        turns.engine.submit(
+            TurnRequest("raises", "raises", random_rows(9, 5), SAMPLED, 1, 30), raising
+        )
+        quiet = listeners[1]
+        finished = await raising.finished()
+        assert (await quiet.finished()).generated_frames == 20
+        if on is not Finished:
+            assert finished.reason is FinishReason.ERROR
+        turns.engine.end_all(FinishReason.CANCELLED)
+        await listeners[0].finished()
+        await turns.idle()
+
+
+async def test_an_observer_that_raises_takes_nothing_from_the_turns() -> None:
+    class Raising(Observer):
+        def stats(self, stats: StepStats) -> None:
+            raise RuntimeError("a fault in a metric")
+
+        def event(self, event: Event) -> None:
+            raise RuntimeError("a fault in a metric")
+
+    async with running(FakeModel(), observer=Raising()) as turns:
+        spoken = await turns.speak(PROMPT, max_frames=5)
+        np.testing.assert_array_equal(spoken.codes, await reference())

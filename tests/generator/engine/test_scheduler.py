@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 
 from services.generator.engine.cache_rows import CacheRecord
+from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.scheduler import Outcome, Plan, Scheduler
-from services.generator.engine.turn import (
-    Event,
-    Finished,
-    FinishReason,
-    FrameReady,
-    PromptRows,
-    Started,
-    Turn,
-    TurnRequest,
-    TurnState,
-)
+from services.generator.engine.turn import PromptRows, Turn, TurnRequest, TurnState
 from services.generator.model.sampling import GREEDY
 from tests.generator.harness import audio_rows, random_rows, text_rows
 
@@ -377,3 +368,33 @@ def test_cancelling_what_is_unknown_or_over_does_nothing() -> None:
         bench.scheduler.cancel(key, FinishReason.CANCELLED, 0.0, 0.0)
         bench.scheduler.credit(key, 5)
     assert bench.scheduler.take_events() == []
+
+
+def test_a_turn_without_credit_gives_its_slot_to_those_who_wait_and_comes_back_in_its_place(
+) -> None:  # fmt: skip
+    bench = Bench(slots=1)
+    bench.scheduler = Scheduler(
+        CacheRecord(1, 64, 5, 8, cuts_freely=False), stall_s=100.0, stall_slot_s=3.0
+    )
+    slow = bench.submit(random_rows(12, 1), "slow", credit_frames=2, max_frames=5)
+    for _ in range(4):
+        bench.step()
+    assert slow.frames == 2
+    bench.submit(random_rows(4, 2), "second", max_frames=3)
+    bench.submit(random_rows(4, 3), "third", max_frames=3)
+    assert bench.step().prefills == []  # blocked since the third step, for two seconds
+    plan = bench.step()
+    assert slow.state is TurnState.PARKED
+    assert [parked.slot for parked in plan.parked] == [0]
+    counts = bench.scheduler
+    assert (counts.running, counts.waiting, counts.parked) == (1, 1, 1)
+    # Credit that comes puts it before the third, which came later.
+    bench.scheduler.credit("slow", 10)
+    assert (counts.running, counts.waiting, counts.parked) == (1, 2, 0)
+    for _ in range(12):
+        bench.step()
+    order = [key for key in ("slow", "second", "third") if bench.terminal(key)]
+    ends = {key: bench.terminal(key).timing.total_s for key in order}
+    assert ends["slow"] - 4 < ends["third"]
+    kinds = [type(event) for event in bench.heard["slow"]]
+    assert kinds == [Started, *[FrameReady] * 5, Finished]

@@ -8,6 +8,7 @@
 
 #include "guarded.hpp"
 #include "model.hpp"
+#include "sizes.hpp"
 
 #define CSM_API extern "C" __attribute__((visibility("default")))
 
@@ -32,6 +33,13 @@ csm::Stack& stack_of(csm::Model& model, int32_t is_depth) {
 }
 
 }  // namespace
+
+CSM_API const csm::StructSize* csm_struct_sizes() {
+  static const csm::StructSize sizes[] = {CSM_SIZE(StackShape),   CSM_SIZE(ModelShape),
+                                          CSM_SIZE(Cache),        CSM_SIZE(BackboneRows),
+                                          CSM_SIZE(FrameRows),    {nullptr, 0}};
+  return sizes;
+}
 
 CSM_API csm::Model* csm_create(const csm::ModelShape* shape, int32_t format, int32_t threads) {
   try {

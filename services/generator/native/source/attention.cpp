@@ -83,22 +83,6 @@ void score(const T* keys, const float* queries, int head_dim, int length, float*
   }
 }
 
-void softmax(float* scores, int length) {
-  for (int t = length; t % lanes; ++t) scores[t] = -1e30f;
-  F32 largest = simd::set(-1e30f);
-  for (int t = 0; t < length; t += lanes) largest = simd::max(largest, simd::load(scores + t));
-  const F32 top = simd::set(simd::largest(largest));
-  F32 total = simd::zero();
-  for (int t = 0; t < length; t += lanes) {
-    const F32 e = exp(simd::sub(simd::load(scores + t), top));
-    total = simd::add(total, e);
-    simd::store(scores + t, e);
-  }
-  const F32 scale = simd::set(1.0f / simd::sum(total));
-  for (int t = 0; t < length; t += lanes)
-    simd::store(scores + t, simd::mul(simd::load(scores + t), scale));
-}
-
 // out[g, i] = sum over t of scores[g, t] * value[t, i], for G heads of a group and V vectors of
 // lanes, the last of `last` lanes: so many sums at once that none waits for the one before it.
 template <int G, int V, class T>

@@ -63,10 +63,7 @@ F32 pow2_roughly(F32 x) {
 // `length` to the end of its run of 32. Returns one over their sum.
 float weigh(float* scores, int length) {
   const int end = static_cast<int>(round_up(length, 2 * lanes));
-  for (int t = length; t < end; ++t) scores[t] = -1e30f;
-  F32 largest = simd::set(-1e30f);
-  for (int t = 0; t < length; t += lanes) largest = simd::max(largest, simd::load(scores + t));
-  const F32 top = simd::set(simd::largest(largest));
+  const F32 top = largest_score(scores, length, end);
   const Pairs ones = simd::spread_pair(pair_of(1.0f, 1.0f));
   F32 total = simd::zero();
   bf16* weights = reinterpret_cast<bf16*>(scores);

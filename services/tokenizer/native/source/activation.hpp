@@ -7,24 +7,6 @@ namespace csm {
 
 enum class Activation : int { none = 0, elu = 1, gelu = 2, relu = 3, silu = 4 };
 
-// e to the x less one, for x <= 0, without the cancellation near zero.
-inline simd::F32 exp_less_one(simd::F32 x) {
-  using namespace simd;
-  x = max(x, set(-87.0f));
-  const F32 n = round(mul(x, set(1.44269504f)));
-  F32 r = fma(n, set(-0.693359375f), x);
-  r = fma(n, set(2.12194440e-4f), r);
-  F32 p = set(1.9875691500e-4f);
-  p = fma(p, r, set(1.3981999507e-3f));
-  p = fma(p, r, set(8.3334519073e-3f));
-  p = fma(p, r, set(4.1665795894e-2f));
-  p = fma(p, r, set(1.6666665459e-1f));
-  p = fma(p, r, set(5.0000001201e-1f));
-  const F32 less_one = fma(mul(r, r), p, r);
-  const F32 scale = pow2(n);
-  return fma(less_one, scale, sub(scale, set(1.0f)));
-}
-
 // x above zero, e to the x less one below; zero for what is no number.
 inline simd::F32 elu(simd::F32 x) {
   using namespace simd;

@@ -7,10 +7,18 @@
 
 #include "guarded.hpp"
 #include "half.hpp"
+#include "sizes.hpp"
 
 #define CODEC_API extern "C" __attribute__((visibility("default")))
 
 using csm::guarded;
+
+CODEC_API const csm::StructSize* csm_struct_sizes() {
+  static const csm::StructSize sizes[] = {CSM_SIZE(ConvolutionShape), CSM_SIZE(TransformerShape),
+                                          CSM_SIZE(LayerWeights), CSM_SIZE(QuantizerShape),
+                                          {nullptr, 0}};
+  return sizes;
+}
 
 // `format` is a csm::Format, fp32 or bf16.
 CODEC_API csm::Half* codec_create(int32_t encodes, int32_t streams, int32_t threads, int32_t format,

@@ -19,22 +19,6 @@ void rotate(const float* x, int half, const float* cosines, const float* sines, 
   }
 }
 
-void softmax(float* scores, int length) {
-  for (int t = length; t % lanes; ++t) scores[t] = -1e30f;
-  F32 largest = simd::set(-1e30f);
-  for (int t = 0; t < length; t += lanes) largest = simd::max(simd::load(scores + t), largest);
-  const F32 top = simd::set(simd::largest(largest));
-  F32 total = simd::zero();
-  for (int t = 0; t < length; t += lanes) {
-    const F32 e = exp(simd::sub(simd::load(scores + t), top));
-    total = simd::add(total, e);
-    simd::store(scores + t, e);
-  }
-  const F32 scale = simd::set(1.0f / simd::sum(total));
-  for (int t = 0; t < length; t += lanes)
-    simd::store(scores + t, simd::mul(simd::load(scores + t), scale));
-}
-
 // The visible part of a ring, oldest first: `first` places from `start`, the others from 0.
 struct Visible {
   int start, first, length;

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import ContextLimits
-from services.generator.engine.turn import FinishReason
-from services.generator.generate_stream import MAX_FRAMES_A_MESSAGE, Session
+from services.generator.engine.events import FinishReason
+from services.generator.generate_stream import MAX_FRAMES_A_MESSAGE, GenerateStream
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
@@ -26,9 +26,9 @@ from tests.generator.harness import Turns, running
 TOKENIZER = TextTokenizer.from_directory(default_model_directory())
 
 
-def session(turns: Turns, *, max_frames: int = 300, credit: int | None = None) -> Session:
+def stream(turns: Turns, *, max_frames: int = 300, credit: int | None = None) -> GenerateStream:
     limits = ContextLimits(turns.engine.max_positions, 4, max_text_chars=100)
-    return Session(
+    return GenerateStream(
         turns.engine,
         TOKENIZER,
         limits,
@@ -48,9 +48,9 @@ async def take(outputs: AsyncIterator[Output]) -> Output:
     return await asyncio.wait_for(anext(outputs), 10)
 
 
-def flush(held: Session, text: str, turn_id: str) -> None:
+async def flush(held: GenerateStream, text: str, turn_id: str) -> None:
     held.append_text(text)
-    held.flush(turn_id, None, time.monotonic())
+    await held.flush(turn_id, None, time.monotonic())
 
 
 async def over(turns: Turns) -> None:
@@ -61,8 +61,8 @@ async def over(turns: Turns) -> None:
 
 async def test_frames_that_pile_up_leave_in_few_messages_and_none_is_lost() -> None:
     async with engine() as turns:
-        held = session(turns)
-        flush(held, "hello.", "t")
+        held = stream(turns)
+        await flush(held, "hello.", "t")
         await over(turns)
         held.end_input()
         outputs = [output async for output in held.outputs()]
@@ -78,9 +78,9 @@ async def test_frames_that_pile_up_leave_in_few_messages_and_none_is_lost() -> N
 @pytest.mark.parametrize("ended", [False, True])
 async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ended: bool) -> None:
     async with engine() as turns:
-        held = session(turns, max_frames=500 if not ended else 300)
+        held = stream(turns, max_frames=500 if not ended else 300)
         outputs = held.outputs()
-        flush(held, "hello.", "t")
+        await flush(held, "hello.", "t")
         assert isinstance(await take(outputs), TurnStarted)
         first = await take(outputs)
         assert isinstance(first, TurnFrames)
@@ -93,7 +93,7 @@ async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ende
         assert isinstance(last, TurnCompleted)
         assert last.reason is FinishReason.CANCELLED
         # Exactly the frames that were sent are context of the next turn.
-        flush(held, "again.", "u")
+        await flush(held, "again.", "u")
         again = await take(outputs)
         assert isinstance(again, TurnStarted)
         assert again.prompt_frames == 11 + len(first.codes) + 1 + 11
@@ -102,10 +102,10 @@ async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ende
 
 async def test_a_cancel_before_the_first_frame_leaves_no_trace_in_the_context() -> None:
     async with engine() as turns:
-        held = session(turns)
+        held = stream(turns)
         outputs = held.outputs()
         turns.model.gates["prefill"].close()
-        flush(held, "hello.", "t")
+        await flush(held, "hello.", "t")
         await turns.reached("prefill")
         cancelling = asyncio.create_task(held.cancel("", None))
         await asyncio.sleep(0.01)
@@ -115,7 +115,7 @@ async def test_a_cancel_before_the_first_frame_leaves_no_trace_in_the_context() 
             assert isinstance(last, TurnStarted)
         # The step that was under way may have made one; it was not sent.
         assert last.finished.generated_frames <= 1
-        flush(held, "again.", "u")
+        await flush(held, "again.", "u")
         again = await take(outputs)
         assert isinstance(again, TurnStarted)
         assert again.prompt_frames == 11
@@ -124,15 +124,15 @@ async def test_a_cancel_before_the_first_frame_leaves_no_trace_in_the_context() 
 
 async def test_frames_taken_back_give_their_credit_back() -> None:
     async with engine() as turns:
-        held = session(turns, credit=20)
+        held = stream(turns, credit=20)
         outputs = held.outputs()
-        flush(held, "hello.", "t")
+        await flush(held, "hello.", "t")
         assert isinstance(await take(outputs), TurnStarted)
         await turns.settled(lambda: not turns.engine._scheduler.runnable)
         await asyncio.sleep(0.02)
         await held.cancel("t", None)
         assert isinstance(await take(outputs), TurnCompleted)
-        flush(held, "again.", "u")
+        await flush(held, "again.", "u")
         frames = 0
         while frames < 20:
             output = await take(outputs)
@@ -143,17 +143,17 @@ async def test_frames_taken_back_give_their_credit_back() -> None:
 
 async def test_a_turn_whose_deadline_has_passed_is_refused_before_it_is_queued() -> None:
     async with engine() as turns:
-        held = session(turns)
+        held = stream(turns)
         held.append_text("hello")
         with pytest.raises(errors.DeadlineExceeded):
-            held.flush("t", 5.0, 5.0)
+            await held.flush("t", 5.0, 5.0)
         assert turns.engine.in_flight == 0
 
 
 async def test_a_failure_overtakes_what_was_queued_and_stops_the_turn() -> None:
     async with engine() as turns:
-        held = session(turns, max_frames=900)
-        flush(held, "hello.", "t")
+        held = stream(turns, max_frames=900)
+        await flush(held, "hello.", "t")
         outputs = held.outputs()
         assert isinstance(await take(outputs), TurnStarted)
         held.fail(errors.invalid("config", "wrong"))
@@ -167,8 +167,8 @@ async def test_a_failure_overtakes_what_was_queued_and_stops_the_turn() -> None:
 
 async def test_a_stream_without_a_name_gives_its_slot_back_when_it_closes() -> None:
     async with engine() as turns:
-        held = session(turns, max_frames=5)
-        flush(held, "hello.", "t")
+        held = stream(turns, max_frames=5)
+        await flush(held, "hello.", "t")
         held.end_input()
         outputs = [output async for output in held.outputs()]
         completed = outputs[-1]

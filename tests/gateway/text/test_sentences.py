@@ -2,6 +2,8 @@
 
 # ruff: noqa: RUF001 (punctuation of many scripts)
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,10 @@ def test_positions_count_the_characters_of_the_text_as_it_was_given() -> None:
     assert [s.text for s in sentences] == ["One two.", "Three four!"]
     assert sentences[0].end_chars == text.index(".") + 1
     assert text[: sentences[1].end_chars].rstrip().endswith("four!")
+    assert [text[s.first_char : s.end_chars].rstrip() for s in sentences] == [
+        "One \t two.",
+        "Three\n four!",
+    ]
 
 
 def test_control_characters_become_spaces() -> None:
@@ -102,20 +108,31 @@ PIECES = st.sampled_from(
         ",",
         "a",
         "No",
+        "etc.",
+        "mr.",
+        "中",
+        "，",
+        "e\u0301",
+        "\u0301",
+        " " * 25,
+        "x" * 25,
         "🙂",
     ]
 )
 
 
-@given(st.lists(PIECES, max_size=40), st.integers(20, 60))
+@given(st.lists(PIECES, max_size=40), st.integers(20, 60), st.data())
 def test_sentences_are_the_same_in_whatever_parts_the_text_arrives(
-    pieces: list[str], max_chars: int
+    pieces: list[str], max_chars: int, data: st.DataObject
 ) -> None:
-    whole = SentenceSplitter(max_chars)
     text = "".join(pieces)
-    parts = SentenceSplitter(max_chars)
-    found = [s for piece in pieces for s in parts.feed(piece)] + parts.finish()
-    assert found == whole.feed(text) + whole.finish()
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=20).map(sorted))
+    in_parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    whole = SentenceSplitter(max_chars)
+    expected = whole.feed(text) + whole.finish()
+    for parts in (pieces, list(text), in_parts):
+        splitter = SentenceSplitter(max_chars)
+        assert [s for part in parts for s in splitter.feed(part)] + splitter.finish() == expected
 
 
 @given(st.text(max_size=300), st.integers(20, 60))
@@ -128,3 +145,49 @@ def test_no_word_is_lost_and_no_sentence_is_too_long(text: str, max_chars: int) 
     ends = [s.end_chars for s in found]
     assert ends == sorted(set(ends))
     assert all(e <= len(text) for e in ends)
+    for one in found:
+        assert clean(text[one.first_char : one.end_chars]) == one.text
+        assert not text[one.first_char].isspace()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        pytest.param(" ", id="blanks"),
+        pytest.param("\n", id="line breaks"),
+        pytest.param("x", id="one letter"),
+        pytest.param("7", id="digits"),
+        pytest.param(".", id="dots"),
+        pytest.param("。", id="wide stops"),
+        pytest.param("“", id="opening quotes"),
+        pytest.param("”", id="closing quotes"),
+        pytest.param(".”", id="stops and closing quotes"),
+        pytest.param("\u0301", id="combining marks"),
+        pytest.param("\u200d", id="joiners"),
+        pytest.param("，", id="clause marks"),
+        pytest.param("mr. ", id="titles"),
+        pytest.param("mr.", id="titles without a space"),
+        pytest.param("a ", id="short words"),
+        pytest.param("🙂", id="emoji"),
+        pytest.param("中", id="no spaces"),
+        pytest.param(". ", id="lone stops"),
+        pytest.param(" .", id="stops behind blanks"),
+        pytest.param("a" + "\u0301" * 40, id="letters under many marks"),
+    ],
+)
+@pytest.mark.parametrize(("prefix", "max_chars"), [("", 4096), ("a, and so on etc.” ", 200)])
+def test_no_text_takes_long_to_split_however_it_arrives(
+    prefix: str, unit: str, max_chars: int
+) -> None:
+    """100,000 characters one by one, in seconds of this process alone: about 0.2 s each."""
+    text = (prefix + unit * 100_000)[:100_000] + "Y."
+    began = time.process_time()
+    splitter = SentenceSplitter(max_chars)
+    one_by_one = [s for char in text for s in splitter.feed(char)] + splitter.finish()
+    middle = time.process_time()
+    splitter = SentenceSplitter(max_chars)
+    at_once = splitter.feed(text) + splitter.finish()
+    ended = time.process_time()
+    assert at_once == one_by_one
+    assert middle - began < 1.5
+    assert ended - middle < 1.5

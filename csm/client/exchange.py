@@ -1,0 +1,99 @@
+"""What a blocking conversation and one for asyncio know of their call alike."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from csm import errors
+from csm.client.messages import (
+    AudioChunk,
+    AudioFormat,
+    ConversationStarted,
+    Event,
+    TurnCompleted,
+    TurnStarted,
+    TurnTruncated,
+)
+from csm.client.retry import Deadline, RetryPolicy, from_status
+from csm.v1 import speech_pb2
+
+
+class Exchange:
+    """One `Converse` call: whether it is open, what its messages and its statuses mean."""
+
+    def __init__(
+        self,
+        open_call: Callable[..., Any],
+        config: speech_pb2.ConverseRequest,
+        input_format: AudioFormat | None,
+        target: str,
+        retry: RetryPolicy,
+        timeout_s: float | None,
+    ) -> None:
+        self._open_call = open_call
+        self._call: Any = None
+        self._timeout_s = timeout_s
+        self._deadline = Deadline(timeout_s)
+        self._config = config
+        self._input_format = input_format or AudioFormat()
+        self._target = target
+        self._retry = retry
+        self._started: ConversationStarted | None = None
+        self._formats: dict[str, AudioFormat] = {}
+        self._closing = False
+
+    @property
+    def started(self) -> ConversationStarted:
+        """The conversation's id, voice, number of turns and output format."""
+        self.require_open()
+        if self._started is None:
+            raise self._ended_at_once()
+        return self._started
+
+    @property
+    def conversation_id(self) -> str:
+        """Names the conversation for later calls."""
+        return self.started.conversation_id
+
+    def require_open(self) -> None:
+        if self._call is None:
+            raise RuntimeError(
+                "the conversation is not open; enter it first: `with client.converse() as "
+                "conversation:` (`async with` for AsyncClient)"
+            )
+
+    def require_new(self) -> None:
+        if self._call is not None:
+            raise RuntimeError("the conversation was entered before; make another with converse()")
+        self._deadline = Deadline(self._timeout_s)
+
+    def _error(self, error: Any) -> errors.ServiceError:
+        """What a status of this call means; OK, or having left it, that it has ended."""
+        if error.code() is grpc.StatusCode.OK or self._closing:
+            return errors.FailedPrecondition("the conversation has ended")
+        return from_status(error, self._target, self._deadline)
+
+    def _open(self, message: speech_pb2.ConverseResponse) -> None:
+        if message.WhichOneof("response") != "started":
+            raise errors.Internal(f"the server at {self._target} did not begin with `started`")
+        self._started = ConversationStarted.from_proto(message.started)
+
+    def _event(self, message: speech_pb2.ConverseResponse) -> Event | None:
+        kind = message.WhichOneof("response")
+        if kind == "turn_started":
+            turn = TurnStarted.from_proto(message.turn_started)
+            self._formats[turn.turn_id] = turn.format
+            return turn
+        if kind == "audio":
+            form = self._formats.get(message.audio.turn_id, self.started.format)
+            return AudioChunk.from_proto(message.audio, form)
+        if kind == "turn_completed":
+            self._formats.pop(message.turn_completed.turn_id, None)
+            return TurnCompleted.from_proto(message.turn_completed)
+        if kind == "turn_truncated":
+            return TurnTruncated.from_proto(message.turn_truncated)
+        return None
+
+    def _ended_at_once(self) -> errors.ServiceError:
+        return errors.Internal(f"the server at {self._target} ended the call at once")

@@ -1,0 +1,100 @@
+"""The gateway's metrics."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from csm.serving.metrics.buckets import (
+    CANCEL_SECONDS,
+    FIRST_AUDIO_SECONDS,
+    GAP_SECONDS,
+    REAL_TIME_FACTOR,
+    UNDERRUN_SECONDS,
+    UTTERANCE_SECONDS,
+    histogram,
+)
+
+
+class GatewayMetrics:
+    """The listener's view: when did speech start, did it ever stall."""
+
+    OUTCOMES = ("completed", "cancelled", "rejected", "deadline", "failed")
+    RPCS = ("Synthesize", "Converse")
+    STAGES = ("context_encode", "generate_first_frame", "decode_first_chunk", "send_first_chunk")
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.time_to_first_audio_seconds = histogram(
+            registry,
+            "csm_gateway_time_to_first_audio_seconds",
+            "From the complete request for a turn to its first audio.",
+            FIRST_AUDIO_SECONDS,
+            ("rpc",),
+        )
+        self.utterance_duration_seconds = histogram(
+            registry,
+            "csm_gateway_utterance_duration_seconds",
+            "Wall time of a spoken turn.",
+            UTTERANCE_SECONDS,
+        )
+        self.audio_seconds = Counter(
+            "csm_gateway_audio_seconds_total", "Seconds of audio sent.", registry=registry
+        )
+        self.real_time_factor = histogram(
+            registry,
+            "csm_gateway_real_time_factor",
+            "Seconds of making per second of audio, one value a turn.",
+            REAL_TIME_FACTOR,
+        )
+        self.audio_underrun_seconds = histogram(
+            registry,
+            "csm_gateway_audio_underrun_seconds",
+            "Seconds that a listener playing from the first chunk would have waited, a turn.",
+            UNDERRUN_SECONDS,
+        )
+        self.chunk_gap_seconds = histogram(
+            registry,
+            "csm_gateway_chunk_gap_seconds",
+            "Time between consecutive chunks of a turn.",
+            GAP_SECONDS,
+        )
+        self.stage_duration_seconds = histogram(
+            registry,
+            "csm_gateway_stage_duration_seconds",
+            "Where the time to first audio goes.",
+            FIRST_AUDIO_SECONDS,
+            ("stage",),
+        )
+        self.requests = Counter(
+            "csm_gateway_requests_total",
+            "Spoken turns by outcome.",
+            ("rpc", "outcome"),
+            registry=registry,
+        )
+        self.streams_active = Gauge(
+            "csm_gateway_streams_active", "Calls that speak or converse.", registry=registry
+        )
+        self.conversations_active = Gauge(
+            "csm_gateway_conversations_active", "Conversations kept.", registry=registry
+        )
+        self.upstream_retries = Counter(
+            "csm_gateway_upstream_retries_total",
+            "Turns submitted again because nothing had been delivered.",
+            ("service", "code"),
+            registry=registry,
+        )
+        self.cancel_latency_seconds = histogram(
+            registry,
+            "csm_gateway_cancel_latency_seconds",
+            "From a cancel to the turn's terminal.",
+            CANCEL_SECONDS,
+        )
+        self.pacing_lead_seconds = histogram(
+            registry,
+            "csm_gateway_pacing_lead_seconds",
+            "How far ahead of real time a chunk was sent.",
+            UNDERRUN_SECONDS,
+        )
+        for rpc in self.RPCS:
+            self.time_to_first_audio_seconds.labels(rpc)
+            for outcome in self.OUTCOMES:
+                self.requests.labels(rpc, outcome)
+        for stage in self.STAGES:
+            self.stage_duration_seconds.labels(stage)

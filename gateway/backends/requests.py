@@ -1,0 +1,95 @@
+"""A bidirectional call to a backend, as two plain ends. Nobody who sends ever waits."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from csm.serving.logging import request_id
+from csm.status import TrueStatus
+from gateway.backends.failure import BackendFailure
+from gateway.speaking.fate import Source
+
+# The stubs for mypy do not know it.
+EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+
+
+class Requests:
+    """The request side of a call: an iterator over what was put."""
+
+    def __init__(self) -> None:
+        self._queue: deque[tuple[Any, int]] = deque()
+        self.closed = False
+        self.waiting_bytes = 0
+        self.taken = asyncio.Event()
+        """Set whenever the call has taken one."""
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, request: Any, num_bytes: int = 0) -> None:
+        """Appends; nothing goes after the close. `num_bytes` count as waiting until it is taken."""
+        if not self.closed:
+            self._queue.append((request, num_bytes))
+            self.waiting_bytes += num_bytes
+            self._wake()
+
+    def drop(self) -> None:
+        """Forgets what waits: the call has ended."""
+        self._queue.clear()
+        self.waiting_bytes = 0
+
+    def close(self) -> None:
+        """Half-closes the call after what is in the queue."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while True:
+            while self._queue:
+                request, num_bytes = self._queue.popleft()
+                self.waiting_bytes -= num_bytes
+                self.taken.set()
+                yield request
+            if self.closed:
+                return
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+
+class Call:
+    """A call to a backend; reads answers, turns statuses into `BackendFailure`."""
+
+    def __init__(
+        self,
+        source: Source,
+        method: Any,
+        timeout_s: float | None,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.source = source
+        self.requests = Requests()
+        if rid := request_id.get():
+            metadata = (*metadata, ("x-request-id", rid))
+        self._call = method(aiter(self.requests), timeout=timeout_s, metadata=metadata)
+        self._status = TrueStatus(self._call)
+
+    async def read(self) -> Any:
+        """The next answer; None after the last."""
+        try:
+            answer = await self._call.read()
+        except grpc.aio.AioRpcError as raised:
+            error = await self._status.of(raised)
+            if error.code() is grpc.StatusCode.OK:
+                return None
+            raise BackendFailure.of(self.source, error) from error
+        return None if answer is EOF else answer
+
+    def cancel(self) -> None:
+        """Ends the call at once, on both sides; `read` raises CancelledError."""
+        self.requests.close()
+        self._call.cancel()

@@ -1,0 +1,166 @@
+"""Conversations kept in this process, within a number and a budget of bytes."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from csm import errors
+from gateway.conversations.conversation import Conversation, Limits
+
+
+class MemoryStore:
+    """A `ConversationStore` in this process; the least recently used goes first.
+
+    `max_bytes` holds for all conversations together. Idle ones are forgotten for it, then the
+    largest of those in use loses its oldest turns. The last turn of a conversation in use is never
+    dropped, so the budget may be passed by as much as those take.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_conversations: int,
+        max_bytes: int,
+        ttl_s: float,
+        limits: Limits,
+        on_count: Callable[[int], None] = lambda count: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kept: OrderedDict[str, Conversation] = OrderedDict()
+        self._max = max_conversations
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+        self._ttl_s = ttl_s
+        self._limits = limits
+        self._on_count = on_count
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of memory that all conversations take."""
+        return self._num_bytes
+
+    def acquire(self, conversation_id: str, voice: str) -> Conversation:
+        """The conversation, new or known, for one call alone until `release`.
+
+        `voice` is what a new one gets. Raises `FailedPrecondition` where another call uses it,
+        `QueueFull` where every conversation kept is in use.
+        """
+        self.sweep()
+        conversation = self._kept.get(conversation_id)
+        if conversation is None:
+            self._make_room()
+            conversation = Conversation(conversation_id or uuid.uuid4().hex, voice, self._limits)
+            self._keep(conversation)
+        elif not conversation.free.is_set():
+            raise _in_use(conversation_id)
+        else:
+            conversation.free.clear()
+            self._touch(conversation)
+        return conversation
+
+    def release(self, conversation: Conversation) -> None:
+        """The call is over; one without turns is forgotten."""
+        conversation.free.set()
+        self._touch(conversation)
+        if not conversation.turns:
+            self._forget([conversation.conversation_id])
+
+    async def given_back(self, conversation_id: str, timeout_s: float) -> None:
+        """Returns when no call has it, or after the timeout."""
+        conversation = self._kept.get(conversation_id)
+        if conversation is not None and not conversation.free.is_set():
+            # Not wait_for: in Python 3.11 it may swallow a cancel.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await conversation.free.wait()
+
+    def voice_of(self, conversation_id: str) -> str:
+        """The voice of a conversation; empty where there is none."""
+        conversation = self._kept.get(conversation_id)
+        return conversation.voice if conversation else ""
+
+    def get(self, conversation_id: str) -> Conversation:
+        """The conversation; raises `NotFound`."""
+        self.sweep()
+        if conversation_id not in self._kept:
+            raise errors.NotFound("conversation", conversation_id)
+        return self._kept[conversation_id]
+
+    def delete(self, conversation_id: str) -> None:
+        """Forgets a conversation; raises `NotFound`, or `FailedPrecondition` while in use."""
+        if not self.get(conversation_id).free.is_set():
+            raise _in_use(conversation_id)
+        self._forget([conversation_id])
+
+    def sweep(self) -> None:
+        """Forgets what nobody used for the time to live."""
+        oldest = self._clock() - self._ttl_s
+        stale: list[str] = []
+        for conversation_id, conversation in self._kept.items():
+            if conversation.used_at >= oldest:
+                break
+            if conversation.free.is_set():
+                stale.append(conversation_id)
+        self._forget(stale)
+
+    def _make_room(self) -> None:
+        if len(self._kept) < self._max:
+            return
+        idle = self._idle()
+        if idle is None:
+            raise errors.QueueFull(f"{self._max} conversations are in use, as many as are kept")
+        self._forget([idle])
+
+    def _idle(self) -> str | None:
+        """The least recently used one that no call has."""
+        return next((i for i, c in self._kept.items() if c.free.is_set()), None)
+
+    def _keep(self, conversation: Conversation) -> None:
+        """Keeps a new one, in use from the start: the budget is not to take it away again."""
+        conversation.free.clear()
+        self._kept[conversation.conversation_id] = conversation
+        self._touch(conversation)
+        conversation.on_resized = self._resized
+        self._resized(conversation, conversation.num_bytes)
+        self._on_count(len(self._kept))
+
+    def _resized(self, conversation: Conversation, num_bytes: int) -> None:
+        self._num_bytes += num_bytes
+        if num_bytes > 0:
+            self._keep_to_budget()
+
+    def _keep_to_budget(self) -> None:
+        while self._num_bytes > self._max_bytes and (idle := self._idle()) is not None:
+            self._forget([idle])
+        while self._num_bytes > self._max_bytes:
+            # All that are left are in use. The largest pays, so that no caller takes the history
+            # of others by having a long one.
+            shrinkable = [c for c in self._kept.values() if len(c.turns) > 1]
+            if not shrinkable:
+                return
+            largest = max(shrinkable, key=lambda conversation: conversation.num_bytes)
+            largest.drop_oldest(self._num_bytes - self._max_bytes)
+
+    def _touch(self, conversation: Conversation) -> None:
+        conversation.used_at = self._clock()
+        self._kept.move_to_end(conversation.conversation_id)
+
+    def _forget(self, conversation_ids: Iterable[str]) -> None:
+        for conversation_id in conversation_ids:
+            conversation = self._kept.pop(conversation_id, None)
+            if conversation is not None:
+                # Whoever still holds it may change it: that is nothing of ours any more.
+                conversation.on_resized = None
+                self._num_bytes -= conversation.num_bytes
+        self._on_count(len(self._kept))
+
+
+def _in_use(conversation_id: str) -> errors.FailedPrecondition:
+    return errors.FailedPrecondition(f"conversation {conversation_id!r} is in use by another call")

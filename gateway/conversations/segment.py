@@ -1,0 +1,64 @@
+"""A segment: what CSM is prompted with. Speaker, text and frames."""
+
+from dataclasses import dataclass
+
+# What Python keeps beside the content: the object, its place in a list, the headers of its text and
+# codes. Measured with tracemalloc on CPython 3.11 and rounded up; a test holds the sum to it.
+_OBJECT_BYTES = 224
+
+
+def text_bytes(text: str) -> int:
+    """Bytes of memory that the characters of a text may take.
+
+    One, two or four for each, as the widest needs it; beyond ASCII also those of its UTF-8, which
+    protobuf leaves with the string.
+    """
+    if text.isascii():
+        return len(text)
+    widest = max(text)
+    if widest <= "\xff":
+        return (1 + 2) * len(text)
+    return (2 + 3 if widest <= "\uffff" else 4 + 4) * len(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What CSM is prompted with."""
+
+    speaker: int
+    text: str
+    codes: bytes = b""
+    """Packed little-endian uint16, frame-major; empty: text alone."""
+    num_frames: int = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of memory that it takes, Python's own share included."""
+        return _OBJECT_BYTES + text_bytes(self.text) + len(self.codes)
+
+
+def cut(segment: Segment, num_frames: int, whole_frames: int) -> Segment:
+    """The first `num_frames` of a segment that had, or was going to have, `whole_frames`."""
+    if num_frames >= segment.num_frames and num_frames >= whole_frames:
+        return segment
+    num_frames = min(num_frames, segment.num_frames)
+    width = len(segment.codes) // segment.num_frames if segment.num_frames else 0
+    return Segment(
+        segment.speaker,
+        cut_text(segment.text, num_frames / whole_frames),
+        segment.codes[: num_frames * width],
+        num_frames,
+    )
+
+
+def cut_text(text: str, share: float) -> str:
+    """The beginning of a text: the whole words nearest to `share` (0..1) of its characters.
+
+    Text without spaces, as Chinese is written, is cut between characters.
+    """
+    wanted = round(len(text) * min(max(share, 0.0), 1.0))
+    if wanted >= len(text):
+        return text
+    ends = [i for i, c in enumerate(text) if c.isspace()] or list(range(len(text)))
+    best = min([0, *ends, len(text)], key=lambda end: abs(end - wanted))
+    return text[:best].rstrip()

@@ -1,0 +1,53 @@
+"""A turn of a conversation, heard or spoken."""
+
+import uuid
+from dataclasses import dataclass
+
+from gateway.conversations.segment import Segment, cut
+
+_OBJECT_BYTES = 256
+"""The object, its id, its list of segments and its place in the conversation's; see `segment`."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn, heard or spoken; one segment for each sentence that was generated in one go."""
+
+    turn_id: str
+    speaker: int
+    heard: bool
+    segments: list[Segment]
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return " ".join(s.text for s in self.segments if s.text)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in all."""
+        return sum(s.num_frames for s in self.segments)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of memory that it takes, Python's own share included."""
+        return _OBJECT_BYTES + sum(s.num_bytes for s in self.segments)
+
+    def truncate(self, num_frames: int) -> None:
+        """Keeps the first `num_frames` frames and the text that belongs to them.
+
+        A sentence that is cut keeps its text in proportion, to a whole word; one of which
+        nothing is left goes. Frames that are not there are not missed.
+        """
+        kept: list[Segment] = []
+        for segment in self.segments:
+            left = num_frames - sum(s.num_frames for s in kept)
+            if left <= 0:
+                break
+            kept.append(cut(segment, left, segment.num_frames))
+        self.segments = kept
+
+
+def new_turn_id() -> str:
+    """A name that no other turn has."""
+    return uuid.uuid4().hex[:16]

@@ -1,0 +1,144 @@
+"""What a call sends back: plain data that `messages` turns into protobuf."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Protocol
+
+from csm.errors import ServiceError
+from gateway.commands import AudioFormat
+
+
+class FinishReason(Enum):
+    """Why a turn ended; the names are those of `csm.v1.FinishReason`."""
+
+    EOS = "eos"
+    MAX_DURATION = "max_duration"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    SHUTDOWN = "shutdown"
+    ERROR = "error"
+
+
+class WarningKind(Enum):
+    """What a caller should know of a turn; the names are those of `csm.v1.WarningKind`."""
+
+    UNSPEAKABLE = "unspeakable"
+    TOO_LONG = "too_long"
+    CUT = "cut"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWarning:
+    """Something that is no failure. Characters [first_char, end_char) of the caller's text."""
+
+    kind: WarningKind
+    field: str
+    first_char: int
+    end_char: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a turn consumed; see `csm.v1.Usage`."""
+
+    text_tokens: int = 0
+    prompt_frames: int = 0
+    reused_frames: int = 0
+    generated_frames: int = 0
+    audio_ms: int = 0
+    evicted_segments: int = 0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together."""
+        names = self.__slots__
+        return replace(self, **{n: getattr(self, n) + getattr(other, n) for n in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of a turn went, in milliseconds; see `csm.v1.Timing`."""
+
+    queue_ms: float = 0.0
+    prefill_ms: float = 0.0
+    first_frame_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class ConversationOpened:
+    """The conversation is open."""
+
+    conversation_id: str
+    form: AudioFormat
+    num_turns: int
+    voice: str
+
+
+@dataclass(slots=True)
+class TurnStarted:
+    """A spoken turn has its slot."""
+
+    turn_id: str
+    form: AudioFormat
+    seed: int
+
+
+@dataclass(slots=True)
+class Audio:
+    """A chunk of a spoken turn."""
+
+    source: "AudioSource"
+    pcm: bytes
+    first_sample: int
+    num_frames: int
+    """Frames of the turn decoded by the end of this chunk."""
+    text_chars: int
+    duration_s: float
+
+    @property
+    def turn_id(self) -> str:
+        """The turn it belongs to."""
+        return self.source.turn_id
+
+
+@dataclass(slots=True)
+class TurnCompleted:
+    """A turn is over. `error` says what failed where the reason is ERROR."""
+
+    turn_id: str
+    finish_reason: FinishReason
+    usage: Usage
+    timing: Timing
+    kept_audio_ms: int
+    heard: bool
+    error: ServiceError | None = None
+    warnings: list[TurnWarning] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class TurnTruncated:
+    """What stays of a turn that was over when a cancel said how much of it was heard."""
+
+    turn_id: str
+    kept_audio_ms: int
+    kept_text: str
+
+
+Event = ConversationOpened | TurnStarted | Audio | TurnCompleted | TurnTruncated
+
+
+class AudioSource(Protocol):
+    """Who made a chunk: asked when it may leave, told when it leaves and when it has left."""
+
+    turn_id: str
+
+    def delay_s(self, audio: Audio) -> float:
+        """Seconds to wait before the chunk may leave; <= 0: none."""
+
+    def taken(self, audio: Audio) -> None:
+        """The chunk is on its way: whatever happens now, it counts as sent."""
+
+    def written(self, audio: Audio) -> None:
+        """The client's connection took the chunk."""

@@ -1,0 +1,48 @@
+"""The warnings of a spoken turn, with the characters of the caller's text that they are about."""
+
+from google.rpc import error_details_pb2
+
+from csm.errors import TOO_LONG, ServiceError
+from gateway.speaking.attempt_events import ReachedCap, Skipped
+from gateway.speaking.events import TurnWarning, WarningKind
+from gateway.text.sentences import Sentence
+
+FIELD = "text"
+
+
+def skipped(event: Skipped) -> TurnWarning:
+    """A sentence that was left out; what the model said of it, without the caller's words."""
+    kind = WarningKind.TOO_LONG if _too_long(event.error) else WarningKind.UNSPEAKABLE
+    first, end = _span(event.sentence)
+    return TurnWarning(kind, FIELD, first, end, f"not spoken: {_told(event.error)}")
+
+
+def cap_reached(event: ReachedCap) -> TurnWarning:
+    """A sentence whose end was not spoken."""
+    first, end = _span(event.sentence)
+    text = f"cut at {event.audio_ms} ms, the longest audio of a sentence; set max_audio_ms"
+    return TurnWarning(WarningKind.CUT, FIELD, first, end, text)
+
+
+def nothing_spoken(text_chars: int) -> TurnWarning:
+    """A turn without a letter or a digit."""
+    text = "not spoken: has no letter or digit; there is nothing to speak"
+    return TurnWarning(WarningKind.UNSPEAKABLE, FIELD, 0, text_chars, text)
+
+
+def _span(sentence: Sentence) -> tuple[int, int]:
+    return sentence.first_char, sentence.end_chars
+
+
+def _too_long(error: ServiceError) -> bool:
+    return any(
+        isinstance(detail, error_details_pb2.ErrorInfo) and detail.reason == TOO_LONG
+        for detail in error.details()
+    )
+
+
+def _told(error: ServiceError) -> str:
+    for detail in error.details():
+        if isinstance(detail, error_details_pb2.BadRequest):
+            return "; ".join(v.description for v in detail.field_violations)
+    return error.message

@@ -1,0 +1,162 @@
+"""One Synthesize call: its context, its one turn, and what joins the conversation."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from csm import errors
+from csm.serving.metrics import GatewayMetrics
+from gateway.backends.backends import Backends, Info
+from gateway.backends.convert import context_messages
+from gateway.commands import ContextTurn, Synthesis, TurnOptions
+from gateway.conversations.store import Conversation, Segment, Turn, new_turn_id
+from gateway.hearing.encoding import encode_file
+from gateway.settings import GatewaySettings
+from gateway.speaking.events import FinishReason
+from gateway.speaking.meter import TurnMeter
+from gateway.speaking.outbox import Outbox
+from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
+from gateway.text.sentences import Sentence, SentenceSplitter
+from gateway.voices.library import Voice
+
+FILES_AT_ONCE = 4
+"""Of one call's context: each holds a stream of the tokenizer, and others want some too."""
+
+
+@dataclass(frozen=True)
+class SynthesisParts:
+    """What a Synthesize call is made of, beside its request."""
+
+    voice: Voice
+    conversation: Conversation | None
+    backends: Backends
+    settings: GatewaySettings
+    metrics: GatewayMetrics
+    deadline: float | None
+    """A time of the monotonic clock."""
+
+
+class SynthesizeCall:
+    """A call under way."""
+
+    def __init__(self, asked: Synthesis, parts: SynthesisParts) -> None:
+        self._asked = asked
+        self._parts = parts
+        self._context: list[Segment] = []
+        self.outbox = Outbox()
+        self.turn: SpokenTurn | None = None
+
+    async def prepare(self, meter: TurnMeter) -> None:
+        """Encodes the context and makes the turn. Raises `ServiceError` about the context."""
+        asked, parts = self._asked, self._parts
+        speaker = parts.voice.speaker if asked.speaker is None else asked.speaker
+        if asked.context and parts.conversation is None:
+            began = time.monotonic()
+            self._context = await self._encoded(asked.context, parts.backends.info)
+            parts.metrics.stage_duration_seconds.labels("context_encode").observe(
+                time.monotonic() - began
+            )
+            if not asked.text and asked.speaker is None:
+                speaker = asked.context[-1].speaker
+        turn = self.turn = SpokenTurn(
+            new_turn_id(),
+            TurnOptions(
+                speaker,
+                asked.form,
+                asked.sampling,
+                asked.max_audio_ms,
+                asked.max_lead_ms,
+                asked.conversation_id,
+            ),
+            TurnPorts(
+                parts.backends,
+                parts.settings,
+                self.outbox,
+                self._history,
+                self._keep,
+                parts.deadline,
+            ),
+            meter,
+        )
+        turn.text_chars = len(asked.text)
+        if asked.text:
+            splitter = SentenceSplitter(parts.settings.max_sentence_chars)
+            turn.add(splitter.feed(asked.text) + splitter.finish())
+        else:
+            # No words: the generator goes on with the last audio of the context.
+            turn.add([Sentence("", 0)])
+        turn.end_text()
+
+    async def speak(self) -> None:
+        """Speaks the turn into the outbox, which ends with it."""
+        if self.turn is None:
+            raise RuntimeError("`prepare` comes first")
+        try:
+            await self.turn.run()
+        except Exception as error:
+            self.outbox.fail(error)
+        else:
+            self.outbox.close()
+
+    def drain(self) -> None:
+        """A text that is being spoken is spoken to its end."""
+
+    def shutdown(self) -> None:
+        """Ends it now."""
+        if self.turn is not None:
+            self.turn.stop(FinishReason.SHUTDOWN)
+
+    # --- inside ---
+
+    def _history(self) -> list[Any]:
+        generator, prompts = self._parts.backends.info.generator, self._parts.voice.prompts
+        conversation = self._parts.conversation
+        if conversation is not None:
+            return context_messages(prompts, conversation.history(generator.max_positions))
+        # A model trained without context leaves history out; what the caller gives explicitly is
+        # asked for, so it is pinned there like a voice's prompt.
+        if generator.HasField("max_context_segments"):
+            return context_messages([*prompts, *self._context], [])
+        return context_messages(prompts, self._context)
+
+    def _keep(self, turn: Turn) -> None:
+        if self._parts.conversation is not None and turn.segments:
+            self._parts.conversation.add(turn)
+
+    async def _encoded(self, context: Sequence[ContextTurn], info: Info) -> list[Segment]:
+        """The context's segments in order, its files encoded side by side, some at a time.
+
+        Raises `InvalidArgument` about the one that is longer than any context.
+        """
+        deadline = self._parts.deadline
+        timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        places = asyncio.Semaphore(FILES_AT_ONCE)
+
+        async def one(turn: ContextTurn) -> Segment:
+            if not turn.audio_file:
+                checked(f"{turn.field}.frames.num_frames", turn.num_frames)
+                return Segment(turn.speaker, turn.text, turn.codes, turn.num_frames)
+            field = f"{turn.field}.audio_file"
+            async with places:
+                frames = await encode_file(self._parts.backends, turn.audio_file, field, timeout_s)
+            checked(field, frames.num_frames)
+            return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
+
+        def checked(field: str, num_frames: int) -> None:
+            limit = info.generator.max_positions
+            if num_frames > limit:
+                raise errors.invalid(
+                    field,
+                    f"{num_frames} frames ({num_frames * info.frame_ms / 1000:.1f} s); the model's "
+                    f"context has {limit}",
+                )
+
+        tasks = [asyncio.create_task(one(turn)) for turn in context]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

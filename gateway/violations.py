@@ -1,0 +1,71 @@
+"""What is wrong with a request: every field at once, by its name, its value and what is allowed.
+
+A value is given where it is a number or a name, never where it is a caller's words.
+"""
+
+from collections.abc import Sequence
+
+from csm.errors import FieldViolation, InvalidArgument
+from csm.limits import (
+    MAX_AUDIO_MS,
+    MAX_ID_CHARS,
+    MAX_SPEAKER,
+    MIN_AUDIO_MS,
+    sampling_violations,
+)
+from csm.v1 import common_pb2
+from gateway.text.sentences import speakable
+
+MAX_LEAD_MS = 600_000
+
+
+class Violations:
+    """What is wrong with a request, collected."""
+
+    def __init__(self) -> None:
+        self._all: list[FieldViolation] = []
+
+    def add(self, field: str, description: str) -> None:
+        self._all.append(FieldViolation(field, description))
+
+    def extend(self, violations: Sequence[FieldViolation]) -> None:
+        self._all.extend(violations)
+
+    def raise_any(self) -> None:
+        if self._all:
+            raise InvalidArgument(*self._all)
+
+    def text(self, field: str, text: str, limit: int, *, may_be_empty: bool) -> None:
+        if not text and may_be_empty:
+            return
+        if len(text) > limit:
+            self.add(field, f"{len(text)} characters; allowed are 1..{limit}")
+        elif not speakable(text):
+            self.add(
+                field,
+                f"{len(text)} characters have nothing to speak; allowed is text with letters or "
+                "digits",
+            )
+
+    def conversation_id(self, field: str, value: str) -> None:
+        if len(value) > MAX_ID_CHARS:
+            self.add(field, f"{len(value)} characters; allowed are at most {MAX_ID_CHARS}")
+
+    def speaker(self, field: str, value: int | None) -> None:
+        if value is not None and value > MAX_SPEAKER:
+            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_SPEAKER}")
+
+    def audio_ms(self, field: str, value: int) -> None:
+        if value and not MIN_AUDIO_MS <= value <= MAX_AUDIO_MS:
+            self.add(
+                field,
+                f"{value} is not allowed; allowed are {MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for "
+                "the model's default",
+            )
+
+    def lead_ms(self, field: str, value: int) -> None:
+        if value > MAX_LEAD_MS:
+            self.add(field, f"{value} is not allowed; allowed are 0..{MAX_LEAD_MS}")
+
+    def sampling(self, field: str, sampling: common_pb2.Sampling) -> None:
+        self.extend(sampling_violations(field, sampling))

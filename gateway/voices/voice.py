@@ -1,0 +1,57 @@
+"""A voice, and the voices that a gateway knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from csm import errors
+from gateway.conversations.segment import Segment
+
+MAX_TOLD = 16
+"""Speakers that a refusal names."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A name, a speaker number, prompt segments pinned at the start of the context."""
+
+    name: str
+    speaker: int
+    description: str = ""
+    prompts: tuple[Segment, ...] = ()
+
+
+class Voices:
+    """Voices by name."""
+
+    def __init__(
+        self, voices: dict[str, Voice], default: str, speakers: Mapping[int, str] | None = None
+    ) -> None:
+        """`speakers` are those that the model names, by number; empty: any number speaks."""
+        self._voices = voices
+        self._speakers = dict(speakers or {})
+        self.default = default
+
+    def all(self) -> list[Voice]:
+        """In order of name."""
+        return [self._voices[name] for name in sorted(self._voices)]
+
+    def get(self, name: str) -> Voice:
+        """The voice of that name, the default for an empty one; raises `NotFound`."""
+        voice = self._voices.get(name or self.default)
+        if voice is None:
+            known = ", ".join(sorted(self._voices))
+            raise errors.NotFound("voice", name[:64], f"known are {known}")
+        return voice
+
+    def check_speaker(self, field: str, speaker: int) -> None:
+        """Raises `InvalidArgument` about `field` where the model names its speakers and this is
+        none of them: it was not trained on any other, and would babble."""
+        if self._speakers and speaker not in self._speakers:
+            raise errors.invalid(field, speaker_problem(speaker, self._speakers))
+
+
+def speaker_problem(speaker: int, speakers: Mapping[int, str]) -> str:
+    """Why a speaker that is not among `speakers` is refused."""
+    told = [f"{number} ({speakers[number]})" for number in sorted(speakers)[:MAX_TOLD]]
+    more = f" and {len(speakers) - MAX_TOLD} more" if len(speakers) > MAX_TOLD else ""
+    return f"{speaker} is no speaker of this model; allowed are {', '.join(told)}{more}"

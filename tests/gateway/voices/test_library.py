@@ -1,0 +1,256 @@
+"""Voices of a folder, and how they reach the generator."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from csm.errors import InvalidArgument
+from csm.serving.metrics import Metrics
+from csm.v1 import generator_pb2, speech_pb2
+from gateway.service import GatewayService
+from gateway.speech import Speech
+from gateway.voices.voice import Voices
+from tests.gateway.calls import Conversation, synthesize, turns_of
+from tests.gateway.fakes import Stack, stack
+
+
+def voice(folder: Path, name: str, content: object, **files: bytes) -> None:
+    (folder / name).mkdir()
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name / "voice.json").write_text(text)
+    for stem, data in files.items():
+        (folder / name / f"{stem}.wav").write_bytes(data)
+
+
+ANNA = {
+    "speaker": 4,
+    "description": "calm",
+    "prompts": [{"audio": "one.wav", "text": "My name is Anna."}],
+}
+
+
+async def test_voices_of_the_folder_are_listed_beside_the_models_own(tmp_path: Path) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"RIFF" + bytes(296))
+    voice(tmp_path, "bert", {"speaker": 5})
+    async with stack(voices_directory=tmp_path, default_voice="anna") as running:
+        answer = await running.stub.ListVoices(speech_pb2.ListVoicesRequest())
+        assert [(v.name, v.speaker, v.prompt_segments, v.description) for v in answer.voices] == [
+            ("anna", 4, 1, "calm"),
+            ("bert", 5, 0, ""),
+            ("fake", 0, 0, "the model's own voice"),
+        ]
+        assert answer.default_voice == "anna"
+        info = await running.stub.GetServerInfo(speech_pb2.GetServerInfoRequest())
+        assert info.default_voice == "anna"
+        assert (info.model, info.slots, info.num_codebooks) == ("fake", 4, 8)
+        assert info.sample_rate_hz == 24_000
+
+
+async def test_a_voices_prompts_are_pinned_before_the_history(tmp_path: Path) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"RIFF" + bytes(296))
+    async with stack(voices_directory=tmp_path) as running:
+        for text in ("First.", "Second."):
+            await synthesize(running, text, voice="anna", conversation_id="c")
+        await synthesize(running, "Plain.")
+        await synthesize(running, "Third.", conversation_id="c")
+        # The first asked whether the prompts fit.
+        streams = running.generator.streams[1:]
+        assert [(s.text, s.pinned, s.frames.num_frames) for s in streams[1].context] == [
+            ("My name is Anna.", True, 3),
+            ("First.", False, 2),
+        ]
+        assert streams[1].config.speaker == 4
+        assert streams[2].context == []
+        # The conversation remembers its voice.
+        assert streams[3].context[0].pinned
+        async with Conversation(running, conversation_id="c") as call:
+            assert (await call.until("started")).voice == "anna"
+            await call.end("And you?")
+            await call.until("turn_completed")
+            await call.done()
+        assert (await turns_of(running, "c"))[-1][:3] == (True, 5, "And you?")
+        # Each recording was encoded once.
+        assert len(running.tokenizer.files) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bad", "{", "content"),
+        ("bad", {"speaker": -1}, "speaker"),
+        ("bad", {"speaker": 1, "colour": "red"}, "colour"),
+        ("bad", {"speaker": 1, "prompts": [{"audio": "a.wav"}]}, r"prompts\.0\.text"),
+        (
+            "bad",
+            {"speaker": 1, "prompts": [{"audio": "none.wav", "text": "x"}]},
+            "none.wav.*No such file",
+        ),
+        (
+            "bad",
+            {"speaker": 1, "prompts": [{"audio": "../../x.wav", "text": "x"}]},
+            "outside the voice's folder",
+        ),
+        ("no name", {"speaker": 1}, "no name for a voice"),
+    ],
+)
+async def test_a_wrong_voice_stops_the_start_and_names_its_file(
+    tmp_path: Path, name: str, content: object, message: str
+) -> None:
+    voice(tmp_path, name, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        async with stack(voices_directory=tmp_path):
+            pass
+    assert str(tmp_path / name / "voice.json") in str(caught.value)
+
+
+async def test_a_recording_that_is_none_is_named(tmp_path: Path) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"text")
+    with pytest.raises(ValueError, match=r"one\.wav: is no audio"):
+        async with stack(voices_directory=tmp_path):
+            pass
+
+
+async def test_a_default_voice_that_is_not_there_stops_the_start() -> None:
+    with pytest.raises(ValueError, match=r"default_voice 'anna': no such voice; there are fake"):
+        async with stack(default_voice="anna"):
+            pass
+
+
+SPEAKERS = [
+    generator_pb2.ModelVoice(name="slt", speaker=0, description="a woman, US English"),
+    generator_pb2.ModelVoice(name="rms", speaker=1, description="a man, US English"),
+]
+
+
+@contextlib.asynccontextmanager
+async def stack_over(running: Stack, **settings: object) -> AsyncIterator[Speech]:
+    """A further gateway over the same backends."""
+    service = GatewayService(running.settings.model_copy(update=settings), Metrics())
+    try:
+        await service.start()
+        yield service._speech
+    finally:
+        await service.stop()
+
+
+async def refused(running: Stack, message: str, **settings: object) -> None:
+    """A further gateway over the same backends does not start."""
+    with pytest.raises(ValueError, match=message):
+        async with stack_over(running, **settings):
+            pass
+
+
+@contextlib.asynccontextmanager
+async def stack_of(
+    speakers: list[generator_pb2.ModelVoice], **settings: object
+) -> AsyncIterator[Stack]:
+    running = Stack()
+    running.generator.voices = speakers
+    try:
+        await running.up(**settings)
+        yield running
+    finally:
+        await running.down()
+
+
+async def test_the_speakers_that_the_model_names_are_voices() -> None:
+    async with stack_of(SPEAKERS) as running:
+        answer = await running.stub.ListVoices(speech_pb2.ListVoicesRequest())
+        assert [(v.name, v.speaker, v.description) for v in answer.voices] == [
+            ("fake", 0, "the model's own voice"),
+            ("rms", 1, "a man, US English"),
+            ("slt", 0, "a woman, US English"),
+        ]
+        assert answer.default_voice == "fake"
+        await synthesize(running, "Hello.", voice="rms")
+        assert running.generator.streams[-1].config.speaker == 1
+
+
+async def test_a_model_whose_speaker_has_its_own_name_has_one_voice_of_it() -> None:
+    named = generator_pb2.ModelVoice(name="fake", speaker=7, description="itself")
+    async with stack_of([named]) as running:
+        answer = await running.stub.ListVoices(speech_pb2.ListVoicesRequest())
+        assert [(v.name, v.speaker, v.description) for v in answer.voices] == [
+            ("fake", 7, "itself")
+        ]
+
+
+async def test_the_models_own_voice_is_a_speaker_that_it_names() -> None:
+    async with stack_of([generator_pb2.ModelVoice(name="b", speaker=5)]) as running:
+        answer = await running.stub.ListVoices(speech_pb2.ListVoicesRequest())
+        assert [(v.name, v.speaker) for v in answer.voices] == [("b", 5), ("fake", 5)]
+
+
+async def test_two_voices_of_one_name_stop_the_start_and_both_are_told(tmp_path: Path) -> None:
+    voice(tmp_path, "rms", {"speaker": 1})
+    async with stack_of(SPEAKERS) as running:
+        await refused(
+            running,
+            rf"{tmp_path}/rms/voice\.json: there is a voice 'rms' already: speaker 1 of the model",
+            voices_directory=tmp_path,
+        )
+    (tmp_path / "rms").rename(tmp_path / "fake")
+    async with stack() as running:
+        await refused(
+            running,
+            r"fake/voice\.json: there is a voice 'fake' already: the model's own voice",
+            voices_directory=tmp_path,
+        )
+
+
+async def test_a_voice_of_a_speaker_that_the_model_does_not_name_stops_the_start(
+    tmp_path: Path,
+) -> None:
+    voice(tmp_path, "anna", {"speaker": 9})
+    async with stack_of(SPEAKERS) as running:
+        await refused(
+            running,
+            r"anna/voice\.json: speaker: 9 is no speaker of this model; allowed are 0 \(slt\), "
+            r"1 \(rms\)",
+            voices_directory=tmp_path,
+        )
+
+
+async def test_a_voice_whose_prompts_leave_no_room_to_speak_stops_the_start(
+    tmp_path: Path,
+) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"RIFF" + bytes(296))
+    async with stack() as running:
+        # 3 frames, 16 characters, and a sentence of 200.
+        running.generator.max_pinned_positions = 218
+        await refused(
+            running,
+            rf"{tmp_path}/anna/voice\.json: prompts, and a sentence of 200 characters: the pinned "
+            r"segments take 219 positions; at most 218 are left",
+            voices_directory=tmp_path,
+        )
+        running.generator.max_pinned_positions = 219
+        async with stack_over(running, voices_directory=tmp_path) as service:
+            assert service.voices.get("anna").prompts
+        await running.settled()
+
+
+def test_a_speaker_that_the_model_does_not_name_is_refused() -> None:
+    named = Voices({}, "", {0: "slt", 1: "rms"})
+    named.check_speaker("speaker", 1)
+    with pytest.raises(InvalidArgument, match=r"speaker: 9 is no speaker of this model; allowed"):
+        named.check_speaker("speaker", 9)
+    many = Voices({}, "", {number: f"voice {number}" for number in range(100)})
+    with pytest.raises(InvalidArgument, match=r"15 \(voice 15\) and 84 more"):
+        many.check_speaker("speaker", 100)
+    Voices({}, "").check_speaker("speaker", 9)
+
+
+async def test_a_recording_that_is_too_large_is_named_and_not_read(tmp_path: Path) -> None:
+    voice(tmp_path, "anna", ANNA)
+    with (tmp_path / "anna" / "one.wav").open("wb") as file:
+        file.truncate((32 << 20) + 1)
+    async with stack() as running:
+        await refused(
+            running,
+            r"audio 'one\.wav' has 33554433 bytes; allowed are at most 33554432",
+            voices_directory=tmp_path,
+        )
