@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "csm.v1"
+TOO_LONG = "TOO_LONG"
+"""Reason of an ErrorInfo: right in itself, but more than the model's context holds."""
 DETAILS_KEY = "grpc-status-details-bin"
 # A status travels as headers, of which gRPC takes 8 KiB: beyond, the call ends with another status,
 # and nobody learns what was wrong. The text goes twice, the violations once more.

@@ -10,7 +10,7 @@ from csm.client import AsyncSpeech, TurnCompleted, TurnStarted
 
 
 @dataclass(frozen=True)
-class Heard:
+class Spoken:
     """What became of a text, timed from the request."""
 
     started: TurnStarted
@@ -28,7 +28,7 @@ class Heard:
 
 async def write_speech(
     speeches: Iterable[AsyncSpeech], output: Output, message: str
-) -> Heard | None:
+) -> Spoken | None:
     """Writes the chunks as they come, one speech after the other, each begun when it is its turn.
 
     None where the model had nothing to say. Raises the error of a speech; what came before it is
@@ -61,7 +61,7 @@ async def write_speech(
             _warn(terminal)
     if file is None or first is None or started is None or not completed:
         return None
-    return Heard(started, tuple(completed), file.duration_s, first, total_s)
+    return Spoken(started, tuple(completed), file.duration_s, first, total_s)
 
 
 def _warn(completed: TurnCompleted) -> None:
@@ -72,21 +72,21 @@ def _warn(completed: TurnCompleted) -> None:
         console().print(f"csm: warning: {place}: {one.description}", soft_wrap=True)
 
 
-def report(heard: Heard, output: Output) -> None:
+def report(spoken: Spoken, output: Output) -> None:
     """Prints the figures."""
-    form = heard.started.format
-    tokens = sum(one.usage.text_tokens for one in heard.completed)
-    frames = sum(one.usage.generated_frames for one in heard.completed)
-    reasons = dict.fromkeys(one.finish_reason.value for one in heard.completed)
+    form = spoken.started.format
+    tokens = sum(one.usage.text_tokens for one in spoken.completed)
+    frames = sum(one.usage.generated_frames for one in spoken.completed)
+    reasons = dict.fromkeys(one.finish_reason.value for one in spoken.completed)
     print_figures(
         str(output.path),
         {
-            "time to first audio": f"{heard.first_audio_s * 1000:.0f} ms",
-            "real-time factor": f"{heard.real_time_factor:.3f}",
-            "audio length": f"{heard.audio_s:.2f} s",
+            "time to first audio": f"{spoken.first_audio_s * 1000:.0f} ms",
+            "real-time factor": f"{spoken.real_time_factor:.3f}",
+            "audio length": f"{spoken.audio_s:.2f} s",
             "format": f"{output.container.value}, {form.sample_rate_hz} Hz"
             + (f", {output.depth.value} bit" if output.container in ("wav", "flac") else ""),
-            "finished": f"{', '.join(reasons)}, seed {heard.started.seed}",
+            "finished": f"{', '.join(reasons)}, seed {spoken.started.seed}",
             "tokens": f"{tokens} of text, {frames} frames made",
         },
     )

@@ -96,10 +96,10 @@ def speak(
                 )
                 for part in parts_of(said, info.max_text_chars)
             )
-            heard = await write_speech(speeches, target, "speaking")
-            if heard is None:
+            spoken = await write_speech(speeches, target, "speaking")
+            if spoken is None:
                 raise CommandError(f"{target.path}: not written, the model ended without audio")
-            report(heard, target)
+            report(spoken, target)
 
     asyncio.run(life())
 

@@ -146,10 +146,10 @@ class Backends:
             raise errors.Unavailable(problem)
         return info
 
-    async def recovered(self, source: Source, conversation_id: str = "", route: int = 0) -> int:
+    async def recovered(self, source: Source, key: str = "", route: int = 0) -> int:
         """After a failed call: returns when a backend answers, or after `failover_s`.
 
-        Gives the route to take for the conversation: that of a generator which answers, another
+        Gives the route to take for `key` (`GenerationOptions.route_key`): that of a generator which answers, another
         one than `route` where there is one.
         """
         deadline = time.monotonic() + self._failover_s
@@ -159,19 +159,19 @@ class Backends:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     return route
-                if await self._answers(source, conversation_id, candidate, left_s):
-                    self._remember(conversation_id, candidate)
+                if await self._answers(source, key, candidate, left_s):
+                    self._remember(key, candidate)
                     return candidate
             await asyncio.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
 
-    def route_of(self, conversation_id: str) -> int:
-        """The route that the conversation took last."""
-        return self._routes.get(conversation_id, 0)
+    def route_of(self, key: str) -> int:
+        """The route that the key took last."""
+        return self._routes.get(key, 0)
 
-    async def generator_state(self, conversation_id: str, route: int) -> GeneratorState:
-        """What the generator behind a conversation's route says of itself."""
+    async def generator_state(self, key: str, route: int) -> GeneratorState:
+        """What the generator behind a key's route says of itself."""
         request = generator_pb2.GetLoadRequest()
-        metadata = affinity(conversation_id, route)
+        metadata = affinity(key, route)
         try:
             load = await self.generator.GetLoad(request, metadata=metadata, timeout=LOAD_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
@@ -183,9 +183,7 @@ class Backends:
         full = load.slots > 0 and load.running >= load.slots
         return GeneratorState.FULL if full else GeneratorState.ANSWERS
 
-    async def _answers(
-        self, source: Source, conversation_id: str, route: int, left_s: float
-    ) -> bool:
+    async def _answers(self, source: Source, key: str, route: int, left_s: float) -> bool:
         timeout_s = min(PROBE_TIMEOUT_S, left_s)
         try:
             if source is Source.TOKENIZER:
@@ -194,19 +192,19 @@ class Backends:
             else:
                 await self.generator.GetModelInfo(
                     generator_pb2.GetModelInfoRequest(),
-                    metadata=affinity(conversation_id, route),
+                    metadata=affinity(key, route),
                     timeout=timeout_s,
                 )
         except grpc.aio.AioRpcError as error:
             return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         return True
 
-    def _remember(self, conversation_id: str, route: int) -> None:
-        if not conversation_id:
+    def _remember(self, key: str, route: int) -> None:
+        if not key:
             return
-        self._routes.pop(conversation_id, None)
+        self._routes.pop(key, None)
         if route:
-            self._routes[conversation_id] = route
+            self._routes[key] = route
         while len(self._routes) > MAX_ROUTED:
             self._routes.pop(next(iter(self._routes)))
 

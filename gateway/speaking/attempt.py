@@ -308,9 +308,7 @@ class Attempt:
             waited_s = _since(self._owed_since)
             if waited_s < min(SILENCE_S, settings.frame_timeout_s):
                 continue
-            state = await self._backends.generator_state(
-                generation.conversation_id, generation.route
-            )
+            state = await self._backends.generator_state(generation.route_key, generation.route)
             waited_s = _since(self._owed_since)
             limit_s = settings.frame_timeout_s
             if state is GeneratorState.FULL:

@@ -1,9 +1,8 @@
 """The warnings of a spoken turn, with the characters of the caller's text that they are about."""
 
-import grpc
 from google.rpc import error_details_pb2
 
-from csm.errors import ServiceError
+from csm.errors import TOO_LONG, ServiceError
 from gateway.speaking.attempt_events import ReachedCap, Skipped
 from gateway.speaking.events import TurnWarning, WarningKind
 from gateway.text.sentences import Sentence
@@ -13,9 +12,7 @@ FIELD = "text"
 
 def skipped(event: Skipped) -> TurnWarning:
     """A sentence that was left out; what the model said of it, without the caller's words."""
-    kind = WarningKind.UNSPEAKABLE
-    if event.error.code is grpc.StatusCode.OUT_OF_RANGE:
-        kind = WarningKind.TOO_LONG
+    kind = WarningKind.TOO_LONG if _too_long(event.error) else WarningKind.UNSPEAKABLE
     first, end = _span(event.sentence)
     return TurnWarning(kind, FIELD, first, end, f"not spoken: {_told(event.error)}")
 
@@ -35,6 +32,13 @@ def nothing_spoken(text_chars: int) -> TurnWarning:
 
 def _span(sentence: Sentence) -> tuple[int, int]:
     return sentence.first_char, sentence.end_chars
+
+
+def _too_long(error: ServiceError) -> bool:
+    return any(
+        isinstance(detail, error_details_pb2.ErrorInfo) and detail.reason == TOO_LONG
+        for detail in error.details()
+    )
 
 
 def _told(error: ServiceError) -> str:

@@ -27,7 +27,7 @@ async def check_prompts(
         return
     words = " ".join(prompt.text for prompt in prompts) + " "
     sentence = Segment(speaker, (words * (SENTENCE_CHARS // len(words) + 1))[:SENTENCE_CHARS])
-    options = GenerationOptions("", speaker, Sampling(), None, 0, credit_frames=1)
+    options = GenerationOptions("", speaker, Sampling(), None, 0, credit_frames=1, route_key="")
     call = Generation(backends, options, context_messages([*prompts, sentence], []), timeout_s)
     try:
         call.requests.close()

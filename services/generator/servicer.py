@@ -122,7 +122,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             kv_cache_usage_ratio=load.kv_cache_usage_ratio,
             conversations_cached=load.cached,
             max_queue=self._service.engine.max_queue,
-            heartbeat_age_ms=int(self._service.engine.heartbeat_age_s() * 1000),
+            heartbeat_age_ms=round(self._service.engine.heartbeat_age_s() * 1000),
         )
 
     async def EvictConversation(

@@ -157,10 +157,8 @@ class CodecPool:
                 self._shutdown.result()
             return await task
         finally:
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def acquire(self, operation: Operation) -> CodecStream:
         """A new stream, which must be closed. Waits for a row, first come first served.
