@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from csm import errors
@@ -103,6 +104,11 @@ class Speech:
             held.enter_context(self._calls.taken(client))
             await self.store.given_back(options.conversation_id, GIVE_BACK_S)
             voice = self.voices.get(options.voice or self.store.voice_of(options.conversation_id))
+            if options.heard_speaker is None:
+                heard = self.voices.listener_of(voice.speaker)
+                options = replace(options, heard_speaker=heard)
+            else:
+                self.voices.check_speaker("config.heard_speaker", options.heard_speaker)
             conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
             ports = CallPorts(
                 self.backends,
