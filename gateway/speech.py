@@ -11,6 +11,7 @@ from gateway.backends.backends import Backends
 from gateway.commands import Command, ConverseOptions, Synthesis
 from gateway.conversations.store import Conversation, ConversationStore
 from gateway.converse_call import CallPorts, ConverseCall
+from gateway.hearing.encoder import Encoder
 from gateway.places import Places
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
@@ -48,6 +49,7 @@ class Speech:
         self.backends = backends
         self.voices = voices
         self.store = store
+        self.encoder = Encoder(backends, settings)
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
@@ -103,7 +105,13 @@ class Speech:
             voice = self.voices.get(options.voice or self.store.voice_of(options.conversation_id))
             conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
             ports = CallPorts(
-                self.backends, self.settings, self._metrics, self._turns, client, deadline
+                self.backends,
+                self.encoder,
+                self.settings,
+                self._metrics,
+                self._turns,
+                client,
+                deadline,
             )
             call = ConverseCall(options, voice, conversation, ports)
             held.enter_context(self._registered(call))
@@ -131,13 +139,20 @@ class Speech:
     async def _synthesis(
         self, asked: Synthesis, deadline: float | None, held: contextlib.ExitStack
     ) -> SynthesizeCall:
+        held.enter_context(self.encoder.holding(asked.context))
         await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
         conversation: Conversation | None = None
         if asked.conversation_id:
             conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
         parts = SynthesisParts(
-            voice, conversation, self.backends, self.settings, self._metrics, deadline
+            voice,
+            conversation,
+            self.backends,
+            self.encoder,
+            self.settings,
+            self._metrics,
+            deadline,
         )
         return SynthesizeCall(asked, parts)
 
