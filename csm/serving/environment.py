@@ -11,7 +11,7 @@ PLAIN = ("CSM_MODEL", "CSM_DEBUG", "CSM_NATIVE_DIR")
 # Of compose.yaml, of the scripts that build images, and of what they pass on. They stand in the
 # same environment as what is started from the same shell.
 _DEPLOYMENT = re.compile(
-    r"CSM_(API_KEYS?|BASE_IMAGE|CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|TAG|WHEELS"
+    r"CSM_(API_KEYS?|BASE_IMAGE|CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|REVISION|SOURCE|TAG|VERSION|WHEELS"
     r"|TORCH_(GPU_)?BACKEND"
     r"|[A-Z]+_((GPU_)?IMAGE|MEMORY|CPUS|REPLICAS|PUBLISHED_PORT))"
 )

@@ -33,7 +33,7 @@ S24 = common_pb2.AUDIO_ENCODING_PCM_S24LE
 S32 = common_pb2.AUDIO_ENCODING_PCM_S32LE
 F32 = common_pb2.AUDIO_ENCODING_PCM_F32LE
 ENCODINGS = (U8, S16, S24, S32, F32)
-# CodecDirection a step of each encoding; 32 bits are limited by float32 itself.
+# Half a step of each encoding; 32 bits are limited by float32 itself.
 TOLERANCE = {U8: 0.5 / 128, S16: 0.5 / 2**15, S24: 0.5 / 2**23, S32: 2**-24, F32: 0.0}
 RATES = (8000, 11025, 16000, 22050, 24000, 44100, 48000, 96000, 192000)
 
