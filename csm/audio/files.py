@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from csm.audio.mpeg import begins_with_frames
 from csm.audio.pcm import (
     AudioError,
     AudioTooLong,
@@ -152,6 +153,10 @@ def _checked(file: BinaryIO, field: str) -> BinaryIO:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64"):
         return with_true_size(file, field)
     mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    if (mpeg or head[:3] == b"ID3") and not begins_with_frames(file):
+        raise AudioError(
+            field, f"cannot be read as audio (no MP3 frames at its start); allowed are {_ALLOWED}"
+        )
     if not (head[:4] in (b"fLaC", b"OggS") or head[:3] == b"ID3" or mpeg):
         raise AudioError(field, f"is not audio (begins with {head[:4]!r}); allowed are {_ALLOWED}")
     return file

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csm.audio.files import read_audio, read_blocks, write_audio
+from csm.audio.mpeg import MAX_JUNK_BYTES, begins_with_frames
 from csm.audio.pcm import AudioError, AudioTooLong, BitDepth, PcmReader, PcmWriter, Samples
 from csm.audio.resample import Resampler, resample
 from csm.audio.wav import MAX_CHUNKS, WavStream, wav_header
@@ -432,6 +433,32 @@ def test_a_file_that_is_refused_or_given_up_leaves_nothing_behind() -> None:
     finally:
         gc.enable()
     assert not left
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000])
+def test_an_mp3_of_any_rate_is_read_behind_its_tags(rate_hz: int) -> None:
+    out = io.BytesIO()
+    soundfile.write(out, chirp(rate_hz), rate_hz, format="MP3")
+    tag = b"ID3\x03\0\0\0\0\x02\x00" + bytes(256)
+    for data in (out.getvalue(), tag + out.getvalue()):
+        samples, rate = read_audio(data, max_seconds=10)
+        assert rate == rate_hz
+        assert len(samples) == pytest.approx(rate_hz, abs=3000)
+    assert begins_with_frames(io.BytesIO(b"\xff\xfa" + bytes(MAX_JUNK_BYTES // 2) + data))
+
+
+def test_an_mp3_with_a_megabyte_of_false_headers_is_refused_at_once_and_logs_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out = io.BytesIO()
+    soundfile.write(out, chirp(24_000), 24_000, format="MP3")
+    junk = b"\xff\xfb\0\0" * (1 << 18)
+    began = time.perf_counter()
+    for data in (junk + out.getvalue(), b"ID3\x03\0\0\0\0\0\0" + junk + out.getvalue()):
+        with pytest.raises(AudioError, match="no MP3 frames at its start"):
+            read_audio(data, max_seconds=10)
+    assert time.perf_counter() - began < 0.2
+    assert len(capfd.readouterr().err) < 1000
 
 
 EMPTY_CHUNK = b"junk" + bytes(4)
