@@ -191,10 +191,10 @@ async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str |
         f"draining: what runs may go on for {gateway.drain_finish_s:g} s, nothing new is taken; "
         "a second signal ends at once"
     )
-    # One after the other, each in a time of its own.
-    parts = (gateway, running.generator_settings, running.tokenizer_settings)
-    end_process_within(sum(p.drain_delay_s + p.drain_finish_s + EXIT_S for p in parts))
+    # One service after the other, each in a time of its own.
+    call_off = end_process_within(3 * (gateway.drain_delay_s + gateway.drain_finish_s + EXIT_S))
     await running.stop()
+    call_off()
     tell("ended")
 
 

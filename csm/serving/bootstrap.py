@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -88,18 +87,20 @@ def end_process() -> NoReturn:
     os._exit(0)
 
 
-def end_process_within(seconds: float) -> None:
-    """Ends the process with 0 after that time, where it has not ended by itself.
+def end_process_within(seconds: float) -> Callable[[], None]:
+    """Ends the process with 0 after that time, unless what it returns is called before.
 
     A thread of its own watches: the event loop may be what hangs.
     """
+    ended = threading.Event()
 
     def end() -> None:
-        time.sleep(seconds)
-        log.error("the process was told to end and has not within %g s; it ends now", seconds)
-        end_process()
+        if not ended.wait(seconds):
+            log.error("the process was told to end and has not within %g s; it ends now", seconds)
+            end_process()
 
     threading.Thread(target=end, name="end of process", daemon=True).start()
+    return ended.set
 
 
 def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
@@ -121,6 +122,7 @@ def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
             start.result()
             await stop
             log.info("%s draining", host.service.name)
+            # Never called off: the interpreter's own end may hang too.
             end_process_within(settings.drain_delay_s + settings.drain_finish_s + EXIT_S)
             await host.stop()
         else:

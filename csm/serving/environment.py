@@ -11,8 +11,8 @@ PLAIN = ("CSM_MODEL", "CSM_DEBUG", "CSM_NATIVE_DIR")
 # Of compose.yaml, of the scripts that build images, and of what they pass on. They stand in the
 # same environment as what is started from the same shell.
 _DEPLOYMENT = re.compile(
-    r"CSM_(API_KEYS?|BASE_IMAGE|CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|REVISION|SOURCE|TAG|VERSION|WHEELS"
-    r"|TORCH_(GPU_)?BACKEND"
+    r"CSM_(API_KEYS?|BASE_IMAGE|CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|REVISION|SOURCE"
+    r"|TAG|VERSION|WHEELS|TORCH_(GPU_)?BACKEND"
     r"|[A-Z]+_((GPU_)?IMAGE|MEMORY|CPUS|REPLICAS|PUBLISHED_PORT))"
 )
 # Kubernetes tells every container of each service of its namespace, `csm-gateway` for one.
