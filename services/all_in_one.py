@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
-from csm.serving.settings import ServiceSettings
+from csm.serving.settings import ServiceSettings, unknown_variables
 
 Values = Mapping[str, object]
 S = TypeVar("S", bound=ServiceSettings)
@@ -22,6 +22,8 @@ def make_settings(cls: type[S], *parts: Values) -> S:
     None in a part says nothing. Raises `ValueError` naming each setting that is wrong.
     """
     values = {k: v for part in parts for k, v in part.items() if v is not None}
+    if refused := unknown_variables(cls)[0]:
+        raise ValueError("; ".join(refused))
     try:
         # No metrics port: whoever runs several services in one process serves them on one.
         return cls.model_validate(values).model_copy(update={"metrics_port": None})
@@ -66,6 +68,8 @@ class AllInOne:
         from services.tokenizer.settings import TokenizerSettings
 
         self.metrics = metrics or Metrics()
+        for service in ("Tokenizer", "Generator", "Speech"):
+            self.metrics.expect(f"csm.v1.{service}Service")
         # Nothing but the gateway is reached from outside, and only it waits for endpoints.
         inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0}
         both: Values = {"model": model, "threads": threads, "device": device}
@@ -119,7 +123,7 @@ class AllInOne:
         try:
             await host.start()
         except BaseException:
-            # CodecDirection started: nothing to drain, but its port and its thread are to be freed.
+            # Half started: nothing to drain, but its port and its thread are to be freed.
             await host.server.stop(0)
             with contextlib.suppress(Exception):
                 await host.service.stop()

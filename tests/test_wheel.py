@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -102,6 +103,20 @@ def test_the_wheel_holds_the_client_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if name.endswith((".py", ".pyi"))} == of_the_tree
 
 
+def test_the_source_archive_holds_what_the_wheel_is_built_from(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The wheel of this call was built from the archive, not from the tree.
+    (made,), (source,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with zipfile.ZipFile(made) as archive:
+        assert "csm/v1/speech_pb2.py" in archive.namelist()
+    with tarfile.open(source) as packed:
+        names = {name.split("/")[1] for name in packed.getnames() if "/" in name}
+    assert names == {"csm", "protos", "LICENSE", "README.md", "pyproject.toml", "PKG-INFO",
+                     ".gitignore"}  # fmt: skip
+
+
 async def test_the_installed_wheel_speaks_with_the_packages_of_a_client_alone(
     wheel: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +135,13 @@ async def test_the_installed_wheel_speaks_with_the_packages_of_a_client_alone(
 async def test_the_lower_bounds_speak(wheel: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "venv", wheel, *OLDEST)
     assert "6.33.5" in await speak(python, tmp_path)
+
+
+@pytest.mark.slow
+async def test_an_editable_install_of_a_clone_finds_the_services(tmp_path: Path) -> None:
+    python = environment(tmp_path / "venv", "--no-deps", "-e", ROOT)
+    code = "import services, gateway, benchmarks, training, csm; print(csm.__file__)"
+    assert await run(python, tmp_path, code) == f"{ROOT / 'csm' / '__init__.py'}\n"
 
 
 @pytest.mark.slow

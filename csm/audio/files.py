@@ -136,9 +136,8 @@ def _resampled(
     max_seconds: float | Fraction | None,
     rate_hz: int | None,
 ) -> Iterator[Samples]:
-    limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
     resampler = Resampler(sound.samplerate, rate_hz or sound.samplerate)
-    for mono in _decoded(sound, field, limit):
+    for mono in _decoded(sound, field, max_seconds):
         yield resampler.feed(mono)
     yield resampler.finish()
 
@@ -158,11 +157,14 @@ def _checked(file: BinaryIO, field: str) -> BinaryIO:
     return file
 
 
-def _decoded(sound: soundfile.SoundFile, field: str, limit: int | None) -> Iterator[Samples]:
-    """Mono blocks at the file's own rate, at most `limit` samples in all."""
+def _decoded(
+    sound: soundfile.SoundFile, field: str, max_seconds: float | Fraction | None
+) -> Iterator[Samples]:
+    """Mono blocks at the file's own rate."""
+    limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
     declared = sound.frames if 0 < sound.frames < _OPEN_LENGTH else None
     if limit is not None and declared is not None and declared > limit:
-        raise _too_long(sound, field, limit)
+        raise _too_long(field, max_seconds)
     total = 0
     buffer = np.empty((_BLOCK_SAMPLES, sound.channels), np.float32)
     while True:
@@ -173,7 +175,7 @@ def _decoded(sound: soundfile.SoundFile, field: str, limit: int | None) -> Itera
         check_finite(mono, field, total)
         total += count
         if limit is not None and total > limit:
-            raise _too_long(sound, field, limit)
+            raise _too_long(field, max_seconds)
         # A copy: the mono of one channel is the buffer itself.
         yield mono.copy() if sound.channels == 1 else mono
     if not total:
@@ -186,10 +188,9 @@ def _decoded(sound: soundfile.SoundFile, field: str, limit: int | None) -> Itera
         )
 
 
-def _too_long(sound: soundfile.SoundFile, field: str, limit: int) -> AudioTooLong:
-    return AudioTooLong(
-        field, f"is longer than {limit / sound.samplerate:g} s, the most that is allowed"
-    )
+def _too_long(field: str, max_seconds: float | Fraction | None) -> AudioTooLong:
+    longest_s = float(max_seconds or 0)
+    return AudioTooLong(field, f"is longer than {longest_s:g} s, the most that is allowed")
 
 
 def write_audio(

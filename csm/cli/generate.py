@@ -114,13 +114,13 @@ def generate(
                 max_audio_ms=round(frames * 1000 / info.frame_rate_hz),
                 format=target.format,
             )
-            heard = await write_speech([speech], target, "continuing")
-            if heard is None:
+            spoken = await write_speech([(0, speech)], target, "continuing")
+            if spoken is None:
                 raise CommandError(
                     f"{target.path}: not written, for the model the recording is complete; "
                     "say with --text what follows, or ask for --min-frames"
                 )
-            report(heard, target)
+            report(spoken, target)
 
     asyncio.run(life())
 

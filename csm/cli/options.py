@@ -19,7 +19,7 @@ class Container(StrEnum):
     MP3 = "mp3"
 
 
-class BitDepth(StrEnum):
+class SampleFormat(StrEnum):
     """How a sample is stored."""
 
     U8 = "8"
@@ -121,7 +121,7 @@ Rate = Annotated[
     int, typer.Option(help="Samples a second; 0: the model's.", min=0, rich_help_panel=_OUTPUT)
 ]
 Bits = Annotated[
-    BitDepth | None,
+    SampleFormat | None,
     typer.Option("--bit-depth", help="Default: 16, where the format has one.",
                  rich_help_panel=_OUTPUT),
 ]  # fmt: skip

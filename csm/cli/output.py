@@ -9,24 +9,23 @@ from typing import get_args
 import numpy as np
 
 from csm.audio.files import write_audio
-from csm.audio.pcm import AudioError
-from csm.audio.pcm import BitDepth as StoredDepth
+from csm.audio.pcm import AudioError, BitDepth
 from csm.audio.wav import WavStream
-from csm.cli.options import BitDepth, Container
+from csm.cli.options import Container, SampleFormat
 from csm.cli.place import STANDARD_OUTPUT, check_writable, whole_file
 from csm.cli.reporting import CommandError
 from csm.client.messages import AudioFormat, Encoding, to_float
 
-_ENCODINGS: dict[BitDepth, Encoding] = {
-    BitDepth.U8: "u8",
-    BitDepth.S16: "s16",
-    BitDepth.S24: "s24",
-    BitDepth.S32: "s32",
-    BitDepth.FLOAT: "f32",
+_ENCODINGS: dict[SampleFormat, Encoding] = {
+    SampleFormat.U8: "u8",
+    SampleFormat.S16: "s16",
+    SampleFormat.S24: "s24",
+    SampleFormat.S32: "s32",
+    SampleFormat.FLOAT: "f32",
 }
-_DEPTHS: dict[Container, tuple[BitDepth, ...]] = {
-    Container.WAV: tuple(BitDepth),
-    Container.FLAC: (BitDepth.U8, BitDepth.S16, BitDepth.S24),
+_DEPTHS: dict[Container, tuple[SampleFormat, ...]] = {
+    Container.WAV: tuple(SampleFormat),
+    Container.FLAC: (SampleFormat.U8, SampleFormat.S16, SampleFormat.S24),
     # Lossy: no depth of their own.
     Container.OGG: (),
     Container.MP3: (),
@@ -44,7 +43,7 @@ class Output:
     """
 
     def __init__(
-        self, path: Path, container: Container | None, rate_hz: int, depth: BitDepth | None
+        self, path: Path, container: Container | None, rate_hz: int, depth: SampleFormat | None
     ) -> None:
         self.path = path
         self.container = container or self._by_suffix()
@@ -55,7 +54,7 @@ class Output:
             raise CommandError(
                 f"--bit-depth {depth.value} is not allowed for {self.container.value}; {choice}"
             )
-        self.depth = depth or BitDepth.S16
+        self.depth = depth or SampleFormat.S16
         if self.container is Container.MP3 and rate_hz and rate_hz not in _MP3_RATES_HZ:
             rates = ", ".join(map(str, _MP3_RATES_HZ))
             raise CommandError(f"--rate {rate_hz} is not allowed for mp3; one of {rates}")
@@ -114,7 +113,7 @@ class AudioFile:
             self._kept.append(pcm)
 
     def _compress(self, samples: np.ndarray, file: Path) -> None:
-        depth: StoredDepth = next(d for d in get_args(StoredDepth) if d == self._output.depth.value)
+        depth: BitDepth = next(d for d in get_args(BitDepth) if d == self._output.depth.value)
         try:
             write_audio(file, samples, self._format.sample_rate_hz, bit_depth=depth)
         except AudioError as error:

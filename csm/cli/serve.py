@@ -157,7 +157,7 @@ def _teller(log_format: str) -> Callable[[str], None]:
 
 async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str | None) -> None:
     """Loads, serves until a signal, drains."""
-    from csm.serving.bootstrap import end_process, wait_for_signal
+    from csm.serving.bootstrap import EXIT_S, end_process, end_process_within, wait_for_signal
 
     began = time.monotonic()
     stop = asyncio.create_task(wait_for_signal())
@@ -191,6 +191,9 @@ async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str |
         f"draining: what runs may go on for {gateway.drain_finish_s:g} s, nothing new is taken; "
         "a second signal ends at once"
     )
+    # One after the other, each in a time of its own.
+    parts = (gateway, running.generator_settings, running.tokenizer_settings)
+    end_process_within(sum(p.drain_delay_s + p.drain_finish_s + EXIT_S for p in parts))
     await running.stop()
     tell("ended")
 

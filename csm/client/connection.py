@@ -71,12 +71,6 @@ def check_metadata(metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
     return tuple(metadata)
 
 
-def _options(use_proxy: bool) -> list[tuple[str, object]]:
-    # A proxy of the environment is for the web. Between a backend and its gateway it would be
-    # silent for minutes where it does not know the way.
-    return [*channel.options(), ("grpc.enable_http_proxy", int(use_proxy))]
-
-
 def _credentials(root_certificates: bytes | Path) -> grpc.ChannelCredentials:
     given = root_certificates
     pem = given.read_bytes() if isinstance(given, Path) else given
@@ -86,17 +80,17 @@ def _credentials(root_certificates: bytes | Path) -> grpc.ChannelCredentials:
 
 def open_sync(target: str, root_certificates: bytes | Path | None, use_proxy: bool) -> grpc.Channel:
     """A blocking channel to `target`, with TLS where there are root certificates (PEM)."""
+    options = channel.options(http_proxy=use_proxy)
     if root_certificates is None:
-        return grpc.insecure_channel(target, options=_options(use_proxy))
-    return grpc.secure_channel(target, _credentials(root_certificates), options=_options(use_proxy))
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, _credentials(root_certificates), options=options)
 
 
 def open_async(
     target: str, root_certificates: bytes | Path | None, use_proxy: bool
 ) -> grpc.aio.Channel:
     """As `open_sync`, for asyncio."""
+    options = channel.options(http_proxy=use_proxy)
     if root_certificates is None:
-        return grpc.aio.insecure_channel(target, options=_options(use_proxy))
-    return grpc.aio.secure_channel(
-        target, _credentials(root_certificates), options=_options(use_proxy)
-    )
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, _credentials(root_certificates), options=options)

@@ -160,7 +160,7 @@ class Host:
         except BaseException:
             await self._end_watch()
             # A server left running is stopped by its destructor, on a loop that is closed by then.
-            await self._listener.stop(None)
+            await _within(STUCK_S, self._listener.stop(None), "the server")
             raise
         heap.freeze_heap()
         self._refusal = None

@@ -1,13 +1,15 @@
 """Settings of a service: environment `CSM_<SERVICE>_<NAME>`, the same names as flags."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from csm.serving import environment
 from csm.serving.logging import LogFormat
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -58,8 +60,20 @@ class ServiceSettings(BaseSettings):
         30.0, description="seconds that live streams may go on after SIGTERM"
     )
 
+    @field_validator("metrics_port", mode="before")
+    @classmethod
+    def _none_is_a_port_too(cls, value: object) -> object:
+        said = value.strip().lower() if isinstance(value, str) else value
+        return None if said in ("none", "off", "") else value
+
 
 S = TypeVar("S", bound=ServiceSettings)
+
+
+def unknown_variables(cls: type[ServiceSettings]) -> tuple[list[str], list[str]]:
+    """`CSM_...` variables of this process that are wrong for `cls`: refused, and warned of."""
+    prefix = cls.model_config.get("env_prefix", "")
+    return environment.unknown(prefix, cls.model_fields, os.environ)
 
 
 def _problem(cls: type[ServiceSettings], error: dict[str, Any]) -> str:
@@ -73,8 +87,14 @@ def _problem(cls: type[ServiceSettings], error: dict[str, Any]) -> str:
 def load(cls: type[S], argv: Sequence[str], program: str) -> S:
     """Settings from flags, then environment, then defaults; exits with a message if wrong.
 
-    `--print-config` prints the result as JSON and exits with 0.
+    `--print-config` prints the result as JSON and exits with 0. A variable with the service's
+    prefix that is no setting is wrong too; another `CSM_...` that nothing reads is told.
     """
+    refused, warned = unknown_variables(cls)
+    for line in (*refused, *warned):
+        print(f"{program}: {line}", file=sys.stderr)
+    if refused:
+        raise SystemExit(2)
     arguments = [a for a in argv if a != "--print-config"]
     try:
         settings = cls(_cli_parse_args=arguments, _cli_prog_name=program)  # type: ignore[call-arg]

@@ -1,12 +1,14 @@
 """The clock of one spoken turn, and what it tells Prometheus."""
 
 import time
+from collections.abc import Callable
 
 import grpc
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from gateway.speaking.events import FinishReason, Timing
+from gateway.speaking.making_time import MakingTime
 
 OUTCOMES = {
     FinishReason.EOS: "completed",
@@ -37,10 +39,14 @@ def outcome_of(error: Exception) -> str:
 class TurnMeter:
     """Takes timestamps while the turn runs; observes a histogram only where it must."""
 
-    def __init__(self, metrics: GatewayMetrics, rpc: str) -> None:
+    def __init__(
+        self, metrics: GatewayMetrics, rpc: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` gives seconds that only grow."""
         self._metrics = metrics
         self._rpc = rpc
-        self._created = time.monotonic()
+        self._clock = clock
+        self._created = clock()
         self._accepted: float | None = None
         self._submitted: float | None = None
         self._first_frame: float | None = None
@@ -48,61 +54,57 @@ class TurnMeter:
         self._first_taken: float | None = None
         self._first_sent: float | None = None
         self._last_sent: float | None = None
-        self._sentence_began: float | None = None
-        self._paused_since: float | None = None
         self._cancel_asked: float | None = None
-        self._making_s = 0.0
+        self._making = MakingTime()
+        self._spoke = False
         self._audio_s = 0.0
         self._done = False
 
     def accepted(self) -> None:
         """There is all that the first sentence needs."""
         if self._accepted is None:
-            self._accepted = time.monotonic()
+            self._accepted = self._clock()
 
     def submitted(self) -> None:
         """The backends' calls are open."""
-        self._submitted = time.monotonic()
-        self._sentence_began = self._paused_since = None
+        self._submitted = self._clock()
+        self._making.submitted()
 
     def sentence_began(self) -> None:
         """The generator was given a sentence."""
-        self._sentence_began = time.monotonic()
+        self._making.sentence_began(self._clock())
 
     def sentence_ended(self) -> None:
         """The generator is done with it."""
-        self.credit_given()
-        if self._sentence_began is not None:
-            self._making_s += time.monotonic() - self._sentence_began
-            self._sentence_began = None
+        self._making.sentence_ended(self._clock())
 
     def credit_used_up(self) -> None:
         """The generator pauses for the client: no time of making."""
-        if self._paused_since is None:
-            self._paused_since = time.monotonic()
+        self._making.credit_used_up()
 
     def credit_given(self) -> None:
         """The generator goes on."""
-        if self._paused_since is not None:
-            self._making_s -= time.monotonic() - self._paused_since
-            self._paused_since = None
+        self._making.credit_given()
 
     def frame(self) -> None:
         """Frames came from the generator."""
+        now = self._clock()
+        self._making.frame(now)
+        self._spoke = True
         if self._first_frame is None:
-            self._first_frame = time.monotonic()
+            self._first_frame = now
             self._stage("generate_first_frame", self._first_frame, self._submitted)
 
     def decoded(self) -> None:
         """Audio came from the tokenizer."""
         if self._first_chunk is None:
-            self._first_chunk = time.monotonic()
+            self._first_chunk = self._clock()
             self._stage("decode_first_chunk", self._first_chunk, self._first_frame)
 
     def taken(self) -> None:
         """A chunk goes to the client."""
         if self._first_taken is None:
-            self._first_taken = time.monotonic()
+            self._first_taken = self._clock()
 
     def sent(self, duration_s: float, lead_s: float, now: float) -> None:
         """The client's connection took a chunk."""
@@ -125,12 +127,13 @@ class TurnMeter:
 
     def cancelled(self) -> None:
         """The client asked to stop."""
-        self._cancel_asked = time.monotonic()
+        self._cancel_asked = self._clock()
 
     def retried(self, service: str, code: str) -> None:
         """The turn is submitted again; its clock goes on."""
         self._metrics.upstream_retries.labels(service, code).inc()
         self._first_frame = self._first_chunk = None
+        self._making.made_again()
 
     def timing(self, queue_ms: float, prefill_ms: float) -> Timing:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
@@ -140,7 +143,7 @@ class TurnMeter:
             queue_ms=queue_ms,
             prefill_ms=prefill_ms,
             first_frame_ms=first,
-            total_ms=(time.monotonic() - began) * 1000,
+            total_ms=(self._clock() - began) * 1000,
         )
 
     def finish(self, outcome: str, underrun_s: float) -> None:
@@ -148,16 +151,17 @@ class TurnMeter:
         if self._done:
             return
         self._done = True
-        now, metrics = time.monotonic(), self._metrics
+        now, metrics = self._clock(), self._metrics
         metrics.requests.labels(self._rpc, outcome).inc()
         if self._cancel_asked is not None:
             metrics.cancel_latency_seconds.observe(now - self._cancel_asked)
-        if self._accepted is not None:
+        if self._spoke and self._accepted is not None:
             metrics.utterance_duration_seconds.observe(now - self._accepted)
         if self._audio_s:
             metrics.audio_underrun_seconds.observe(underrun_s)
-            if outcome == "completed":
-                metrics.real_time_factor.observe(self._making_s / self._audio_s)
+            making_s = self._making.seconds
+            if outcome == "completed" and making_s is not None:
+                metrics.real_time_factor.observe(making_s / self._audio_s)
 
     def _stage(self, stage: str, now: float, since: float | None) -> None:
         if since is not None:

@@ -96,7 +96,7 @@ def load(
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         description = hub.describe(path)
-        unread = UnreadCsm(path, dtype=_dtype(dtype, place, description.parameters))
+        unread = UnreadCsm(path, dtype=torch_dtype(dtype, place, description.parameters))
         tokenizer = TextTokenizer.from_directory(directory, unread.config.token_ids)
         if tokenizer.vocab_size > unread.config.text_vocab_size:
             raise ValueError(
@@ -140,7 +140,8 @@ def threads_for(parameters: int, asked: int) -> int:
     return cores.threads_for(asked, large=large, most=torch.get_num_threads())
 
 
-def _dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
+def torch_dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
+    """Return what the weights of a model of so many parameters are read as on "cpu" or "cuda"."""
     # int8 is packed from what "auto" loads, which stays for the embeddings and the KV cache.
     if name in ("auto", "int8"):
         large = place == "cuda" or parameters >= FAST_FLOAT32_PARAMETERS

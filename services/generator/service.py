@@ -14,7 +14,7 @@ import torch
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
 from csm.v1 import generator_pb2, generator_pb2_grpc
-from services.generator import loading, messages
+from services.generator import bounds, loading, messages
 from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import Event, Finished, FinishReason
@@ -23,6 +23,7 @@ from services.generator.engine.turn import TurnRequest
 from services.generator.generate_stream import GenerateStream
 from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
+from services.generator.model import hub
 from services.generator.model.prompt import Segment, segment_frames
 from services.generator.native.native_csm import NativeCsm
 from services.generator.servicer import GeneratorServicer
@@ -117,6 +118,15 @@ class GeneratorService:
     def alive(self) -> bool:
         """Whether the engine goes round. A full queue or a client that is slow never fails it."""
         return self._engine is None or self._engine.alive(self.settings.stuck_after_s)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """What the model and its cache take of the host's memory, by part; asked before `start`."""
+        try:
+            description = hub.describe(self.settings.model)
+        except (ValueError, OSError):
+            # `start` says what is wrong with it.
+            return {}
+        return bounds.memory_bytes(description, self.settings)
 
     async def drain(self, finish_s: float) -> None:
         """Lets streams finish for `finish_s` seconds, with the turns that they still begin; what

@@ -157,10 +157,10 @@ class CodecPool:
                 self._shutdown.result()
             return await task
         finally:
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            # Its error holds this frame: a cycle, which would keep the call's audio for long.
+            del task
 
     async def acquire(self, operation: Operation) -> CodecStream:
         """A new stream, which must be closed. Waits for a row, first come first served.

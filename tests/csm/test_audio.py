@@ -1,11 +1,16 @@
 """Audio in and out: every container and encoding, any chunking, and every way to be wrong."""
 
+import contextlib
+import gc
 import io
 import itertools
 import shutil
 import struct
 import subprocess
+import sys
+import time
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +19,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.audio.files import read_audio, write_audio
-from csm.audio.pcm import AudioError, BitDepth, PcmReader, PcmWriter, Samples
-from csm.audio.resample import resample
-from csm.audio.wav import WavStream, wav_header
+from csm.audio.files import read_audio, read_blocks, write_audio
+from csm.audio.pcm import AudioError, AudioTooLong, BitDepth, PcmReader, PcmWriter, Samples
+from csm.audio.resample import Resampler, resample
+from csm.audio.wav import MAX_CHUNKS, WavStream, wav_header
 from csm.errors import InvalidArgument
 from csm.v1 import common_pb2
 
@@ -27,7 +32,7 @@ S24 = common_pb2.AUDIO_ENCODING_PCM_S24LE
 S32 = common_pb2.AUDIO_ENCODING_PCM_S32LE
 F32 = common_pb2.AUDIO_ENCODING_PCM_F32LE
 ENCODINGS = (U8, S16, S24, S32, F32)
-# CodecDirection a step of each encoding; 32 bits are limited by float32 itself.
+# Half a step of each encoding; 32 bits are limited by float32 itself.
 TOLERANCE = {U8: 0.5 / 128, S16: 0.5 / 2**15, S24: 0.5 / 2**23, S32: 2**-24, F32: 0.0}
 RATES = (8000, 11025, 16000, 22050, 24000, 44100, 48000, 96000, 192000)
 
@@ -388,6 +393,75 @@ def test_reading_at_another_rate_equals_resampling_after_reading(channels: int) 
     resampled, new_rate_hz = read_audio(data, max_seconds=None, rate_hz=24_000)
     assert (rate_hz, new_rate_hz) == (44_100, 24_000)
     np.testing.assert_array_equal(resampled, resample(samples, 44_100, 24_000))
+
+
+@pytest.mark.parametrize("rate_hz", [None, 24_000])
+def test_blocks_are_the_recording_and_hold_no_more_than_themselves(rate_hz: int | None) -> None:
+    data = wav(np.stack([chirp(500_000), chirp(500_000, 1)], 1), 48_000)
+    whole, _ = read_audio(data, max_seconds=None, rate_hz=rate_hz)
+    tracemalloc.start()
+    parts = []
+    for block in read_blocks(io.BytesIO(data), max_seconds=None, rate_hz=rate_hz):
+        parts.append(len(block))
+        assert tracemalloc.get_traced_memory()[0] < 3 << 20
+        np.testing.assert_array_equal(block, whole[sum(parts[:-1]) : sum(parts)])
+    tracemalloc.stop()
+    assert sum(parts) == len(whole)
+    assert len(parts) > 5
+
+
+def test_a_length_that_is_declared_is_refused_before_the_first_block() -> None:
+    data = io.BytesIO(wav(chirp(16_001)))
+    assert sum(map(len, read_blocks(data, max_seconds=Fraction(16_001, 16_000)))) == 16_001
+    with pytest.raises(AudioTooLong, match="is longer than 1 s, the most that is allowed"):
+        next(read_blocks(data, max_seconds=1))
+
+
+def test_a_file_that_is_refused_or_given_up_leaves_nothing_behind() -> None:
+    """Not even until the next collection of garbage, which a service puts off."""
+    gc.collect()
+    gc.disable()
+    try:
+        data = wav(chirp(200_000), 48_000)
+        with contextlib.suppress(AudioError):
+            read_audio(data, max_seconds=1, rate_hz=24_000)
+        with contextlib.suppress(AudioError):
+            read_audio(data[:-44], max_seconds=None, rate_hz=24_000)
+        next(read_blocks(io.BytesIO(data), max_seconds=None, rate_hz=24_000))
+        left = [one for one in gc.get_objects() if isinstance(one, Resampler | soundfile.SoundFile)]
+    finally:
+        gc.enable()
+    assert not left
+
+
+EMPTY_CHUNK = b"junk" + bytes(4)
+
+
+@pytest.mark.parametrize("where", ["before the samples", "behind the samples"])
+def test_a_wav_of_a_hundred_thousand_chunks_is_refused_at_once(where: str) -> None:
+    head, rest = GOOD[:12], GOOD[12:]
+    many = EMPTY_CHUNK * 100_000
+    data = head + many + rest if where == "before the samples" else GOOD + many
+    began = time.perf_counter()
+    with pytest.raises(AudioError, match="has more than 256 chunks; allowed are 256"):
+        read_audio(data, max_seconds=60)
+    assert time.perf_counter() - began < 0.05
+    few = EMPTY_CHUNK * (MAX_CHUNKS - 2)
+    data = head + few + rest if where == "before the samples" else GOOD + few
+    assert len(read_audio(data, max_seconds=60)[0]) == 8000
+
+
+@pytest.mark.parametrize("module", ["pcm", "frames", "wav"])
+def test_pcm_frames_and_wav_need_neither_soxr_nor_soundfile(module: str) -> None:
+    code = (
+        f"import sys, csm.audio.{module}\n"
+        "from csm.audio.pcm import PcmReader, PcmWriter\n"
+        "from csm.v1.common_pb2 import AudioFormat\n"
+        "PcmWriter(AudioFormat(), 24000).feed(PcmReader(AudioFormat(), 24000).feed(bytes(8)))\n"
+        "print([m for m in ('soxr', 'soundfile', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_reading_holds_only_what_comes_out() -> None:

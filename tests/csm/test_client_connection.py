@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -153,6 +154,46 @@ async def test_metadata_goes_with_every_call(seen: Seen, seeing: str) -> None:
 
     await asyncio.to_thread(use)
     assert seen.metadata["authorization"] == "Bearer abc"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[bytes, Path]:
+    """A key and a certificate of its own for localhost."""
+    key, pem = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", key, "-out", pem, "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return key.read_bytes(), pem
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+async def test_root_certificates_turn_tls_on(seen: Seen, certificate: tuple[bytes, Path]) -> None:
+    key, pem = certificate
+    server = grpc.aio.server()
+    speech_pb2_grpc.add_SpeechServiceServicer_to_server(seen, server)
+    credentials = grpc.ssl_server_credentials([(key, pem.read_bytes())])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    target = f"localhost:{port}"
+
+    def use() -> None:
+        with Client(target, root_certificates=pem.read_bytes(), retry=ONCE) as client:
+            assert client.server_info().model == "m"
+        # Nobody is trusted unasked, and no call goes out in the clear.
+        for other in (None, b""):
+            with (
+                Client(target, root_certificates=other, retry=ONCE) as client,
+                pytest.raises((errors.Unavailable, errors.DeadlineExceeded)),
+            ):
+                client.server_info(timeout_s=2)
+
+    await asyncio.to_thread(use)
+    async with AsyncClient(target, root_certificates=pem) as client:
+        assert (await client.server_info()).model == "m"
+    await server.stop(0)
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ async def test_after_its_time_a_drain_begins_no_turn() -> None:
         end_all = engine.end_all
 
         def ends(reason: FinishReason) -> None:
-            order.append(engine._draining)
+            order.append(engine.draining)
             end_all(reason)
 
         engine.end_all = ends

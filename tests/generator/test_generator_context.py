@@ -1,5 +1,8 @@
 """What a stream's context keeps, evicts and refuses."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -255,3 +258,65 @@ def test_a_text_that_does_not_fit_beside_the_voice_is_too_long() -> None:
 
 def test_a_longest_turn_beyond_the_context_still_leaves_half_of_it_for_the_prompt() -> None:
     assert context(max_positions=100, max_frames=7500).capacity == 50
+
+
+def test_megabytes_of_text_build_no_more_than_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = ContextLimits(640, 32, max_text_chars=4096)
+    held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
+    seen = 0
+    encode_within = TextTokenizer.encode_within
+
+    def counting(self: TextTokenizer, speaker: int, text: str, most: int) -> list[int] | None:
+        nonlocal seen
+        seen += len(text)
+        return encode_within(self, speaker, text, most)
+
+    monkeypatch.setattr(TextTokenizer, "encode_within", counting)
+    message = [PinnedSegment(Segment(0, f"{n} ".ljust(4096, "a"))) for n in range(256)]
+    message += [PinnedSegment(Segment(0, f"{n} ".ljust(100, "b"))) for n in range(20)]
+    tracemalloc.start()
+    held.add(message)
+    for _ in range(3):
+        held.add(message)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+    # Only what was in the room, and the first that was not, were ever looked at.
+    assert seen < 4 * (640 + 2 * 4096)
+    assert len(held) <= 6
+    prompt = held.prompt("now")
+    assert prompt.left_out == 4 * len(message) - len(held)
+    assert 300 < len(prompt.rows) <= held.capacity
+
+
+def test_pinned_texts_that_cannot_fit_are_refused_before_all_are_counted() -> None:
+    limits = ContextLimits(640, 32, max_text_chars=4096)
+    held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
+    message = [PinnedSegment(Segment(0, "a" * 4000), pinned=True) for _ in range(250)]
+    with pytest.raises(TooLongError, match="the pinned segments take at least 1281 posi"):
+        held.add(message)
+
+
+def test_a_text_far_too_long_is_refused_after_a_part_of_it() -> None:
+    limits = ContextLimits(640, 32, max_text_chars=1_000_000)
+    held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
+    began = time.monotonic()
+    with pytest.raises(TooLongError, match="at least 1281 positions beside 0 of pinned"):
+        held.prompt("1234567890" * 100_000)
+    # All of it takes some 15 s.
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("text", ["\u65e5\u672c\u8a9e", "!!! ???", "secret " * 20])
+def test_no_word_of_the_text_is_in_the_error(text: str) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        context().prompt(text)
+    assert all(word not in str(error.value) for word in text.split())
+
+
+def test_a_segment_too_long_for_any_prompt_gives_way_with_all_before_it() -> None:
+    held = context(max_positions=100, max_frames=40)
+    held.add([turn("old"), PinnedSegment(Segment(0, "a", codes(300))), turn("new")])
+    np.testing.assert_array_equal(
+        held.prompt("x").rows, np.concatenate([rows("new", codes(10)), rows("x")])
+    )

@@ -79,9 +79,9 @@ class Pool(CodecPool):
 async def pool() -> AsyncIterator[Pool]:
     running = Pool()
     await running.start()
-    running.half.steps.clear()
+    running.direction.steps.clear()
     yield running
-    running.half.gate.set()
+    running.direction.gate.set()
     await running.stop()
     assert not running.alive(60)
 

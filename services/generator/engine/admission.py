@@ -60,6 +60,11 @@ class Admission:
         """Places taken, with or without a turn."""
         return len(self._places)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is let in."""
+        return self._closed
+
     def busy(self, owner: str) -> bool:
         """Whether a turn of the owner is under way."""
         with self._lock:

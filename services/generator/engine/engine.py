@@ -181,6 +181,11 @@ class Engine:
         self._commands.put(Release(owner, asked=True, reply=reply))
         return await done
 
+    @property
+    def draining(self) -> bool:
+        """Whether turns are refused."""
+        return self._admission.closed
+
     def drain(self) -> None:
         """Refuses turns from now on; those admitted go on."""
         self._admission.close()

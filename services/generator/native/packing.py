@@ -19,7 +19,7 @@ from services.generator.model.reading import UnreadCsm
 from services.generator.native import library
 from services.generator.native.library import MatrixRole, NormRole
 from services.native.interface import Format
-from services.native.memory import address
+from services.native.memory import address, give_back
 
 
 class PackedModel:
@@ -67,6 +67,7 @@ class PackedModel:
         with part(model.depth, recurse=False):
             for index, head in enumerate(model.depth.heads):
                 self._matrix(1, index, MatrixRole.HEAD, head)
+        give_back()
 
     @property
     def nbytes(self) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from services.native.interface import Format
-from services.native.memory import address
+from services.native.memory import address, give_back
 from services.tokenizer.codec import Mimi, MimiConfig
 from services.tokenizer.codec.conv import CausalConv1d, CausalConvTranspose1d
 from services.tokenizer.codec.quantizer import ResidualQuantizer
@@ -68,6 +68,7 @@ class PackedHalf:
                 self._pass(native.codec_set_resample, _convolution(resample, False))
             self._add_transformer(mimi.encoder_transformer if encodes else mimi.decoder_transformer)
             self._add_seanet(mimi.encoder.layers if encodes else mimi.decoder.layers)
+        give_back()
 
     @property
     def nbytes(self) -> int:

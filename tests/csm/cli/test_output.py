@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from csm.cli.options import BitDepth, Container
+from csm.cli.options import Container, SampleFormat
 from csm.cli.output import Output
 from csm.cli.reporting import CommandError
 from csm.client.messages import AudioFormat, from_float
@@ -42,7 +42,7 @@ def test_each_depth_is_stored_as_such_and_to_its_own_precision(
     tmp_path: Path, container: str, depth: str
 ) -> None:
     samples = chirp(RATE_HZ, 0.5)
-    output = Output(tmp_path / f"x.{container}", None, 0, BitDepth(depth))
+    output = Output(tmp_path / f"x.{container}", None, 0, SampleFormat(depth))
     found, sound = written(output, samples)
     assert sound.subtype == SUBTYPES[container, depth]
     assert (sound.samplerate, sound.channels, len(found)) == (RATE_HZ, 1, len(samples))

@@ -195,24 +195,57 @@ async def test_a_watcher_that_reads_nothing_keeps_no_other_from_its_news(running
         raw.close()
 
 
-async def test_a_reflection_call_that_reads_nothing_does_not_hold_up_the_end(
-    running: Running,
+@pytest.mark.parametrize(
+    ("path", "request_bytes"),
+    [
+        (
+            "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString(),
+        ),
+        (f"{NAME}/Generate", b""),
+        (f"{NAME}/GetModelInfo", b""),
+    ],
+)
+async def test_an_answer_that_nobody_takes_holds_up_neither_others_nor_the_end(
+    running: Running, path: str, request_bytes: bytes
 ) -> None:
-    ask = reflection_pb2.ServerReflectionRequest(file_containing_symbol=NAME)
     raw = await asyncio.to_thread(
-        standing_still,
-        running.host.address,
-        b"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        ask.SerializeToString(),
+        standing_still, running.host.address, f"/{path}".encode(), request_bytes
     )
-    stub = reflection_pb2_grpc.ServerReflectionStub(running.channel)
-    call = stub.ServerReflectionInfo(iter([ask]))
+    await asyncio.sleep(0.2)
+    ask = reflection_pb2.ServerReflectionRequest(file_containing_symbol=NAME)
+    call = reflection_pb2_grpc.ServerReflectionStub(running.channel).ServerReflectionInfo(
+        iter([ask])
+    )
     assert (await asyncio.wait_for(call.read(), 3)).HasField("file_descriptor_response")
     began = time.monotonic()
     await running.channel.close()
     await running.host.stop(finish_s=0)
     assert time.monotonic() - began < 6
     raw.close()
+
+
+async def test_what_never_ends_does_not_keep_a_stop_from_its_end(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "CLOSE_GRACE_S", 0.3)
+    monkeypatch.setattr(host, "STUCK_S", 0.3)
+
+    async def never(*_: object) -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if finished:
+                    raise
+
+    finished = False
+    running.service.drain = never  # type: ignore[method-assign]
+    running.service.stop = never  # type: ignore[method-assign]
+    async with asyncio.timeout(4):
+        await running.host.stop(finish_s=0)
+    finished = True
+    running.service.events.append("stop")
 
 
 async def test_watchers_have_a_bound_and_its_end_makes_room(

@@ -122,6 +122,7 @@ def test_a_peer_that_reads_nothing_does_not_outlive_a_signal_and_all_lines_are_j
         still.headers(1, rpc_headers(path, (b"x-v", b"\xa3 my words")))
         still.data(1, message(request_bytes))
         still.headers(3, rpc_headers(b"/csm.v1.\xa3/X"))
+        still.headers(5, rpc_headers(path, (b"grpc-timeout", b"my words")))
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         assert process.wait(8) == 0

@@ -151,3 +151,40 @@ async def test_pico_says_the_same_in_the_engine_as_in_the_plain_loop() -> None:
         await company.finished()
     assert listener.terminals[0].reason is FinishReason.EOS
     np.testing.assert_array_equal(listener.codes, expected)
+
+
+async def parked_and_back(csm: Model, prompt: np.ndarray, crowd: bool, **options: Any) -> None:
+    """A turn that loses its slot twice says what it says undisturbed."""
+    expected = await solo(csm, prompt, **options)
+    width = prompt.shape[1]
+    others = [random_rows(9 + n, 90 + n, columns=width, vocab=60) for n in range(3)]
+    async with running(csm, slots=1, chunk=16, stall_slot_s=0.05, max_positions=256) as turns:
+        slow = turns.submit(prompt, credit=4, **options)
+        for frames in (4, 7):
+            await slow.frames(frames)
+            for other in others if crowd else others[:1]:
+                await turns.speak(other, max_frames=3)
+            await turns.settled(lambda: turns.engine.load.parked == 1)
+            turns.engine.credit(slow.key, 3 if frames == 4 else 1000)
+        await slow.finished()
+    np.testing.assert_array_equal(slow.codes, expected)
+
+
+@pytest.mark.parametrize("crowd", [False, True])
+@pytest.mark.parametrize("seed", [5, 5 + (1 << 40)])
+async def test_a_turn_that_gave_its_slot_up_goes_on_with_the_same_codes(
+    csm: Model, seed: int, crowd: bool
+) -> None:
+    await parked_and_back(csm, rows(40, 1), crowd, sampling=SAMPLED, seed=seed, max_frames=20)
+
+
+@pytest.mark.parametrize("native", ["off", "auto"])
+async def test_pico_goes_on_with_the_same_codes_where_it_gave_its_slot_up(native: Any) -> None:
+    loaded = load(
+        default_model_directory(), device="cpu", dtype="float32", native=native, threads=1
+    )
+    books = loaded.model.config.num_codebooks
+    prompt = prompt_frames([Segment(0, "good morning to you.")], loaded.tokenizer, books)
+    await parked_and_back(
+        loaded.model, prompt, True, sampling=loaded.defaults.sampling, seed=3, max_frames=60
+    )

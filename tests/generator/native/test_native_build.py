@@ -16,6 +16,7 @@ from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import accelerate
 from services.native import build, levels
 from services.native.build import Library, NativeUnavailable
+from services.native.interface import Interface
 from tests.generator.tiny import tiny_csm
 
 BEST = levels.available()[0]
@@ -82,6 +83,17 @@ def test_what_an_image_brings_along_comes_first(
         LIBRARY.path(BEST)
 
 
+def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(levels, "available", lambda: [levels.named("generic")])
+    csm = tiny_csm()
+    with caplog.at_level(logging.WARNING):
+        assert accelerate(csm, "auto") is csm
+    assert "the model runs by torch: only level generic can be had" in caplog.text
+    assert isinstance(accelerate(csm, "required", threads=1), NativeCsm)
+
+
 def test_off_is_off_and_what_cannot_be_native_is_said() -> None:
     csm = tiny_csm()
     assert accelerate(csm, "off") is csm
@@ -142,7 +154,7 @@ def test_a_library_is_compiled_once_and_again_when_a_source_changes(
     assert len(set(seen)) == 5
     assert calls.read_text().count("x") == 5
     with pytest.raises(NativeUnavailable, match="cannot be loaded"):
-        own.load({}, BEST)
+        Interface(own, {}, ()).load(BEST)
     assert directory.stat().st_mode & 0o077 == 0
 
 

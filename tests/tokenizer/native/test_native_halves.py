@@ -85,6 +85,17 @@ def test_without_a_compiler_the_codec_runs_by_torch_and_the_log_says_so(
         halves(model, 2, "required", threads=1)
 
 
+def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(levels, "available", lambda: [levels.named("generic")])
+    model = mimi("five")
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(halves(model, 1, "auto", threads=1)[1], TorchDecodeDirection)
+    assert "the codec runs by torch: only level generic can be had" in caplog.text
+    assert isinstance(halves(model, 1, "required", threads=1)[1], NativeDecodeHalf)
+
+
 @pytest.mark.usefixtures("no_library")
 async def test_a_service_that_must_be_native_does_not_start_without() -> None:
     with pytest.raises(FailedPrecondition, match="native: required cannot be had here"):
