@@ -2,9 +2,9 @@
 
 First that CUDA says what the CPU says, and graphs what single kernels say; then how long a frame
 takes (kernel by kernel; as graphs, of one shape or by batch size; as graphs of compiled kernels),
-how many conversations that carries, whether company changes anybody's codes, and what the codec
-costs. Parts that fail or that the time does not reach say so, and `--out` is written after each.
-`--device cpu` runs the same lines on a small shape, to see that they run.
+how many conversations that carries, whether other slots change a conversation's codes, and what the
+codec costs. Parts that fail or that the time does not reach say so, and `--out` is written
+after each. `--device cpu` runs the same lines on a small shape, to see that they run.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def frames(plan: Plan, way: str, csm: Csm, floor: floors.Floor, gb_per_s: float)
     element = csm.text_embeddings.element_size()
     for batch in plan.batches:
         if way == "eager":
-            # It computes every slot there is, whoever is active.
+            # It computes every slot there is, active or not.
             del loop
             loop = Loop(csm, batch)
         for positions in plan.positions:

@@ -114,7 +114,7 @@ def company(told: Told) -> list[dict[str, Any]]:
     model = NativeCsm(weights.load(default_model_directory()).float(), "fp32", threads=1)
     found = []
     for conversations in CONVERSATIONS:
-        told(f"pico: {conversations} conversations in company")
+        told(f"pico: {conversations} conversations in one batch")
         found.append(turns.company(model, conversations))
     return found
 

@@ -188,7 +188,7 @@ async def _company(
 def company(
     model: Model, conversations: int, *, frames: int = 120, slow_reader_s: float = 0.04
 ) -> dict[str, Any]:
-    """Conversations in each other's company, at least 3.
+    """Conversations in one batch, at least 3.
 
     Frames a second leave the slow reader out, whose pace is its own; gaps are those of the streams
     that are read at once and stay.

@@ -1,7 +1,7 @@
 """Domain errors and their gRPC statuses with `google.rpc` details.
 
 A servicer raises one of these; the interceptor turns it into a status, a client turns the
-status back with `from_rpc_error`. The status table is `reference/serving.md` 3.4.
+status back with `from_rpc_error`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -74,7 +74,7 @@ def copy_curves(source: Path, target: Path) -> list[Path]:
 def _pyplot() -> Any:
     import matplotlib
 
-    # Without a display, and without touching whoever else draws in this process.
+    # Without a display, and without touching the state of others that draw in this process.
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
