@@ -28,7 +28,8 @@ from gateway.commands import (
     TurnOptions,
 )
 from gateway.conversations.store import Conversation, Turn, new_turn_id
-from gateway.hearing.encoding import HeardAudio
+from gateway.hearing.encoder import Encoder
+from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
 from gateway.places import Places
 from gateway.settings import GatewaySettings
@@ -54,6 +55,7 @@ class CallPorts:
     """What a Converse call is connected to."""
 
     backends: Backends
+    encoder: Encoder
     settings: GatewaySettings
     metrics: GatewayMetrics
     places: Places
@@ -179,12 +181,7 @@ class ConverseCall:
             return
         self._interrupted = False
         if self._hearing is None:
-            self._hearing = HeardAudio(
-                self._ports.backends,
-                self._options.input,
-                self._settings.max_heard_audio_ms,
-                self._remaining_s(),
-            )
+            self._hearing = self._ports.encoder.hear(self._options.input, self._remaining_s())
         self._hearing.feed(pcm)
         await self._hearing.room()
 

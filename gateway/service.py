@@ -9,6 +9,7 @@ from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
 from gateway.conversations.conversation import Limits
 from gateway.conversations.memory import MemoryStore
+from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
 from gateway.speech import Speech
@@ -41,13 +42,20 @@ class GatewayService:
         """Returns when both backends answer and the voices' prompts are encoded."""
         await self.backends.start()
         self._speech.voices = await load_voices(
-            self.backends, self._settings.voices_directory, self._settings.default_voice
+            self.backends,
+            self._speech.encoder,
+            self._settings.voices_directory,
+            self._settings.default_voice,
         )
         self._sweeper = asyncio.create_task(self._sweep())
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds SpeechService."""
         speech_pb2_grpc.add_SpeechServiceServicer_to_server(SpeechServicer(self._speech), server)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """What the settings allow clients to have in memory here, in bytes by part."""
+        return memory_bytes(self._settings)
 
     def alive(self) -> bool:
         """There is no worker thread: a loop that answers is alive."""

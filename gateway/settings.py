@@ -121,3 +121,26 @@ class GatewaySettings(ServiceSettings):
         description="bytes of memory for all conversations; the least recently used go first, "
         "then the oldest turns of the largest",
     )
+
+    max_files_encoding: int = Field(
+        4, ge=1, le=1024, description="files of context that are encoded at once, of all calls"
+    )
+    encode_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="seconds that a file of context may take, or wait to begin"
+    )
+    max_context_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="bytes of context that Synthesize calls under way have brought, all together",
+    )
+    heard_timeout_s: float = Field(
+        15.0, gt=0, le=600, description="seconds that the tokenizer may owe frames of heard audio"
+    )
+    max_heard_waiting_bytes: int = Field(
+        16 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="heard audio that may wait for the tokenizer, of all calls; beyond, calls with "
+        "much of it are read no further",
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from csm import errors
@@ -11,6 +12,7 @@ from gateway.backends.backends import Backends
 from gateway.commands import Command, ConverseOptions, Synthesis
 from gateway.conversations.store import Conversation, ConversationStore
 from gateway.converse_call import CallPorts, ConverseCall
+from gateway.hearing.encoder import Encoder
 from gateway.places import Places
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
@@ -48,6 +50,7 @@ class Speech:
         self.backends = backends
         self.voices = voices
         self.store = store
+        self.encoder = Encoder(backends, settings)
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
@@ -101,9 +104,20 @@ class Speech:
             held.enter_context(self._calls.taken(client))
             await self.store.given_back(options.conversation_id, GIVE_BACK_S)
             voice = self.voices.get(options.voice or self.store.voice_of(options.conversation_id))
+            if options.heard_speaker is None:
+                heard = self.voices.listener_of(voice.speaker)
+                options = replace(options, heard_speaker=heard)
+            else:
+                self.voices.check_speaker("config.heard_speaker", options.heard_speaker)
             conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
             ports = CallPorts(
-                self.backends, self.settings, self._metrics, self._turns, client, deadline
+                self.backends,
+                self.encoder,
+                self.settings,
+                self._metrics,
+                self._turns,
+                client,
+                deadline,
             )
             call = ConverseCall(options, voice, conversation, ports)
             held.enter_context(self._registered(call))
@@ -131,13 +145,20 @@ class Speech:
     async def _synthesis(
         self, asked: Synthesis, deadline: float | None, held: contextlib.ExitStack
     ) -> SynthesizeCall:
+        held.enter_context(self.encoder.holding(asked.context))
         await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
         conversation: Conversation | None = None
         if asked.conversation_id:
             conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
         parts = SynthesisParts(
-            voice, conversation, self.backends, self.settings, self._metrics, deadline
+            voice,
+            conversation,
+            self.backends,
+            self.encoder,
+            self.settings,
+            self._metrics,
+            deadline,
         )
         return SynthesizeCall(asked, parts)
 

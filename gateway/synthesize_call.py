@@ -12,7 +12,7 @@ from gateway.backends.backends import Backends, Info
 from gateway.backends.convert import context_messages
 from gateway.commands import ContextTurn, Synthesis, TurnOptions
 from gateway.conversations.store import Conversation, Segment, Turn, new_turn_id
-from gateway.hearing.encoding import encode_file
+from gateway.hearing.encoder import Encoder
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import FinishReason
 from gateway.speaking.meter import TurnMeter
@@ -32,6 +32,7 @@ class SynthesisParts:
     voice: Voice
     conversation: Conversation | None
     backends: Backends
+    encoder: Encoder
     settings: GatewaySettings
     metrics: GatewayMetrics
     deadline: float | None
@@ -130,8 +131,7 @@ class SynthesizeCall:
 
         Raises `InvalidArgument` about the one that is longer than any context.
         """
-        deadline = self._parts.deadline
-        timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        encoder, deadline = self._parts.encoder, self._parts.deadline
         places = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def one(turn: ContextTurn) -> Segment:
@@ -140,7 +140,7 @@ class SynthesizeCall:
                 return Segment(turn.speaker, turn.text, turn.codes, turn.num_frames)
             field = f"{turn.field}.audio_file"
             async with places:
-                frames = await encode_file(self._parts.backends, turn.audio_file, field, timeout_s)
+                frames = await encoder.encode(turn.audio_file, field, deadline)
             checked(field, frames.num_frames)
             return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
 

@@ -123,7 +123,7 @@ class AllInOne:
         try:
             await host.start()
         except BaseException:
-            # CodecDirection started: nothing to drain, but its port and its thread are to be freed.
+            # Half started: nothing to drain, but its port and its thread are to be freed.
             await host.server.stop(0)
             with contextlib.suppress(Exception):
                 await host.service.stop()

@@ -43,6 +43,8 @@ FORBIDDEN = {
     "services.generator.engine": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine.scheduler": ("torch",),
     "services.generator.engine.turn": ("torch",),
+    "services.generator.engine.events": ("torch",),
+    "services.generator.engine.admission": ("torch",),
     "gateway": ("torch", "services", "csm.client", "csm.cli", *NEVER),
     "gateway.commands": PROTOBUF,
     "gateway.conversations": PROTOBUF,

@@ -162,12 +162,9 @@ def _decoded(
 ) -> Iterator[Samples]:
     """Mono blocks at the file's own rate."""
     limit = None if max_seconds is None else int(max_seconds * sound.samplerate)
-    too_long = AudioTooLong(
-        field, f"is longer than {float(max_seconds or 0):g} s, the most that is allowed"
-    )
     declared = sound.frames if 0 < sound.frames < _OPEN_LENGTH else None
     if limit is not None and declared is not None and declared > limit:
-        raise too_long
+        raise _too_long(field, max_seconds)
     total = 0
     buffer = np.empty((_BLOCK_SAMPLES, sound.channels), np.float32)
     while True:
@@ -178,7 +175,7 @@ def _decoded(
         check_finite(mono, field, total)
         total += count
         if limit is not None and total > limit:
-            raise too_long
+            raise _too_long(field, max_seconds)
         # A copy: the mono of one channel is the buffer itself.
         yield mono.copy() if sound.channels == 1 else mono
     if not total:
@@ -189,6 +186,11 @@ def _decoded(
             field,
             f"is truncated: its header declares {declared} samples a channel, {total} are there",
         )
+
+
+def _too_long(field: str, max_seconds: float | Fraction | None) -> AudioTooLong:
+    longest_s = float(max_seconds or 0)
+    return AudioTooLong(field, f"is longer than {longest_s:g} s, the most that is allowed")
 
 
 def write_audio(

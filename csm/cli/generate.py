@@ -114,7 +114,7 @@ def generate(
                 max_audio_ms=round(frames * 1000 / info.frame_rate_hz),
                 format=target.format,
             )
-            spoken = await write_speech([speech], target, "continuing")
+            spoken = await write_speech([(0, speech)], target, "continuing")
             if spoken is None:
                 raise CommandError(
                     f"{target.path}: not written, for the model the recording is complete; "

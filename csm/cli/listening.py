@@ -1,12 +1,13 @@
 """From a speech to a file, with the figures a listener cares about."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from csm.cli.output import Output
-from csm.cli.reporting import audio_progress, console, print_figures
+from csm.cli.reporting import CommandError, audio_progress, console, print_figures
 from csm.client import AsyncSpeech, TurnCompleted, TurnStarted
+from csm.errors import ServiceError
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,22 @@ class Spoken:
 
 
 async def write_speech(
-    speeches: Iterable[AsyncSpeech], output: Output, message: str
+    speeches: Iterable[tuple[int, AsyncSpeech]], output: Output, message: str
 ) -> Spoken | None:
     """Writes the chunks as they come, one speech after the other, each begun when it is its turn.
 
-    None where the model had nothing to say. Raises the error of a speech; what came before it is
-    in the file.
+    With each comes where its text begins in the whole, in characters. None where the model had
+    nothing to say. Raises the error of a speech; what came before it is in the file.
     """
     began = time.perf_counter()
     first: float | None = None
     file = None
     started: TurnStarted | None = None
     completed: list[TurnCompleted] = []
+    warnings: list[str] = []
     try:
         with audio_progress(message, None) as progress:
-            for speech in speeches:
+            for first_char, speech in speeches:
                 try:
                     async for chunk in speech:
                         if file is None:
@@ -53,23 +55,28 @@ async def write_speech(
                     started = started or speech.started
                     if speech.completed is not None:
                         completed.append(speech.completed)
+                        warnings += _warnings(speech.completed, first_char)
         total_s = time.perf_counter() - began
+    except ServiceError as error:
+        if file is None:
+            raise
+        raise CommandError(f"{error}; {output.path} has the audio until then") from None
     finally:
         if file is not None:
             file.close()
-        for terminal in completed:
-            _warn(terminal)
+        for warning in warnings:
+            console().print(f"csm: warning: {warning}", soft_wrap=True)
     if file is None or first is None or started is None or not completed:
         return None
     return Spoken(started, tuple(completed), file.duration_s, first, total_s)
 
 
-def _warn(completed: TurnCompleted) -> None:
+def _warnings(completed: TurnCompleted, first_char: int) -> Iterator[str]:
     for one in completed.warnings:
         place = one.field
         if one.end_char > one.first_char:
-            place += f", characters {one.first_char} to {one.end_char}"
-        console().print(f"csm: warning: {place}: {one.description}", soft_wrap=True)
+            place += f", characters {first_char + one.first_char} to {first_char + one.end_char}"
+        yield f"{place}: {one.description}"
 
 
 def report(spoken: Spoken, output: Output) -> None:

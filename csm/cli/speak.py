@@ -81,20 +81,23 @@ def speak(
             deadline = Deadline(timeout_s)
             info = await client.server_info(timeout_s=deadline.remaining_s() or UNARY_TIMEOUT_S)
             speeches = (
-                client.synthesize(
-                    part,
-                    voice=voice,
-                    speaker=speaker,
-                    temperature=temperature,
-                    depth_temperature=depth_temperature,
-                    top_k=top_k,
-                    top_p=top_p,
-                    seed=seed,
-                    max_audio_ms=max_audio_ms,
-                    format=target.format,
-                    timeout_s=deadline.remaining_s(),
+                (
+                    first_char,
+                    client.synthesize(
+                        part,
+                        voice=voice,
+                        speaker=speaker,
+                        temperature=temperature,
+                        depth_temperature=depth_temperature,
+                        top_k=top_k,
+                        top_p=top_p,
+                        seed=seed,
+                        max_audio_ms=max_audio_ms,
+                        format=target.format,
+                        timeout_s=deadline.remaining_s(),
+                    ),
                 )
-                for part in parts_of(said, info.max_text_chars)
+                for first_char, part in parts_of(said, info.max_text_chars)
             )
             spoken = await write_speech(speeches, target, "speaking")
             if spoken is None:
@@ -123,23 +126,29 @@ _BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"[.!?\u3002\uff01\uff1f][\"')
                re.compile(r"[,;:]\s|\s"))  # fmt: skip
 
 
-def parts_of(text: str, most_chars: int) -> list[str]:
-    """The text in parts of at most `most_chars` characters: whole paragraphs where they fit, else
-    whole sentences, else words. A word that is longer stays one part, which a server refuses."""
+def parts_of(text: str, most_chars: int) -> list[tuple[int, str]]:
+    """The text in parts of at most `most_chars` characters, and where each begins in it.
+
+    Whole paragraphs where they fit, else whole sentences, else words. A word that is longer stays
+    one part, which a server refuses.
+    """
     parts = []
-    while most_chars and len(text) > most_chars:
-        cut = 0
-        for boundary in _BOUNDARIES:
-            ends = [found.end() for found in boundary.finditer(text, 0, most_chars + 1)]
-            # A part that is much too short is worth less than a boundary that is the second best.
-            if ends and ends[-1] > most_chars // 4:
-                cut = ends[-1]
-                break
-        if not cut:
-            found = _BOUNDARIES[-1].search(text, 1)
-            if found is None or not text[found.end() :].strip():
-                break
-            cut = found.end()
-        parts.append(text[:cut].strip())
-        text = text[cut:].strip()
-    return [*parts, text]
+    begin = 0
+    while most_chars and len(text) - begin > most_chars:
+        end = _cut(text, begin, most_chars)
+        if end is None:
+            break
+        parts.append((begin, text[begin:end].rstrip()))
+        begin = end + len(text[end:]) - len(text[end:].lstrip())
+    return [*parts, (begin, text[begin:])]
+
+
+def _cut(text: str, begin: int, most_chars: int) -> int | None:
+    """Where the part that begins there ends; None: nowhere before the text does."""
+    for boundary in _BOUNDARIES:
+        ends = [found.end() for found in boundary.finditer(text, begin, begin + most_chars + 1)]
+        # A part that is much too short is worth less than a boundary that is the second best.
+        if ends and ends[-1] > begin + most_chars // 4:
+            return ends[-1]
+    found = _BOUNDARIES[-1].search(text, begin + 1)
+    return found.end() if found and text[found.end() :].strip() else None

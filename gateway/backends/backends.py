@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,7 +21,7 @@ from gateway.speaking.fate import Source
 log = logging.getLogger(__name__)
 
 INFO_TIMEOUT_S = 5.0
-LOAD_TIMEOUT_S = 1.0
+LOAD_TIMEOUT_S = 0.8
 PROBE_TIMEOUT_S = 0.3
 STALE_HEARTBEAT_MS = 5_000
 """An engine's loop beats twice a second when idle and once a step otherwise."""
@@ -146,32 +146,33 @@ class Backends:
             raise errors.Unavailable(problem)
         return info
 
-    async def recovered(self, source: Source, conversation_id: str = "", route: int = 0) -> int:
+    async def recovered(self, source: Source, key: str = "", route: int = 0) -> int:
         """After a failed call: returns when a backend answers, or after `failover_s`.
 
-        Gives the route to take for the conversation: that of a generator which answers, another
-        one than `route` where there is one.
+        Gives the route to take for `key` (see `GenerationOptions`): that of a generator which
+        answers, another one than `route` where there is one.
         """
         deadline = time.monotonic() + self._failover_s
         others = [(route + step) % ROUTES for step in range(1, ROUTES)]
-        while True:
-            for candidate in [*others, route] if source is not Source.TOKENIZER else [route]:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
+        while (left_s := deadline - time.monotonic()) > 0:
+            timeout_s = min(PROBE_TIMEOUT_S, left_s)
+            if source is Source.TOKENIZER:
+                if await self._answers(source, key, route, timeout_s):
                     return route
-                if await self._answers(source, conversation_id, candidate, left_s):
-                    self._remember(conversation_id, candidate)
-                    return candidate
+            elif (found := await self._first_that_answers(key, others, timeout_s)) is not None:
+                self._remember(key, found)
+                return found
             await asyncio.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+        return route
 
-    def route_of(self, conversation_id: str) -> int:
-        """The route that the conversation took last."""
-        return self._routes.get(conversation_id, 0)
+    def route_of(self, key: str) -> int:
+        """The route that the key took last."""
+        return self._routes.get(key, 0)
 
-    async def generator_state(self, conversation_id: str, route: int) -> GeneratorState:
-        """What the generator behind a conversation's route says of itself."""
+    async def generator_state(self, key: str, route: int) -> GeneratorState:
+        """What the generator behind a key's route says of itself."""
         request = generator_pb2.GetLoadRequest()
-        metadata = affinity(conversation_id, route)
+        metadata = affinity(key, route)
         try:
             load = await self.generator.GetLoad(request, metadata=metadata, timeout=LOAD_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
@@ -183,10 +184,25 @@ class Backends:
         full = load.slots > 0 and load.running >= load.slots
         return GeneratorState.FULL if full else GeneratorState.ANSWERS
 
-    async def _answers(
-        self, source: Source, conversation_id: str, route: int, left_s: float
-    ) -> bool:
-        timeout_s = min(PROBE_TIMEOUT_S, left_s)
+    async def _first_that_answers(
+        self, key: str, routes: Sequence[int], timeout_s: float
+    ) -> int | None:
+        async def ask(route: int) -> int | None:
+            answers = await self._answers(Source.GENERATOR, key, route, timeout_s)
+            return route if answers else None
+
+        asked = [asyncio.create_task(ask(route)) for route in routes]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if (route := await answer) is not None:
+                    return route
+            return None
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _answers(self, source: Source, key: str, route: int, timeout_s: float) -> bool:
         try:
             if source is Source.TOKENIZER:
                 request = tokenizer_pb2.GetTokenizerInfoRequest()
@@ -194,19 +210,19 @@ class Backends:
             else:
                 await self.generator.GetModelInfo(
                     generator_pb2.GetModelInfoRequest(),
-                    metadata=affinity(conversation_id, route),
+                    metadata=affinity(key, route),
                     timeout=timeout_s,
                 )
         except grpc.aio.AioRpcError as error:
             return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         return True
 
-    def _remember(self, conversation_id: str, route: int) -> None:
-        if not conversation_id:
+    def _remember(self, key: str, route: int) -> None:
+        if not key:
             return
-        self._routes.pop(conversation_id, None)
+        self._routes.pop(key, None)
         if route:
-            self._routes[conversation_id] = route
+            self._routes[key] = route
         while len(self._routes) > MAX_ROUTED:
             self._routes.pop(next(iter(self._routes)))
 

@@ -36,8 +36,10 @@ class GenerationOptions:
     seed: int | None
     max_audio_ms: int
     credit_frames: int
+    route_key: str
+    """What is hashed to choose the generator: the conversation, or the turn where it has none."""
     route: int = 0
-    """Which of the generators that the conversation could go to; see `Backends.recovered`."""
+    """Which of the generators that the key could go to; see `Backends.recovered`."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Generation(Call):
             Source.GENERATOR,
             backends.generator.Generate,
             timeout_s,
-            affinity(options.conversation_id, options.route),
+            affinity(options.route_key, options.route),
         )
         self._frame_bytes = backends.info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         config = generator_pb2.GenerateConfig(

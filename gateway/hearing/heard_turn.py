@@ -5,7 +5,8 @@ import time
 
 from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Conversation, Segment, Turn
-from gateway.hearing.encoding import HeardAudio, about
+from gateway.hearing.encoder import about
+from gateway.hearing.heard_audio import HeardAudio
 from gateway.speaking.events import FinishReason, Timing, TurnCompleted, Usage
 from gateway.speaking.fate import REFUSED
 from gateway.text.sentences import speakable

@@ -48,7 +48,7 @@ CHARS_PER_SECOND = 14
 # How long a generator that was told of the end may take to end the stream.
 END_TIMEOUT_S = 1.0
 WATCH_INTERVAL_S = 0.25
-SILENCE_S = 1.0
+SILENCE_S = 0.8
 """After which a generator that owes an answer is asked whether it still goes round."""
 
 
@@ -308,9 +308,7 @@ class Attempt:
             waited_s = _since(self._owed_since)
             if waited_s < min(SILENCE_S, settings.frame_timeout_s):
                 continue
-            state = await self._backends.generator_state(
-                generation.conversation_id, generation.route
-            )
+            state = await self._backends.generator_state(generation.route_key, generation.route)
             waited_s = _since(self._owed_since)
             limit_s = settings.frame_timeout_s
             if state is GeneratorState.FULL:

@@ -89,6 +89,7 @@ class SpokenTurn:
         self._stopped = asyncio.Event()
         self._heard_frames: int | None = None
         self._seed: int | None = None
+        self._route_key = options.conversation_id or turn_id
         self._route = ports.backends.route_of(options.conversation_id)
         self._num_samples = 0
         self._unwritten = 0
@@ -239,8 +240,9 @@ class SpokenTurn:
             self._move(TurnState.WAITING)
 
     async def _recover(self, failure: BackendFailure) -> None:
-        backends, conversation_id = self._ports.backends, self._options.conversation_id
-        self._route = await backends.recovered(failure.source, conversation_id, self._route)
+        self._route = await self._ports.backends.recovered(
+            failure.source, self._route_key, self._route
+        )
 
     async def _told(
         self, failure: BackendFailure
@@ -273,6 +275,7 @@ class SpokenTurn:
             options.sampling.seed if self._seed is None else self._seed,
             options.max_audio_ms,
             credit_frames,
+            self._route_key,
             self._route,
         )
         if self.state is TurnState.WAITING:

@@ -7,17 +7,19 @@ from pathlib import Path
 from csm import errors
 from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
-from gateway.hearing.encoding import encode_file
+from gateway.hearing.encoder import Encoder
 from gateway.voices.prompt_check import check_prompts
 from gateway.voices.voice import Voice, Voices, speaker_problem
 from gateway.voices.voice_file import read_voice_file, voice_files
 
 __all__ = ["Voice", "Voices", "load_voices"]
 
-PROMPT_TIMEOUT_S = 60.0
+CHECK_TIMEOUT_S = 60.0
 
 
-async def load_voices(backends: Backends, directory: Path | None, default: str) -> Voices:
+async def load_voices(
+    backends: Backends, encoder: Encoder, directory: Path | None, default: str
+) -> Voices:
     """The model's own voices and those of the directory, their prompts encoded.
 
     The model's own are one under the model's name, and one for each speaker that it names.
@@ -51,7 +53,7 @@ async def load_voices(backends: Backends, directory: Path | None, default: str) 
         add(Voice(own, speaker, "the model's own voice"), "the model's own voice")
     if directory is not None:
         for path in voice_files(directory):
-            add(await _load(backends, path, speakers), str(path))
+            add(await _load(backends, encoder, path, speakers), str(path))
     if default and default not in voices:
         raise ValueError(
             f"default_voice {default!r}: no such voice; there are {', '.join(sorted(voices))}"
@@ -59,19 +61,21 @@ async def load_voices(backends: Backends, directory: Path | None, default: str) 
     return Voices(voices, default or own, speakers)
 
 
-async def _load(backends: Backends, path: Path, speakers: Mapping[int, str]) -> Voice:
+async def _load(
+    backends: Backends, encoder: Encoder, path: Path, speakers: Mapping[int, str]
+) -> Voice:
     content, recordings = await asyncio.to_thread(read_voice_file, path)
     if speakers and content.speaker not in speakers:
         raise ValueError(f"{path}: speaker: {speaker_problem(content.speaker, speakers)}")
     prompts = []
     for prompt, (audio, data) in zip(content.prompts, recordings, strict=True):
         try:
-            frames = await encode_file(backends, data, str(audio), PROMPT_TIMEOUT_S)
+            frames = await encoder.encode(data, str(audio))
         except errors.InvalidArgument as error:
             raise ValueError(f"{path}: {error.message}") from None
         prompts.append(Segment(content.speaker, prompt.text, frames.codes, frames.num_frames))
     try:
-        await check_prompts(backends, content.speaker, prompts, PROMPT_TIMEOUT_S)
+        await check_prompts(backends, content.speaker, prompts, CHECK_TIMEOUT_S)
     except errors.InvalidArgument as error:
         raise ValueError(f"{path}: {error.message}") from None
     return Voice(path.parent.name, content.speaker, content.description, tuple(prompts))

@@ -12,7 +12,7 @@ from gateway.backends.convert import context_messages
 from gateway.backends.failure import BackendFailure
 from gateway.commands import Sampling
 from gateway.conversations.segment import Segment
-from gateway.hearing.encoding import about
+from gateway.hearing.encoder import about
 
 SENTENCE_CHARS = 200
 """The sentence that has to fit beside the prompts: the gateway's longest by default."""
@@ -27,7 +27,7 @@ async def check_prompts(
         return
     words = " ".join(prompt.text for prompt in prompts) + " "
     sentence = Segment(speaker, (words * (SENTENCE_CHARS // len(words) + 1))[:SENTENCE_CHARS])
-    options = GenerationOptions("", speaker, Sampling(), None, 0, credit_frames=1)
+    options = GenerationOptions("", speaker, Sampling(), None, 0, credit_frames=1, route_key="")
     call = Generation(backends, options, context_messages([*prompts, sentence], []), timeout_s)
     try:
         call.requests.close()

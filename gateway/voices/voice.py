@@ -49,6 +49,13 @@ class Voices:
         if self._speakers and speaker not in self._speakers:
             raise errors.invalid(field, speaker_problem(speaker, self._speakers))
 
+    def listener_of(self, speaker: int) -> int:
+        """Who is heard beside that speaker where a call does not say: the next number, or the next
+        speaker of those that the model names."""
+        if not self._speakers:
+            return speaker + 1
+        return min(self._speakers, key=lambda number: (number <= speaker, number))
+
 
 def speaker_problem(speaker: int, speakers: Mapping[int, str]) -> str:
     """Why a speaker that is not among `speakers` is refused."""

@@ -152,18 +152,7 @@ class Context:
                 raise invalid(f"{where}.pinned", "pinned segments must precede all others")
             entry = self._entry(item.segment, where)
             (history.pinned if item.pinned else history.turns).append(entry)
-        positions = 0
-        for count, entry in enumerate(history.pinned, start=1):
-            positions += self._positions(entry)
-            if positions > self._capacity:
-                which = "the" if count == len(history.pinned) else f"the first {count}"
-                least = "at least " if entry.too_long else ""
-                raise self._too_long(
-                    field,
-                    f"{which} pinned segments take {least}{positions} positions; at most "
-                    f"{self._capacity} are left of {self._limits.max_positions} beside the longest "
-                    "turn",
-                )
+        self._check_pinned(history.pinned, field)
         self._trim(history)
         self._evict(history, 0, spare_last=True)
         if history.turns:
@@ -231,6 +220,21 @@ class Context:
             segment = Segment(prompt.speaker, prompt.text, codes)
         entries.append(_Entry(segment, ids))
         self._trim(history)
+
+    def _check_pinned(self, pinned: Sequence[_Entry], field: str) -> None:
+        positions, least = 0, ""
+        for count, entry in enumerate(pinned, start=1):
+            positions += self._positions(entry)
+            # Far too many: the others need not be looked at.
+            if positions > 2 * self._limits.max_positions:
+                least = "at least " if entry.too_long or count < len(pinned) else ""
+                break
+        if positions > self._capacity:
+            raise self._too_long(
+                field,
+                f"the pinned segments take {least}{positions} positions; at most {self._capacity} "
+                f"are left of {self._limits.max_positions} beside the longest turn",
+            )
 
     def _own(self, text: str) -> _Entry:
         check_text(text, self._tokenizer, self._limits.max_text_chars)

@@ -12,8 +12,7 @@ import secrets
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -22,12 +21,6 @@ from csm import errors
 from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
-from services.generator.engine.admission import (
-    DrainingError,
-    OwnerBusyError,
-    QueueFullError,
-    Reservation,
-)
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import (
     Event,
@@ -41,6 +34,7 @@ from services.generator.engine.turn import TurnRequest
 from services.generator.left_out import LeftOut
 from services.generator.model.text import TextTokenizer
 from services.generator.off_loop import INLINE_CHARS, off_loop
+from services.generator.place import Place
 from services.generator.turns import (
     Output,
     RunningTurn,
@@ -48,11 +42,11 @@ from services.generator.turns import (
     TurnCompleted,
     TurnFrames,
     TurnStarted,
+    joined_frames,
 )
 
 Result = TypeVar("Result")
 
-MAX_FRAMES_A_MESSAGE = 256
 SEEDS = 1 << 64
 DRAWN_SEED_BITS = 32
 """Of the seeds that are drawn here: larger ones cost a second generator (`model.noise`)."""
@@ -80,12 +74,12 @@ class GenerateStream:
         self._left_out = left_out or LeftOut()
         self._max_idle_s = max_idle_s
         self._active_s = time.monotonic()
-        self._reservation: Reservation | None = None
         self._context = Context(
             tokenizer, limits, speaker=config.speaker, max_frames=config.max_frames
         )
         named = config.conversation_id
         self._owner = self.owner_of(named) if named else f"stream:{uuid.uuid4().hex}"
+        self._place = Place(engine, self._owner, named, metrics)
         self._text: list[str] = []
         self._text_chars = 0
         self._turns = 0
@@ -165,7 +159,7 @@ class GenerateStream:
             raise errors.DeadlineExceeded("the call's deadline has passed")
         text, self._text, self._text_chars = "".join(self._text), [], 0
         # Before the work: a server that is full says so at once.
-        self._reserve()
+        self._place.take()
         try:
             prompt = await _sized(len(text), lambda: self._context.prompt(text))
         except errors.InvalidArgument as error:
@@ -188,10 +182,7 @@ class GenerateStream:
             credit_frames=self._balance,
             deadline_s=deadline_s,
         )
-        with self._refusals():
-            self._engine.submit(
-                request, lambda event: self._hear(running, event), self._reservation
-            )
+        self._place.submit(request, lambda event: self._hear(running, event))
         self._running = running
         self._turns += 1
         self._metrics.segments_evicted.inc(self._left_out.newly(self._owner, prompt.left_out))
@@ -212,7 +203,7 @@ class GenerateStream:
             running.keep_frames = keep_frames
             self._drop_unsent(running)
             self._engine.cancel(running.key)
-            self._give_back()
+            self._place.give_back()
         await running.over.wait()
         if self._running is running:
             self._push(self._settle(running))
@@ -231,7 +222,7 @@ class GenerateStream:
     def end_input(self) -> None:
         """Nothing more comes; a turn under way finishes."""
         self._input_ended = True
-        self._give_back()
+        self._place.give_back()
         self._wake.set()
 
     def fail(self, error: BaseException) -> None:
@@ -239,7 +230,7 @@ class GenerateStream:
         if self._failure is None:
             self._failure = error
             self._abandon(FinishReason.CANCELLED)
-            self._give_back()
+            self._place.give_back()
             self._wake.set()
 
     def shut_down(self, idle_s: float) -> None:
@@ -257,7 +248,7 @@ class GenerateStream:
             return
         self._closed = True
         self._abandon(FinishReason.DEADLINE if deadline_passed else FinishReason.CANCELLED)
-        self._give_back()
+        self._place.give_back()
         if not self._config.conversation_id:
             self._engine.release(self._owner)
             self._left_out.forget(self._owner)
@@ -314,19 +305,10 @@ class GenerateStream:
         if isinstance(item, RunningTurn):
             return self._settle(item)
         if isinstance(item, TurnFrames):
-            parts = [item.codes]
-            while (
-                self._queue
-                and isinstance(self._queue[0], TurnFrames)
-                and len(parts) < MAX_FRAMES_A_MESSAGE
-            ):
-                following = self._queue.popleft()
-                if isinstance(following, TurnFrames):
-                    parts.append(following.codes)
+            joined, count = joined_frames(item, self._queue)
             if self._running:
-                self._running.sent += len(parts)
-            if len(parts) > 1:
-                return TurnFrames(item.turn_id, np.concatenate(parts), item.first_frame)
+                self._running.sent += count
+            return joined
         return item
 
     # The turn.
@@ -335,34 +317,6 @@ class GenerateStream:
         given = self._config.seed
         drawn = secrets.randbits(DRAWN_SEED_BITS)
         return drawn if given is None else (given + self._turns) % SEEDS
-
-    def _reserve(self) -> None:
-        if self._reservation is None:
-            with self._refusals():
-                self._reservation = self._engine.reserve(self._owner)
-
-    def _give_back(self) -> None:
-        if self._reservation is not None:
-            self._engine.give_back(self._reservation)
-            self._reservation = None
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """The engine's refusals as the call's."""
-        try:
-            yield
-        except QueueFullError as refusal:
-            self._metrics.rejected.labels("queue_full").inc()
-            raise errors.QueueFull(f"the generator is full: {refusal}") from None
-        except DrainingError:
-            self._metrics.rejected.labels("draining").inc()
-            raise errors.Unavailable("the service is shutting down") from None
-        except OwnerBusyError:
-            self._metrics.rejected.labels("busy").inc()
-            raise errors.FailedPrecondition(
-                f"config.conversation_id: {self._config.conversation_id!r} has a turn under way "
-                "in another call; one turn at a time"
-            ) from None
 
     def _hear(self, running: RunningTurn, event: Event) -> None:
         match event:

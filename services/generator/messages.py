@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from google.rpc import status_pb2
-
 from csm.audio import frames
-from csm.errors import FieldViolation, InvalidArgument, invalid, status_details
+from csm.errors import FieldViolation, InvalidArgument, invalid, status_message
 from csm.limits import (
     MAX_AUDIO_MS,
     MAX_ID_CHARS,
@@ -196,7 +194,7 @@ def _completed(output: TurnCompleted, frame_ms: float) -> generator_pb2.Generate
             evicted_segments=output.evicted_segments,
         ),
         timing=_timing(finished.timing),
-        error=None if error is None else status_pb2.Status.FromString(status_details(error)),
+        error=None if error is None else status_message(error),
     )
 
 

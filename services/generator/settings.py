@@ -80,9 +80,6 @@ class GeneratorSettings(ServiceSettings):
         le=86_400,
         description="seconds that a stream between two turns keeps its place from others",
     )
-    first_message_s: float = Field(
-        10.0, gt=0, le=3600, description="seconds that a stream may take to send its config"
-    )
     max_idle_s: float = Field(
         300.0,
         gt=0,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -82,3 +83,21 @@ class RunningTurn:
     keep_frames: int | None = None
     finished: Finished | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+MAX_FRAMES_A_MESSAGE = 256
+
+
+def joined_frames(first: TurnFrames, queue: deque[Output | RunningTurn]) -> tuple[TurnFrames, int]:
+    """Takes the frames that follow `first` off the queue, up to a message's worth; returns them in
+    one, and how many there are."""
+    parts = [first.codes]
+    while queue and len(parts) < MAX_FRAMES_A_MESSAGE:
+        following = queue[0]
+        if not isinstance(following, TurnFrames):
+            break
+        queue.popleft()
+        parts.append(following.codes)
+    if len(parts) == 1:
+        return first, 1
+    return TurnFrames(first.turn_id, np.concatenate(parts), first.first_frame), len(parts)

@@ -15,18 +15,12 @@ MAX_CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_FRAMES = 1024
 
 
-async def first_config(requests: AsyncIterator[Any], within_s: float) -> Any:
-    """The config that the first message must be.
+async def first_config(requests: AsyncIterator[Any]) -> Any:
+    """The config that the first message must be. Raises `InvalidArgument` about `config`.
 
-    Raises `InvalidArgument` about `config`, `DeadlineExceeded` where none comes within `within_s`.
+    How long it may take to come is the interceptor's to say.
     """
-    try:
-        async with asyncio.timeout(within_s):
-            request = await anext(requests, None)
-    except TimeoutError:
-        raise DeadlineExceeded(
-            f"no first message came within {within_s:g} s (first_message_s); it must be the config"
-        ) from None
+    request = await anext(requests, None)
     kind = None if request is None else request.WhichOneof("request")
     if request is None or kind != "config":
         came = "none" if request is None else kind or "an empty one"

@@ -159,6 +159,8 @@ class CodecPool:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            # Its error holds this frame: a cycle, which would keep the call's audio for long.
+            del task
 
     async def acquire(self, operation: Operation) -> CodecStream:
         """A new stream, which must be closed. Waits for a row, first come first served.

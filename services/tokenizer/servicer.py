@@ -68,7 +68,6 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
 
     def __init__(self, service: Tokenizer) -> None:
         self._service = service
-        self._first_message_s = service.settings.first_message_s
         self._max_idle_s = service.settings.max_idle_s
 
     async def Encode(
@@ -76,7 +75,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         request_iterator: AsyncIterator[tokenizer_pb2.EncodeRequest],
         context: ServicerContext,
     ) -> tokenizer_pb2.EncodeResponse:
-        config = await messages.first_config(request_iterator, self._first_message_s)
+        config = await messages.first_config(request_iterator)
         codes, encoded = await self._service.encoder.recording(
             config.format,
             messages.audio_chunks(request_iterator, self._max_idle_s),
@@ -115,7 +114,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         request_iterator: AsyncIterator[tokenizer_pb2.StreamingEncodeRequest],
         context: ServicerContext,
     ) -> AsyncGenerator[tokenizer_pb2.StreamingEncodeResponse, None]:
-        config = await messages.first_config(request_iterator, self._first_message_s)
+        config = await messages.first_config(request_iterator)
         outputs = self._service.encoder.live(
             config.format,
             messages.audio_chunks(request_iterator, self._max_idle_s),
@@ -139,7 +138,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         request_iterator: AsyncIterator[tokenizer_pb2.StreamingDecodeRequest],
         context: ServicerContext,
     ) -> AsyncGenerator[tokenizer_pb2.StreamingDecodeResponse, None]:
-        config = await messages.first_config(request_iterator, self._first_message_s)
+        config = await messages.first_config(request_iterator)
         service = self._service
         chunks = service.decoder.decode(
             messages.frame_blocks(request_iterator, service.info.config, self._max_idle_s),

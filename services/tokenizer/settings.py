@@ -59,9 +59,6 @@ class TokenizerSettings(ServiceSettings):
         le=10_000,
         description="streams of each direction that wait for a codec state; more are refused",
     )
-    first_message_s: float = Field(
-        10.0, gt=0, le=3600, description="seconds that a call may take to send its first message"
-    )
     max_idle_s: float = Field(
         300.0,
         gt=0,

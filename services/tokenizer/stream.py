@@ -136,6 +136,9 @@ class CodecStream:
     def close(self) -> None:
         """Frees the row, within one step if it is in one. Idempotent."""
         self._pool.close(self)
+        self._outputs.clear()
+        # Its traceback holds whoever holds the stream: a cycle, which would keep the call's audio.
+        self._error = None
 
     def deliver(self, block: Block) -> float | None:
         """Takes what a step made; for the first block, seconds since the first input."""

@@ -1,5 +1,7 @@
 """Audio in and out: every container and encoding, any chunking, and every way to be wrong."""
 
+import contextlib
+import gc
 import io
 import itertools
 import shutil
@@ -17,10 +19,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.audio.files import read_audio, write_audio
-from csm.audio.pcm import AudioError, BitDepth, PcmReader, PcmWriter, Samples
-from csm.audio.resample import resample
-from csm.audio.wav import WavStream, wav_header
+from csm.audio.files import read_audio, read_blocks, write_audio
+from csm.audio.pcm import AudioError, AudioTooLong, BitDepth, PcmReader, PcmWriter, Samples
+from csm.audio.resample import Resampler, resample
+from csm.audio.wav import MAX_CHUNKS, WavStream, wav_header
 from csm.errors import InvalidArgument
 from csm.v1 import common_pb2
 
@@ -30,7 +32,7 @@ S24 = common_pb2.AUDIO_ENCODING_PCM_S24LE
 S32 = common_pb2.AUDIO_ENCODING_PCM_S32LE
 F32 = common_pb2.AUDIO_ENCODING_PCM_F32LE
 ENCODINGS = (U8, S16, S24, S32, F32)
-# CodecDirection a step of each encoding; 32 bits are limited by float32 itself.
+# Half a step of each encoding; 32 bits are limited by float32 itself.
 TOLERANCE = {U8: 0.5 / 128, S16: 0.5 / 2**15, S24: 0.5 / 2**23, S32: 2**-24, F32: 0.0}
 RATES = (8000, 11025, 16000, 22050, 24000, 44100, 48000, 96000, 192000)
 
@@ -413,6 +415,23 @@ def test_a_length_that_is_declared_is_refused_before_the_first_block() -> None:
     assert sum(map(len, read_blocks(data, max_seconds=Fraction(16_001, 16_000)))) == 16_001
     with pytest.raises(AudioTooLong, match="is longer than 1 s, the most that is allowed"):
         next(read_blocks(data, max_seconds=1))
+
+
+def test_a_file_that_is_refused_or_given_up_leaves_nothing_behind() -> None:
+    """Not even until the next collection of garbage, which a service puts off."""
+    gc.collect()
+    gc.disable()
+    try:
+        data = wav(chirp(200_000), 48_000)
+        with contextlib.suppress(AudioError):
+            read_audio(data, max_seconds=1, rate_hz=24_000)
+        with contextlib.suppress(AudioError):
+            read_audio(data[:-44], max_seconds=None, rate_hz=24_000)
+        next(read_blocks(io.BytesIO(data), max_seconds=None, rate_hz=24_000))
+        left = [one for one in gc.get_objects() if isinstance(one, Resampler | soundfile.SoundFile)]
+    finally:
+        gc.enable()
+    assert not left
 
 
 EMPTY_CHUNK = b"junk" + bytes(4)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ if function:
 else:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
-NEVER_IN_THE_GATEWAY = "torch,safetensors,tokenizers,huggingface_hub"
+NEVER_IN_THE_GATEWAY = "torch,tokenizers,huggingface_hub"
 TRIMMED = "sympy,mpmath,networkx,setuptools,pkg_resources,pip"
 
 
@@ -135,10 +136,10 @@ def test_a_model_service_loads_and_runs_without_what_its_image_trims(
         "tokenizer": """
 import numpy as np
 from services.model_directory import default_model_directory
-from services.tokenizer import runner
+from services.tokenizer.loading import load_codec
 from services.tokenizer.native.select import halves
 for mode in ("off", "auto"):
-    mimi = runner.load_codec(default_model_directory(), "cpu")
+    mimi = load_codec(default_model_directory(), "cpu")
     encode, decode = halves(mimi, 1, mode, threads=1)
     codes = encode.step(0, [encode.silence(2)])[0]
     assert decode.step(0, [codes])[0].shape[0] == 2
@@ -187,6 +188,23 @@ def test_packages_are_installed_by_the_extras_that_the_project_has() -> None:
 
     assert not needs("serving", "cli") & set(NEVER_IN_THE_GATEWAY.split(","))
     assert {"torch", *needs("serving", "cli")} <= needs("models")
+
+
+def test_what_the_build_stage_has_is_enough_to_install_the_project(tmp_path: Path) -> None:
+    """Its dependencies, without a line of code: a change of ours leaves that layer as it is."""
+    for keyword, rest in dockerfile.stages()["clients"]:
+        if keyword == "COPY" and rest.endswith(" ./"):
+            for source in rest.split()[:-1]:
+                shutil.copy(ROOT / source.rstrip("*"), tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", "out", "."],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("entry_points.txt") for name in names)
+    assert not any(name.endswith(".py") for name in names)
 
 
 @each_service

@@ -301,6 +301,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.files: list[bytes] = []
+        self.max_samples: list[int] = []
+        """What each Encode call could use."""
         self.encode_s = 0.0
         """Seconds that a file takes."""
         self.encodes = self.most_encodes = 0
@@ -326,6 +328,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         data = b""
         async for request in request_iterator:
             data += request.audio
+            if request.WhichOneof("request") == "config":
+                self.max_samples.append(request.config.max_samples)
             if len(data) >= 4 and not data.startswith(b"RIFF"):
                 break
         self.files.append(data)

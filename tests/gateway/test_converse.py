@@ -12,7 +12,7 @@ from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.failure import BackendFailure
 from gateway.commands import AudioFormat
 from gateway.converse_call import MAX_WAITING_TURNS
-from gateway.hearing.encoding import MAX_WAITING_BYTES, HeardAudio
+from gateway.hearing.heard_audio import MAX_WAITING_BYTES, HeardAudio
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
 from tests.gateway.fakes import (
     CANCELLED,
@@ -542,7 +542,7 @@ async def test_a_cancel_is_obeyed_however_many_turns_wait(running: Stack) -> Non
             await call.end()
             if number == 0:
                 await call.until("turn_started")
-        await call.say("CodecDirection a sentence without")
+        await call.say("Half a sentence without")
         await call.cancel()
         await call.until("turn_completed", MAX_WAITING_TURNS + 2)
         reasons = {c.finish_reason for c in call.all("turn_completed")}

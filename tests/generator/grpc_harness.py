@@ -93,7 +93,7 @@ class Stream:
         raise EOFError("the stream ended before the turn did")
 
     async def end(self) -> None:
-        """CodecDirection-closes and checks that nothing more comes and the status is OK."""
+        """Half-closes and checks that nothing more comes and the status is OK."""
         await self.call.done_writing()
         assert await self.read() is None
         assert await self.call.code() is grpc.StatusCode.OK

@@ -15,10 +15,17 @@ from csm import errors
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import ContextLimits
 from services.generator.engine.events import FinishReason
-from services.generator.generate_stream import MAX_FRAMES_A_MESSAGE, GenerateStream
+from services.generator.generate_stream import GenerateStream
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
-from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
+from services.generator.turns import (
+    MAX_FRAMES_A_MESSAGE,
+    Output,
+    StreamConfig,
+    TurnCompleted,
+    TurnFrames,
+    TurnStarted,
+)
 from services.model_directory import default_model_directory
 from tests.generator.fake_model import FakeModel, fake_config
 from tests.generator.harness import Turns, running

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +12,14 @@ from torch import Tensor
 
 from csm.serving.metrics import Metrics
 from services.generator import bounds, loading
-from services.generator.model import hub, layouts, weights
+from services.generator.model import hub, weights
 from services.generator.model.config import CsmConfig, LlamaConfig
-from services.generator.model.csm import Csm
 from services.generator.model.reading import UnreadCsm
 from services.generator.native.native_csm import NativeCsm
 from services.generator.service import GeneratorService
 from services.generator.settings import GeneratorSettings
 from services.model_directory import default_model_directory
+from tests.generator.sparse import sparse_model
 from tests.generator.tiny import tiny_csm
 
 WIDE = CsmConfig(
@@ -37,25 +35,6 @@ WIDE = CsmConfig(
     codebook_size=13,
 )
 """Nearly all of it is eight equal layers: 126 million weights."""
-
-
-def sparse_model(directory: Path, config: CsmConfig) -> None:
-    """A model of zeros that takes no disk: the file is a hole behind its header."""
-    tensors = layouts.entries(Csm(config, device="meta"), layouts.Layout.HUGGING_FACE)
-    header, end = {}, 0
-    for name, entry in tensors.items():
-        if name in layouts.aliases(layouts.Layout.HUGGING_FACE):
-            continue
-        size = 2 * entry.view.numel()
-        header[name] = {
-            "dtype": "BF16", "shape": list(entry.shape), "data_offsets": [end, end + size],
-        }  # fmt: skip
-        end += size
-    raw = json.dumps(header).encode()
-    with open(directory / "model.safetensors", "wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + end)
-    (directory / "config.json").write_text(json.dumps(config.to_dict(None)))
 
 
 # Memory of its own, the file's pages not counted: those the kernel takes back.

@@ -251,3 +251,39 @@ async def test_a_process_of_its_own_serves_and_drains_on_sigterm() -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame_ms"),
+    [
+        ({"_frame_rate": 25}, 40.0),
+        ({"frame_rate": 50.0}, 20.0),
+        ({"_frame_rate": None, "frame_rate": 10}, 100.0),
+        ({}, 80.0),
+    ],
+)
+async def test_milliseconds_are_counted_in_frames_of_the_codec(
+    tmp_path: Path, codec: dict[str, Any], frame_ms: float
+) -> None:
+    directory = tmp_path / "other"
+    shutil.copytree(PICO, directory)
+    config = json.loads((directory / "config.json").read_text())
+    del config["codec_config"]["_frame_rate"]
+    config["codec_config"].update(codec)
+    (directory / "config.json").write_text(json.dumps(config))
+    async with serving(model=directory, slots=1, device="cpu", threads=1) as server:
+        heard = await server.speak("good morning to you all.", max_audio_ms=400)
+        assert heard.completed
+        assert len(heard.codes) == 400 / frame_ms
+        assert heard.completed.usage.audio_ms == 400
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, "12.5", True, 5000])
+async def test_a_frame_rate_that_cannot_be_is_refused(tmp_path: Path, rate_hz: object) -> None:
+    directory = tmp_path / "other"
+    shutil.copytree(PICO, directory)
+    config = json.loads((directory / "config.json").read_text())
+    config["codec_config"]["_frame_rate"] = rate_hz
+    (directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FailedPrecondition, match=r"codec_config\._frame_rate: .* is not allowed"):
+        load(directory, device="cpu")

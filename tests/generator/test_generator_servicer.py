@@ -188,6 +188,7 @@ async def test_get_load_counts_turns_that_run_and_wait() -> None:
         await server.settled(lambda: server.service.engine.load.running == 2)
         load = await server.load()
         assert (load.slots, load.running, load.waiting, load.max_queue) == (2, 2, 1, 2)
+        assert load.heartbeat_age_ms < 5000
         assert 0 < load.kv_cache_usage_ratio < 1
         assert server.sample("requests_waiting") == 1
         for stream in held:
@@ -478,7 +479,7 @@ async def test_a_stream_that_sends_no_config_ends_with_the_limit_named() -> None
     async with serving(first_message_s=0.1) as server:
         failure = await server.stream().error()
         assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert "config: it did not come within 0.1 s" in failure.message
+        assert "none came within 0.1 s (first_message_s)" in failure.message
 
 
 async def test_a_stream_with_nothing_to_do_ends_with_the_limit_named_and_holds_no_slot() -> None:

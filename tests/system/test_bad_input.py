@@ -9,7 +9,6 @@ import pytest
 
 from csm import channel, errors
 from csm.client import Client, ContextTurn
-from csm import errors
 from csm.v1 import (
     common_pb2,
     generator_pb2,

@@ -43,7 +43,8 @@ async def test_a_voice_that_is_longer_than_the_models_context_stops_the_start(
     with pytest.raises(
         ValueError,
         match=rf"{tmp_path}/anna/voice\.json: prompts, and a sentence of 200 characters: the "
-        r"first \d+ pinned segments take \d+ positions; at most \d+ are left of \d+ beside the longest turn",
+        r"first \d+ pinned segments take \d+ positions; at most \d+ are left of \d+ beside the "
+        r"longest turn",
     ):
         async with stack(tmp_path):
             pass

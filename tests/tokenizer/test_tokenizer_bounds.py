@@ -205,7 +205,7 @@ async def test_a_call_that_says_nothing_is_ended(
     }[method]
     stub = getattr(tokenizer.stub, method)
     for sent, says in (
-        ([], "no first message came within 0.2 s (first_message_s)"),
+        ([], "none came within 0.2 s (first_message_s)"),
         ([config], "no message came for 0.4 s (max_idle_s)"),
         ([config, data], "no message came for 0.4 s (max_idle_s)"),
     ):

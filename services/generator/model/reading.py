@@ -68,13 +68,13 @@ class UnreadCsm:
             recurse: whether those of the modules in it are, too.
         """
         others = self._present()
-        module.to_empty(device="cpu", recurse=recurse)
+        _place(module, "cpu", recurse=recurse)
         try:
             wanted = self._entries(self.model)
             self._copy({name: wanted[name] for name in self._present() - others})
             yield
         finally:
-            module.to_empty(device="meta", recurse=recurse)
+            _place(module, "meta", recurse=recurse)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return the tables of codes and of text on the CPU, for good.
@@ -117,6 +117,17 @@ class UnreadCsm:
                         f"{tensors[alias].file}: tensor {alias} differs from {name}: "
                         "untied code embeddings are not supported"
                     )
+
+
+def _place(module: nn.Module, device: str, *, recurse: bool) -> None:
+    """Make a module's parameters anew on a device, of any values.
+
+    `Module.to_empty` does the same by way of torch's compiler, which takes two seconds to import.
+    """
+    for owner in module.modules() if recurse else (module,):
+        for name, old in list(owner.named_parameters(recurse=False)):
+            new = torch.empty(old.shape, dtype=old.dtype, device=device)
+            setattr(owner, name, nn.Parameter(new, requires_grad=False))
 
 
 def read_config(path: Path, tensor_files: TensorFiles | None = None) -> CsmConfig:

@@ -13,6 +13,7 @@ from services.generator.model.attention import KVBuffers, KVCacheTensors
 from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from services.generator.model.reading import UnreadCsm
+from services.generator.model.rows import RmsNorm
 from services.generator.model.sampler import SamplingRows
 from services.generator.native import library
 from services.generator.native.library import BackboneRows, Cache, FrameRows
@@ -231,5 +232,6 @@ def _shell_of(config: CsmConfig, dtype: torch.dtype) -> Csm:
     One norm is real: a stack allocates its cache where its norm is.
     """
     shell = Csm(config, device="meta", dtype=dtype)
-    shell.backbone.norm.to_empty(device="cpu")
+    stack = config.backbone
+    shell.backbone.norm = RmsNorm(stack.width, stack.norm_eps, device="cpu", dtype=dtype)
     return shell.eval().requires_grad_(False)

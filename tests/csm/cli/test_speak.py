@@ -83,12 +83,29 @@ def test_a_long_text_is_cut_into_parts_that_the_server_takes() -> None:
         (sentence * 200, 4096), ("word " * 5000, 4096), (("para. " * 90 + "\n\n") * 30, 4096),
         ("one,two;three " * 999, 100), ("\u4f60\u597d\u3002 " * 3000, 512),
     ):  # fmt: skip
-        parts = parts_of(text, most)
+        placed = parts_of(text.strip(), most)
+        parts = [part for _, part in placed]
+        assert all(text[first:].startswith(part) for first, part in placed)
         assert all(0 < len(part) <= most for part in parts)
         assert " ".join(" ".join(parts).split()) == " ".join(text.split())
-    assert all(part.endswith(".") for part in parts_of(sentence * 200, 4096))
-    assert parts_of("short", 4096) == ["short"]
-    assert parts_of("", 4096) == [""]
+    assert all(part.endswith(".") for _, part in parts_of((sentence * 200).strip(), 4096))
+    assert parts_of("short", 4096) == [(0, "short")]
+    assert parts_of("", 4096) == [(0, "")]
+    # A single word is not cut; the server says what is wrong with it.
+    assert parts_of("a" * 5000, 4096) == [(0, "a" * 5000)]
+
+
+def test_what_is_left_out_is_said_with_its_place_in_the_whole_text(
+    csm: Csm, tmp_path: Path
+) -> None:
+    # Cyrillic, of which this model's tokenizer knows no character, in the second part.
+    text = "Well." + " " * 5000 + "\u041f\u0440\u0438\u0432\u0435\u0442. Bye."
+    place = text.index("\u041f")
+    result = csm("speak", text, "-o", tmp_path / "x.wav", *LOCAL)
+    assert result.exit_code == 0, result.output
+    warnings = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert f"text, characters {place} to {place + 7}" in warnings[-1], warnings
+    assert "\u041f" not in "".join(warnings)
 
 
 def test_nine_kilobytes_of_standard_input_are_said(csm: Csm, tmp_path: Path) -> None:

@@ -254,3 +254,9 @@ async def test_a_recording_that_is_too_large_is_named_and_not_read(tmp_path: Pat
             r"audio 'one\.wav' has 33554433 bytes; allowed are at most 33554432",
             voices_directory=tmp_path,
         )
+
+
+def test_who_is_heard_by_default_is_a_speaker_of_the_model_and_not_the_voices_own() -> None:
+    named = Voices({}, "", {0: "slt", 1: "rms", 3: "kal"})
+    assert [named.listener_of(speaker) for speaker in (0, 1, 3)] == [1, 3, 0]
+    assert Voices({}, "").listener_of(3) == 4

@@ -180,7 +180,9 @@ async def test_a_turn_that_gave_its_slot_up_goes_on_with_the_same_codes(
 
 @pytest.mark.parametrize("native", ["off", "auto"])
 async def test_pico_goes_on_with_the_same_codes_where_it_gave_its_slot_up(native: Any) -> None:
-    loaded = load(PICO, device="cpu", dtype="float32", native=native, threads=1)
+    loaded = load(
+        default_model_directory(), device="cpu", dtype="float32", native=native, threads=1
+    )
     books = loaded.model.config.num_codebooks
     prompt = prompt_frames([Segment(0, "good morning to you.")], loaded.tokenizer, books)
     await parked_and_back(

@@ -91,7 +91,7 @@ def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
     monkeypatch.setattr(levels, "available", lambda: [levels.named("generic")])
     model = mimi("five")
     with caplog.at_level(logging.WARNING):
-        assert isinstance(halves(model, 1, "auto", threads=1)[1], DecodeHalf)
+        assert isinstance(halves(model, 1, "auto", threads=1)[1], TorchDecodeDirection)
     assert "the codec runs by torch: only level generic can be had" in caplog.text
     assert isinstance(halves(model, 1, "required", threads=1)[1], NativeDecodeHalf)
 

@@ -1,0 +1,163 @@
+"""Sound into frames for all calls: whole files given as context, and what is heard.
+
+What all calls together may have under way, and in memory, is counted here.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from weakref import WeakSet
+
+import grpc
+from google.rpc import error_details_pb2
+
+from csm import errors
+from csm.status import TrueStatus
+from csm.v1 import common_pb2, tokenizer_pb2
+from gateway.backends.backends import Backends
+from gateway.backends.failure import BackendFailure
+from gateway.commands import AudioFormat, ContextTurn
+from gateway.conversations.segment import text_bytes
+from gateway.hearing.heard_audio import HeardAudio
+from gateway.settings import GatewaySettings
+from gateway.speaking.fate import Source
+
+CHUNK_BYTES = 1 << 20
+
+
+def about(field: str, error: errors.ServiceError) -> errors.ServiceError:
+    """The error with its violations about `field`, the caller's name for what we forwarded."""
+    if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+        return error
+    descriptions = [
+        violation.description
+        for detail in error.details()
+        if isinstance(detail, error_details_pb2.BadRequest)
+        for violation in detail.field_violations
+    ]
+    return errors.InvalidArgument(
+        *(errors.FieldViolation(field, d) for d in descriptions or [error.message])
+    )
+
+
+class Encoder:
+    """The tokenizer's encoding side, shared by all calls of a gateway."""
+
+    def __init__(self, backends: Backends, settings: GatewaySettings) -> None:
+        self._backends = backends
+        self._settings = settings
+        self._places = asyncio.Semaphore(settings.max_files_encoding)
+        self._context_bytes = 0
+        self._heard: WeakSet[HeardAudio] = WeakSet()
+
+    @contextlib.contextmanager
+    def holding(self, context: Sequence[ContextTurn]) -> Iterator[None]:
+        """Counts what a call brought as context, for as long as the call has it.
+
+        Raises `QueueFull` where all calls together would have more than `max_context_bytes`.
+        """
+        limit = self._settings.max_context_bytes
+        num_bytes = sum(
+            len(turn.audio_file) + len(turn.codes) + text_bytes(turn.text) for turn in context
+        )
+        # One that is alone is let in, or a low limit would refuse it for ever.
+        if self._context_bytes and self._context_bytes + num_bytes > limit:
+            raise errors.QueueFull(
+                f"context: {num_bytes} bytes beside {self._context_bytes} of other calls; at most "
+                f"{limit} are held at once"
+            )
+        self._context_bytes += num_bytes
+        try:
+            yield
+        finally:
+            self._context_bytes -= num_bytes
+
+    async def encode(
+        self, data: bytes, field: str, deadline: float | None = None
+    ) -> common_pb2.TokenFrames:
+        """The frames of a whole WAV, FLAC, Ogg or MP3 file.
+
+        `deadline` is the caller's, a time of the monotonic clock; `encode_timeout_s` holds besides.
+
+        Raises:
+            InvalidArgument: about `field`: it is no audio, or longer than the model's context.
+            QueueFull: too many files are encoded.
+            DeadlineExceeded: the caller's deadline has passed.
+            ServiceError: of the tokenizer; `Unavailable` where it took too long.
+        """
+        await self._place(deadline)
+        try:
+            own_s = self._settings.encode_timeout_s
+            left_s = _left_s(deadline)
+            timeout_s = own_s if left_s is None else min(own_s, left_s)
+            try:
+                return await self._encoded(data, timeout_s)
+            except BackendFailure as failure:
+                late = failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+                if late and (left_s is None or own_s < left_s):
+                    raise errors.Unavailable(
+                        f"the tokenizer did not encode {field} within {own_s:g} s"
+                    ) from failure
+                raise about(field, failure.error) from failure
+        finally:
+            self._places.release()
+
+    def hear(self, form: AudioFormat, timeout_s: float | None) -> HeardAudio:
+        """A heard turn, whose first audio is there. `form` is a complete PCM format."""
+        audio = HeardAudio(
+            self._backends,
+            form,
+            self._settings.max_heard_audio_ms,
+            timeout_s,
+            self._settings.heard_timeout_s,
+            self._crowded,
+        )
+        self._heard.add(audio)
+        return audio
+
+    def _crowded(self) -> bool:
+        waiting = sum(audio.waiting_bytes for audio in self._heard)
+        return waiting > self._settings.max_heard_waiting_bytes
+
+    async def _place(self, deadline: float | None) -> None:
+        """Waits for one of the places, no longer than a file may take."""
+        own_s, left_s = self._settings.encode_timeout_s, _left_s(deadline)
+        try:
+            async with asyncio.timeout(own_s if left_s is None else min(own_s, left_s)):
+                await self._places.acquire()
+        except TimeoutError:
+            if left_s is not None and left_s <= own_s:
+                raise errors.DeadlineExceeded(
+                    "the call's deadline passed while its context waited to be encoded"
+                ) from None
+            raise errors.QueueFull(
+                f"{self._settings.max_files_encoding} files are encoded, as many as at once; none "
+                f"was done within {own_s:g} s"
+            ) from None
+
+    async def _encoded(self, data: bytes, timeout_s: float) -> common_pb2.TokenFrames:
+        info = self._backends.info
+        # One sample more than can be used, so that what is too long is told in frames.
+        max_samples = info.generator.max_positions * info.tokenizer.frame_samples + 1
+
+        def requests() -> Iterator[tokenizer_pb2.EncodeRequest]:
+            form = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
+            yield tokenizer_pb2.EncodeRequest(
+                config=tokenizer_pb2.EncodeConfig(format=form, max_samples=max_samples)
+            )
+            for at in range(0, len(data), CHUNK_BYTES):
+                yield tokenizer_pb2.EncodeRequest(audio=data[at : at + CHUNK_BYTES])
+
+        call = self._backends.tokenizer.Encode(requests(), timeout=timeout_s)
+        status = TrueStatus(call)
+        try:
+            response = await call
+        except grpc.aio.AioRpcError as raised:
+            error = await status.of(raised)
+            raise BackendFailure.of(Source.TOKENIZER, error) from error
+        return response.frames
+
+
+def _left_s(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -1,0 +1,25 @@
+"""What clients may have in the gateway's memory, as the settings allow it."""
+
+from gateway.hearing.heard_audio import MIN_WAITING_BYTES
+from gateway.settings import GatewaySettings
+
+CONTEXT_COPIES = 2
+"""Context is there as it came, in the message, and once more as what is sent on."""
+LARGE_MESSAGES_AT_ONCE = 8
+"""Messages of the largest size that arrive at the same moment: those of audio and text are small,
+and context, once it is there, is counted as such."""
+_CODES_BYTES_PER_S = 12.5 * 32 * 2
+"""Of CSM-1B's codec: frames a second, codes of a frame, bytes of a code."""
+
+
+def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
+    """Bytes by part, at the most. The process itself, without any client, is not in it."""
+    calls = min(settings.max_converse_calls, settings.max_concurrent_rpcs)
+    heard_codes = int(settings.max_heard_audio_ms / 1000 * _CODES_BYTES_PER_S)
+    return {
+        "conversations": settings.max_conversations_bytes,
+        "audio for clients": settings.max_streams * settings.max_pcm_bytes,
+        "heard audio": settings.max_heard_waiting_bytes + calls * (MIN_WAITING_BYTES + heard_codes),
+        "context": CONTEXT_COPIES * settings.max_context_bytes,
+        "messages": LARGE_MESSAGES_AT_ONCE * settings.max_message_bytes,
+    }
