@@ -5,6 +5,7 @@ import asyncio
 import grpc
 
 from csm.serving.metrics import GatewayMetrics, Metrics
+from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
 from gateway.conversations.conversation import Limits
@@ -26,8 +27,9 @@ class GatewayService:
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
         """Call inside a running event loop: channels belong to it."""
         self._settings = settings
+        self._metrics = metrics
         gateway_metrics = GatewayMetrics(metrics.registry)
-        self.backends = Backends(settings)
+        self.backends = Backends(settings, metrics)
         self.store = MemoryStore(
             max_conversations=settings.max_conversations,
             max_bytes=settings.max_conversations_bytes,
@@ -47,7 +49,7 @@ class GatewayService:
             self._settings.voices_directory,
             self._settings.default_voice,
         )
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper = asyncio.create_task(supervise("sweeper", self._sweep, self._metrics))
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds SpeechService."""

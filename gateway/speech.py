@@ -146,6 +146,10 @@ class Speech:
         self, asked: Synthesis, deadline: float | None, held: contextlib.ExitStack
     ) -> SynthesizeCall:
         held.enter_context(self.encoder.holding(asked.context))
+        if asked.speaker is not None:
+            self.voices.check_speaker("speaker", asked.speaker)
+        for turn in asked.context:
+            self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
         conversation: Conversation | None = None

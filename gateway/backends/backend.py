@@ -15,8 +15,6 @@ from gateway.settings import GatewaySettings, LoadBalancing
 
 log = logging.getLogger(__name__)
 
-RESTART_WATCH_S = 1.0
-
 
 def _policy(kind: LoadBalancing) -> dict[str, object]:
     if kind != "ring_hash":
@@ -49,17 +47,7 @@ class Backend:
         self._answered = asyncio.Event()
 
     async def watch(self) -> None:
-        """Asks for ever, whatever happens on the way."""
-        while True:
-            try:
-                await self._watch()
-            except Exception:
-                # Without a watcher the gateway would keep its last opinion for good.
-                log.exception("the watch over the %s failed; it begins again", self.name)
-                await asyncio.sleep(RESTART_WATCH_S)
-
-    async def _watch(self) -> None:
-        """At once when the connection changes, else every few seconds."""
+        """Asks for ever: at once when the connection changes, else every few seconds."""
         settings = self._settings
         changed: asyncio.Task[None] | None = None
         try:

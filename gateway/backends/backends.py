@@ -12,6 +12,8 @@ from typing import Any
 import grpc
 
 from csm import errors
+from csm.serving.metrics import Metrics
+from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.affinity import affinity
 from gateway.backends.backend import Backend
@@ -65,7 +67,7 @@ class GeneratorState(Enum):
 class Backends:
     """Both of them."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
         def tokenizer_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
             stub = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
             request = tokenizer_pb2.GetTokenizerInfoRequest()
@@ -97,11 +99,12 @@ class Backends:
         self._last: Info | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._routes: dict[str, int] = {}
+        self._metrics = metrics
 
     async def start(self) -> None:
         """Watches both; returns when both have answered and fit each other."""
         self._watchers = [
-            asyncio.create_task(b.watch(), name=f"watch {b.name}")
+            asyncio.create_task(supervise(b.name, b.watch, self._metrics), name=f"watch {b.name}")
             for b in (self._tokenizer, self._generator)
         ]
         while not self.ready():

@@ -98,7 +98,7 @@ class Rule:
 
 
 TABLE: tuple[Rule, ...] = (
-    # Whoever stops gets the end that was asked for, whatever fails on the way.
+    # A turn that stops gets the end that was asked for, whatever fails on the way.
     Rule(Fate.END_TURN, stopping=True),
     Rule(Fate.SKIP, Source.SENTENCE, REFUSED),
     Rule(Fate.RETRY, Source.SENTENCE, LOST, delivered=False),
