@@ -271,8 +271,9 @@ async def test_milliseconds_are_counted_in_frames_of_the_codec(
     del config["codec_config"]["_frame_rate"]
     config["codec_config"].update(codec)
     (directory / "config.json").write_text(json.dumps(config))
+    unending = common_pb2.Sampling(min_audio_ms=400)  # so that no seed ends it before its limit
     async with serving(model=directory, slots=1, device="cpu", threads=1) as server:
-        heard = await server.speak("good morning to you all.", max_audio_ms=400)
+        heard = await server.speak("good morning to you all.", max_audio_ms=400, sampling=unending)
         assert heard.completed
         assert len(heard.codes) == 400 / frame_ms
         assert heard.completed.usage.audio_ms == 400

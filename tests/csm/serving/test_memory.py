@@ -131,6 +131,7 @@ async def test_services_of_one_process_are_added_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(memory, "find_limit", lambda: MemoryLimit(4096 * MIB, "the limit"))
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 100 * MIB)
     metrics = Metrics()
     hosts = []
     for name in ("csm.v1.GeneratorService", "csm.v1.TokenizerService"):
