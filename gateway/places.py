@@ -28,11 +28,6 @@ class Places:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @property
-    def count(self) -> int:
-        """Taken at the moment."""
-        return self._count
-
     @contextlib.contextmanager
     def taken(self, client: str) -> Iterator[None]:
         """One place while the block runs. Raises `QueueFull`."""

@@ -4,7 +4,7 @@ import grpc
 
 from csm import errors
 from gateway.speaking.events import FinishReason
-from gateway.speaking.fate import LOST, Source
+from gateway.speaking.fate import Source
 
 
 class BackendFailure(Exception):
@@ -23,11 +23,6 @@ class BackendFailure(Exception):
         self.code = code
         self.error = error
         self.reason = reason
-
-    @property
-    def lost(self) -> bool:
-        """Whether the backend, rather than the request, is at fault."""
-        return self.code in LOST
 
     @classmethod
     def of(cls, source: Source, error: grpc.aio.AioRpcError) -> "BackendFailure":
