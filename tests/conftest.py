@@ -1,5 +1,8 @@
 """What holds for all tests."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 from csm import channel
@@ -15,3 +18,11 @@ def connections_of_their_own() -> None:
         return [*shared(**given), ("grpc.use_local_subchannel_pool", 1)]  # type: ignore[arg-type]
 
     channel.options = options
+
+
+@pytest.fixture(autouse=True)
+def heap_thawed() -> Iterator[None]:
+    """A service freezes the heap once it has loaded (`csm.serving.heap`), for its process's life.
+    In a process that starts hundreds of them, what each left would never be searched again."""
+    yield
+    gc.unfreeze()
