@@ -15,6 +15,9 @@ class AudioEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIO_ENCODING_PCM_F32LE: _ClassVar[AudioEncoding]
     AUDIO_ENCODING_PCM_U8: _ClassVar[AudioEncoding]
     AUDIO_ENCODING_FILE: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_MULAW: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_ALAW: _ClassVar[AudioEncoding]
+    AUDIO_ENCODING_OGG_OPUS: _ClassVar[AudioEncoding]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -33,6 +36,8 @@ class WarningKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WARNING_KIND_TOO_LONG: _ClassVar[WarningKind]
     WARNING_KIND_CUT: _ClassVar[WarningKind]
     WARNING_KIND_IGNORED: _ClassVar[WarningKind]
+    WARNING_KIND_RECORDING: _ClassVar[WarningKind]
+    WARNING_KIND_ENDED_EARLY: _ClassVar[WarningKind]
 AUDIO_ENCODING_UNSPECIFIED: AudioEncoding
 AUDIO_ENCODING_PCM_S16LE: AudioEncoding
 AUDIO_ENCODING_PCM_S24LE: AudioEncoding
@@ -40,6 +45,9 @@ AUDIO_ENCODING_PCM_S32LE: AudioEncoding
 AUDIO_ENCODING_PCM_F32LE: AudioEncoding
 AUDIO_ENCODING_PCM_U8: AudioEncoding
 AUDIO_ENCODING_FILE: AudioEncoding
+AUDIO_ENCODING_MULAW: AudioEncoding
+AUDIO_ENCODING_ALAW: AudioEncoding
+AUDIO_ENCODING_OGG_OPUS: AudioEncoding
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_EOS: FinishReason
 FINISH_REASON_MAX_DURATION: FinishReason
@@ -52,6 +60,8 @@ WARNING_KIND_UNSPEAKABLE: WarningKind
 WARNING_KIND_TOO_LONG: WarningKind
 WARNING_KIND_CUT: WarningKind
 WARNING_KIND_IGNORED: WarningKind
+WARNING_KIND_RECORDING: WarningKind
+WARNING_KIND_ENDED_EARLY: WarningKind
 
 class AudioFormat(_message.Message):
     __slots__ = ("encoding", "sample_rate_hz", "channels")

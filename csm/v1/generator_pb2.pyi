@@ -37,10 +37,14 @@ class GenerateText(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class GenerateFlush(_message.Message):
-    __slots__ = ("turn_id",)
+    __slots__ = ("turn_id", "max_audio_ms", "seed")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    MAX_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
-    def __init__(self, turn_id: _Optional[str] = ...) -> None: ...
+    max_audio_ms: int
+    seed: int
+    def __init__(self, turn_id: _Optional[str] = ..., max_audio_ms: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class GenerateCancel(_message.Message):
     __slots__ = ("turn_id", "keep_frames")
@@ -123,7 +127,7 @@ class GetModelInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
-    __slots__ = ("model", "parameters", "num_codebooks", "codebook_size", "text_vocab_size", "max_positions", "dtype", "device", "digest", "sampling", "slots", "max_context_segments", "max_text_chars", "voices")
+    __slots__ = ("model", "parameters", "num_codebooks", "codebook_size", "text_vocab_size", "max_positions", "dtype", "device", "digest", "sampling", "slots", "max_context_segments", "max_text_chars", "voices", "default_max_audio_ms", "characters")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     NUM_CODEBOOKS_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +142,8 @@ class GetModelInfoResponse(_message.Message):
     MAX_CONTEXT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
     VOICES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MAX_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     model: str
     parameters: int
     num_codebooks: int
@@ -152,7 +158,9 @@ class GetModelInfoResponse(_message.Message):
     max_context_segments: int
     max_text_chars: int
     voices: _containers.RepeatedCompositeFieldContainer[ModelVoice]
-    def __init__(self, model: _Optional[str] = ..., parameters: _Optional[int] = ..., num_codebooks: _Optional[int] = ..., codebook_size: _Optional[int] = ..., text_vocab_size: _Optional[int] = ..., max_positions: _Optional[int] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., digest: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., max_context_segments: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., voices: _Optional[_Iterable[_Union[ModelVoice, _Mapping]]] = ...) -> None: ...
+    default_max_audio_ms: int
+    characters: str
+    def __init__(self, model: _Optional[str] = ..., parameters: _Optional[int] = ..., num_codebooks: _Optional[int] = ..., codebook_size: _Optional[int] = ..., text_vocab_size: _Optional[int] = ..., max_positions: _Optional[int] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., digest: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., max_context_segments: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., voices: _Optional[_Iterable[_Union[ModelVoice, _Mapping]]] = ..., default_max_audio_ms: _Optional[int] = ..., characters: _Optional[str] = ...) -> None: ...
 
 class ModelVoice(_message.Message):
     __slots__ = ("name", "speaker", "description")
@@ -163,6 +171,20 @@ class ModelVoice(_message.Message):
     speaker: int
     description: str
     def __init__(self, name: _Optional[str] = ..., speaker: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+
+class CountPositionsRequest(_message.Message):
+    __slots__ = ("texts", "speaker")
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    speaker: int
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., speaker: _Optional[int] = ...) -> None: ...
+
+class CountPositionsResponse(_message.Message):
+    __slots__ = ("positions",)
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    positions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, positions: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GetLoadRequest(_message.Message):
     __slots__ = ()

@@ -45,6 +45,11 @@ class GeneratorServiceStub(object):
                 request_serializer=csm_dot_v1_dot_generator__pb2.GetModelInfoRequest.SerializeToString,
                 response_deserializer=csm_dot_v1_dot_generator__pb2.GetModelInfoResponse.FromString,
                 _registered_method=True)
+        self.CountPositions = channel.unary_unary(
+                '/csm.v1.GeneratorService/CountPositions',
+                request_serializer=csm_dot_v1_dot_generator__pb2.CountPositionsRequest.SerializeToString,
+                response_deserializer=csm_dot_v1_dot_generator__pb2.CountPositionsResponse.FromString,
+                _registered_method=True)
         self.GetLoad = channel.unary_unary(
                 '/csm.v1.GeneratorService/GetLoad',
                 request_serializer=csm_dot_v1_dot_generator__pb2.GetLoadRequest.SerializeToString,
@@ -78,6 +83,13 @@ class GeneratorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountPositions(self, request, context):
+        """Positions that texts take in the model's context.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLoad(self, request, context):
         """How busy the engine is.
         """
@@ -104,6 +116,11 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
                     servicer.GetModelInfo,
                     request_deserializer=csm_dot_v1_dot_generator__pb2.GetModelInfoRequest.FromString,
                     response_serializer=csm_dot_v1_dot_generator__pb2.GetModelInfoResponse.SerializeToString,
+            ),
+            'CountPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountPositions,
+                    request_deserializer=csm_dot_v1_dot_generator__pb2.CountPositionsRequest.FromString,
+                    response_serializer=csm_dot_v1_dot_generator__pb2.CountPositionsResponse.SerializeToString,
             ),
             'GetLoad': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLoad,
@@ -171,6 +188,33 @@ class GeneratorService(object):
             '/csm.v1.GeneratorService/GetModelInfo',
             csm_dot_v1_dot_generator__pb2.GetModelInfoRequest.SerializeToString,
             csm_dot_v1_dot_generator__pb2.GetModelInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csm.v1.GeneratorService/CountPositions',
+            csm_dot_v1_dot_generator__pb2.CountPositionsRequest.SerializeToString,
+            csm_dot_v1_dot_generator__pb2.CountPositionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,12 +1,24 @@
 from csm.v1 import common_pb2 as _common_pb2
 from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class TextMarkup(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TEXT_MARKUP_UNSPECIFIED: _ClassVar[TextMarkup]
+    TEXT_MARKUP_STRIP: _ClassVar[TextMarkup]
+    TEXT_MARKUP_OBEY: _ClassVar[TextMarkup]
+    TEXT_MARKUP_OFF: _ClassVar[TextMarkup]
+TEXT_MARKUP_UNSPECIFIED: TextMarkup
+TEXT_MARKUP_STRIP: TextMarkup
+TEXT_MARKUP_OBEY: TextMarkup
+TEXT_MARKUP_OFF: TextMarkup
 
 class ContextTurn(_message.Message):
     __slots__ = ("speaker", "text", "audio_file", "frames")
@@ -20,8 +32,32 @@ class ContextTurn(_message.Message):
     frames: _common_pb2.TokenFrames
     def __init__(self, speaker: _Optional[int] = ..., text: _Optional[str] = ..., audio_file: _Optional[bytes] = ..., frames: _Optional[_Union[_common_pb2.TokenFrames, _Mapping]] = ...) -> None: ...
 
+class TextOptions(_message.Message):
+    __slots__ = ("normalize", "language", "markup", "lexicon", "newline_pause_ms", "paragraph_pause_ms")
+    NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    MARKUP_FIELD_NUMBER: _ClassVar[int]
+    LEXICON_FIELD_NUMBER: _ClassVar[int]
+    NEWLINE_PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    PARAGRAPH_PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    normalize: bool
+    language: str
+    markup: TextMarkup
+    lexicon: _containers.RepeatedCompositeFieldContainer[LexiconEntry]
+    newline_pause_ms: int
+    paragraph_pause_ms: int
+    def __init__(self, normalize: bool = ..., language: _Optional[str] = ..., markup: _Optional[_Union[TextMarkup, str]] = ..., lexicon: _Optional[_Iterable[_Union[LexiconEntry, _Mapping]]] = ..., newline_pause_ms: _Optional[int] = ..., paragraph_pause_ms: _Optional[int] = ...) -> None: ...
+
+class LexiconEntry(_message.Message):
+    __slots__ = ("word", "spelling")
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    SPELLING_FIELD_NUMBER: _ClassVar[int]
+    word: str
+    spelling: str
+    def __init__(self, word: _Optional[str] = ..., spelling: _Optional[str] = ...) -> None: ...
+
 class SynthesizeRequest(_message.Message):
-    __slots__ = ("text", "voice", "conversation_id", "context", "speaker", "sampling", "max_audio_ms", "format", "max_lead_ms")
+    __slots__ = ("text", "voice", "conversation_id", "context", "speaker", "sampling", "max_audio_ms", "format", "max_lead_ms", "text_options")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VOICE_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +67,7 @@ class SynthesizeRequest(_message.Message):
     MAX_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     MAX_LEAD_MS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     text: str
     voice: str
     conversation_id: str
@@ -40,7 +77,8 @@ class SynthesizeRequest(_message.Message):
     max_audio_ms: int
     format: _common_pb2.AudioFormat
     max_lead_ms: int
-    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ..., conversation_id: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextTurn, _Mapping]]] = ..., speaker: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ...) -> None: ...
+    text_options: TextOptions
+    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ..., conversation_id: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextTurn, _Mapping]]] = ..., speaker: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ...) -> None: ...
 
 class SpeechAudio(_message.Message):
     __slots__ = ("turn_id", "audio", "first_sample", "text_chars")
@@ -105,7 +143,7 @@ class SynthesizeResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ...) -> None: ...
 
 class ConverseConfig(_message.Message):
-    __slots__ = ("conversation_id", "voice", "sampling", "max_audio_ms", "output_format", "input_format", "max_lead_ms", "heard_speaker")
+    __slots__ = ("conversation_id", "voice", "sampling", "max_audio_ms", "output_format", "input_format", "max_lead_ms", "heard_speaker", "text_options")
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     VOICE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +152,7 @@ class ConverseConfig(_message.Message):
     INPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     MAX_LEAD_MS_FIELD_NUMBER: _ClassVar[int]
     HEARD_SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     conversation_id: str
     voice: str
     sampling: _common_pb2.Sampling
@@ -122,7 +161,8 @@ class ConverseConfig(_message.Message):
     input_format: _common_pb2.AudioFormat
     max_lead_ms: int
     heard_speaker: int
-    def __init__(self, conversation_id: _Optional[str] = ..., voice: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., input_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., heard_speaker: _Optional[int] = ...) -> None: ...
+    text_options: TextOptions
+    def __init__(self, conversation_id: _Optional[str] = ..., voice: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., input_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., heard_speaker: _Optional[int] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ...) -> None: ...
 
 class ConverseHeardAudio(_message.Message):
     __slots__ = ("audio",)
@@ -135,6 +175,10 @@ class ConverseText(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     text: str
     def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class ConverseFlush(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ConverseEndOfTurn(_message.Message):
     __slots__ = ("heard_text",)
@@ -151,18 +195,20 @@ class ConverseCancel(_message.Message):
     def __init__(self, turn_id: _Optional[str] = ..., heard_ms: _Optional[int] = ...) -> None: ...
 
 class ConverseRequest(_message.Message):
-    __slots__ = ("config", "heard_audio", "text", "end_of_turn", "cancel")
+    __slots__ = ("config", "heard_audio", "text", "end_of_turn", "cancel", "flush")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     HEARD_AUDIO_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     END_OF_TURN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
+    FLUSH_FIELD_NUMBER: _ClassVar[int]
     config: ConverseConfig
     heard_audio: ConverseHeardAudio
     text: ConverseText
     end_of_turn: ConverseEndOfTurn
     cancel: ConverseCancel
-    def __init__(self, config: _Optional[_Union[ConverseConfig, _Mapping]] = ..., heard_audio: _Optional[_Union[ConverseHeardAudio, _Mapping]] = ..., text: _Optional[_Union[ConverseText, _Mapping]] = ..., end_of_turn: _Optional[_Union[ConverseEndOfTurn, _Mapping]] = ..., cancel: _Optional[_Union[ConverseCancel, _Mapping]] = ...) -> None: ...
+    flush: ConverseFlush
+    def __init__(self, config: _Optional[_Union[ConverseConfig, _Mapping]] = ..., heard_audio: _Optional[_Union[ConverseHeardAudio, _Mapping]] = ..., text: _Optional[_Union[ConverseText, _Mapping]] = ..., end_of_turn: _Optional[_Union[ConverseEndOfTurn, _Mapping]] = ..., cancel: _Optional[_Union[ConverseCancel, _Mapping]] = ..., flush: _Optional[_Union[ConverseFlush, _Mapping]] = ...) -> None: ...
 
 class ConverseStarted(_message.Message):
     __slots__ = ("conversation_id", "output_format", "num_turns", "voice")
@@ -189,6 +235,46 @@ class ConverseResponse(_message.Message):
     turn_completed: SpeechTurnCompleted
     turn_truncated: SpeechTurnTruncated
     def __init__(self, started: _Optional[_Union[ConverseStarted, _Mapping]] = ..., turn_started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., turn_completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ..., turn_truncated: _Optional[_Union[SpeechTurnTruncated, _Mapping]] = ...) -> None: ...
+
+class PrepareTextRequest(_message.Message):
+    __slots__ = ("text", "voice", "text_options")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    voice: str
+    text_options: TextOptions
+    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ...) -> None: ...
+
+class PreparedSentence(_message.Message):
+    __slots__ = ("text", "spoken_form", "first_char", "end_char", "positions", "expected_ms", "pause_before_ms")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SPOKEN_FORM_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CHAR_FIELD_NUMBER: _ClassVar[int]
+    END_CHAR_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_MS_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    spoken_form: str
+    first_char: int
+    end_char: int
+    positions: int
+    expected_ms: int
+    pause_before_ms: int
+    def __init__(self, text: _Optional[str] = ..., spoken_form: _Optional[str] = ..., first_char: _Optional[int] = ..., end_char: _Optional[int] = ..., positions: _Optional[int] = ..., expected_ms: _Optional[int] = ..., pause_before_ms: _Optional[int] = ...) -> None: ...
+
+class PrepareTextResponse(_message.Message):
+    __slots__ = ("spoken_form", "sentences", "warnings", "expected_ms")
+    SPOKEN_FORM_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_MS_FIELD_NUMBER: _ClassVar[int]
+    spoken_form: str
+    sentences: _containers.RepeatedCompositeFieldContainer[PreparedSentence]
+    warnings: _containers.RepeatedCompositeFieldContainer[_common_pb2.Warning]
+    expected_ms: int
+    def __init__(self, spoken_form: _Optional[str] = ..., sentences: _Optional[_Iterable[_Union[PreparedSentence, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[_common_pb2.Warning, _Mapping]]] = ..., expected_ms: _Optional[int] = ...) -> None: ...
 
 class ListVoicesRequest(_message.Message):
     __slots__ = ()

@@ -45,6 +45,11 @@ class SpeechServiceStub(object):
                 request_serializer=csm_dot_v1_dot_speech__pb2.ConverseRequest.SerializeToString,
                 response_deserializer=csm_dot_v1_dot_speech__pb2.ConverseResponse.FromString,
                 _registered_method=True)
+        self.PrepareText = channel.unary_unary(
+                '/csm.v1.SpeechService/PrepareText',
+                request_serializer=csm_dot_v1_dot_speech__pb2.PrepareTextRequest.SerializeToString,
+                response_deserializer=csm_dot_v1_dot_speech__pb2.PrepareTextResponse.FromString,
+                _registered_method=True)
         self.ListVoices = channel.unary_unary(
                 '/csm.v1.SpeechService/ListVoices',
                 request_serializer=csm_dot_v1_dot_speech__pb2.ListVoicesRequest.SerializeToString,
@@ -81,6 +86,13 @@ class SpeechServiceServicer(object):
     def Converse(self, request_iterator, context):
         """A conversation: config first; then heard audio, text to speak, end_of_turn and
         cancel in any order; audio and exactly one terminal per turn come back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PrepareText(self, request, context):
+        """What would be spoken of a text: its spoken form, sentences and warnings, without speaking.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +138,11 @@ def add_SpeechServiceServicer_to_server(servicer, server):
                     servicer.Converse,
                     request_deserializer=csm_dot_v1_dot_speech__pb2.ConverseRequest.FromString,
                     response_serializer=csm_dot_v1_dot_speech__pb2.ConverseResponse.SerializeToString,
+            ),
+            'PrepareText': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrepareText,
+                    request_deserializer=csm_dot_v1_dot_speech__pb2.PrepareTextRequest.FromString,
+                    response_serializer=csm_dot_v1_dot_speech__pb2.PrepareTextResponse.SerializeToString,
             ),
             'ListVoices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVoices,
@@ -203,6 +220,33 @@ class SpeechService(object):
             '/csm.v1.SpeechService/Converse',
             csm_dot_v1_dot_speech__pb2.ConverseRequest.SerializeToString,
             csm_dot_v1_dot_speech__pb2.ConverseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csm.v1.SpeechService/PrepareText',
+            csm_dot_v1_dot_speech__pb2.PrepareTextRequest.SerializeToString,
+            csm_dot_v1_dot_speech__pb2.PrepareTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

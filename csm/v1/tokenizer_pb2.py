@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from csm.v1 import common_pb2 as csm_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63sm/v1/tokenizer.proto\x12\x06\x63sm.v1\x1a\x13\x63sm/v1/common.proto\"H\n\x0c\x45ncodeConfig\x12#\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x13.csm.v1.AudioFormat\x12\x13\n\x0bmax_samples\x18\x02 \x01(\x04\"S\n\rEncodeRequest\x12&\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x14.csm.v1.EncodeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"b\n\x0e\x45ncodeResponse\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.csm.v1.TokenFrames\x12\x13\n\x0bnum_samples\x18\x02 \x01(\x04\x12\x16\n\x0esample_rate_hz\x18\x03 \x01(\r\"n\n\rDecodeRequest\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.csm.v1.TokenFrames\x12#\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x13.csm.v1.AudioFormat\x12\x13\n\x0bnum_samples\x18\x03 \x01(\x04\"5\n\x0e\x44\x65\x63odeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12\x14\n\x0c\x66irst_sample\x18\x02 \x01(\x04\"\\\n\x16StreamingEncodeRequest\x12&\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x14.csm.v1.EncodeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"\x83\x01\n\x17StreamingEncodeResponse\x12%\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.csm.v1.TokenFramesH\x00\x12\x35\n\tcompleted\x18\x02 \x01(\x0b\x32 .csm.v1.StreamingEncodeCompletedH\x00\x42\n\n\x08response\"C\n\x18StreamingEncodeCompleted\x12\x13\n\x0bnum_samples\x18\x01 \x01(\x04\x12\x12\n\nnum_frames\x18\x02 \x01(\x04\"<\n\x15StreamingDecodeConfig\x12#\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x13.csm.v1.AudioFormat\"{\n\x16StreamingDecodeRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.csm.v1.StreamingDecodeConfigH\x00\x12%\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x13.csm.v1.TokenFramesH\x00\x42\t\n\x07request\"R\n\x17StreamingDecodeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12\x14\n\x0c\x66irst_sample\x18\x02 \x01(\x04\x12\x12\n\nnum_frames\x18\x03 \x01(\x04\"\x19\n\x17GetTokenizerInfoRequest\"\xf7\x01\n\x18GetTokenizerInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x03 \x01(\x01\x12\x15\n\rframe_samples\x18\x04 \x01(\r\x12\x15\n\rnum_codebooks\x18\x05 \x01(\r\x12\x15\n\rcodebook_size\x18\x06 \x01(\r\x12\x13\n\x0bmax_streams\x18\x07 \x01(\r\x12\x14\n\x0cmax_audio_ms\x18\x08 \x01(\x04\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\r\n\x05\x64type\x18\n \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x0b \x01(\t2\x8f\x03\n\x10TokenizerService\x12\x39\n\x06\x45ncode\x12\x15.csm.v1.EncodeRequest\x1a\x16.csm.v1.EncodeResponse(\x01\x12\x39\n\x06\x44\x65\x63ode\x12\x15.csm.v1.DecodeRequest\x1a\x16.csm.v1.DecodeResponse0\x01\x12V\n\x0fStreamingEncode\x12\x1e.csm.v1.StreamingEncodeRequest\x1a\x1f.csm.v1.StreamingEncodeResponse(\x01\x30\x01\x12V\n\x0fStreamingDecode\x12\x1e.csm.v1.StreamingDecodeRequest\x1a\x1f.csm.v1.StreamingDecodeResponse(\x01\x30\x01\x12U\n\x10GetTokenizerInfo\x12\x1f.csm.v1.GetTokenizerInfoRequest\x1a .csm.v1.GetTokenizerInfoResponseB=\n\norg.csm.v1P\x01Z-github.com/csm-server/csm/gen/go/csm/v1;csmv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63sm/v1/tokenizer.proto\x12\x06\x63sm.v1\x1a\x13\x63sm/v1/common.proto\"V\n\x0c\x45ncodeConfig\x12#\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x13.csm.v1.AudioFormat\x12\x13\n\x0bmax_samples\x18\x02 \x01(\x04\x12\x0c\n\x04mend\x18\x03 \x01(\x08\"S\n\rEncodeRequest\x12&\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x14.csm.v1.EncodeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"\x85\x01\n\x0e\x45ncodeResponse\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.csm.v1.TokenFrames\x12\x13\n\x0bnum_samples\x18\x02 \x01(\x04\x12\x16\n\x0esample_rate_hz\x18\x03 \x01(\r\x12!\n\x08warnings\x18\x04 \x03(\x0b\x32\x0f.csm.v1.Warning\"n\n\rDecodeRequest\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.csm.v1.TokenFrames\x12#\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x13.csm.v1.AudioFormat\x12\x13\n\x0bnum_samples\x18\x03 \x01(\x04\"5\n\x0e\x44\x65\x63odeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12\x14\n\x0c\x66irst_sample\x18\x02 \x01(\x04\"\\\n\x16StreamingEncodeRequest\x12&\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x14.csm.v1.EncodeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"\x83\x01\n\x17StreamingEncodeResponse\x12%\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.csm.v1.TokenFramesH\x00\x12\x35\n\tcompleted\x18\x02 \x01(\x0b\x32 .csm.v1.StreamingEncodeCompletedH\x00\x42\n\n\x08response\"C\n\x18StreamingEncodeCompleted\x12\x13\n\x0bnum_samples\x18\x01 \x01(\x04\x12\x12\n\nnum_frames\x18\x02 \x01(\x04\"<\n\x15StreamingDecodeConfig\x12#\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x13.csm.v1.AudioFormat\"{\n\x16StreamingDecodeRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.csm.v1.StreamingDecodeConfigH\x00\x12%\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x13.csm.v1.TokenFramesH\x00\x42\t\n\x07request\"R\n\x17StreamingDecodeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12\x14\n\x0c\x66irst_sample\x18\x02 \x01(\x04\x12\x12\n\nnum_frames\x18\x03 \x01(\x04\"\x19\n\x17GetTokenizerInfoRequest\"\xf7\x01\n\x18GetTokenizerInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x03 \x01(\x01\x12\x15\n\rframe_samples\x18\x04 \x01(\r\x12\x15\n\rnum_codebooks\x18\x05 \x01(\r\x12\x15\n\rcodebook_size\x18\x06 \x01(\r\x12\x13\n\x0bmax_streams\x18\x07 \x01(\r\x12\x14\n\x0cmax_audio_ms\x18\x08 \x01(\x04\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\r\n\x05\x64type\x18\n \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x0b \x01(\t2\x8f\x03\n\x10TokenizerService\x12\x39\n\x06\x45ncode\x12\x15.csm.v1.EncodeRequest\x1a\x16.csm.v1.EncodeResponse(\x01\x12\x39\n\x06\x44\x65\x63ode\x12\x15.csm.v1.DecodeRequest\x1a\x16.csm.v1.DecodeResponse0\x01\x12V\n\x0fStreamingEncode\x12\x1e.csm.v1.StreamingEncodeRequest\x1a\x1f.csm.v1.StreamingEncodeResponse(\x01\x30\x01\x12V\n\x0fStreamingDecode\x12\x1e.csm.v1.StreamingDecodeRequest\x1a\x1f.csm.v1.StreamingDecodeResponse(\x01\x30\x01\x12U\n\x10GetTokenizerInfo\x12\x1f.csm.v1.GetTokenizerInfoRequest\x1a .csm.v1.GetTokenizerInfoResponseB=\n\norg.csm.v1P\x01Z-github.com/csm-server/csm/gen/go/csm/v1;csmv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,31 +34,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\norg.csm.v1P\001Z-github.com/csm-server/csm/gen/go/csm/v1;csmv1'
   _globals['_ENCODECONFIG']._serialized_start=55
-  _globals['_ENCODECONFIG']._serialized_end=127
-  _globals['_ENCODEREQUEST']._serialized_start=129
-  _globals['_ENCODEREQUEST']._serialized_end=212
-  _globals['_ENCODERESPONSE']._serialized_start=214
-  _globals['_ENCODERESPONSE']._serialized_end=312
-  _globals['_DECODEREQUEST']._serialized_start=314
-  _globals['_DECODEREQUEST']._serialized_end=424
-  _globals['_DECODERESPONSE']._serialized_start=426
-  _globals['_DECODERESPONSE']._serialized_end=479
-  _globals['_STREAMINGENCODEREQUEST']._serialized_start=481
-  _globals['_STREAMINGENCODEREQUEST']._serialized_end=573
-  _globals['_STREAMINGENCODERESPONSE']._serialized_start=576
-  _globals['_STREAMINGENCODERESPONSE']._serialized_end=707
-  _globals['_STREAMINGENCODECOMPLETED']._serialized_start=709
-  _globals['_STREAMINGENCODECOMPLETED']._serialized_end=776
-  _globals['_STREAMINGDECODECONFIG']._serialized_start=778
-  _globals['_STREAMINGDECODECONFIG']._serialized_end=838
-  _globals['_STREAMINGDECODEREQUEST']._serialized_start=840
-  _globals['_STREAMINGDECODEREQUEST']._serialized_end=963
-  _globals['_STREAMINGDECODERESPONSE']._serialized_start=965
-  _globals['_STREAMINGDECODERESPONSE']._serialized_end=1047
-  _globals['_GETTOKENIZERINFOREQUEST']._serialized_start=1049
-  _globals['_GETTOKENIZERINFOREQUEST']._serialized_end=1074
-  _globals['_GETTOKENIZERINFORESPONSE']._serialized_start=1077
-  _globals['_GETTOKENIZERINFORESPONSE']._serialized_end=1324
-  _globals['_TOKENIZERSERVICE']._serialized_start=1327
-  _globals['_TOKENIZERSERVICE']._serialized_end=1726
+  _globals['_ENCODECONFIG']._serialized_end=141
+  _globals['_ENCODEREQUEST']._serialized_start=143
+  _globals['_ENCODEREQUEST']._serialized_end=226
+  _globals['_ENCODERESPONSE']._serialized_start=229
+  _globals['_ENCODERESPONSE']._serialized_end=362
+  _globals['_DECODEREQUEST']._serialized_start=364
+  _globals['_DECODEREQUEST']._serialized_end=474
+  _globals['_DECODERESPONSE']._serialized_start=476
+  _globals['_DECODERESPONSE']._serialized_end=529
+  _globals['_STREAMINGENCODEREQUEST']._serialized_start=531
+  _globals['_STREAMINGENCODEREQUEST']._serialized_end=623
+  _globals['_STREAMINGENCODERESPONSE']._serialized_start=626
+  _globals['_STREAMINGENCODERESPONSE']._serialized_end=757
+  _globals['_STREAMINGENCODECOMPLETED']._serialized_start=759
+  _globals['_STREAMINGENCODECOMPLETED']._serialized_end=826
+  _globals['_STREAMINGDECODECONFIG']._serialized_start=828
+  _globals['_STREAMINGDECODECONFIG']._serialized_end=888
+  _globals['_STREAMINGDECODEREQUEST']._serialized_start=890
+  _globals['_STREAMINGDECODEREQUEST']._serialized_end=1013
+  _globals['_STREAMINGDECODERESPONSE']._serialized_start=1015
+  _globals['_STREAMINGDECODERESPONSE']._serialized_end=1097
+  _globals['_GETTOKENIZERINFOREQUEST']._serialized_start=1099
+  _globals['_GETTOKENIZERINFOREQUEST']._serialized_end=1124
+  _globals['_GETTOKENIZERINFORESPONSE']._serialized_start=1127
+  _globals['_GETTOKENIZERINFORESPONSE']._serialized_end=1374
+  _globals['_TOKENIZERSERVICE']._serialized_start=1377
+  _globals['_TOKENIZERSERVICE']._serialized_end=1776
 # @@protoc_insertion_point(module_scope)

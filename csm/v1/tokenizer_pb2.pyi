@@ -1,18 +1,21 @@
 from csm.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EncodeConfig(_message.Message):
-    __slots__ = ("format", "max_samples")
+    __slots__ = ("format", "max_samples", "mend")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     MAX_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MEND_FIELD_NUMBER: _ClassVar[int]
     format: _common_pb2.AudioFormat
     max_samples: int
-    def __init__(self, format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_samples: _Optional[int] = ...) -> None: ...
+    mend: bool
+    def __init__(self, format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_samples: _Optional[int] = ..., mend: bool = ...) -> None: ...
 
 class EncodeRequest(_message.Message):
     __slots__ = ("config", "audio")
@@ -23,14 +26,16 @@ class EncodeRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[EncodeConfig, _Mapping]] = ..., audio: _Optional[bytes] = ...) -> None: ...
 
 class EncodeResponse(_message.Message):
-    __slots__ = ("frames", "num_samples", "sample_rate_hz")
+    __slots__ = ("frames", "num_samples", "sample_rate_hz", "warnings")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     NUM_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     frames: _common_pb2.TokenFrames
     num_samples: int
     sample_rate_hz: int
-    def __init__(self, frames: _Optional[_Union[_common_pb2.TokenFrames, _Mapping]] = ..., num_samples: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[_common_pb2.Warning]
+    def __init__(self, frames: _Optional[_Union[_common_pb2.TokenFrames, _Mapping]] = ..., num_samples: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[_common_pb2.Warning, _Mapping]]] = ...) -> None: ...
 
 class DecodeRequest(_message.Message):
     __slots__ = ("frames", "format", "num_samples")
