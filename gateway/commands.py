@@ -7,7 +7,7 @@ from csm.audio.pcm import BYTES_PER_SAMPLE
 
 
 @dataclass(frozen=True, slots=True)
-class AudioFormat:
+class StreamFormat:
     """A complete PCM format: `encoding` is a value of `csm.v1.AudioEncoding`."""
 
     encoding: int
@@ -26,7 +26,7 @@ class AudioFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingOptions:
     """How codes are drawn; None is left to the model. See `csm.v1.Sampling`."""
 
     temperature: float | None = None
@@ -38,7 +38,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class ContextTurn:
+class ContextEntry:
     """A turn given as context: a file to encode, or frames, or text alone."""
 
     field: str
@@ -56,11 +56,11 @@ class Synthesis:
     text: str
     voice: str
     conversation_id: str
-    context: Sequence[ContextTurn]
+    context: Sequence[ContextEntry]
     speaker: int | None
-    sampling: Sampling
+    sampling: SamplingOptions
     max_audio_ms: int
-    form: AudioFormat
+    form: StreamFormat
     max_lead_ms: int
 
 
@@ -70,10 +70,10 @@ class ConverseOptions:
 
     conversation_id: str
     voice: str
-    sampling: Sampling
+    sampling: SamplingOptions
     max_audio_ms: int
-    output: AudioFormat
-    input: AudioFormat
+    output: StreamFormat
+    input: StreamFormat
     max_lead_ms: int
     heard_speaker: int | None
 
@@ -83,8 +83,8 @@ class TurnOptions:
     """How a turn is spoken."""
 
     speaker: int
-    form: AudioFormat
-    sampling: Sampling
+    form: StreamFormat
+    sampling: SamplingOptions
     max_audio_ms: int = 0
     """Of the whole turn; 0: the model's default for each sentence."""
     max_lead_ms: int = 0

@@ -27,8 +27,8 @@ from gateway.commands import (
     TextPart,
     TurnOptions,
 )
-from gateway.conversations.store import Conversation, Turn, new_turn_id
-from gateway.hearing.encoder import Encoder
+from gateway.conversations.store import StoredConversation, Turn, new_turn_id
+from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
 from gateway.places import Places
@@ -37,13 +37,13 @@ from gateway.speaking.events import (
     ConversationOpened,
     Event,
     FinishReason,
-    TurnTruncated,
+    SpeechTurnTruncated,
 )
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
 from gateway.text.sentences import SentenceSplitter
-from gateway.voices.library import Voice
+from gateway.voices.library import LibraryVoice
 
 MAX_WAITING_TURNS = 64
 IDLE_CHECKS = 4
@@ -55,7 +55,7 @@ class CallPorts:
     """What a Converse call is connected to."""
 
     backends: Backends
-    encoder: Encoder
+    encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
     places: Places
@@ -81,8 +81,8 @@ class ConverseCall:
     def __init__(
         self,
         options: ConverseOptions,
-        voice: Voice,
-        conversation: Conversation,
+        voice: LibraryVoice,
+        conversation: StoredConversation,
         ports: CallPorts,
     ) -> None:
         self._options = options
@@ -256,7 +256,7 @@ class ConverseCall:
         kept = next((t for t in self._conversation.turns if t.turn_id == turn_id), None)
         known = kept is not None or turn_id == self._last_spoken
         self._outbox.put(
-            TurnTruncated(
+            SpeechTurnTruncated(
                 turn_id if known else "",
                 round(kept.num_frames * self._frame_ms) if kept else 0,
                 kept.text if kept else "",

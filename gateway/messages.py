@@ -13,14 +13,14 @@ from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.backends import Info
 from gateway.backends.convert import audio_format
 from gateway.commands import (
-    AudioFormat,
     Cancel,
     Command,
-    ContextTurn,
+    ContextEntry,
     ConverseOptions,
     EndOfTurn,
     HeardPart,
-    Sampling,
+    SamplingOptions,
+    StreamFormat,
     Synthesis,
     TextPart,
 )
@@ -29,9 +29,9 @@ from gateway.speaking.events import (
     Audio,
     ConversationOpened,
     Event,
-    TurnCompleted,
-    TurnStarted,
-    TurnTruncated,
+    SpeechTurnCompleted,
+    SpeechTurnStarted,
+    SpeechTurnTruncated,
     TurnWarning,
 )
 from gateway.text.sentences import speakable
@@ -155,17 +155,17 @@ class Checker:
         found.raise_any()
         return value
 
-    def _form(self, found: "Violations", field: str, form: common_pb2.AudioFormat) -> AudioFormat:
+    def _form(self, found: "Violations", field: str, form: common_pb2.AudioFormat) -> StreamFormat:
         try:
             full = complete_format(form, self._info.tokenizer.sample_rate_hz, field)
-            return AudioFormat(full.encoding, full.sample_rate_hz, full.channels)
+            return StreamFormat(full.encoding, full.sample_rate_hz, full.channels)
         except AudioError as error:
             found.add(error.field, error.description)
-            return AudioFormat(form.encoding, form.sample_rate_hz, form.channels)
+            return StreamFormat(form.encoding, form.sample_rate_hz, form.channels)
 
     def _context(
         self, found: "Violations", field: str, turn: speech_pb2.ContextTurn
-    ) -> ContextTurn:
+    ) -> ContextEntry:
         found.speaker(f"{field}.speaker", turn.speaker)
         limit = self._settings.max_text_chars
         if len(turn.text) > limit:
@@ -175,7 +175,7 @@ class Checker:
             size = len(turn.audio_file)
             if not 0 < size <= MAX_FILE_BYTES:
                 found.add(f"{field}.audio_file", f"{size} bytes; allowed are 1..{MAX_FILE_BYTES}")
-            return ContextTurn(field, turn.speaker, turn.text, audio_file=turn.audio_file)
+            return ContextEntry(field, turn.speaker, turn.text, audio_file=turn.audio_file)
         if sound == "frames":
             tokenizer = self._info.tokenizer
             try:
@@ -189,7 +189,7 @@ class Checker:
                 found.extend(error.violations)
             if not turn.frames.num_frames:
                 found.add(f"{field}.frames.num_frames", "0; allowed is at least 1")
-            return ContextTurn(
+            return ContextEntry(
                 field,
                 turn.speaker,
                 turn.text,
@@ -198,12 +198,12 @@ class Checker:
             )
         if not speakable(turn.text):
             found.add(field, "has neither sound nor words; allowed is a turn with one or both")
-        return ContextTurn(field, turn.speaker, turn.text)
+        return ContextEntry(field, turn.speaker, turn.text)
 
 
-def _sampling(message: common_pb2.Sampling) -> Sampling:
+def _sampling(message: common_pb2.Sampling) -> SamplingOptions:
     names = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
-    return Sampling(**{n: getattr(message, n) for n in names if message.HasField(n)})
+    return SamplingOptions(**{n: getattr(message, n) for n in names if message.HasField(n)})
 
 
 def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:
@@ -211,9 +211,9 @@ def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:
     match event:
         case Audio():
             return speech_pb2.SynthesizeResponse(audio=_audio(event))
-        case TurnStarted():
+        case SpeechTurnStarted():
             return speech_pb2.SynthesizeResponse(started=_started(event))
-        case TurnCompleted():
+        case SpeechTurnCompleted():
             return speech_pb2.SynthesizeResponse(completed=_completed(event))
         case _:
             raise TypeError(f"{type(event).__name__} is no event of Synthesize")
@@ -224,11 +224,11 @@ def conversed(event: Event) -> speech_pb2.ConverseResponse:
     match event:
         case Audio():
             return speech_pb2.ConverseResponse(audio=_audio(event))
-        case TurnStarted():
+        case SpeechTurnStarted():
             return speech_pb2.ConverseResponse(turn_started=_started(event))
-        case TurnCompleted():
+        case SpeechTurnCompleted():
             return speech_pb2.ConverseResponse(turn_completed=_completed(event))
-        case TurnTruncated():
+        case SpeechTurnTruncated():
             truncated = speech_pb2.SpeechTurnTruncated(
                 turn_id=event.turn_id,
                 kept_audio_ms=event.kept_audio_ms,
@@ -245,7 +245,7 @@ def conversed(event: Event) -> speech_pb2.ConverseResponse:
             return speech_pb2.ConverseResponse(started=opened)
 
 
-def _started(event: TurnStarted) -> speech_pb2.SpeechTurnStarted:
+def _started(event: SpeechTurnStarted) -> speech_pb2.SpeechTurnStarted:
     return speech_pb2.SpeechTurnStarted(
         turn_id=event.turn_id, format=audio_format(event.form), seed=event.seed
     )
@@ -260,7 +260,7 @@ def _audio(event: Audio) -> speech_pb2.SpeechAudio:
     )
 
 
-def _completed(event: TurnCompleted) -> speech_pb2.SpeechTurnCompleted:
+def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:
     usage, timing = event.usage, event.timing
     message = speech_pb2.SpeechTurnCompleted(
         turn_id=event.turn_id,

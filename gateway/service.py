@@ -13,7 +13,7 @@ from gateway.conversations.memory import MemoryStore
 from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
-from gateway.speech import Speech
+from gateway.speech import SpeechHandler
 from gateway.voices.library import Voices, load_voices
 
 SWEEP_INTERVAL_S = 30.0
@@ -37,7 +37,9 @@ class GatewayService:
             limits=Limits(settings.max_conversation_turns, settings.max_conversation_frames),
             on_count=gateway_metrics.conversations_active.set,
         )
-        self._speech = Speech(settings, self.backends, Voices({}, ""), self.store, gateway_metrics)
+        self._speech = SpeechHandler(
+            settings, self.backends, Voices({}, ""), self.store, gateway_metrics
+        )
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

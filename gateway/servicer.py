@@ -12,13 +12,13 @@ from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages
 from gateway.commands import Command
 from gateway.messages import Checker
-from gateway.speech import Speech
+from gateway.speech import SpeechHandler
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     """The handlers."""
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: SpeechHandler) -> None:
         self._speech = speech
 
     async def Synthesize(

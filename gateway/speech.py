@@ -10,9 +10,9 @@ from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.commands import Command, ConverseOptions, Synthesis
-from gateway.conversations.store import Conversation, ConversationStore
+from gateway.conversations.store import ConversationStore, StoredConversation
 from gateway.converse_call import CallPorts, ConverseCall
-from gateway.hearing.encoder import Encoder
+from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
@@ -35,7 +35,7 @@ class _Live(Protocol):
         """End now, with the terminal SHUTDOWN."""
 
 
-class Speech:
+class SpeechHandler:
     """What SpeechService does, without protobuf of its own."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Speech:
         self.backends = backends
         self.voices = voices
         self.store = store
-        self.encoder = Encoder(backends, settings)
+        self.encoder = AudioEncoder(backends, settings)
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
@@ -152,7 +152,7 @@ class Speech:
             self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
-        conversation: Conversation | None = None
+        conversation: StoredConversation | None = None
         if asked.conversation_id:
             conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
         parts = SynthesisParts(
@@ -180,7 +180,7 @@ class Speech:
             self._live.discard(live)
 
     @contextlib.contextmanager
-    def _acquired(self, conversation_id: str, voice: str) -> Iterator[Conversation]:
+    def _acquired(self, conversation_id: str, voice: str) -> Iterator[StoredConversation]:
         conversation = self.store.acquire(conversation_id, voice)
         conversation.voice = voice
         try:

@@ -1,7 +1,6 @@
 """What the client gives back: plain values beside the wire messages of `csm.v1`."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,9 @@ from numpy.typing import NDArray
 from csm.audio.pcm import PcmReader, PcmWriter
 from csm.client.retry import from_terminal
 from csm.errors import ServiceError
+from csm.finish_reason import FinishReason as FinishReason
 from csm.v1 import common_pb2, speech_pb2
+from csm.warning_kind import WarningKind as WarningKind
 
 Encoding = Literal["u8", "s16", "s24", "s32", "f32"]
 
@@ -59,34 +60,6 @@ class AudioFormat:
         if wire not in by_value:
             raise ValueError(f"encoding {wire} of the server is not PCM")
         return cls(by_value[wire], message.sample_rate_hz, message.channels or 1)
-
-
-class FinishReason(StrEnum):
-    """Why a turn ended."""
-
-    EOS = "eos"
-    MAX_DURATION = "max_duration"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
-    UNKNOWN = "unknown"
-    """A reason that this client is too old to know."""
-
-
-class WarningKind(StrEnum):
-    """What a warning is about."""
-
-    UNSPEAKABLE = "unspeakable"
-    """Not spoken: nothing in it that the model can say."""
-    TOO_LONG = "too_long"
-    """Not spoken: longer than the model's context."""
-    CUT = "cut"
-    """Its speech reached the longest audio allowed before it ended."""
-    IGNORED = "ignored"
-    """A voice or a setting that was named and is not used."""
-    UNKNOWN = "unknown"
-    """A kind that this client is too old to know."""
 
 
 def finish_reason(value: int) -> FinishReason:

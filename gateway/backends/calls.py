@@ -19,8 +19,8 @@ from gateway.backends.convert import (
 )
 from gateway.backends.failure import BackendFailure
 from gateway.backends.requests import Call
-from gateway.commands import AudioFormat, Sampling
-from gateway.speaking.events import FinishReason, Timing, Usage
+from gateway.commands import SamplingOptions, StreamFormat
+from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage
 from gateway.speaking.fate import Source
 
 SEGMENTS_MESSAGE_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class GenerationOptions:
 
     conversation_id: str
     speaker: int
-    sampling: Sampling
+    sampling: SamplingOptions
     seed: int | None
     max_audio_ms: int
     credit_frames: int
@@ -62,8 +62,8 @@ class SentenceCompleted:
     """Its terminal. `error` is the status in it, where the reason is ERROR."""
 
     reason: FinishReason
-    usage: Usage
-    timing: Timing
+    usage: TurnUsage
+    timing: TurnTiming
     error: errors.ServiceError | None
     code: grpc.StatusCode
 
@@ -157,7 +157,7 @@ class Generation(Call):
 class Decoding(Call):
     """One StreamingDecode call: the sound of one spoken turn, without a seam."""
 
-    def __init__(self, backends: Backends, form: AudioFormat, timeout_s: float | None) -> None:
+    def __init__(self, backends: Backends, form: StreamFormat, timeout_s: float | None) -> None:
         super().__init__(Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s)
         self._num_codebooks = backends.info.tokenizer.num_codebooks
         self._fed_frames = 0

@@ -22,7 +22,7 @@ class Limits:
 
 
 @dataclass(eq=False)
-class Conversation:
+class StoredConversation:
     """An ordered list of turns under one id, with a voice."""
 
     conversation_id: str
@@ -33,7 +33,7 @@ class Conversation:
     used_at: float = 0.0
     free: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no call has it."""
-    on_resized: Callable[["Conversation", int], None] | None = None
+    on_resized: Callable[["StoredConversation", int], None] | None = None
     """Told of every change of `num_bytes`, and by how much; None: nobody counts."""
     num_bytes: int = field(default=0, init=False)
     """Bytes of memory that it takes, Python's own share included."""

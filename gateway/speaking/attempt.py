@@ -36,7 +36,7 @@ from gateway.speaking.attempt_events import (
     Sound,
     SpokenSentence,
 )
-from gateway.speaking.events import FinishReason, Usage
+from gateway.speaking.events import FinishReason, TurnUsage
 from gateway.speaking.fate import Fate, Source, fate
 from gateway.speaking.late_decoder import LateDecoder
 from gateway.speaking.meter import TurnMeter
@@ -67,7 +67,7 @@ class Attempt:
         info = backends.info
         self.spoken: list[SpokenSentence] = []
         self.num_frames = 0
-        self.usage = Usage()
+        self.usage = TurnUsage()
         self.queue_ms = self.prefill_ms = 0.0
         self.finish_reason = FinishReason.EOS
         self._options = options
@@ -188,7 +188,7 @@ class Attempt:
                 # No terminal came for this one: count what did come.
                 frames = self.spoken[-1].num_frames
                 self.usage = self.usage.plus(
-                    Usage(generated_frames=frames, audio_ms=round(frames * self._frame_ms))
+                    TurnUsage(generated_frames=frames, audio_ms=round(frames * self._frame_ms))
                 )
 
     async def _generate(self, sentences: SentenceQueue) -> None:

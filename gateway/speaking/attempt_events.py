@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.backends.calls import GenerationOptions
-from gateway.commands import AudioFormat
+from gateway.commands import StreamFormat
 from gateway.text.sentences import Sentence
 
 
@@ -26,7 +26,7 @@ class AttemptOptions:
 
     turn_id: str
     generation: GenerationOptions
-    form: AudioFormat
+    form: StreamFormat
     max_frames: int
     timeout_s: float | None
 

@@ -7,7 +7,7 @@ import grpc
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
-from gateway.speaking.events import FinishReason, Timing
+from gateway.speaking.events import FinishReason, TurnTiming
 from gateway.speaking.making_time import MakingTime
 
 OUTCOMES = {
@@ -135,11 +135,11 @@ class TurnMeter:
         self._first_frame = self._first_chunk = None
         self._making.made_again()
 
-    def timing(self, queue_ms: float, prefill_ms: float) -> Timing:
+    def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
         began = self._accepted if self._accepted is not None else self._created
         first = (self._first_sent - began) * 1000 if self._first_sent is not None else 0.0
-        return Timing(
+        return TurnTiming(
             queue_ms=queue_ms,
             prefill_ms=prefill_ms,
             first_frame_ms=first,

@@ -31,10 +31,10 @@ from gateway.speaking.attempt_events import (
 from gateway.speaking.events import (
     Audio,
     FinishReason,
-    TurnCompleted,
-    TurnStarted,
+    SpeechTurnCompleted,
+    SpeechTurnStarted,
+    TurnUsage,
     TurnWarning,
-    Usage,
     WarningKind,
 )
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
@@ -104,7 +104,7 @@ class SpokenTurn:
 
     @property
     def started(self) -> bool:
-        """Whether `TurnStarted` was sent."""
+        """Whether `SpeechTurnStarted` was sent."""
         return self._seed is not None
 
     def add(self, sentences: Iterable[Sentence]) -> None:
@@ -138,7 +138,7 @@ class SpokenTurn:
         self._changed.set()
 
     async def run(self) -> None:
-        """Speaks; puts `TurnStarted`, audio and exactly one `TurnCompleted`.
+        """Speaks; puts `SpeechTurnStarted`, audio and exactly one `SpeechTurnCompleted`.
 
         Raises `ServiceError` where the call is to end with a status instead.
         """
@@ -297,7 +297,7 @@ class SpokenTurn:
         elif isinstance(event, Began):
             if self._seed is None:
                 self._seed = event.seed
-                self._outbox.put(TurnStarted(self.turn_id, self._options.form, event.seed))
+                self._outbox.put(SpeechTurnStarted(self.turn_id, self._options.form, event.seed))
         elif isinstance(event, Skipped):
             self.warnings.append(skipped(event))
         elif isinstance(event, ReachedCap):
@@ -352,10 +352,10 @@ class SpokenTurn:
         self._leave(OUTCOMES[reason], kept)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
-            TurnCompleted(
+            SpeechTurnCompleted(
                 self.turn_id,
                 reason,
-                attempt.usage if attempt else Usage(),
+                attempt.usage if attempt else TurnUsage(),
                 self.meter.timing(queue_ms, prefill_ms),
                 round(kept * self._frame_ms),
                 heard=False,

@@ -19,7 +19,7 @@ import numpy as np
 
 from csm.errors import FieldViolation, InvalidArgument, invalid
 from services.generator.engine.turn import PromptRows
-from services.generator.model.prompt import Segment, audio_frames, text_frames
+from services.generator.model.prompt import PromptSegment, audio_frames, text_frames
 from services.generator.model.text import TextTokenizer
 
 STRIDE_SHARE = 4
@@ -44,7 +44,7 @@ class ContextLimits:
 class PinnedSegment:
     """A segment, and whether it is part of the voice's prompt."""
 
-    segment: Segment
+    segment: PromptSegment
     pinned: bool = False
 
 
@@ -72,7 +72,7 @@ class Prompt:
 class _Entry:
     """A segment; `ids` of its text where they are known. `too_long`: more than any prompt holds."""
 
-    segment: Segment
+    segment: PromptSegment
     ids: np.ndarray | None = None
     too_long: bool = False
 
@@ -214,10 +214,10 @@ class Context:
             said, ids = before.segment, before.ids
             if said.codes is not None:
                 codes = np.concatenate([said.codes, codes])
-            segment = Segment(said.speaker, said.text, codes)
+            segment = PromptSegment(said.speaker, said.text, codes)
         else:
             entries, ids = history.turns, np.array(prompt.ids, np.int32)
-            segment = Segment(prompt.speaker, prompt.text, codes)
+            segment = PromptSegment(prompt.speaker, prompt.text, codes)
         entries.append(_Entry(segment, ids))
         self._trim(history)
 
@@ -238,15 +238,15 @@ class Context:
 
     def _own(self, text: str) -> _Entry:
         check_text(text, self._tokenizer, self._limits.max_text_chars)
-        own = _Entry(Segment(self._speaker, text))
+        own = _Entry(PromptSegment(self._speaker, text))
         self._positions(own)
         return own
 
-    def _entry(self, segment: Segment, where: str) -> _Entry:
+    def _entry(self, segment: PromptSegment, where: str) -> _Entry:
         _check_length(segment.text, self._limits.max_text_chars, f"{where}.text")
         if segment.codes is not None and not len(segment.codes):
             # No frames at all, rather than a turn that ended before it began.
-            segment = Segment(segment.speaker, segment.text)
+            segment = PromptSegment(segment.speaker, segment.text)
         if not segment.text and segment.codes is None:
             raise invalid(where, "neither text nor frames; one of them is needed")
         return _Entry(segment)

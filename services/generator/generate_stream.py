@@ -23,12 +23,12 @@ from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import (
+    EngineTiming,
     Event,
     Finished,
     FinishReason,
     FrameReady,
     Started,
-    Timing,
 )
 from services.generator.engine.turn import TurnRequest
 from services.generator.left_out import LeftOut
@@ -36,12 +36,12 @@ from services.generator.model.text import TextTokenizer
 from services.generator.off_loop import INLINE_CHARS, off_loop
 from services.generator.place import Place
 from services.generator.turns import (
+    GenerationCompleted,
+    GenerationStarted,
     Output,
     RunningTurn,
     StreamConfig,
-    TurnCompleted,
     TurnFrames,
-    TurnStarted,
     joined_frames,
 )
 
@@ -51,7 +51,7 @@ SEEDS = 1 << 64
 DRAWN_SEED_BITS = 32
 """Of the seeds that are drawn here: larger ones cost a second generator (`model.noise`)."""
 
-NEVER_RUN = Finished(FinishReason.ERROR, 0, 0, 0, 0, Timing(None, None, None, 0.0))
+NEVER_RUN = Finished(FinishReason.ERROR, 0, 0, 0, 0, EngineTiming(None, None, None, 0.0))
 """What the engine would say of a turn that it was never given."""
 
 
@@ -165,7 +165,7 @@ class GenerateStream:
         except errors.InvalidArgument as error:
             reason = "too_long" if isinstance(error, TooLongError) else "unspeakable"
             self._metrics.rejected.labels(reason).inc()
-            self._push(TurnCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
+            self._push(GenerationCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
             return
         if self._closed or self._failure:
             return
@@ -322,7 +322,7 @@ class GenerateStream:
         match event:
             case Started():
                 self._push(
-                    TurnStarted(
+                    GenerationStarted(
                         running.turn_id,
                         event.prompt_frames,
                         event.reused_frames,
@@ -344,7 +344,7 @@ class GenerateStream:
                 if not running.cancelled:
                     self._push(running)
 
-    def _settle(self, running: RunningTurn) -> TurnCompleted:
+    def _settle(self, running: RunningTurn) -> GenerationCompleted:
         """The turn is over for the client too: what stays of it joins the context."""
         finished = running.finished
         if finished is None:
@@ -362,7 +362,7 @@ class GenerateStream:
             error = errors.Internal("the model failed in this turn; the stream goes on")
         if kept:
             self._context.complete(running.prompt, np.concatenate(running.codes[:kept]))
-        return TurnCompleted(
+        return GenerationCompleted(
             running.turn_id,
             reason,
             running.prompt.text_tokens,

@@ -16,10 +16,16 @@ from csm.limits import (
 )
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.context import PinnedSegment
-from services.generator.engine.events import FinishReason, Timing
-from services.generator.model.prompt import Segment
+from services.generator.engine.events import EngineTiming, FinishReason
+from services.generator.model.prompt import PromptSegment
 from services.generator.model.sampling import SamplingParams
-from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
+from services.generator.turns import (
+    GenerationCompleted,
+    GenerationStarted,
+    Output,
+    StreamConfig,
+    TurnFrames,
+)
 from services.generator.voices import ModelVoice, allowed_speakers
 
 MAX_SEGMENTS = 1024
@@ -111,7 +117,7 @@ def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> lis
                 field=f"{where}.frames",
                 max_frames=limits.max_positions,
             )
-        found.append(PinnedSegment(Segment(item.speaker, item.text, codes), item.pinned))
+        found.append(PinnedSegment(PromptSegment(item.speaker, item.text, codes), item.pinned))
     return found
 
 
@@ -160,7 +166,7 @@ def voices(found: tuple[ModelVoice, ...]) -> list[generator_pb2.ModelVoice]:
 def response(output: Output, frame_ms: float) -> generator_pb2.GenerateResponse:
     """One output of a stream as a message."""
     match output:
-        case TurnStarted():
+        case GenerationStarted():
             return generator_pb2.GenerateResponse(
                 started=generator_pb2.GenerateStarted(
                     turn_id=output.turn_id,
@@ -176,11 +182,11 @@ def response(output: Output, frame_ms: float) -> generator_pb2.GenerateResponse:
                     turn_id=output.turn_id, frames=frames.pack(output.codes, output.first_frame)
                 )
             )
-        case TurnCompleted():
+        case GenerationCompleted():
             return generator_pb2.GenerateResponse(turn_completed=_completed(output, frame_ms))
 
 
-def _completed(output: TurnCompleted, frame_ms: float) -> generator_pb2.GenerateTurnCompleted:
+def _completed(output: GenerationCompleted, frame_ms: float) -> generator_pb2.GenerateTurnCompleted:
     finished, error = output.finished, output.error
     return generator_pb2.GenerateTurnCompleted(
         turn_id=output.turn_id,
@@ -198,7 +204,7 @@ def _completed(output: TurnCompleted, frame_ms: float) -> generator_pb2.Generate
     )
 
 
-def _timing(timing: Timing) -> common_pb2.Timing:
+def _timing(timing: EngineTiming) -> common_pb2.Timing:
     def milliseconds(seconds: float | None) -> float:
         return (seconds or 0.0) * 1000
 

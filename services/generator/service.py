@@ -24,7 +24,7 @@ from services.generator.generate_stream import GenerateStream
 from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
 from services.generator.model import hub
-from services.generator.model.prompt import Segment, segment_frames
+from services.generator.model.prompt import PromptSegment, segment_frames
 from services.generator.native.native_csm import NativeCsm
 from services.generator.servicer import GeneratorServicer
 from services.generator.settings import GeneratorSettings
@@ -237,7 +237,7 @@ class GeneratorService:
         began = time.monotonic()
         loaded, engine = self.loaded, self.engine
         prompt = segment_frames(
-            Segment(0, "hello."), loaded.tokenizer, loaded.model.config.num_codebooks
+            PromptSegment(0, "hello."), loaded.tokenizer, loaded.model.config.num_codebooks
         )
         done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
 

@@ -33,7 +33,7 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
-class TurnStarted:
+class GenerationStarted:
     """The turn left the queue."""
 
     turn_id: str
@@ -53,7 +53,7 @@ class TurnFrames:
 
 
 @dataclass(frozen=True)
-class TurnCompleted:
+class GenerationCompleted:
     """The turn's terminal. `reason` may differ from the engine's: a turn that was cancelled before
     the client could see its end is CANCELLED. `error` says why it was not spoken, where the reason
     is ERROR."""
@@ -66,7 +66,7 @@ class TurnCompleted:
     error: ServiceError | None = None
 
 
-Output: TypeAlias = TurnStarted | TurnFrames | TurnCompleted
+Output: TypeAlias = GenerationStarted | TurnFrames | GenerationCompleted
 
 
 @dataclass(eq=False)

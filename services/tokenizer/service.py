@@ -24,7 +24,7 @@ from services.tokenizer.loading import digest, load_codec
 from services.tokenizer.native.directions import NativeHalf
 from services.tokenizer.native.select import LARGE_PARAMETERS, halves, weights_for
 from services.tokenizer.pool import CodecPool, PoolLimits
-from services.tokenizer.servicer import TokenizerServicer
+from services.tokenizer.servicer import CodecInfo, TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
 
 log = logging.getLogger(__name__)
@@ -33,17 +33,6 @@ log = logging.getLogger(__name__)
 _MAX_CHUNK_BYTES = 1 << 20
 _MESSAGE_OVERHEAD_BYTES = 1 << 10
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
-
-
-@dataclass(frozen=True)
-class CodecInfo:
-    """What the codec is."""
-
-    model: str
-    config: MimiConfig
-    digest: str
-    device: str
-    dtype: str
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from csm.errors import InvalidArgument
 from csm.serving.metrics import Metrics
 from csm.v1 import generator_pb2, speech_pb2
 from gateway.service import GatewayService
-from gateway.speech import Speech
+from gateway.speech import SpeechHandler
 from gateway.voices.voice import Voices
 from tests.gateway.calls import Conversation, synthesize, turns_of
 from tests.gateway.fakes import Stack, stack
@@ -126,7 +126,7 @@ SPEAKERS = [
 
 
 @contextlib.asynccontextmanager
-async def stack_over(running: Stack, **settings: object) -> AsyncIterator[Speech]:
+async def stack_over(running: Stack, **settings: object) -> AsyncIterator[SpeechHandler]:
     """A further gateway over the same backends."""
     service = GatewayService(running.settings.model_copy(update=settings), Metrics())
     try:
