@@ -13,7 +13,7 @@ from gateway.text.expectation import expected_ms
 from gateway.text.fit import Room, pieces
 from gateway.text.lexicon import Lexicon
 from gateway.text.mapped import MappedText
-from gateway.text.options import MAX_PAUSE_MS, TextOptions, TextWarning
+from gateway.text.options import MAX_PAUSE_MS, TextRules, TextWarning
 from gateway.text.reader import Piece, TextReader
 from gateway.text.sentence import Sentence, speakable
 from gateway.text.spoken import spoken_form
@@ -37,12 +37,12 @@ class Limits:
 class FrontEnd:
     """The text of one turn, in parts, to its sentences."""
 
-    def __init__(self, options: TextOptions, lexicon: Lexicon, limits: Limits) -> None:
+    def __init__(self, rules: TextRules, lexicon: Lexicon, limits: Limits) -> None:
         """`lexicon` holds the operator's, the voice's and the call's entries."""
-        self._options = options
+        self._rules = rules
         self._lexicon = lexicon
         self._limits = limits
-        self._reader = TextReader(options, limits.max_chars)
+        self._reader = TextReader(rules, limits.max_chars)
         self._warnings: list[TextWarning] = []
         self._num_warnings = 0
         self._told = 0
@@ -104,8 +104,8 @@ class FrontEnd:
 
     def _spoken(self, piece: Piece) -> MappedText:
         text = self._lexicon.apply(piece.text)
-        if self._options.normalize:
-            text = spoken_form(text, self._options.language)
+        if self._rules.normalize:
+            text = spoken_form(text, self._rules.language)
         return self._lexicon.released(text).stripped()
 
     def _nothing_known(self, spoken: MappedText, piece: Piece) -> bool:
