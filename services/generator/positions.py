@@ -4,51 +4,55 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from csm.errors import InvalidArgument
 from services.generator.context import check_text
 from services.generator.model.text import TextTokenizer
-from services.generator.off_loop import INLINE_CHARS, off_loop
+from services.generator.off_loop import INLINE_CHARS
 
 PART_CHARS = 8192
-"""Texts are measured in parts of about so many characters: a caller that is gone costs one more
-part, and turns that begin meanwhile wait for one at the most."""
+"""Texts are measured in parts of about so many characters: callers take turns with them, and one
+that is gone costs no more than the part that has begun."""
 TEXT_CHARS = 64
 """What a text costs however short it is, in characters."""
 
-
-class PositionCounter:
-    """Measures texts for all callers. One part at a time, so that of the threads for long texts
-    (`off_loop`) one is always left to the turns."""
-
-    def __init__(self) -> None:
-        self._one = asyncio.Semaphore(1)
-
-    async def count(
-        self, tokenizer: TextTokenizer, speaker: int, texts: Sequence[str]
-    ) -> list[int]:
-        """Return the positions of each text as a turn of `speaker`, without audio: template and
-        tokens. 0 where nothing of it can be said."""
-        if _cost(texts) <= INLINE_CHARS:
-            return _positions(tokenizer, speaker, texts)
-        counts: list[int] = []
-        for part in _parts(texts):
-            async with self._one:
-                counts += await off_loop(partial(_positions, tokenizer, speaker, part))
-        return counts
+# One thread, and its own: however much is to be measured, the turns' texts (`off_loop`) are not
+# held up by it.
+_thread = ThreadPoolExecutor(1, thread_name_prefix="csm-generator-positions")
 
 
-def _positions(tokenizer: TextTokenizer, speaker: int, texts: Sequence[str]) -> list[int]:
-    return [_positions_of(tokenizer, speaker, text) for text in texts]
+async def count_positions(
+    tokenizer: TextTokenizer, speaker: int, texts: Sequence[str], most: int
+) -> list[int]:
+    """Return the positions of each text as a turn of `speaker`, without audio: template and tokens.
+
+    0 where nothing of it can be said; `most` + 1 where it is more than `most`, of which only a part
+    is looked at.
+    """
+    if _cost(texts) <= INLINE_CHARS:
+        return _positions(tokenizer, speaker, texts, most)
+    loop, counts = asyncio.get_running_loop(), list[int]()
+    for part in _parts(texts):
+        measure = partial(_positions, tokenizer, speaker, part, most)
+        counts += await loop.run_in_executor(_thread, measure)
+    return counts
 
 
-def _positions_of(tokenizer: TextTokenizer, speaker: int, text: str) -> int:
+def _positions(
+    tokenizer: TextTokenizer, speaker: int, texts: Sequence[str], most: int
+) -> list[int]:
+    return [_positions_of(tokenizer, speaker, text, most) for text in texts]
+
+
+def _positions_of(tokenizer: TextTokenizer, speaker: int, text: str, most: int) -> int:
     try:
         check_text(text, tokenizer, len(text))
     except InvalidArgument:
         return 0
-    return len(tokenizer.encode(speaker, text))
+    ids = tokenizer.encode_within(speaker, text, most)
+    return most + 1 if ids is None else len(ids)
 
 
 def _parts(texts: Sequence[str]) -> Iterator[list[str]]:

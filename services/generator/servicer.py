@@ -16,7 +16,7 @@ from services.generator.engine.engine import Engine
 from services.generator.generate_stream import GenerateStream
 from services.generator.loading import LoadedModel
 from services.generator.off_loop import INLINE_BYTES, off_loop
-from services.generator.positions import PositionCounter
+from services.generator.positions import count_positions
 from services.generator.settings import GeneratorSettings
 from services.generator.turns import StreamConfig
 
@@ -66,7 +66,6 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
 
     def __init__(self, service: Generator) -> None:
         self._service = service
-        self._positions = PositionCounter()
 
     async def Generate(
         self, request_iterator: Requests, context: Context
@@ -124,7 +123,9 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     ) -> generator_pb2.CountPositionsResponse:
         loaded, limits = self._service.loaded, self._service.wire_limits
         texts = messages.texts_to_count(request, limits, self._service.settings.max_text_chars)
-        counts = await self._positions.count(loaded.tokenizer, request.speaker, texts)
+        # As the engine counts what does not fit: to the end where it is somewhat more, no further.
+        most = 2 * limits.max_positions
+        counts = await count_positions(loaded.tokenizer, request.speaker, texts, most)
         return generator_pb2.CountPositionsResponse(positions=counts)
 
     async def GetLoad(

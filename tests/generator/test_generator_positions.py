@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import grpc
 import pytest
 
 from csm.v1 import generator_pb2
 from services.generator.model.text import TextTokenizer
-from services.generator.positions import PART_CHARS, PositionCounter
+from services.generator.positions import PART_CHARS, count_positions
 from tests.generator.fake_model import FakeModel, fake_config
 from tests.generator.grpc_harness import Failure, Serving, serving
 from tests.generator.test_generator_responsiveness import longest_gap_s
@@ -42,7 +43,7 @@ async def test_what_cannot_be_said_takes_no_positions_and_no_text_is_no_error() 
 
 async def test_long_texts_are_counted_in_order_whatever_their_parts() -> None:
     lengths = [*range(1, 40), 4000, 3, 4096, 4096, 1]
-    async with serving() as server:
+    async with serving(FakeModel(fake_config(max_positions=2100))) as server:
         counted = await server.positions(*("a" * length for length in lengths))
         (empty,) = await server.positions("a")
     assert counted == [length - 1 + empty for length in lengths]
@@ -80,6 +81,15 @@ async def test_counting_many_long_texts_does_not_stop_the_loop() -> None:
     assert gap_s < 0.3
 
 
+async def test_of_a_text_far_longer_than_the_context_only_a_part_is_looked_at() -> None:
+    texts = ["1234567890" * 25_000, "a" * 505, "a" * 508]
+    async with serving(max_text_chars=1_000_000) as server:
+        began = time.monotonic()
+        assert await server.positions(*texts) == [513, 511, 513]
+        # All of the first takes some 4 s.
+        assert time.monotonic() - began < 2
+
+
 class Counting(TextTokenizer):
     """A tokenizer that says how many texts it was given."""
 
@@ -92,15 +102,14 @@ class Counting(TextTokenizer):
 
 async def test_a_caller_that_is_gone_costs_one_more_part() -> None:
     tokenizer = Counting.from_directory(PICO)
-    counter = PositionCounter()
     texts = ["hello there. " * (PART_CHARS // 26)] * 200
-    counting = asyncio.create_task(counter.count(tokenizer, 0, texts))
+    counting = asyncio.create_task(count_positions(tokenizer, 0, texts, 1 << 20))
     while not Counting.seen:
         await asyncio.sleep(0.001)
     counting.cancel()
     await asyncio.gather(counting, return_exceptions=True)
     seen = Counting.seen
-    assert await counter.count(tokenizer, 0, texts[:2]) == [
+    assert await count_positions(tokenizer, 0, texts[:2], 1 << 20) == [
         len(tokenizer.encode(0, text)) for text in texts[:2]
     ]
     assert Counting.seen - seen < 8
