@@ -35,8 +35,8 @@ from gateway.speaking.events import (
     SpeechTurnTruncated,
     TurnWarning,
 )
-from gateway.text.sentence import speakable
 from gateway.text.options import TextRules
+from gateway.text.sentence import speakable
 from gateway.text_messages import prepared as prepared
 from gateway.text_messages import text_rules_of
 from gateway.violations import Violations
@@ -166,7 +166,9 @@ class Checker:
             return Cancel(cancel.turn_id, cancel.heard_ms if cancel.HasField("heard_ms") else None)
         if kind == "config":
             raise invalid("config", "was sent a second time; allowed is once, first")
-        raise invalid("request", "is empty; allowed are heard_audio, text, flush, end_of_turn and cancel")
+        raise invalid(
+            "request", "is empty; allowed are heard_audio, text, flush, end_of_turn and cancel"
+        )
 
     def conversation_id(self, value: str) -> str:
         """A conversation's name; raises `InvalidArgument`."""

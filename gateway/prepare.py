@@ -33,6 +33,4 @@ async def prepare(text: str, front_end: FrontEnd, speaker: int, backends: Backen
     """The text's sentences, measured by the generator. Raises its `ServiceError`."""
     sentences = front_end.feed(text) + front_end.finish()
     positions = await backends.count_positions(speaker, [s.text for s in sentences])
-    return PreparedText(
-        sentences, positions, front_end.warnings(), front_end.trailing_pause_ms
-    )
+    return PreparedText(sentences, positions, front_end.warnings(), front_end.trailing_pause_ms)

@@ -25,7 +25,9 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.SynthesizeRequest, context: ServicerContext
     ) -> AsyncGenerator[speech_pb2.SynthesizeResponse, None]:
         events = self._speech.synthesize(
-            lambda: self._checker().synthesis(request, self._speech.texts.rules), _client(context), _deadline(context)
+            lambda: self._checker().synthesis(request, self._speech.texts.rules),
+            _client(context),
+            _deadline(context),
         )
         async with contextlib.aclosing(events):
             async for event in events:

@@ -14,10 +14,10 @@ from gateway.conversations.store import ConversationStore, StoredConversation
 from gateway.converse_call import CallPorts, ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
+from gateway.prepare import PreparedText, prepare
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
-from gateway.prepare import PreparedText, prepare
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
 from gateway.text.options import TextRules
 from gateway.texts import Texts

@@ -12,9 +12,7 @@ from gateway.violations import Violations
 
 MAX_LEXICON_ENTRIES = 256
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}")
-_MARKUP = {
-    speech_pb2.TextMarkup.Value(f"TEXT_MARKUP_{markup.name}"): markup for markup in Markup
-}
+_MARKUP = {speech_pb2.TextMarkup.Value(f"TEXT_MARKUP_{markup.name}"): markup for markup in Markup}
 
 
 def text_rules_of(

@@ -1,18 +1,21 @@
 """The front end of texts for this gateway's settings, its model and its voices."""
 
-from dataclasses import replace
-
 from gateway.backends.backends import Backends
 from gateway.settings import GatewaySettings
-from gateway.text.characters import Characters
-from gateway.text.fit import Room
 from gateway.text.front_end import FrontEnd, Limits
 from gateway.text.lexicon import Lexicon, LexiconFile
 from gateway.text.options import Markup, TextRules
 from gateway.voices.voice import LibraryVoice
 
-RESERVED_SHARE = 0.5
-"""Of the context's positions, for a voice's prompts and for what was said before."""
+
+def rules_of(settings: GatewaySettings) -> TextRules:
+    """What is done to texts where a call does not say."""
+    return TextRules(
+        normalize=settings.normalize_text,
+        markup=Markup(settings.text_markup),
+        newline_pause_ms=settings.newline_pause_ms,
+        paragraph_pause_ms=settings.paragraph_pause_ms,
+    )
 
 
 class Texts:
@@ -23,12 +26,7 @@ class Texts:
         self._settings = settings
         self._backends = backends
         self._lexicon = LexiconFile(settings.lexicon) if settings.lexicon else None
-        self.rules = TextRules(
-            normalize=settings.normalize_text,
-            markup=Markup(settings.text_markup),
-            newline_pause_ms=settings.newline_pause_ms,
-            paragraph_pause_ms=settings.paragraph_pause_ms,
-        )
+        self.rules = rules_of(settings)
         """Where a call does not say."""
 
     def front_end(self, rules: TextRules, voice: LibraryVoice) -> FrontEnd:
@@ -36,15 +34,11 @@ class Texts:
         # What a call says of a word goes before the voice's entry, and that before the operator's.
         own = self._lexicon.entries() if self._lexicon is not None else {}
         lexicon = Lexicon(rules.lexicon, voice.lexicon, own)
-        return FrontEnd(rules, lexicon, self._limits())
-
-
-    def _limits(self) -> Limits:
         info = self._backends.info
-        room = Room(round(info.generator.max_positions * RESERVED_SHARE), info.frame_ms)
-        characters = info.generator.characters
-        return Limits(
+        limits = Limits.of_model(
             self._settings.max_sentence_chars,
-            room,
-            Characters(characters) if characters else None,
+            info.generator.max_positions,
+            info.frame_ms,
+            info.generator.characters,
         )
+        return FrontEnd(rules, lexicon, limits)

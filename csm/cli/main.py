@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import csm
-from csm.cli import bench, codes, generate, models, serve, speak, voices
+from csm.cli import bench, codes, generate, models, serve, speak, text, voices
 from csm.cli.reporting import ReportingGroup
 from csm.serving.heap import collect_seldom
 
@@ -35,6 +35,7 @@ def root(
 
 
 app.command("speak")(speak.speak)
+app.command("text")(text.text)
 app.command("serve")(serve.serve)
 app.command("generate")(generate.generate)
 app.command("encode")(codes.encode)

@@ -190,9 +190,7 @@ class Client(_Calls[Speech, Conversation]):
     ) -> PreparedText:
         """What would be spoken of a text: spoken form, sentences, warnings; without speaking."""
         request = requests.prepare_request(text, voice, text_options)
-        return self._unary(
-            self._stub.PrepareText, request, timeout_s, PreparedText.from_proto
-        )
+        return self._unary(self._stub.PrepareText, request, timeout_s, PreparedText.from_proto)
 
     def get_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S

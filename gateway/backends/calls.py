@@ -128,10 +128,10 @@ class Generation(Call):
 
     def replace_context(self, context: Iterable[common_pb2.Segment]) -> None:
         """Forgets what was spoken: the next sentence follows `context` alone."""
-        num = 0
-        for num, segments in enumerate(_batches(context), start=1):
+        batches = list(_batches(context))
+        for segments in batches:
             self.requests.put(generator_pb2.GenerateRequest(segments=segments))
-        if not num:
+        if not batches:
             nothing = generator_pb2.GenerateSegments(replace=True)
             self.requests.put(generator_pb2.GenerateRequest(segments=nothing))
 

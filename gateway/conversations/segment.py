@@ -55,9 +55,7 @@ def cut(segment: Segment, num_frames: int, whole_frames: int) -> Segment:
     written = ""
     if segment.written and text:
         written = cut_text(segment.written, len(text) / len(segment.text))
-    return Segment(
-        segment.speaker, text, segment.codes[: num_frames * width], num_frames, written
-    )
+    return Segment(segment.speaker, text, segment.codes[: num_frames * width], num_frames, written)
 
 
 def cut_text(text: str, share: float) -> str:

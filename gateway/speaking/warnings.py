@@ -21,7 +21,10 @@ def skipped(event: Skipped) -> TurnWarning:
 def cap_reached(event: ReachedCap) -> TurnWarning:
     """A sentence whose end was not spoken."""
     first, end = _span(event.sentence)
-    text = f"cut at {event.audio_ms} ms, the longest audio that a sentence of its length may have; set max_audio_ms"
+    text = (
+        f"cut at {event.audio_ms} ms, the longest audio that a sentence of its length may have; "
+        "set max_audio_ms"
+    )
     return TurnWarning(WarningKind.CUT, FIELD, first, end, text)
 
 

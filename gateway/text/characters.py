@@ -43,6 +43,4 @@ class Characters:
 @lru_cache(4096)
 def _folded(char: str) -> str:
     lower = _LIKE.get(char.lower(), char.lower())
-    return "".join(
-        c for c in unicodedata.normalize("NFKD", lower) if not unicodedata.combining(c)
-    )
+    return "".join(c for c in unicodedata.normalize("NFKD", lower) if not unicodedata.combining(c))

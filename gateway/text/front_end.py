@@ -18,6 +18,9 @@ from gateway.text.reader import Piece, TextReader
 from gateway.text.sentence import Sentence, speakable
 from gateway.text.spoken import spoken_form
 
+SENTENCE_SHARE = 0.5
+"""Of the context, for one sentence: the rest is for the voice's prompts and what was said before.
+"""
 MAX_WARNINGS = 64
 """Of one turn; the last one says that there were more."""
 
@@ -32,6 +35,15 @@ class Limits:
     """What the model has for it; None: nobody knows."""
     characters: Characters | None = None
     """What the model can read; None: anything."""
+
+    @classmethod
+    def of_model(
+        cls, max_chars: int, max_positions: int, frame_ms: float, characters: str
+    ) -> "Limits":
+        """For a model with a context of `max_positions`, of which a sentence gets its share, that
+        can read `characters`; empty: any."""
+        room = Room(round(max_positions * SENTENCE_SHARE), frame_ms)
+        return cls(max_chars, room, Characters(characters) if characters else None)
 
 
 class FrontEnd:
