@@ -38,4 +38,4 @@ def cap_ms(expected: int, least_ms: int = 0) -> int:
 
 def too_early(audio_ms: float, expected: int) -> bool:
     """Whether speech of that length cannot be the whole sentence."""
-    return expected >= _EARLY_LEAST_MS and audio_ms < EARLY_RATIO * expected
+    return expected >= _EARLY_LEAST_MS and audio_ms < EARLY_RATIO * (expected - _ENDS_MS)

@@ -91,6 +91,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         """Turn of a stream (from 0) -> the reason it ends with instead of EOS."""
         self.fail_before_frame: dict[int, Exception] = {}
         """Frames that were sent in all -> what the next stream raises instead of the next frame."""
+        self.early: dict[int, int] = {}
+        """Turn of a stream (from 0) -> the frames after which it ends, once."""
         self.deaf_to_cancel = False
         self.mute = asyncio.Event()
         self.mute.set()
@@ -249,6 +251,7 @@ class Stream:
         )
         wanted = max(1, math.ceil(len(text) * generator.frames_per_char)) if text else 5
         reason = EOS
+        wanted = generator.early.pop(number, wanted)
         limit = (flush.max_audio_ms or self.config.max_audio_ms) // FRAME_MS
         if limit and wanted >= limit:
             wanted, reason = limit, MAX_DURATION
