@@ -108,6 +108,14 @@ class Backends:
             asyncio.create_task(supervise(b.name, b.watch, self._metrics), name=f"watch {b.name}")
             for b in (self._tokenizer, self._generator)
         ]
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Returns when both answer and fit each other; from then on the codec is to be this one.
+
+        For a gateway that keeps no codes yet. Raises ValueError where they do not fit.
+        """
+        self._codec = ""
         while not self.ready():
             for backend in (self._tokenizer, self._generator):
                 if backend.info is None:

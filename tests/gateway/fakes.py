@@ -118,6 +118,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         """Those that it can read; empty: any."""
         self.counted: list[list[str]] = []
         """The texts of each CountPositions call."""
+        self.refuse_streams: list[errors.ServiceError] = []
+        """Raised by the next calls at once, one each."""
 
     def register(self, server: grpc.aio.Server) -> None:
         generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self, server)
@@ -152,6 +154,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         return generator_pb2.EvictConversationResponse(evicted=True)
 
     async def Generate(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        if self.refuse_streams:
+            raise self.refuse_streams.pop(0)
         stream = Stream(self)
         self.streams.append(stream)
         self.metadata.append(dict(context.invocation_metadata()))
@@ -328,6 +332,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.hearing = asyncio.Event()
         self.hearing.set()
         """Cleared: no heard audio is taken in."""
+        self.refuse_files: list[errors.ServiceError] = []
+        """Raised by the next Encode calls, one each."""
 
     def register(self, server: grpc.aio.Server) -> None:
         tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server(self, server)
@@ -344,6 +350,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         )
 
     async def Encode(self, request_iterator: Any, context: Any) -> Any:
+        if self.refuse_files:
+            raise self.refuse_files.pop(0)
         data = b""
         async for request in request_iterator:
             data += request.audio
