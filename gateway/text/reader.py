@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.text.mapped import Edit, MappedText
 from gateway.text.markup.characters import speakable
 from gateway.text.markup.reader import MarkupReader
-from gateway.text.options import TextOptions, TextWarning
+from gateway.text.options import TextRules, TextWarning
 from gateway.text.sentences import SentenceCutter, Span
 
 _SPACES = re.compile(r"\s+")
@@ -35,7 +35,7 @@ class TextReader:
     """Takes the parts of one turn's text, gives its sentences as soon as each is certain: the
     same however the text is cut."""
 
-    def __init__(self, options: TextOptions, max_chars: int) -> None:
+    def __init__(self, options: TextRules, max_chars: int) -> None:
         """Sentences of more than `max_chars` characters, without markup, are cut."""
         self._options = options
         self._markup = MarkupReader(options.markup)

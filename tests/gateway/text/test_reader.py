@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.text.options import TextOptions
+from gateway.text.options import TextRules
 from gateway.text.reader import Piece, TextReader
 
 DATA = Path(__file__).parent / "data"
 
 
-def read(parts: list[str], max_chars: int = 200, options: TextOptions | None = None) -> list[Piece]:
-    reader = TextReader(options or TextOptions(), max_chars)
+def read(parts: list[str], max_chars: int = 200, options: TextRules | None = None) -> list[Piece]:
+    reader = TextReader(options or TextRules(), max_chars)
     return [piece for part in parts for piece in reader.feed(part)] + reader.finish()
 
 
