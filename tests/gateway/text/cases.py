@@ -1,0 +1,21 @@
+"""Cases of texts, shared by the tests of this folder."""
+
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data"
+
+
+def rows(name: str) -> list[tuple[str, list[str]]]:
+    """The cases of a table: a text with its cuts, and its sentences."""
+    lines = (DATA / name).read_text(encoding="utf-8").splitlines()
+    parted = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    return [(_unescaped(text), _unescaped(sentences).split(" | ")) for text, sentences in parted]
+
+
+def _unescaped(text: str) -> str:
+    for escape, char in (("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("\\f", "\x0c")):
+        text = text.replace(escape, char)
+    return text.replace("\\u2028", "\u2028")
+
+
+MARKUP_TEXTS: list[str] = []
