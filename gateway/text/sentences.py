@@ -35,7 +35,6 @@ _MAX_MARKS = 32
 _ENDING = re.compile(f"[{re.escape(STOPS + WIDE_STOPS + HARD_BREAKS + LINE)}]")
 _RUN = re.compile(f"[{re.escape(STOPS + WIDE_STOPS)}]*")
 _CLOSING = re.compile(f"[{re.escape(CLOSERS)}]*")
-_SPACED_CLOSERS = "»›"
 _GAP = re.compile(r"\s*")
 _HARD = re.compile(f"[{HARD_BREAKS}]")
 _MIN_WRAPPED_COLUMNS = 55
@@ -202,11 +201,10 @@ class SentenceCutter:
         if not set(text[mark:marks_end]).isdisjoint(WIDE_STOPS):
             return True
         after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
-        if after[:1] in _SPACED_CLOSERS and after:
-            # « Bonjour. » but »Hallo.« »Ja.«
-            if len(after) == 1 and not final:
+        if text.rfind("«", self.first, mark) > text.rfind("»", self.first, mark):
+            if not after and not final:
                 return None
-            if not after[1:2].isalnum():
+            if after[:1] == "»":  # « Bonjour. »
                 return self._ends_behind(gap.end() + 1, final)
         verdict = self._verdict(mark, marks_end, closed, after, final)
         line = text.find(LINE, end, gap.end())

@@ -2,6 +2,15 @@
 
 from pathlib import Path
 
+_ESCAPES = {
+    r"\n": "\n",
+    r"\r": "\r",
+    r"\t": "\t",
+    r"\f": "\x0c",
+    r"\u2028": "\u2028",
+    r"\u200b": "\u200b",
+    r"\u202e": "\u202e",
+}
 DATA = Path(__file__).parent / "data"
 
 
@@ -13,9 +22,6 @@ def rows(name: str) -> list[tuple[str, list[str]]]:
 
 
 def _unescaped(text: str) -> str:
-    for escape, char in (("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("\\f", "\x0c")):
+    for escape, char in _ESCAPES.items():
         text = text.replace(escape, char)
-    return text.replace("\\u2028", "\u2028")
-
-
-MARKUP_TEXTS: list[str] = []
+    return text

@@ -1,5 +1,7 @@
 """No text, however it arrives, takes long to read, nor more memory than it has characters."""
 
+# ruff: noqa: RUF001 (punctuation of many scripts)
+
 import time
 import tracemalloc
 

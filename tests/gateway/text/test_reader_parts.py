@@ -1,5 +1,7 @@
 """It does not matter how the text arrives, and nothing of it is lost."""
 
+# ruff: noqa: RUF001 (punctuation of many scripts)
+
 import itertools
 import unicodedata
 
@@ -10,19 +12,26 @@ from hypothesis import strategies as st
 from gateway.text.markup.characters import speakable
 from gateway.text.options import Markup, TextOptions
 from gateway.text.reader import Piece, TextReader
-from tests.gateway.text.cases import MARKUP_TEXTS, rows
+from tests.gateway.text.cases import rows
 
 TEXTS = [
-    text.replace("¦", "") for name in ("sentences.tsv", "sentences_more.tsv") for text, _ in rows(name)
-] + MARKUP_TEXTS
+    *(text.replace("¦", "") for text, _ in rows("sentences.tsv") + rows("sentences_more.tsv")),
+    *(text for text, _ in rows("markup.tsv")),
+]
+SIGNS = r"""
+Hello Dr . ... ? ! 3 。 ” " , a No etc. mr. 中 ， 🙂 J. U.S. The in मैं है। كيف؟ - — % » « I http
+< > <b> </b> <br> <p> </p> <!-- --> <x a=" b = <![CDATA[ ]]> </sub> <script> </script> </say-as>
+<td> <tr> * ** _ __ ~~ ` ``` [ ] [a]( ) (b) ![ [^1] [1]: : \ \* & &amp; &#39; &am ; # | |--
+https://x.org/a_b @ 5 p.m. St. x_y 2*3
+"""
 PIECES = st.sampled_from(
-    """Hello|Dr|.|...|?|!|3|。|”|"|\n|\n\n|,|a|No|etc.|mr.|中|，|e\u0301|\u0301|🙂|J.|U.S.| I |The|in
-    |<|>|<b>|</b>|<br>|<p>|</p>|<break time="1s"/>|<!--|-->|<x|a="|b|=|<![CDATA[|]]>|<sub alias="y z">
-    |</sub>|<say-as interpret-as="characters">|</say-as>|<script>|</script>|*|**|_|__|~~|`|```|\n```\n
-    |[|]|[a](|)|(b)|![|[^1]|[pause 1s]|:|\\|\\*|&|&amp;|&#39;|&am|;|#|\n# |\n- |\n1. |\n| a |\n|--|
-    |\n> |\n---\n|\r\n|\u2028|\t|\x0c|\u200b|\u200d|\ufe0f|\u20e3|https://x.org/a_b|@|5 p.m.|St.|x_y|2*3
-    |मैं|है।|كيف؟|-|—|%""".replace("\n    |", "|").split("|")
-    + ["|", " ", " ", " ", " " * 25, "x" * 25, "\n| a | b |\n"]
+    [
+        *SIGNS.split(),
+        *("e\u0301", "\u0301", "\u200b", "\u200d", "\ufe0f", "\u20e3", "\u2028", "\t", "\x0c"),
+        *(" ", " ", " ", "\n", "\n\n", "\n# ", "\n- ", "\n1. ", "\n> ", "\n---\n", "\n```\n"),
+        *("\r\n", " " * 25, "x" * 25, "\n| a | b |\n", "[pause 1s]", '<break time="1s"/>'),
+        *('<sub alias="y z">', '<say-as interpret-as="characters">'),
+    ]
 )
 OPTIONS = st.sampled_from(
     [
