@@ -465,6 +465,8 @@ async def test_a_fifth_caller_is_heard_though_four_never_read() -> None:
         load = await server.load()
         assert load.waiting == 0
         assert load.running == 3
+        # Who gave up a slot waits for credit, not for a slot.
+        await server.settled(lambda: server.sample("requests_parked") == 1)
         for stream in unread:
             await stream.send(credit=generator_pb2.GenerateCredit(frames=100))
             slow = await stream.turn()
