@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from csm.errors import ServiceError
+from csm.errors import Internal, ServiceError
 from services.generator.context import Prompt
 from services.generator.engine.events import Finished, FinishReason
 from services.generator.model.sampling import SamplingParams
@@ -93,6 +93,34 @@ class RunningTurn:
     keep_frames: int | None = None
     finished: Finished | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def kept_frames(self) -> int:
+        """Frames that stay in the context: those that were sent, or what a cancel leaves."""
+        if self.cancelled and self.keep_frames is not None:
+            return min(self.sent, self.keep_frames)
+        return self.sent
+
+    def drop_unsent(self) -> int:
+        """Forgets the frames that were not sent; returns how many."""
+        unsent = len(self.codes) - self.sent
+        del self.codes[self.sent :]
+        return unsent
+
+    def completed(self) -> GenerationCompleted:
+        """The terminal, once the turn is finished."""
+        finished = self.finished
+        if finished is None:
+            raise RuntimeError(f"turn {self.turn_id!r} is not finished")
+        reason, error = finished.reason, None
+        if self.cancelled and reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
+            reason = FinishReason.CANCELLED
+        if reason is FinishReason.ERROR:
+            error = Internal("the model failed in this turn; the stream goes on")
+        prompt = self.prompt
+        return GenerationCompleted(
+            self.turn_id, reason, prompt.text_tokens, prompt.evicted, finished, error
+        )
 
 
 MAX_FRAMES_A_MESSAGE = 256

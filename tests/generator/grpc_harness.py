@@ -180,7 +180,7 @@ class Serving:
             lambda: engine.in_flight == 0 and not self.service._streams and not engine.load.running
         )
         await self.settled(lambda: self.sample("requests_running") == 0)
-        assert self.sample("requests_waiting") == 0
+        assert self.sample("requests_waiting") == self.sample("requests_parked") == 0
 
 
 @asynccontextmanager

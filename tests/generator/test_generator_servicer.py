@@ -304,7 +304,6 @@ async def test_every_wrong_field_of_a_config_is_named_at_once() -> None:
         ({}, "request", "the message is empty"),
         ({"credit": {"frames": 0}}, "credit.frames", "at least 1"),
         ({"flush": {"turn_id": "x" * 129}}, "flush.turn_id", "129 characters; at most 128"),
-        ({"text": {"text": "a" * 5000}}, "text", "5000 characters; at most 4096"),
         (
             {"segments": {"segments": [segment("ok"), segment("x", speaker=65536)]}},
             "segments.segments[1].speaker",
@@ -466,6 +465,8 @@ async def test_a_fifth_caller_is_heard_though_four_never_read() -> None:
         load = await server.load()
         assert load.waiting == 0
         assert load.running == 3
+        # Who gave up a slot waits for credit, not for a slot.
+        await server.settled(lambda: server.sample("requests_parked") == 1)
         for stream in unread:
             await stream.send(credit=generator_pb2.GenerateCredit(frames=100))
             slow = await stream.turn()
@@ -527,14 +528,23 @@ async def test_segments_left_out_are_counted_once_though_sent_with_every_call() 
         assert counts[0] <= counts[1] <= counts[2] == left_out < 10
 
 
-async def test_a_text_of_many_parts_is_refused_when_it_grows_too_long() -> None:
+@pytest.mark.parametrize("parts", [[120], [40, 40, 40], [200, 1]])
+async def test_a_text_over_the_limit_ends_its_turn_in_band_and_the_stream_goes_on(
+    parts: list[int],
+) -> None:
     async with serving(max_text_chars=100) as server:
         stream = await server.open()
-        for _ in range(3):
-            await stream.send(text=generator_pb2.GenerateText(text="a" * 40))
-        assert (await stream.error()).violations == {
-            "text": "120 characters; at most 100 are allowed"
-        }
+        for length in parts:
+            await stream.send(text=generator_pb2.GenerateText(text="a" * length))
+        await stream.say("", "long")
+        heard = await stream.turn()
+        assert heard.completed
+        assert heard.completed.turn_id == "long"
+        assert refused(heard) == {"text": f"{sum(parts)} characters; at most 100 are allowed"}
+        await stream.say("a" * 100)
+        assert len((await stream.turn()).codes) == 10
+        await stream.end()
+        assert server.sample("rejected_total", reason="too_long") == 1
 
 
 async def test_a_first_message_that_is_no_config_is_refused() -> None:
