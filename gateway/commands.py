@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csm.audio.pcm import BYTES_PER_SAMPLE
+from gateway.text.options import TextRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Synthesis:
     max_audio_ms: int
     form: StreamFormat
     max_lead_ms: int
+    text_rules: TextRules
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class ConverseOptions:
     input: StreamFormat
     max_lead_ms: int
     heard_speaker: int | None
+    text: TextRules
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ class TextPart:
 
 
 @dataclass(frozen=True)
+class Flush:
+    """Speak the text that is there."""
+
+
+@dataclass(frozen=True)
 class EndOfTurn:
     """What was heard, or is to be spoken, is complete."""
 
@@ -124,4 +132,4 @@ class Cancel:
     heard_ms: int | None
 
 
-Command = HeardPart | TextPart | EndOfTurn | Cancel
+Command = HeardPart | TextPart | Flush | EndOfTurn | Cancel

@@ -18,6 +18,7 @@ from gateway.commands import (
     ContextEntry,
     ConverseOptions,
     EndOfTurn,
+    Flush,
     HeardPart,
     SamplingOptions,
     StreamFormat,
@@ -34,7 +35,10 @@ from gateway.speaking.events import (
     SpeechTurnTruncated,
     TurnWarning,
 )
-from gateway.text.sentences import speakable
+from gateway.text.options import TextRules
+from gateway.text.sentence import speakable
+from gateway.text_messages import prepared as prepared
+from gateway.text_messages import text_rules_of
 from gateway.violations import Violations
 
 MAX_FILE_BYTES = 3 << 20
@@ -48,7 +52,7 @@ class Checker:
         self._settings = settings
         self._info = info
 
-    def synthesis(self, request: speech_pb2.SynthesizeRequest) -> Synthesis:
+    def synthesis(self, request: speech_pb2.SynthesizeRequest, rules: TextRules) -> Synthesis:
         """The call; raises `InvalidArgument` naming every field at fault."""
         found = Violations()
         found.text("text", request.text, self._settings.max_text_chars, may_be_empty=True)
@@ -80,6 +84,7 @@ class Checker:
             for i, turn in enumerate(request.context[:limit])
         ]
         form = self._form(found, "format", request.format)
+        text_rules = text_rules_of(found, "text_options", request.text_options, rules)
         found.raise_any()
         return Synthesis(
             request.text,
@@ -91,9 +96,10 @@ class Checker:
             request.max_audio_ms,
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
+            text_rules,
         )
 
-    def opening(self, config: speech_pb2.ConverseConfig) -> ConverseOptions:
+    def opening(self, config: speech_pb2.ConverseConfig, rules: TextRules) -> ConverseOptions:
         """The conversation; raises `InvalidArgument` naming every field at fault."""
         found = Violations()
         found.conversation_id("config.conversation_id", config.conversation_id)
@@ -104,6 +110,7 @@ class Checker:
         found.lead_ms("config.max_lead_ms", config.max_lead_ms)
         output = self._form(found, "config.output_format", config.output_format)
         heard = self._form(found, "config.input_format", config.input_format)
+        text_rules = text_rules_of(found, "config.text_options", config.text_options, rules)
         found.raise_any()
         return ConverseOptions(
             config.conversation_id,
@@ -114,7 +121,20 @@ class Checker:
             heard,
             config.max_lead_ms or self._settings.default_max_lead_ms,
             heard_speaker,
+            text_rules,
         )
+
+    def text_to_prepare(
+        self, request: speech_pb2.PrepareTextRequest, rules: TextRules
+    ) -> tuple[str, str, TextRules]:
+        """Text, voice's name and rules; raises `InvalidArgument` naming every field at fault."""
+        found = Violations()
+        limit = self._settings.max_text_chars
+        if not 0 < len(request.text) <= limit:
+            found.add("text", f"{len(request.text)} characters; allowed are 1..{limit}")
+        text_rules = text_rules_of(found, "text_options", request.text_options, rules)
+        found.raise_any()
+        return request.text, request.voice, text_rules
 
     def command(self, request: speech_pb2.ConverseRequest) -> Command:
         """A message after the config; raises `InvalidArgument`."""
@@ -128,6 +148,8 @@ class Checker:
             return HeardPart(request.heard_audio.audio)
         if kind == "text":
             return TextPart(request.text.text)
+        if kind == "flush":
+            return Flush()
         if kind == "end_of_turn":
             found = Violations()
             heard_text = request.end_of_turn.heard_text
@@ -144,7 +166,9 @@ class Checker:
             return Cancel(cancel.turn_id, cancel.heard_ms if cancel.HasField("heard_ms") else None)
         if kind == "config":
             raise invalid("config", "was sent a second time; allowed is once, first")
-        raise invalid("request", "is empty; allowed are heard_audio, text, end_of_turn and cancel")
+        raise invalid(
+            "request", "is empty; allowed are heard_audio, text, flush, end_of_turn and cancel"
+        )
 
     def conversation_id(self, value: str) -> str:
         """A conversation's name; raises `InvalidArgument`."""

@@ -14,10 +14,13 @@ from gateway.conversations.store import ConversationStore, StoredConversation
 from gateway.converse_call import CallPorts, ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
+from gateway.prepare import PreparedText, prepare
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
+from gateway.text.options import TextRules
+from gateway.texts import Texts
 from gateway.voices.library import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
@@ -50,6 +53,7 @@ class SpeechHandler:
         self.backends = backends
         self.voices = voices
         self.store = store
+        self.texts = Texts(settings, backends)
         self.encoder = AudioEncoder(backends, settings)
         self._metrics = metrics
         self._live: set[_Live] = set()
@@ -112,6 +116,7 @@ class SpeechHandler:
             conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
             ports = CallPorts(
                 self.backends,
+                self.texts,
                 self.encoder,
                 self.settings,
                 self._metrics,
@@ -124,6 +129,12 @@ class SpeechHandler:
             async with contextlib.aclosing(call.run(commands)) as events:
                 async for event in events:
                     yield event
+
+    async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedText:
+        """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
+        speaking = self.voices.get(voice)
+        front_end = self.texts.front_end(rules, speaking)
+        return await prepare(text, front_end, speaking.speaker, self.backends)
 
     async def delete_conversation(self, conversation_id: str) -> None:
         """Forgets a conversation here and in the generator. Raises as the store does."""
@@ -159,6 +170,7 @@ class SpeechHandler:
             voice,
             conversation,
             self.backends,
+            self.texts,
             self.encoder,
             self.settings,
             self._metrics,

@@ -18,7 +18,8 @@ from gateway.speaking.events import FinishReason
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
-from gateway.text.sentences import Sentence, SentenceSplitter
+from gateway.text.sentence import CONTINUE
+from gateway.texts import Texts
 from gateway.voices.library import LibraryVoice
 
 FILES_AT_ONCE = 4
@@ -32,6 +33,7 @@ class SynthesisParts:
     voice: LibraryVoice
     conversation: StoredConversation | None
     backends: Backends
+    texts: Texts
     encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
@@ -83,12 +85,13 @@ class SynthesizeCall:
         )
         turn.text_chars = len(asked.text)
         if asked.text:
-            splitter = SentenceSplitter(parts.settings.max_sentence_chars)
-            turn.add(splitter.feed(asked.text) + splitter.finish())
+            front_end = parts.texts.front_end(asked.text_rules, parts.voice)
+            turn.add(front_end.feed(asked.text) + front_end.finish())
+            turn.warn(front_end.warnings())
+            turn.end_text(front_end.trailing_pause_ms)
         else:
-            # No words: the generator goes on with the last audio of the context.
-            turn.add([Sentence("", 0)])
-        turn.end_text()
+            turn.add([CONTINUE])
+            turn.end_text()
 
     async def speak(self) -> None:
         """Speaks the turn into the outbox, which ends with it."""

@@ -24,6 +24,7 @@ from csm.client.messages import AudioFormat
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.speech import AsyncSpeech, Speech
+from csm.client.text import PreparedText, TextOptions
 from csm.v1 import speech_pb2, speech_pb2_grpc
 
 DEFAULT_TARGET = "127.0.0.1:50050"
@@ -66,6 +67,7 @@ class _Calls(Generic[SpeechT, ConversationT]):
         max_audio_ms: int = 0,
         format: AudioFormat | None = None,
         max_lead_ms: int = 0,
+        text_options: TextOptions | None = None,
         timeout_s: float | None = None,
     ) -> SpeechT:
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
@@ -86,6 +88,7 @@ class _Calls(Generic[SpeechT, ConversationT]):
             max_audio_ms=max_audio_ms,
             format=format,
             max_lead_ms=max_lead_ms,
+            text_options=text_options,
         )
         return self._speech(
             lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
@@ -110,6 +113,7 @@ class _Calls(Generic[SpeechT, ConversationT]):
         input_format: AudioFormat | None = None,
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
+        text_options: TextOptions | None = None,
         timeout_s: float | None = None,
     ) -> ConversationT:
         """A conversation, opened by entering the result: `with client.converse() as conversation`.
@@ -128,6 +132,7 @@ class _Calls(Generic[SpeechT, ConversationT]):
             input_format=input_format,
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
+            text_options=text_options,
         )
         return self._conversation(
             lambda *outgoing, timeout: self._stub.Converse(
@@ -174,6 +179,18 @@ class Client(_Calls[Speech, Conversation]):
         """The voices, and which is the default."""
         request = speech_pb2.ListVoicesRequest()
         return self._unary(self._stub.ListVoices, request, timeout_s, VoiceList.from_proto)
+
+    def prepare_text(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        text_options: TextOptions | None = None,
+        timeout_s: float = UNARY_TIMEOUT_S,
+    ) -> PreparedText:
+        """What would be spoken of a text: spoken form, sentences, warnings; without speaking."""
+        request = requests.prepare_request(text, voice, text_options)
+        return self._unary(self._stub.PrepareText, request, timeout_s, PreparedText.from_proto)
 
     def get_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S
@@ -243,6 +260,20 @@ class AsyncClient(_Calls[AsyncSpeech, AsyncConversation]):
         """The voices, and which is the default."""
         request = speech_pb2.ListVoicesRequest()
         return await self._unary(self._stub.ListVoices, request, timeout_s, VoiceList.from_proto)
+
+    async def prepare_text(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        text_options: TextOptions | None = None,
+        timeout_s: float = UNARY_TIMEOUT_S,
+    ) -> PreparedText:
+        """What would be spoken of a text: spoken form, sentences, warnings; without speaking."""
+        request = requests.prepare_request(text, voice, text_options)
+        return await self._unary(
+            self._stub.PrepareText, request, timeout_s, PreparedText.from_proto
+        )
 
     async def get_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S

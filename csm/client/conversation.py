@@ -85,6 +85,11 @@ class AsyncConversation(Exchange):
         """A part of the text to speak; complete sentences are spoken before the turn ends."""
         await self._send(requests.text_request(text))
 
+    async def flush(self) -> None:
+        """Has spoken what was said so far, without waiting for more of its sentence; the turn goes
+        on."""
+        await self._send(requests.flush_request())
+
     async def end_turn(self, heard_text: str = "") -> None:
         """The turn is complete: what was heard, what is to be said, or both (heard first)."""
         await self._send(requests.end_of_turn_request(heard_text))
@@ -208,6 +213,11 @@ class Conversation(Exchange):
     def say(self, text: str) -> None:
         """A part of the text to speak; complete sentences are spoken before the turn ends."""
         self._send(requests.text_request(text))
+
+    def flush(self) -> None:
+        """Has spoken what was said so far, without waiting for more of its sentence; the turn goes
+        on."""
+        self._send(requests.flush_request())
 
     def end_turn(self, heard_text: str = "") -> None:
         """The turn is complete: what was heard, what is to be said, or both (heard first)."""

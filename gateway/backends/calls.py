@@ -107,15 +107,33 @@ class Generation(Call):
         """Frames that the generator may have sent so far."""
         return self._credit_granted
 
-    def speak(self, sentence_id: str, text: str) -> None:
-        """Has a sentence spoken; an empty one continues the context's last audio."""
+    def speak(
+        self, sentence_id: str, text: str, max_audio_ms: int = 0, seed: int | None = None
+    ) -> None:
+        """Has a sentence spoken; an empty one continues the context's last audio.
+
+        `max_audio_ms` 0 and `seed` None: as the config says.
+        """
         if text:
             self.requests.put(
                 generator_pb2.GenerateRequest(text=generator_pb2.GenerateText(text=text))
             )
         self.requests.put(
-            generator_pb2.GenerateRequest(flush=generator_pb2.GenerateFlush(turn_id=sentence_id))
+            generator_pb2.GenerateRequest(
+                flush=generator_pb2.GenerateFlush(
+                    turn_id=sentence_id, max_audio_ms=max_audio_ms, seed=seed
+                )
+            )
         )
+
+    def replace_context(self, context: Iterable[common_pb2.Segment]) -> None:
+        """Forgets what was spoken: the next sentence follows `context` alone."""
+        batches = list(_batches(context))
+        for segments in batches:
+            self.requests.put(generator_pb2.GenerateRequest(segments=segments))
+        if not batches:
+            nothing = generator_pb2.GenerateSegments(replace=True)
+            self.requests.put(generator_pb2.GenerateRequest(segments=nothing))
 
     def stop(self, sentence_id: str) -> None:
         """Ends a sentence in band. What is kept of it is decided here, not there."""

@@ -76,14 +76,14 @@ class StoredConversation:
         self._resize(-self._drop(count))
         return freed
 
-    def truncate(self, turn_id: str, num_frames: int) -> None:
-        """Keeps the first frames of a turn; one of which nothing is left goes."""
+    def truncate(self, turn_id: str, heard_ms: int, frame_ms: float) -> None:
+        """Keeps what was heard of a turn; one of which nothing is left goes."""
         index = next((i for i, t in enumerate(self.turns) if t.turn_id == turn_id), None)
         if index is None:
             return
         turn = self.turns[index]
         before = turn.num_bytes
-        turn.truncate(num_frames)
+        turn.truncate(turn.silences.heard_frames(heard_ms, frame_ms))
         after = turn.num_bytes
         if not turn.segments:
             after = 0

@@ -129,6 +129,10 @@ class TurnMeter:
         """The client asked to stop."""
         self._cancel_asked = self._clock()
 
+    def said_again(self) -> None:
+        """A sentence ended far too early and is said anew."""
+        self._metrics.sentences_repeated.inc()
+
     def retried(self, service: str, code: str) -> None:
         """The turn is submitted again; its clock goes on."""
         self._metrics.upstream_retries.labels(service, code).inc()

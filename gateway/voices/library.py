@@ -78,4 +78,6 @@ async def _load(
         await check_prompts(backends, content.speaker, prompts, CHECK_TIMEOUT_S)
     except errors.InvalidArgument as error:
         raise ValueError(f"{path}: {error.message}") from None
-    return LibraryVoice(path.parent.name, content.speaker, content.description, tuple(prompts))
+    return LibraryVoice(
+        path.parent.name, content.speaker, content.description, tuple(prompts), content.lexicon
+    )

@@ -1,7 +1,7 @@
 """A voice, and the voices that a gateway knows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.conversations.segment import Segment
@@ -18,6 +18,8 @@ class LibraryVoice:
     speaker: int
     description: str = ""
     prompts: tuple[Segment, ...] = ()
+    lexicon: Mapping[str, str] = field(default_factory=dict)
+    """How this voice says words: as written to their spelling as said."""
 
 
 class Voices:

@@ -115,8 +115,7 @@ class Context:
         self, tokenizer: TextTokenizer, limits: ContextLimits, *, speaker: int, max_frames: int
     ) -> None:
         self._tokenizer, self._limits, self._speaker = tokenizer, limits, speaker
-        # A turn may end early at the end of the context; half of it is always left for the prompt.
-        self._capacity = limits.max_positions - min(max_frames, limits.max_positions // 2)
+        self._capacity = self._room_beside(max_frames)
         self._history = _History()
 
     @property
@@ -150,14 +149,17 @@ class Context:
             (history.pinned if item.pinned else history.turns).append(entry)
         self._check_pinned(history.pinned, field)
         self._trim(history)
-        self._evict(history, 0, spare_last=True)
+        self._evict(history, 0, None, spare_last=True)
         if history.turns:
             # Its text is looked at here, where the caller has put the work, and not by a turn.
             self._positions(history.turns[-1])
         self._history = history
 
-    def prompt(self, text: str) -> Prompt:
+    def prompt(self, text: str, max_frames: int | None = None) -> Prompt:
         """The prompt of a turn that speaks `text`; an empty text continues the last audio.
+
+        A turn of more than the context's own `max_frames` takes its room from what gives way;
+        where that is not enough, it may end early.
 
         Raises:
             InvalidArgument: the text cannot be spoken, or nothing is there to continue.
@@ -189,7 +191,8 @@ class Context:
                 f"{self._capacity} in all are left of {self._limits.max_positions} beside the "
                 "longest turn",
             )
-        self._evict(history, beside + length - self._total(history.pinned), spare_last=not text)
+        own_positions = beside + length - self._total(history.pinned)
+        self._evict(history, own_positions, max_frames, spare_last=not text)
         limit = self._limits.max_context_segments
         before = history.turns if text else history.turns[:-1]
         if limit is not None:
@@ -216,6 +219,12 @@ class Context:
             segment = PromptSegment(prompt.speaker, prompt.text, codes)
         entries.append(_Entry(segment, ids))
         self._trim(history)
+
+    def _room_beside(self, max_frames: int) -> int:
+        """Positions of a prompt that leaves so many frames to its turn. A turn may end early at the
+        end of the context; half of it is always left for the prompt."""
+        most = self._limits.max_positions
+        return most - min(max_frames, most // 2)
 
     def _check_pinned(self, pinned: Sequence[_Entry], field: str) -> None:
         positions, least = 0, ""
@@ -279,15 +288,19 @@ class Context:
         if (limit := self._limits.max_context_segments) is not None:
             del history.turns[: -max(limit, 1)]
 
-    def _evict(self, history: _History, own_positions: int, *, spare_last: bool) -> None:
+    def _evict(
+        self, history: _History, own_positions: int, max_frames: int | None, *, spare_last: bool
+    ) -> None:
         """Makes room for `own_positions` beside the pinned segments; whole segments, oldest first.
 
         `spare_last`: the last segment is what a turn continues (and is counted as its own).
         """
         spared = 1 if spare_last and history.turns else 0
         turns = history.turns[: len(history.turns) - spared]
+        # The grid stays where it is, however long one turn may be: the next one finds its prefix.
         whole = self._capacity - self._total(history.pinned)
-        room, held, cut = whole - own_positions, 0, len(turns)
+        longer = 0 if max_frames is None else self._capacity - self._room_beside(max_frames)
+        room, held, cut = whole - own_positions - max(0, longer), 0, len(turns)
         while cut and held + (positions := self._positions(turns[cut - 1])) <= room:
             held += positions
             cut -= 1

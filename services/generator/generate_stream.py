@@ -18,7 +18,6 @@ from typing import TypeVar
 import numpy as np
 
 from csm import errors
-from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.context import Context, ContextLimits, PinnedSegment
 from services.generator.engine.engine import Engine
@@ -36,6 +35,7 @@ from services.generator.model.text import TextTokenizer
 from services.generator.off_loop import INLINE_CHARS, off_loop
 from services.generator.place import Place
 from services.generator.turns import (
+    FlushRequest,
     GenerationCompleted,
     GenerationStarted,
     Output,
@@ -135,7 +135,7 @@ class GenerateStream:
             )
         self._text.append(text)
 
-    async def flush(self, turn_id: str, deadline_s: float | None, now: float) -> None:
+    async def flush(self, flushed: FlushRequest, deadline_s: float | None, now: float) -> None:
         """Speaks the text so far. `deadline_s` and `now` are on the monotonic clock.
 
         The first one takes a reservation, which holds until the stream ends or is cancelled. A text
@@ -146,10 +146,6 @@ class GenerateStream:
             InvalidArgument, QueueFull, Unavailable, DeadlineExceeded: nothing was begun.
         """
         self._touch()
-        if len(turn_id) > MAX_ID_CHARS:
-            raise errors.invalid(
-                "flush.turn_id", f"{len(turn_id)} characters; at most {MAX_ID_CHARS} are allowed"
-            )
         if self._running:
             raise errors.FailedPrecondition(
                 f"flush: turn {self._running.turn_id!r} is under way; one turn at a time"
@@ -157,11 +153,12 @@ class GenerateStream:
         if deadline_s is not None and now >= deadline_s:
             self._metrics.rejected.labels("deadline").inc()
             raise errors.DeadlineExceeded("the call's deadline has passed")
+        turn_id, max_frames = flushed.turn_id, flushed.max_frames or self._config.max_frames
         text, self._text, self._text_chars = "".join(self._text), [], 0
         # Before the work: a server that is full says so at once.
         self._place.take()
         try:
-            prompt = await _sized(len(text), lambda: self._context.prompt(text))
+            prompt = await _sized(len(text), lambda: self._context.prompt(text, max_frames))
         except errors.InvalidArgument as error:
             reason = "too_long" if isinstance(error, errors.TooLong) else "unspeakable"
             self._metrics.rejected.labels(reason).inc()
@@ -169,7 +166,7 @@ class GenerateStream:
             return
         if self._closed or self._failure:
             return
-        seed = self._seed()
+        seed = self._seed() if flushed.seed is None else flushed.seed
         running = RunningTurn(turn_id, uuid.uuid4().hex, prompt, seed)
         request = TurnRequest(
             key=running.key,
@@ -177,7 +174,7 @@ class GenerateStream:
             prompt=prompt.rows,
             sampling=self._config.sampling,
             seed=seed,
-            max_frames=self._config.max_frames,
+            max_frames=max_frames,
             min_frames=self._config.min_frames,
             credit_frames=self._balance,
             deadline_s=deadline_s,

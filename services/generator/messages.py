@@ -20,6 +20,7 @@ from services.generator.engine.events import EngineTiming, FinishReason
 from services.generator.model.prompt import PromptSegment
 from services.generator.model.sampling import SamplingParams
 from services.generator.turns import (
+    FlushRequest,
     GenerationCompleted,
     GenerationStarted,
     Output,
@@ -29,6 +30,8 @@ from services.generator.turns import (
 from services.generator.voices import ModelVoice, allowed_speakers
 
 MAX_SEGMENTS = 1024
+MAX_TEXTS = 1024
+"""Of one `CountPositions`."""
 
 _REASONS = {
     FinishReason.EOS: common_pb2.FINISH_REASON_EOS,
@@ -69,14 +72,7 @@ def stream_config(
         )
     wrong += _speaker_violations("config.speaker", message.speaker, limits)
     audio_ms = message.max_audio_ms
-    if audio_ms and not MIN_AUDIO_MS <= audio_ms <= MAX_AUDIO_MS:
-        wrong.append(
-            FieldViolation(
-                "config.max_audio_ms",
-                f"{audio_ms} is not allowed; must be {MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for "
-                "the default",
-            )
-        )
+    wrong += _audio_violations("config.max_audio_ms", audio_ms, "the default")
     wrong += sampling_violations("config.sampling", message.sampling)
     if wrong:
         raise InvalidArgument(*wrong)
@@ -95,6 +91,47 @@ def stream_config(
         max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else default_max_frames,
         credit_frames=message.initial_credit_frames or None,
     )
+
+
+def flush(message: generator_pb2.GenerateFlush, limits: WireLimits) -> FlushRequest:
+    """The flush of a turn; raises `InvalidArgument` naming every field at fault."""
+    wrong: list[FieldViolation] = []
+    if len(message.turn_id) > MAX_ID_CHARS:
+        wrong.append(
+            FieldViolation(
+                "flush.turn_id",
+                f"{len(message.turn_id)} characters; at most {MAX_ID_CHARS} are allowed",
+            )
+        )
+    audio_ms = message.max_audio_ms
+    wrong += _audio_violations("flush.max_audio_ms", audio_ms, "the config's")
+    if wrong:
+        raise InvalidArgument(*wrong)
+    return FlushRequest(
+        turn_id=message.turn_id,
+        max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else None,
+        seed=message.seed if message.HasField("seed") else None,
+    )
+
+
+def texts_to_count(
+    message: generator_pb2.CountPositionsRequest, limits: WireLimits, max_text_chars: int
+) -> list[str]:
+    """The texts to measure; raises `InvalidArgument` naming every field at fault."""
+    if len(message.texts) > MAX_TEXTS:
+        raise invalid("texts", f"{len(message.texts)} in one message; at most {MAX_TEXTS}")
+    texts = list(message.texts)
+    wrong = _speaker_violations("speaker", message.speaker, limits)
+    wrong += (
+        FieldViolation(
+            f"texts[{index}]", f"{len(text)} characters; at most {max_text_chars} are allowed"
+        )
+        for index, text in enumerate(texts)
+        if len(text) > max_text_chars
+    )
+    if wrong:
+        raise InvalidArgument(*wrong)
+    return texts
 
 
 def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> list[PinnedSegment]:
@@ -124,6 +161,14 @@ def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> lis
 def frames_within(audio_ms: float, frame_ms: float) -> int:
     """Whole frames in so many milliseconds, at least one."""
     return max(1, int(audio_ms / frame_ms))
+
+
+def _audio_violations(field: str, audio_ms: int, zero: str) -> list[FieldViolation]:
+    """What is wrong with the longest audio of a turn; `zero` says what 0 stands for."""
+    if not audio_ms or MIN_AUDIO_MS <= audio_ms <= MAX_AUDIO_MS:
+        return []
+    allowed = f"{MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for {zero}"
+    return [FieldViolation(field, f"{audio_ms} is not allowed; must be {allowed}")]
 
 
 def _speaker_violations(field: str, speaker: int, limits: WireLimits) -> list[FieldViolation]:

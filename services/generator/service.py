@@ -181,12 +181,15 @@ class GeneratorService:
 
     def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
         """The config of a stream over this model's defaults."""
-        defaults = self.loaded.defaults
-        given_ms = self.settings.max_audio_ms
-        limits, max_frames = self.wire_limits, defaults.max_frames
-        if given_ms:
-            max_frames = messages.frames_within(given_ms, limits.frame_ms)
-        return messages.stream_config(message, limits, defaults.sampling, max_frames)
+        sampling = self.loaded.defaults.sampling
+        return messages.stream_config(message, self.wire_limits, sampling, self.default_max_frames)
+
+    @property
+    def default_max_frames(self) -> int:
+        """Longest turn where none is asked for: the setting's, else the model's own."""
+        if (given_ms := self.settings.max_audio_ms) is not None:
+            return messages.frames_within(given_ms, self.loaded.frame_ms)
+        return self.loaded.defaults.max_frames
 
     @property
     def wire_limits(self) -> messages.WireLimits:

@@ -33,6 +33,16 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
+class FlushRequest:
+    """The text of a turn is complete. `max_frames` None: as many as the config says; `seed` None:
+    as the config says."""
+
+    turn_id: str
+    max_frames: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class GenerationStarted:
     """The turn left the queue."""
 

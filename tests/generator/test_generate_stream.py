@@ -20,6 +20,7 @@ from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from services.generator.turns import (
     MAX_FRAMES_A_MESSAGE,
+    FlushRequest,
     GenerationCompleted,
     GenerationStarted,
     Output,
@@ -57,7 +58,7 @@ async def take(outputs: AsyncIterator[Output]) -> Output:
 
 async def flush(held: GenerateStream, text: str, turn_id: str) -> None:
     held.append_text(text)
-    await held.flush(turn_id, None, time.monotonic())
+    await held.flush(FlushRequest(turn_id), None, time.monotonic())
 
 
 async def over(turns: Turns) -> None:
@@ -153,7 +154,7 @@ async def test_a_turn_whose_deadline_has_passed_is_refused_before_it_is_queued()
         held = stream(turns)
         held.append_text("hello")
         with pytest.raises(errors.DeadlineExceeded):
-            await held.flush("t", 5.0, 5.0)
+            await held.flush(FlushRequest("t"), 5.0, 5.0)
         assert turns.engine.in_flight == 0
 
 

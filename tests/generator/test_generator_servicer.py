@@ -624,5 +624,5 @@ async def test_a_full_queue_refuses_at_once_with_retry_info() -> None:
 
 def test_every_streaming_handler_is_an_async_generator() -> None:
     assert inspect.isasyncgenfunction(GeneratorServicer.Generate)
-    for name in ("GetModelInfo", "GetLoad", "EvictConversation"):
+    for name in ("GetModelInfo", "CountPositions", "GetLoad", "EvictConversation"):
         assert inspect.iscoroutinefunction(getattr(GeneratorServicer, name))

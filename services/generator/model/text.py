@@ -96,6 +96,24 @@ class TextTokenizer:
         return [token for token in found if token is not None][:1]
 
     @property
+    def words(self) -> dict[str, int]:
+        """What the vocabulary holds of text, and its ids: no special tokens, and no token for the
+        unknown."""
+        special = self._tokenizer.get_added_tokens_decoder()
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        return {
+            word: number
+            for word, number in vocabulary.items()
+            if number not in special and word != unknown
+        }
+
+    @property
+    def reads_bytes(self) -> bool:
+        """Whether what has no token of its own is spelled in bytes, so that any text is read."""
+        return len(self.content(_NO_MEANING)) > 1
+
+    @property
     def vocab_size(self) -> int:
         """Ids are below this."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
