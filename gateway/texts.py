@@ -33,7 +33,7 @@ class Texts:
         """For one turn of that voice."""
         # What a call says of a word goes before the voice's entry, and that before the operator's.
         own = self._lexicon.entries() if self._lexicon is not None else {}
-        lexicon = Lexicon(rules.lexicon, voice.lexicon, own)
+        lexicon = Lexicon.layered(rules.lexicon, voice.lexicon, own)
         info = self._backends.info
         limits = Limits.of_model(
             self._settings.max_sentence_chars,

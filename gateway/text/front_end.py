@@ -13,6 +13,7 @@ from gateway.text.expectation import expected_ms
 from gateway.text.fit import Room, pieces
 from gateway.text.lexicon import Lexicon
 from gateway.text.mapped import MappedText
+from gateway.text.protection import protected_spans, revealed
 from gateway.text.options import MAX_PAUSE_MS, TextRules, TextWarning
 from gateway.text.reader import Piece, TextReader
 from gateway.text.sentence import Sentence, speakable
@@ -115,10 +116,10 @@ class FrontEnd:
             yield Sentence(part, written, first, end, expected_ms(part.text), pause_ms)
 
     def _spoken(self, piece: Piece) -> MappedText:
-        text = self._lexicon.apply(piece.text)
+        text = self._lexicon.apply(protected_spans(piece.text, piece.verbatim))
         if self._rules.normalize:
             text = spoken_form(text, self._rules.language)
-        return self._lexicon.released(text).stripped()
+        return revealed(text).stripped()
 
     def _nothing_known(self, spoken: MappedText, piece: Piece) -> bool:
         """Warns of what the model cannot read; True where that is all of it."""

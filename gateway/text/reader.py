@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from gateway.text.mapped import Edit, MappedText
 from gateway.text.markup.characters import speakable
+from gateway.text.markup.cleaned import PARAGRAPH, PAUSE
 from gateway.text.markup.reader import MarkupReader
-from gateway.text.options import TextOptions, TextWarning
+from gateway.text.options import TextRules, TextWarning
 from gateway.text.sentences import SentenceCutter, Span
 
 _SPACES = re.compile(r"\s+")
@@ -35,17 +36,19 @@ class TextReader:
     """Takes the parts of one turn's text, gives its sentences as soon as each is certain: the
     same however the text is cut."""
 
-    def __init__(self, options: TextOptions, max_chars: int) -> None:
+    def __init__(self, options: TextRules, max_chars: int) -> None:
         """Sentences of more than `max_chars` characters, without markup, are cut."""
         self._options = options
         self._markup = MarkupReader(options.markup)
-        self._cleaned = self._markup.cleaned
+        self._cleaned = self._markup.output.cleaned
         self._cutter = SentenceCutter(self._cleaned, max_chars)
         self._raw: list[str] = []
         """The caller's text from `_raw_first` on."""
         self._raw_first = 0
         self._written_first = 0
         """Where the next sentence begins in the caller's text, its markup included."""
+        self._begun = False
+        """Whether there was a sentence."""
         self._pause_ms = 0
         self._line_pause_ms = 0
 
@@ -57,12 +60,12 @@ class TextReader:
 
     def flush(self) -> list[Piece]:
         """What is there, without waiting for more; the text goes on afterwards."""
-        self._markup.settle(finish=False)
+        self._markup.flush()
         return self._pieces(final=True)
 
     def finish(self) -> list[Piece]:
         """The rest of the text."""
-        self._markup.settle(finish=True)
+        self._markup.finish()
         return self._pieces(final=True)
 
     @property
@@ -103,16 +106,15 @@ class TextReader:
 
     def _pass_breaks(self, start: int, end: int) -> None:
         """What white space before a sentence asks for, and where the sentence begins."""
-        cleaned = self._cleaned
+        cleaned, options = self._cleaned, self._options
         for index in range(start, end):
             char = cleaned.text[index]
             self._written_first = max(self._written_first, cleaned.ends[index])
-            if char == "\x1f":
+            if char == PAUSE:
                 self._pause_ms += cleaned.pauses.popleft().ms
-            elif char == "\x1d":
-                self._line_pause_ms = max(self._line_pause_ms, self._options.paragraph_pause_ms)
-            elif char != " ":
-                self._line_pause_ms = max(self._line_pause_ms, self._options.newline_pause_ms)
+            elif char != " " and self._begun:
+                ms = options.paragraph_pause_ms if char == PARAGRAPH else options.newline_pause_ms
+                self._line_pause_ms = max(self._line_pause_ms, ms)
 
     def _piece(self, span: Span, final: bool) -> Iterator[Piece]:
         cleaned = self._cleaned
@@ -138,6 +140,7 @@ class TextReader:
             text = self._on_one_line(text, written, first)
         pause_ms = max(self._pause_ms, self._line_pause_ms)
         self._pause_ms = self._line_pause_ms = 0
+        self._begun = True
         yield Piece(written, first, first + len(written), text, pause_ms, verbatim)
 
     def _verbatim(self, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -153,7 +156,8 @@ class TextReader:
             start, end = gap.span()
             if text.text[end] in _PUNCTUATION and text.text[start - 1].isalnum():
                 parted = written[text.firsts[start] - first : text.firsts[end] - first]
-                if not parted.isspace():
+                added = written[text.firsts[end] - first] != text.text[end]
+                if added or not parted.isspace():
                     edits.append(Edit(start, end, ""))
                     continue
             if gap[0] != " ":

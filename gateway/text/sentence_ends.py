@@ -21,10 +21,10 @@ from gateway.text.abbreviations import (
 )
 from gateway.text.markup.characters import is_wide
 
-STOPS = ".!?…"
+STOPS = ".!?…‽"
 WIDE_STOPS = "。！？｡．︒﹒﹖﹗؟۔।॥።፧፨។៕။།༎։᠃᱾‼⁇⁈⁉⸮"
 """Those that end a sentence without white space behind them."""
-CLOSERS = "\"'”’»›)]}」』）】》〉］｝"
+CLOSERS = "\"'”’»›«‹)]}」』）】》〉］｝"
 LOOK_BACK_CHARS = 64
 LOOK_AHEAD_CHARS = 32
 """What the answers lean on, at the most."""
@@ -83,7 +83,7 @@ def ends_sentence(
         return False  # the number of a list's item
     verdict: bool | None
     if key in NUMBERED or (len(word) == 1 and word.islower()):
-        verdict = _after_numbered(key, after, known, continues, final)
+        verdict = _after_numbered(key, after, known, continues and not alone, final)
     elif len(word) == 1 and word.isupper() and word != "I":
         verdict = _after_name(after, final, alone)  # an initial: J. S. Bach; or vitamin C.
     elif key in NUMBER_MAY_FOLLOW:
@@ -165,7 +165,12 @@ def ends_without_space(
         return None
     rest = after[after.find(word) + len(word) :]
     # Names of files, sites and programs go on with a sign: Node.Js/x, System.Out.println.
-    if rest[:1] in tuple("./@:\\_(=-") and not (rest[:1] == "." and rest[1:2].isspace()):
+    if rest[:1] == ".":
+        if len(rest) == 1 and not final and len(after) < LOOK_AHEAD_CHARS:
+            return None
+        if rest[1:2].isalnum():
+            return False
+    elif rest[:1] and rest[0] in "/@:\\_(=-":
         return False
     if token.islower() or "." not in marks:
         return word[1:].islower() or word.lower() in STARTERS
@@ -184,6 +189,8 @@ def goes_on(line: str, columns: int, wrapped: bool, after: str, final: bool) -> 
     last = stripped.rsplit(None, 1)[-1].lower() if stripped else ""
     open_ended = last in CONNECTING or last.endswith((",", "(", "-", "–", "—"))
     following = after[0]
+    if last.endswith(".") and last[:-1].lstrip(_OPENERS) in NEVER:
+        return True
     if following.islower():
         if columns >= _MIN_WRAPPED_COLUMNS or last in CONNECTING:
             return True

@@ -61,6 +61,8 @@ class SentenceCutter:
         self._mark = -1
         """Where the run of stops before `_at` begins."""
         self._marks_end = -1
+        self._closed_end = -1
+        """Behind a sign that closes the sentence after a space."""
         self._line = 0
         """Where the line begins."""
         self._wrapped = False
@@ -76,8 +78,7 @@ class SentenceCutter:
             end = len(self._cleaned.text)
         span = Span(self.first, end)
         self.first = self._at = end
-        self._mark = self._marks_end = -1
-        self._line = max(self._line, end)
+        self._mark = self._marks_end = self._closed_end = -1
         return span
 
     def forget(self, num_chars: int) -> None:
@@ -112,7 +113,8 @@ class SentenceCutter:
         text, first = self._cleaned.text, self.first
         while first < len(text) and text[first].isspace():
             if text[first] != " ":
-                self._line, self._wrapped = first + 1, False
+                full = first - self._line >= _MIN_WRAPPED_COLUMNS
+                self._line, self._wrapped = first + 1, full and text[first] == LINE
             first += 1
         if first != self.first:
             self.first = first
@@ -163,7 +165,7 @@ class SentenceCutter:
             if verdict is None:
                 return None
             if verdict:
-                return end
+                return max(end, self._closed_end)
             self._mark = self._marks_end = -1
             self._at = end
             if end < size and text[end] == LINE:
@@ -199,11 +201,27 @@ class SentenceCutter:
         if not set(text[mark:marks_end]).isdisjoint(WIDE_STOPS):
             return True
         after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
+        if text.rfind("«", self.first, mark) > text.rfind("»", self.first, mark):
+            if not after and not final:
+                return None
+            if after[:1] == "»":  # « Bonjour. »
+                return self._ends_behind(gap.end() + 1, final)
         verdict = self._verdict(mark, marks_end, closed, after, final)
         line = text.find(LINE, end, gap.end())
         if line < 0 or verdict is not False:
             return verdict
         return self._ends_at_line(line, end, final)
+
+    def _ends_behind(self, end: int, final: bool) -> bool | None:
+        """Whether the sentence ends at `end`, behind a sign that closes it after a space."""
+        text = self._cleaned.text
+        gap = _GAP.match(text, end)
+        assert gap is not None
+        after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
+        verdict = self._verdict(self._mark, self._marks_end, True, after, final)
+        if verdict:
+            self._closed_end = end
+        return verdict
 
     def _ends_at_line(self, line: int, end: int, final: bool) -> bool | None:
         text = self._cleaned.text

@@ -135,25 +135,42 @@ async def test_a_sentence_that_ends_far_too_early_is_named(running: Stack) -> No
     assert heard.completed[0].finish_reason == EOS
 
 
-async def test_a_sentence_that_ends_early_is_said_anew_while_nobody_has_heard_it() -> None:
-    """The second sentence waits as codes, as its listener does not read."""
-    first = "word " * 30 + "end."
+@pytest.mark.parametrize("seed", [None, 7])
+async def test_a_sentence_that_ends_early_is_said_anew_while_nobody_has_heard_it(
+    seed: int | None,
+) -> None:
+    """The second sentence waits as codes, as the listener does not read. Under a seed that the
+    caller chose it stays as it is: the same seed is the same speech."""
+    first = "word " * 29 + "end."
     second = "This sentence takes about five seconds to say in an even voice."
-    async with stack(max_pcm_bytes=64 << 10) as slow:
+    settings = {"max_pcm_bytes": 64 << 10, "initial_credit_frames": 1024}
+    async with asyncio.timeout(20), stack(**settings) as slow:
+        slow.generator.frames_per_char = 1
         slow.generator.early = {1: 1}
-        async with Conversation(slow, max_lead_ms=200) as call:
-            await call.say(f"{first} {second}")
-            await call.end()
-            while len(slow.generator.streams[0].texts if slow.generator.streams else []) < 3:
-                await asyncio.sleep(0.02)
-            stream = slow.generator.streams[0]
-            await call.cancel()
-            await call.until("turn_completed")
-            await call.done()
-    assert stream.texts[1] == stream.texts[2] == second
-    assert not stream.flushes[1].HasField("seed")
-    assert stream.flushes[2].HasField("seed")
-    assert [s.text for s in stream.context] == [first]
+        call = slow.stub.Synthesize(
+            speech_pb2.SynthesizeRequest(
+                text=f"{first} {second}", sampling=common_pb2.Sampling(seed=seed)
+            )
+        )
+        await call.read()
+        while not slow.generator.streams or len(slow.generator.streams[0].texts) < 2:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.3)
+        heard = []
+        while (answer := await call.read()) is not grpc.aio.EOF:
+            heard.append(answer)
+        (stream,) = slow.generator.streams
+    completed = heard[-1].completed
+    assert completed.finish_reason == EOS
+    if seed is None:
+        assert stream.texts == [first, second, second]
+        assert [f.HasField("seed") for f in stream.flushes] == [False, False, True]
+        assert [s.text for s in stream.context] == [first]
+        assert not completed.warnings
+        assert completed.kept_audio_ms == 80 * (len(first) + len(second))
+    else:
+        assert stream.texts == [first, second]
+        assert [w.kind for w in completed.warnings] == [common_pb2.WARNING_KIND_ENDED_EARLY]
 
 
 async def test_what_the_model_cannot_read_is_named(running: Stack) -> None:
@@ -241,7 +258,7 @@ async def test_words_are_said_as_the_lexicons_say_the_callers_first(tmp_path: Pa
             "text_options.lexicon[0].word",
         ),
         (
-            TextOptions(lexicon=[speech_pb2.LexiconEntry(word="x", spelling="y" * 257)]),
+            TextOptions(lexicon=[speech_pb2.LexiconEntry(word="x", spelling="y" * 1000)]),
             "text_options.lexicon[0].spelling",
         ),
         (

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.text.markup.pauses import milliseconds
+from gateway.text.markup.pauses import DEFAULT_MS, milliseconds
 
 MAX_BRACKET_CHARS = 256
 """A bracket that nothing closes within so many characters is a plain sign."""
@@ -16,7 +16,7 @@ _REFERENCE = re.compile(r"\[[^\[\]\n]*+\]")
 _PAUSE = re.compile(r"(?:pause|break|silence)[ :=]\s*(\S.*)", re.IGNORECASE)
 _DEFINED = re.compile(r":[ \t]*+(?:<|https?:|ftp:|mailto:|www\.|[./#])")
 _UNDEFINED = re.compile(
-    r":[ \t]*+(?:h|ht|htt|https?|f|ft|ftp|m|ma|mai|mail|mailt|mailto|w|ww|www)?+\Z"
+    r":[ \t]*+(?:h|ht|htt|https?|f|ft|ftp|m|ma|mai|mail|mailt|mailto|w|ww|www)?\Z"
 )
 
 
@@ -63,7 +63,7 @@ def read_bracket(text: str, at: int, line_start: bool, item_start: bool, final: 
         return _WAIT if unfinished and not final else _PLAIN
     inner, close = match[1], at + match.end() - 1
     pause = _PAUSE.fullmatch(inner)
-    ms = milliseconds(pause[1]) if pause else None
+    ms = milliseconds(pause[1]) if pause else DEFAULT_MS if inner.lower() == "pause" else None
     if ms is not None:
         return Bracketed(Bracket.PAUSE, close, close + 1, ms)
     if item_start and inner in (" ", "x", "X"):

@@ -14,7 +14,8 @@ _STRENGTHS_MS = {
     "strong": 750,
     "x-strong": 1200,
 }
-_DEFAULT_MS = 400
+DEFAULT_MS = 400
+"""Of a pause without a time."""
 
 
 def milliseconds(time: str) -> int | None:
@@ -31,4 +32,4 @@ def break_ms(attributes: dict[str, str]) -> int:
     ms = milliseconds(attributes.get("time", ""))
     if ms is not None:
         return ms
-    return _STRENGTHS_MS.get(attributes.get("strength", "").strip().lower(), _DEFAULT_MS)
+    return _STRENGTHS_MS.get(attributes.get("strength", "").strip().lower(), DEFAULT_MS)

@@ -24,7 +24,9 @@ _UNFINISHED = re.compile(
     r"|\s*+=\s*+(?:\"[^\"<]*+|'[^'<]*+)?)?+)?)\Z"
 )
 _ONE_ATTRIBUTE = re.compile(rf"\s++([A-Za-z_:@][A-Za-z0-9:_-]*+)(?:\s*+=\s*+({_VALUE}))?+")
-_LINK = re.compile(r"<((?:[A-Za-z][A-Za-z0-9+.-]*:[^\s<>]*)|(?:[^\s<>@]+@[^\s<>@]+))>")
+_LINK = re.compile(
+    r"<(?:(?:[A-Za-z][A-Za-z0-9+.-]*://|mailto:|tel:|www\.)[^\s<>]*|[^\s<>@]+@[^\s<>@]+)>"
+)
 _NO_WORDS = re.compile(r"<[^\s<>]*\Z")
 _DECLARATION = re.compile(r"<[!?][^<>]*>")
 _BARE = _words(
@@ -53,6 +55,10 @@ _INLINE = _words(
     "select small source span strike strong sub sup time textarea token tt u var video voice w "
     "wbr track area col colgroup base"
 )
+_TYPES = _words(
+    "any auto bool boolean byte char double float int integer long number object short str string "
+    "unsigned void"
+)
 KNOWN = PARAGRAPHS | LINES | CELLS | DROPPED | _INLINE
 
 
@@ -68,6 +74,13 @@ class Tag:
     """Whether it closes itself."""
     end: int
     """Where it ends."""
+
+
+def _is_type(name: str) -> bool:
+    """Whether a name is rather a type than a tag: List<String>, vector<int>, x<y>."""
+    if name.lower() in KNOWN:
+        return False
+    return len(name) == 1 or "::" in name or not name.islower() or name in _TYPES
 
 
 class Angle(Enum):
@@ -139,6 +152,6 @@ def _as_tag(match: re.Match[str], at: int, behind_word: bool) -> Tag | Angled | 
         attributes[key] = (value or "").strip("\"'")
     if words:  # a < b and c > d without its spaces, or <your name here>
         return Angle.PLAIN if behind_word or closing else Angled(at + match.end() - 1)
-    if behind_word and not closing and not attributes and name not in KNOWN:
-        return Angle.PLAIN  # List<String>
+    if behind_word and not closing and not attributes and _is_type(match[2]):
+        return Angle.PLAIN
     return Tag(name, attributes, closing, bool(match[4]), at + match.end())
