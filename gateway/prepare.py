@@ -9,7 +9,7 @@ from gateway.text.sentence import Sentence
 
 
 @dataclass(frozen=True)
-class PreparedText:
+class PreparedSentences:
     """A text's sentences as they would be spoken."""
 
     sentences: list[Sentence]
@@ -29,8 +29,12 @@ class PreparedText:
         return self.trailing_pause_ms + sum(s.expected_ms + s.pause_ms for s in self.sentences)
 
 
-async def prepare(text: str, front_end: FrontEnd, speaker: int, backends: Backends) -> PreparedText:
+async def prepare(
+    text: str, front_end: FrontEnd, speaker: int, backends: Backends
+) -> PreparedSentences:
     """The text's sentences, measured by the generator. Raises its `ServiceError`."""
     sentences = front_end.feed(text) + front_end.finish()
     positions = await backends.count_positions(speaker, [s.text for s in sentences])
-    return PreparedText(sentences, positions, front_end.warnings(), front_end.trailing_pause_ms)
+    return PreparedSentences(
+        sentences, positions, front_end.warnings(), front_end.trailing_pause_ms
+    )

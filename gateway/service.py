@@ -10,7 +10,7 @@ from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
-from gateway.conversations.conversation import Limits
+from gateway.conversations.conversation import ConversationLimits
 from gateway.conversations.memory import MemoryStore
 from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
@@ -40,7 +40,9 @@ class GatewayService:
             max_conversations=settings.max_conversations,
             max_bytes=settings.max_conversations_bytes,
             ttl_s=settings.conversation_ttl_s,
-            limits=Limits(settings.max_conversation_turns, settings.max_conversation_frames),
+            limits=ConversationLimits(
+                settings.max_conversation_turns, settings.max_conversation_frames
+            ),
             on_count=gateway_metrics.conversations_active.set,
         )
         self._speech = SpeechHandler(

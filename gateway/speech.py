@@ -14,7 +14,7 @@ from gateway.conversations.store import ConversationStore, StoredConversation
 from gateway.converse_call import CallPorts, ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
-from gateway.prepare import PreparedText, prepare
+from gateway.prepare import PreparedSentences, prepare
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
@@ -130,7 +130,7 @@ class SpeechHandler:
                 async for event in events:
                     yield event
 
-    async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedText:
+    async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedSentences:
         """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
         speaking = self.voices.get(voice)
         front_end = self.texts.front_end(rules, speaking)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from csm.v1 import common_pb2, speech_pb2
-from gateway.prepare import PreparedText
+from gateway.prepare import PreparedSentences
 from gateway.text.lexicon import MAX_SPELLING_CHARS, MAX_WORD_CHARS
 from gateway.text.options import MAX_PAUSE_MS, Markup, TextRules
 from gateway.violations import Violations
@@ -69,7 +69,7 @@ def _lexicon(
     return lexicon
 
 
-def prepared(text: PreparedText) -> speech_pb2.PrepareTextResponse:
+def prepared(text: PreparedSentences) -> speech_pb2.PrepareTextResponse:
     """A prepared text on the wire."""
     return speech_pb2.PrepareTextResponse(
         spoken_form=text.spoken_form,

@@ -1,5 +1,6 @@
 """The `csm` command. Each command imports what it needs when it runs, so `--help` is instant."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 import csm
 from csm.cli import bench, codes, generate, models, serve, speak, text, voices
 from csm.cli.reporting import ReportingGroup
+from csm.serving.exit import end_process
 from csm.serving.heap import collect_seldom
 
 app = typer.Typer(
@@ -44,5 +46,17 @@ app.add_typer(models.app, name="models")
 app.add_typer(voices.app, name="voices")
 app.add_typer(bench.app, name="bench")
 
+
+def main() -> None:
+    """The command `csm`, to the end of the process."""
+    try:
+        app()
+    except SystemExit as end:
+        # What ran a server or a client is not left to the interpreter's own end (`exit`).
+        if "grpc" in sys.modules and isinstance(end.code, int | None):
+            end_process(end.code or 0)
+        raise
+
+
 if __name__ == "__main__":
-    app()
+    main()

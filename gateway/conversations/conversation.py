@@ -14,7 +14,7 @@ _OBJECT_BYTES = 2048
 
 
 @dataclass(slots=True)
-class Limits:
+class ConversationLimits:
     """How much of a conversation is kept."""
 
     max_turns: int
@@ -27,7 +27,7 @@ class StoredConversation:
 
     conversation_id: str
     voice: str
-    limits: Limits
+    limits: ConversationLimits
     turns: list[Turn] = field(default_factory=list)
     """To read; `add` and `truncate` change them."""
     used_at: float = 0.0

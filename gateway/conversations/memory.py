@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from csm import errors
-from gateway.conversations.conversation import Limits, StoredConversation
+from gateway.conversations.conversation import ConversationLimits, StoredConversation
 
 
 class MemoryStore:
@@ -25,7 +25,7 @@ class MemoryStore:
         max_conversations: int,
         max_bytes: int,
         ttl_s: float,
-        limits: Limits,
+        limits: ConversationLimits,
         on_count: Callable[[int], None] = lambda count: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from gateway.conversations.conversation import Limits, StoredConversation
+from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.segment import Segment, cut, cut_text
 from gateway.conversations.turn import Turn, new_turn_id
 
 __all__ = [
+    "ConversationLimits",
     "ConversationStore",
-    "Limits",
     "Segment",
     "StoredConversation",
     "Turn",

@@ -24,9 +24,9 @@ from gateway.text.sentence_ends import (
     ends_without_space,
     goes_on,
 )
-from gateway.text.splitter import Sentence, SentenceSplitter, clean
+from gateway.text.splitter import SentenceSplitter, SplitSentence, clean
 
-__all__ = ["Sentence", "SentenceCutter", "SentenceSplitter", "Span", "clean", "speakable"]
+__all__ = ["SentenceCutter", "SentenceSplitter", "Span", "SplitSentence", "clean", "speakable"]
 
 _CLAUSE_MARKS = frozenset(",;:–—،؛")
 _WIDE_CLAUSE_MARKS = frozenset("，、；：")

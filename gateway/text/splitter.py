@@ -50,7 +50,7 @@ _MAX_MARKS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class SplitSentence:
     """A piece of a turn's text that is generated in one go."""
 
     text: str
@@ -100,14 +100,14 @@ class SentenceSplitter:
         self._where = _Where.TEXT
         self._mark = self._stops_end = self._after = 0
 
-    def feed(self, part: str) -> list[Sentence]:
+    def feed(self, part: str) -> list[SplitSentence]:
         """The sentences that `part` completes."""
         self._chars.extend(part)
         found = list(self._sentences())
         self._forget()
         return found
 
-    def finish(self) -> list[Sentence]:
+    def finish(self) -> list[SplitSentence]:
         """The rest of the text."""
         found = list(self._sentences())
         size = len(self._chars)
@@ -131,11 +131,11 @@ class SentenceSplitter:
             self._stops_end -= num_chars
             self._after -= num_chars
 
-    def _sentences(self) -> Iterator[Sentence]:
+    def _sentences(self) -> Iterator[SplitSentence]:
         while (end := self._end()) is not None:
             yield from self._sentence(end)
 
-    def _sentence(self, end: int) -> Iterator[Sentence]:
+    def _sentence(self, end: int) -> Iterator[SplitSentence]:
         """The sentence from `_first` to `end`; the next one begins there."""
         first = self._first
         self._first = self._at = end
@@ -143,7 +143,7 @@ class SentenceSplitter:
         piece = "".join(self._chars[first:end])
         # A lone "..." or emoji is no sentence: there is nothing in it to speak.
         if speakable(piece):
-            yield Sentence(clean(piece), self._taken + end, self._taken + first)
+            yield SplitSentence(clean(piece), self._taken + end, self._taken + first)
 
     def _end(self) -> int | None:
         """Where the sentence at `_first` ends; None while what is there leaves that open."""

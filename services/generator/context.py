@@ -17,17 +17,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from csm.errors import FieldViolation, InvalidArgument, invalid
+from csm.errors import FieldViolation, TooLong, invalid
 from services.generator.engine.turn import PromptRows
 from services.generator.model.prompt import PromptSegment, audio_frames, text_frames
 from services.generator.model.text import TextTokenizer
 
 STRIDE_SHARE = 4
 """The cut moves by a quarter of the room."""
-
-
-class TooLongError(InvalidArgument):
-    """What does not fit, whatever is left out."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +163,7 @@ class Context:
 
         Raises:
             InvalidArgument: the text cannot be spoken, or nothing is there to continue.
-            TooLongError: pinned segments and the turn do not fit together.
+            TooLong: pinned segments and the turn do not fit together.
         """
         history = self._history
         pinned, ids = history.pinned, list[int]()
@@ -284,8 +280,8 @@ class Context:
         return np.concatenate([words, audio_frames(entry.segment.codes, books, end=end)])
 
     @staticmethod
-    def _too_long(field: str, description: str) -> TooLongError:
-        return TooLongError(FieldViolation(field, description))
+    def _too_long(field: str, description: str) -> TooLong:
+        return TooLong(FieldViolation(field, description))
 
     def _trim(self, history: _History) -> None:
         """Forgets what the model would never be shown; the last turn may still be continued."""
@@ -332,6 +328,6 @@ class Context:
 
 def _check_length(text: str, max_chars: int, field: str) -> None:
     if len(text) > max_chars:
-        raise TooLongError(
+        raise TooLong(
             FieldViolation(field, f"{len(text)} characters; at most {max_chars} are allowed")
         )

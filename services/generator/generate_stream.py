@@ -15,7 +15,7 @@ import numpy as np
 
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics
-from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
+from services.generator.context import Context, ContextLimits, PinnedSegment
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import (
     EngineTiming,
@@ -109,7 +109,7 @@ class GenerateStream:
 
         try:
             await sized(sum(len(item.segment.text) for item in segments), add)
-        except TooLongError:
+        except errors.TooLong:
             self._metrics.rejected.labels("too_long").inc()
             raise
         self._patience.touch()
@@ -145,7 +145,7 @@ class GenerateStream:
             text = self._text.take()
             prompt = await sized(len(text), lambda: self._context.prompt(text, max_frames))
         except errors.InvalidArgument as error:
-            reason = "too_long" if isinstance(error, TooLongError) else "unspeakable"
+            reason = "too_long" if isinstance(error, errors.TooLong) else "unspeakable"
             self._metrics.rejected.labels(reason).inc()
             self._push(GenerationCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
             return

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.errors import InvalidArgument
-from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
+from csm.errors import InvalidArgument, TooLong
+from services.generator.context import Context, ContextLimits, PinnedSegment
 from services.generator.model.prompt import PromptSegment, segment_frames
 from services.generator.model.text import TextTokenizer
 from services.model_directory import default_model_directory
@@ -144,7 +144,7 @@ def test_segments_that_cannot_be_used_are_refused_and_change_nothing(
 
 def test_a_voice_that_the_context_cannot_hold_is_too_long() -> None:
     taken = len(rows("a", codes(200)))
-    with pytest.raises(TooLongError, match=f"pinned segments take {taken} positions; at most 150"):
+    with pytest.raises(TooLong, match=f"pinned segments take {taken} positions; at most 150"):
         context().add([turn(frames=200, pinned=True)])
 
 
@@ -246,7 +246,7 @@ def test_a_limit_of_segments_shows_the_newest() -> None:
 def test_a_text_that_does_not_fit_beside_the_voice_is_too_long() -> None:
     held = context(max_positions=100, max_frames=40)
     held.add([turn("v", frames=40, pinned=True)])
-    with pytest.raises(TooLongError) as error:
+    with pytest.raises(TooLong) as error:
         held.prompt("a" * 30)
     text, voice = len(rows("a" * 30)), len(rows("v", codes(40)))
     assert violation(error) == (
@@ -293,7 +293,7 @@ def test_pinned_texts_that_cannot_fit_are_refused_before_all_are_counted() -> No
     limits = ContextLimits(640, 32, max_text_chars=4096)
     held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
     message = [PinnedSegment(PromptSegment(0, "a" * 4000), pinned=True) for _ in range(250)]
-    with pytest.raises(TooLongError, match="the pinned segments take at least 1281 posi"):
+    with pytest.raises(TooLong, match="the pinned segments take at least 1281 posi"):
         held.add(message)
 
 
@@ -301,7 +301,7 @@ def test_a_text_far_too_long_is_refused_after_a_part_of_it() -> None:
     limits = ContextLimits(640, 32, max_text_chars=1_000_000)
     held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
     began = time.monotonic()
-    with pytest.raises(TooLongError, match="at least 1281 positions beside 0 of pinned"):
+    with pytest.raises(TooLong, match="at least 1281 positions beside 0 of pinned"):
         held.prompt("1234567890" * 100_000)
     # All of it takes some 15 s.
     assert time.monotonic() - began < 3

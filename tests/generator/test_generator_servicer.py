@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 
+from csm import errors
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.servicer import GeneratorServicer
 from tests.generator.fake_model import FakeModel, fake_config
@@ -360,8 +361,7 @@ def refused(heard: Heard, code: grpc.StatusCode = INVALID) -> dict[str, str]:
     status = heard.completed.error
     assert status.code == code.value[0]
     request = error_details_pb2.BadRequest()
-    (detail,) = status.details
-    assert detail.Unpack(request)
+    assert status.details[0].Unpack(request)
     return {v.field: v.description for v in request.field_violations}
 
 
@@ -565,9 +565,15 @@ async def test_a_text_too_long_for_the_context_ends_its_turn_in_band_and_is_coun
     async with serving(max_positions=64) as server:
         stream = await server.open()
         await stream.say("a" * 79 + ".")
-        violations = refused(await stream.turn())
+        heard = await stream.turn()
+        violations = refused(heard)
         assert violations.keys() == {"text"}
         assert "85 positions" in violations["text"]
+        # By its reason the gateway knows that the text may be said in shorter parts.
+        info = error_details_pb2.ErrorInfo()
+        assert heard.completed is not None
+        assert heard.completed.error.details[1].Unpack(info)
+        assert info.reason == errors.TOO_LONG
         assert server.sample("rejected_total", reason="too_long") == 1
         await stream.say("a" * 20)
         assert len((await stream.turn()).codes) == 10

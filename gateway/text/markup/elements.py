@@ -1,7 +1,7 @@
 """What the tags of HTML and SSML do, and the pauses of a turn."""
 
 from gateway.text.markup.cleaned import LINE_END, PARAGRAPH, PAUSE, Pause
-from gateway.text.markup.output import Output
+from gateway.text.markup.output import MarkupOutput
 from gateway.text.markup.pauses import break_ms
 from gateway.text.markup.tags import CELLS, DROPPED, LINES, PARAGRAPHS, Tag
 from gateway.text.options import Markup, TextWarning
@@ -22,7 +22,7 @@ _VOID = frozenset(
 class Elements:
     """The elements that are open, and what they ask for."""
 
-    def __init__(self, markup: Markup, output: Output) -> None:
+    def __init__(self, markup: Markup, output: MarkupOutput) -> None:
         self._obeys = markup is Markup.OBEY
         self._output = output
         self.warnings: list[TextWarning] = []

@@ -6,13 +6,13 @@ from enum import Enum
 from gateway.text.markup.blocks import closes_fence
 from gateway.text.markup.cleaned import PARAGRAPH
 from gateway.text.markup.elements import Elements
-from gateway.text.markup.output import Output
+from gateway.text.markup.output import MarkupOutput
 
 _MAX_CODE_LINE_CHARS = 128
 _MAX_CLOSING_TAG_CHARS = 64
 
 
-class Part(Enum):
+class SkippedPart(Enum):
     """What ends a part."""
 
     COMMENT = "-->"
@@ -20,13 +20,13 @@ class Part(Enum):
     LINE = "\n"
 
 
-class LeftOut:
+class SkippedMarkup:
     """The part that is being read, if there is one; all of it is left out but for CDATA."""
 
-    def __init__(self, output: Output, elements: Elements) -> None:
+    def __init__(self, output: MarkupOutput, elements: Elements) -> None:
         self._output = output
         self._elements = elements
-        self._part: Part | None = None
+        self._part: SkippedPart | None = None
         self._fence = ""
         """What opened a block of code."""
         self._fence_at = 0
@@ -40,7 +40,7 @@ class LeftOut:
         """Whether a part is being read."""
         return bool(self._part or self._fence or self._elements.dropping)
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: SkippedPart) -> None:
         """A part begins."""
         self._part = part
 
@@ -83,20 +83,22 @@ class LeftOut:
         self._fence = self._line = ""
         self._output.put_break(PARAGRAPH, position, position)
 
-    def _to_end(self, part: Part, text: str, at: int, origin: int, final: bool) -> int | None:
+    def _to_end(
+        self, part: SkippedPart, text: str, at: int, origin: int, final: bool
+    ) -> int | None:
         ending = part.value
         found = text.find(ending, at)
         # The last characters may be the first of the ending.
         kept = 0 if final else len(ending) - 1
         end = found if found >= 0 else max(at, len(text) - kept)
-        if part is Part.CDATA:
+        if part is SkippedPart.CDATA:
             for index in range(at, end):
                 before = text[index - 1] if index else ""
                 self._output.show(text[index], before, origin + index, origin + index + 1)
         if found < 0:
             return end if end > at else None
         self._part = None
-        self.at_line_start = part is Part.LINE
+        self.at_line_start = part is SkippedPart.LINE
         return found + len(ending)
 
     def _element(self, text: str, at: int, origin: int, final: bool) -> int | None:

@@ -17,7 +17,7 @@ _NAMES = {
 }
 
 
-class Output:
+class MarkupOutput:
     """Fills `cleaned`: never two spaces in a row, commas between the cells of a row, and what is
     to be spelled letter by letter."""
 

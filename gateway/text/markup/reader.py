@@ -15,8 +15,8 @@ from gateway.text.markup.brackets import Bracket, read_bracket
 from gateway.text.markup.cleaned import LINE, LINE_END, PARAGRAPH
 from gateway.text.markup.elements import Elements
 from gateway.text.markup.emphasis import MAX_RUN, is_plain
-from gateway.text.markup.left_out import LeftOut, Part
-from gateway.text.markup.output import Output
+from gateway.text.markup.left_out import SkippedMarkup, SkippedPart
+from gateway.text.markup.output import MarkupOutput
 from gateway.text.markup.tags import Angle, Tag, read_tag
 from gateway.text.options import Markup
 
@@ -38,9 +38,9 @@ class MarkupReader:
     """Parts of one turn's text in; `output.cleaned` grows by what is certain of it."""
 
     def __init__(self, markup: Markup) -> None:
-        self.output = Output()
+        self.output = MarkupOutput()
         self.elements = Elements(markup, self.output)
-        self._left_out = LeftOut(self.output, self.elements)
+        self._left_out = SkippedMarkup(self.output, self.elements)
         self._plain = markup is Markup.OFF
         self.tail = ""
         """What is not certain yet: bounded, as every sign is plain that nothing closes."""
@@ -201,10 +201,10 @@ class MarkupReader:
         if found is Angle.PLAIN:
             return self._character(text, at, origin)
         if found is Angle.COMMENT:
-            self._left_out.begin(Part.COMMENT)
+            self._left_out.begin(SkippedPart.COMMENT)
             return at + len("<!--")
         if found is Angle.CDATA:
-            self._left_out.begin(Part.CDATA)
+            self._left_out.begin(SkippedPart.CDATA)
             return at + len("<![CDATA[")
         if isinstance(found, Tag):
             self.elements.meet(found, origin + at, origin + found.end)
@@ -236,7 +236,7 @@ class MarkupReader:
         if kind is Bracket.PAUSE:
             self.elements.pause(found.pause_ms, origin + at, origin + found.end)
         elif kind is Bracket.DEFINITION:
-            self._left_out.begin(Part.LINE)
+            self._left_out.begin(SkippedPart.LINE)
         return found.end
 
     def _sign(self, text: str, at: int, origin: int, final: bool) -> int | None:

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conversations.conversation import Limits, StoredConversation
+from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.segment import Segment
 from tests.gateway.conversations.making import WIDE, segment, turn
 
 
 def test_the_oldest_turns_go_in_one_stride_when_there_are_too_many() -> None:
-    conversation = StoredConversation("c", "v", Limits(max_turns=8, max_frames=1000))
+    conversation = StoredConversation("c", "v", ConversationLimits(max_turns=8, max_frames=1000))
     kept = []
     for number in range(20):
         conversation.add(turn(str(number), segment("x", 1)))
@@ -20,7 +20,7 @@ def test_the_oldest_turns_go_in_one_stride_when_there_are_too_many() -> None:
 
 
 def test_the_oldest_turns_go_when_there_are_too_many_frames() -> None:
-    conversation = StoredConversation("c", "v", Limits(max_turns=100, max_frames=100))
+    conversation = StoredConversation("c", "v", ConversationLimits(max_turns=100, max_frames=100))
     for number in range(11):
         conversation.add(turn(str(number), segment("x", 10)))
     assert sum(t.num_frames for t in conversation.turns) <= 75
@@ -85,7 +85,7 @@ def test_a_turn_leaves_the_context_only_for_want_of_room_and_never_comes_back(
     steps: list[tuple[str, int, int]], max_turns: int, max_frames: int
 ) -> None:
     """Against a model that knows turns by name, where the conversation counts places."""
-    conversation = StoredConversation("c", "v", Limits(max_turns, max_frames))
+    conversation = StoredConversation("c", "v", ConversationLimits(max_turns, max_frames))
     sizes: list[int] = []
     conversation.on_resized = lambda _, num_bytes: sizes.append(num_bytes)
     base = conversation.num_bytes
