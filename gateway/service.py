@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 
+from csm.audio import opus
 from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
@@ -43,6 +44,8 @@ class GatewayService:
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
         await self.backends.start()
+        # Looks for the library of Opus now: no call waits while it is imported.
+        await asyncio.to_thread(opus.problem)
         self._speech.voices = await load_voices(
             self.backends,
             self._speech.encoder,

@@ -12,6 +12,7 @@ from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages
 from gateway.commands import Command
 from gateway.messages import Checker
+from gateway.speaking.opus_stream import as_ogg_opus
 from gateway.speech import Speech
 
 
@@ -27,6 +28,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         events = self._speech.synthesize(
             lambda: self._checker().synthesis(request), _client(context), _deadline(context)
         )
+        if messages.is_ogg_opus(request.format):
+            events = as_ogg_opus(events, request.format.encoding)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield messages.synthesized(event)
@@ -45,6 +48,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             _client(context),
             _deadline(context),
         )
+        if messages.is_ogg_opus(first.config.output_format):
+            events = as_ogg_opus(events, first.config.output_format.encoding)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield messages.conversed(event)
