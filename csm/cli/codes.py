@@ -93,7 +93,7 @@ def decode(
     from csm.cli.code_file import CodeFile
     from csm.cli.output import Output
     from csm.cli.reporting import audio_progress, console, print_figures
-    from csm.client.messages import AudioFormat
+    from csm.client.formats import AudioFormat
 
     suffix = f".{format.value}" if format else ".wav"
     target = Output(output or source.with_suffix(suffix), format, rate, bit_depth)

@@ -14,7 +14,7 @@ from csm.audio.wav import WavStream
 from csm.cli.options import Container, SampleFormat
 from csm.cli.place import STANDARD_OUTPUT, check_writable, whole_file
 from csm.cli.reporting import CommandError
-from csm.client.messages import AudioFormat, Encoding, to_float
+from csm.client.formats import AudioFormat, Encoding, to_float
 
 _ENCODINGS: dict[SampleFormat, Encoding] = {
     SampleFormat.U8: "u8",

@@ -20,7 +20,7 @@ from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo, VoiceList
 from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
 from csm.client.conversation import AsyncConversation, Conversation
-from csm.client.messages import AudioFormat
+from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.speech import AsyncSpeech, Speech
@@ -64,15 +64,16 @@ class _Calls(Generic[SpeechT, ConversationT]):
         seed: int | None = None,
         min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
-        format: AudioFormat | None = None,
+        format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         timeout_s: float | None = None,
     ) -> SpeechT:
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
 
         An empty text with `context` continues the audio of its last turn. None and 0 leave a
-        value to the model or the server; ranges are those of `csm.v1.SynthesizeRequest`. After
-        `timeout_s`, retries included, `DeadlineExceeded` is raised.
+        value to the model or the server; a format may be the name of an encoding ("mulaw"); ranges
+        are those of `csm.v1.SynthesizeRequest`. After `timeout_s`, retries included,
+        `DeadlineExceeded` is raised.
         """
         request = requests.synthesize_request(
             text,
@@ -84,7 +85,7 @@ class _Calls(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            format=format,
+            format=AudioFormat.of(format),
             max_lead_ms=max_lead_ms,
         )
         return self._speech(
@@ -106,8 +107,8 @@ class _Calls(Generic[SpeechT, ConversationT]):
         seed: int | None = None,
         min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
-        output_format: AudioFormat | None = None,
-        input_format: AudioFormat | None = None,
+        output_format: AudioFormat | str | None = None,
+        input_format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
         timeout_s: float | None = None,
@@ -124,8 +125,8 @@ class _Calls(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            output_format=output_format,
-            input_format=input_format,
+            output_format=AudioFormat.of(output_format),
+            input_format=AudioFormat.of(input_format),
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
         )
@@ -134,7 +135,7 @@ class _Calls(Generic[SpeechT, ConversationT]):
                 *outgoing, timeout=timeout, metadata=self._metadata
             ),
             config,
-            input_format,
+            AudioFormat.of(input_format),
             self.target,
             self._retry,
             timeout_s,

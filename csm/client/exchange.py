@@ -6,9 +6,9 @@ from typing import Any
 import grpc
 
 from csm import errors
+from csm.client.formats import AudioFormat
 from csm.client.messages import (
     AudioChunk,
-    AudioFormat,
     ConversationStarted,
     Event,
     TurnCompleted,

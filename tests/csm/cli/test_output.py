@@ -10,7 +10,7 @@ import soundfile
 from csm.cli.options import Container, SampleFormat
 from csm.cli.output import Output
 from csm.cli.reporting import CommandError
-from csm.client.messages import AudioFormat, from_float
+from csm.client.formats import AudioFormat, from_float
 from tests.csm.cli.conftest import chirp
 
 RATE_HZ = 24_000
