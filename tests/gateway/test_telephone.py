@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -225,3 +228,67 @@ async def test_a_gateway_without_the_library_says_so(
     assert found.keys() == {"format.encoding"}
     assert "is not there on this server (soundfile is not installed)" in found["format.encoding"]
     assert "MULAW and ALAW" in found["format.encoding"]
+
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "audio.md"
+
+
+def example(begins: str) -> str:
+    """The Python of the document that begins so."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (found,) = (block for block in blocks if block.startswith(begins))
+    return found
+
+
+class Line:
+    """A caller who says two packets, asks, hears the answer begin, and asks again."""
+
+    def __init__(self) -> None:
+        self.played: list[bytes] = []
+        self.cleared = 0
+        self._played = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(2):
+            yield b"\xff" * 160
+            yield b"\x10" * 160  # the last of a turn
+            await asyncio.wait_for(self._played.wait(), 10)
+            self._played.clear()
+
+    async def send(self, packet: bytes) -> None:
+        self.played.append(packet)
+        self._played.set()
+
+    async def clear(self) -> None:
+        self.cleared += 1
+
+
+async def test_the_bridge_of_the_document_joins_a_line_and_a_conversation(running: Stack) -> None:
+    line, names = Line(), {}
+    exec(example("import asyncio"), names)
+    await names["bridge"](
+        line,
+        lambda packet: "What is the time?" if packet[0] == 0x10 else None,
+        lambda words: "It is noon." if words.endswith("time?") else "What?",
+        target=running.host.address,
+    )
+    assert running.tokenizer.heard_bytes == 2 * 320
+    assert {form.encoding for form in running.tokenizer.formats} == {MULAW}
+    assert [stream.texts for stream in running.generator.streams] == [["It is noon."]] * 2
+    assert line.cleared == 2
+    assert {len(packet) for packet in line.played} == {160}
+    # The last answer is heard whole: three frames of 80 ms are twelve packets.
+    assert len(line.played) >= 12
+    await running.settled()
+
+
+async def test_the_formats_of_the_document_are_those_that_come(
+    running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = example("from pathlib").replace("127.0.0.1:50050", running.host.address)
+    names: dict[str, Any] = {}
+    await asyncio.to_thread(exec, source, names)
+    found = soundfile.info("hello.opus")
+    assert (found.subtype, found.samplerate, found.channels) == ("OPUS", RATE, 1)
+    assert len(names["wide"]) == 2 * found.frames * 2 * 3
