@@ -3,7 +3,11 @@
 An error gives the field, its value (never a caller's words) and what is allowed.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from csm.audio import frames
+from csm.audio.opus import complete_opus_format
 from csm.audio.pcm import AudioError, complete_format
 from csm.errors import InvalidArgument, invalid, status_message
 from csm.limits import (
@@ -83,7 +87,7 @@ class Checker:
             self._context(found, f"context[{i}]", turn)
             for i, turn in enumerate(request.context[:limit])
         ]
-        form = self._form(found, "format", request.format)
+        form = self._output_form(found, "format", request.format)
         text_rules = text_rules_of(found, "text_options", request.text_options, rules)
         found.raise_any()
         return Synthesis(
@@ -108,7 +112,7 @@ class Checker:
         found.sampling("config.sampling", config.sampling)
         found.audio_ms("config.max_audio_ms", config.max_audio_ms)
         found.lead_ms("config.max_lead_ms", config.max_lead_ms)
-        output = self._form(found, "config.output_format", config.output_format)
+        output = self._output_form(found, "config.output_format", config.output_format)
         heard = self._form(found, "config.input_format", config.input_format)
         text_rules = text_rules_of(found, "config.text_options", config.text_options, rules)
         found.raise_any()
@@ -179,13 +183,28 @@ class Checker:
         found.raise_any()
         return value
 
-    def _form(self, found: "Violations", field: str, form: common_pb2.AudioFormat) -> StreamFormat:
+    def _form(
+        self,
+        found: "Violations",
+        field: str,
+        form: common_pb2.AudioFormat,
+        complete: Callable[..., common_pb2.AudioFormat] = complete_format,
+    ) -> StreamFormat:
         try:
-            full = complete_format(form, self._info.tokenizer.sample_rate_hz, field)
+            full = complete(form, self._info.tokenizer.sample_rate_hz, field)
             return StreamFormat(full.encoding, full.sample_rate_hz, full.channels)
         except AudioError as error:
             found.add(error.field, error.description)
             return StreamFormat(form.encoding, form.sample_rate_hz, form.channels)
+
+    def _output_form(
+        self, found: "Violations", field: str, form: common_pb2.AudioFormat
+    ) -> StreamFormat:
+        """What the turn is made in: PCM also for Opus, which it becomes on its way out."""
+        full = self._form(found, field, form, complete_opus_format)
+        if is_ogg_opus(form):
+            return replace(full, encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE)
+        return full
 
     def _context(
         self, found: "Violations", field: str, turn: speech_pb2.ContextTurn
@@ -228,6 +247,11 @@ class Checker:
 def _sampling(message: common_pb2.Sampling) -> SamplingOptions:
     names = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
     return SamplingOptions(**{n: getattr(message, n) for n in names if message.HasField(n)})
+
+
+def is_ogg_opus(form: common_pb2.AudioFormat) -> bool:
+    """Whether audio in this format goes out as `gateway.speaking.opus_stream` makes it."""
+    return form.encoding == common_pb2.AUDIO_ENCODING_OGG_OPUS
 
 
 def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:

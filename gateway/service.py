@@ -6,6 +6,7 @@ import logging
 import grpc
 
 from csm import errors
+from csm.audio import opus
 from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
@@ -53,6 +54,8 @@ class GatewayService:
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
         await self.backends.start()
+        # Looks for the library of Opus now: no call waits while it is imported.
+        await asyncio.to_thread(opus.problem)
         self._speech.voices = await self._load_voices()
         self._sweeper = asyncio.create_task(supervise("sweeper", self._sweep, self._metrics))
 

@@ -12,6 +12,7 @@ from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages
 from gateway.commands import Command
 from gateway.messages import Checker
+from gateway.speaking.opus_stream import as_ogg_opus
 from gateway.speech import SpeechHandler
 
 
@@ -29,6 +30,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             _client(context),
             _deadline(context),
         )
+        if messages.is_ogg_opus(request.format):
+            events = as_ogg_opus(events, request.format.encoding)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield messages.synthesized(event)
@@ -47,6 +50,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             _client(context),
             _deadline(context),
         )
+        if messages.is_ogg_opus(first.config.output_format):
+            events = as_ogg_opus(events, first.config.output_format.encoding)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield messages.conversed(event)

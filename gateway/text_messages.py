@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from csm.v1 import common_pb2, speech_pb2
 from gateway.prepare import PreparedSentences
-from gateway.text.lexicon import MAX_SPELLING_CHARS, MAX_WORD_CHARS
 from gateway.text.options import MAX_PAUSE_MS, Markup, TextRules
 from gateway.violations import Violations
 
 MAX_LEXICON_ENTRIES = 256
+MAX_WORD_CHARS = 64
+MAX_SPELLING_CHARS = 256
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}")
 _MARKUP = {speech_pb2.TextMarkup.Value(f"TEXT_MARKUP_{markup.name}"): markup for markup in Markup}
 
@@ -87,7 +88,7 @@ def prepared(text: PreparedSentences) -> speech_pb2.PrepareTextResponse:
         ],
         warnings=[
             common_pb2.Warning(
-                kind=f"WARNING_KIND_{warning.kind}",  # type: ignore[arg-type]
+                kind=f"WARNING_KIND_{warning.kind}",
                 field="text",
                 first_char=warning.first_char,
                 end_char=warning.end_char,

@@ -32,8 +32,9 @@ class Texts:
     def front_end(self, rules: TextRules, voice: LibraryVoice) -> FrontEnd:
         """For one turn of that voice."""
         # What a call says of a word goes before the voice's entry, and that before the operator's.
-        own = self._lexicon.entries() if self._lexicon is not None else {}
-        lexicon = Lexicon.layered(rules.lexicon, voice.lexicon, own)
+        lexicon = Lexicon(rules.lexicon).over(Lexicon(voice.lexicon))
+        if self._lexicon is not None:
+            lexicon = lexicon.over(self._lexicon.current())
         info = self._backends.info
         limits = Limits.of_model(
             self._settings.max_sentence_chars,

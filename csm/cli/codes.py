@@ -17,6 +17,7 @@ Server = Annotated[
     str | None,
     typer.Option(help="A tokenizer's host:port. Without it, the tokenizer runs in this process."),
 ]
+_RAW = "Audio without a header"
 
 
 def encode(
@@ -28,6 +29,28 @@ def encode(
         ),
     ] = None,
     server: Server = None,
+    encoding: Annotated[
+        options.SampleEncoding | None,
+        typer.Option(
+            help="AUDIO has no header, and these samples. Known by itself of .ulaw, "
+            ".mulaw and .alaw.",
+            rich_help_panel=_RAW,
+        ),
+    ] = None,
+    rate: Annotated[
+        int,
+        typer.Option(
+            help="Samples a second of AUDIO without a header; default of mulaw and alaw: 8000.",
+            min=0,
+            rich_help_panel=_RAW,
+        ),
+    ] = 0,
+    channels: Annotated[
+        int | None,
+        typer.Option(
+            help="Its channels, interleaved; default: 1.", min=1, max=6, rich_help_panel=_RAW
+        ),
+    ] = None,
     model: options.Model = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -40,15 +63,20 @@ def encode(
     from csm.audio.files import read_audio
     from csm.cli.code_file import CodeFile
     from csm.cli.place import check_writable
+    from csm.cli.raw_audio import RawFormat
     from csm.cli.reporting import audio_progress, print_figures
 
+    raw = RawFormat.of(source, encoding, rate, channels)
     target = output or source.with_suffix(".safetensors")
     check_writable(target)
 
     async def life() -> None:
         async with _tokenizer(server, model, device, threads) as client:
             info = await client.info()
-            samples, rate_hz = read_audio(source, max_seconds=info.max_audio_ms / 1000)
+            longest_s = info.max_audio_ms / 1000
+            samples, rate_hz = (
+                raw.read(source, longest_s) if raw else read_audio(source, max_seconds=longest_s)
+            )
             seconds = len(samples) / rate_hz
             with audio_progress(f"encoding {source}", seconds) as progress:
                 encoded = await client.encode(
@@ -85,6 +113,7 @@ def decode(
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
+    encoding: options.Encoding = None,
     model: options.Model = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -93,10 +122,10 @@ def decode(
     from csm.cli.code_file import CodeFile
     from csm.cli.output import Output
     from csm.cli.reporting import audio_progress, console, print_figures
-    from csm.client.messages import AudioFormat
+    from csm.client.formats import AudioFormat
 
     suffix = f".{format.value}" if format else ".wav"
-    target = Output(output or source.with_suffix(suffix), format, rate, bit_depth)
+    target = Output(output or source.with_suffix(suffix), format, rate, bit_depth, encoding)
     stored = CodeFile.read(source)
 
     async def life() -> None:

@@ -17,6 +17,7 @@ class LocalText:
 
     def __init__(self, model: Path | None, options: TextOptions) -> None:
         """`model` None: the voice that ships. Reads its config and its text tokenizer."""
+        from csm.serving.settings import load
         from gateway.settings import GatewaySettings
         from gateway.text.front_end import Limits
         from gateway.text_messages import text_rules_of
@@ -30,7 +31,7 @@ class LocalText:
         directory = model or default_model_directory()
         config = CsmConfig.from_directory(directory)
         self._tokenizer = TextTokenizer.from_directory(directory, config.token_ids)
-        settings = GatewaySettings()
+        settings = load(GatewaySettings, [], "csm text")
         found = Violations()
         self._rules = text_rules_of(found, "text_options", options.to_proto(), rules_of(settings))
         found.raise_any()

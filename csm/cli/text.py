@@ -92,8 +92,8 @@ def text_options(
     no_normalize: bool, language: str, markup: str | None, lexicon: Path | None
 ) -> "TextOptions":
     """The options of the command line as the client's."""
-    from csm.client.lexicon_file import read_lexicon
     from csm.client.text import TextOptions
+    from csm.lexicon_file import read_lexicon
 
     wanted = TextOptions(
         normalize=False if no_normalize else None,

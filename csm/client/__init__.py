@@ -20,9 +20,9 @@ from csm.client.conversation import (
     AsyncConversation,
     Conversation,
 )
+from csm.client.formats import AudioFormat
 from csm.client.messages import (
     AudioChunk,
-    AudioFormat,
     ConversationStarted,
     Event,
     FinishReason,

@@ -22,7 +22,7 @@ from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo, VoiceList
 from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
 from csm.client.conversation import AsyncConversation, Conversation
-from csm.client.messages import AudioFormat
+from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.speech import AsyncSpeech, Speech
@@ -83,7 +83,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         seed: int | None = None,
         min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
-        format: AudioFormat | None = None,
+        format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         text_options: TextOptions | None = None,
         timeout_s: float | None = None,
@@ -91,8 +91,9 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
 
         An empty text with `context` continues the audio of its last turn. None and 0 leave a
-        value to the model or the server; ranges are those of `csm.v1.SynthesizeRequest`. After
-        `timeout_s`, retries included, `DeadlineExceeded` is raised.
+        value to the model or the server; a format may be the name of an encoding ("mulaw"); ranges
+        are those of `csm.v1.SynthesizeRequest`. After `timeout_s`, retries included,
+        `DeadlineExceeded` is raised.
         """
         request = requests.synthesize_request(
             text,
@@ -104,7 +105,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            format=format,
+            format=AudioFormat.of(format),
             max_lead_ms=max_lead_ms,
             text_options=text_options,
         )
@@ -127,8 +128,8 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         seed: int | None = None,
         min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
-        output_format: AudioFormat | None = None,
-        input_format: AudioFormat | None = None,
+        output_format: AudioFormat | str | None = None,
+        input_format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
         text_options: TextOptions | None = None,
@@ -146,8 +147,8 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            output_format=output_format,
-            input_format=input_format,
+            output_format=AudioFormat.of(output_format),
+            input_format=AudioFormat.of(input_format),
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
             text_options=text_options,
@@ -157,7 +158,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
                 *outgoing, timeout=timeout, metadata=self._metadata
             ),
             config,
-            input_format,
+            AudioFormat.of(input_format),
             self.target,
             self._retry,
             timeout_s,

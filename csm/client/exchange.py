@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from csm import errors
 from csm.client import requests
+from csm.client.formats import AudioFormat
 from csm.client.messages import (
     AudioChunk,
-    AudioFormat,
     ConversationStarted,
     Event,
     TurnCompleted,

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from csm.audio import frames
-from csm.client.messages import AudioFormat, from_float
+from csm.client.formats import AudioFormat, from_float
 from csm.client.text import TextOptions
 from csm.errors import invalid
 from csm.v1 import common_pb2, speech_pb2

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm import errors
-from csm.client.messages import AudioChunk, TurnCompleted, TurnStarted, to_float
+from csm.client.formats import to_float
+from csm.client.messages import AudioChunk, TurnCompleted, TurnStarted
 from csm.client.retry import Deadline, RetryPolicy, ended_by_server, from_status
 from csm.v1 import speech_pb2
 
@@ -134,7 +135,7 @@ class Speech(_Turn):
         raise StopIteration
 
     def read_pcm(self) -> bytes:
-        """The PCM bytes that are still to come, in the format of `started`."""
+        """The bytes that are still to come, in the format of `started`."""
         return b"".join(chunk.pcm for chunk in self)
 
     def read_all(self) -> NDArray[np.float32]:
@@ -200,7 +201,7 @@ class AsyncSpeech(_Turn):
             self._reopen()
 
     async def read_pcm(self) -> bytes:
-        """The PCM bytes that are still to come, in the format of `started`."""
+        """The bytes that are still to come, in the format of `started`."""
         return b"".join([chunk.pcm async for chunk in self])
 
     async def read_all(self) -> NDArray[np.float32]:

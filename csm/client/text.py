@@ -49,7 +49,7 @@ class TextOptions:
                     "text_options.markup",
                     f"{self.markup!r} is not allowed; allowed are {', '.join(allowed)}",
                 )
-            message.markup = speech_pb2.TextMarkup.Value(f"TEXT_MARKUP_{self.markup.upper()}")
+            message.markup = f"TEXT_MARKUP_{self.markup.upper()}"  # type: ignore[assignment]
         for word, spelling in self.lexicon.items():
             message.lexicon.add(word=word, spelling=spelling)
         return message

@@ -354,7 +354,7 @@ class SpokenTurn:
             part_ms = min(left_ms, round(self._frame_ms))
             left_ms -= part_ms
             num_samples = form.sample_rate_hz * part_ms // 1000
-            pcm = pcm_bytes(np.zeros(num_samples * form.channels, np.float32), form.encoding)
+            pcm = pcm_bytes(np.zeros(num_samples * form.channels, np.float32), form.encoding)  # type: ignore[arg-type]
             self._audio(attempt, Sound(pcm, silence.num_frames))
 
     def _text_starved(self) -> None:

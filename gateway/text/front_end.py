@@ -13,8 +13,8 @@ from gateway.text.expectation import expected_ms
 from gateway.text.fit import Room, pieces
 from gateway.text.lexicon import Lexicon
 from gateway.text.mapped import MappedText
-from gateway.text.protection import protected_spans, revealed
 from gateway.text.options import MAX_PAUSE_MS, TextRules, TextWarning
+from gateway.text.protection import protected_spans, revealed, without_private
 from gateway.text.reader import Piece, TextReader
 from gateway.text.sentence import Sentence, speakable
 from gateway.text.spoken import spoken_form
@@ -116,7 +116,10 @@ class FrontEnd:
             yield Sentence(part, written, first, end, expected_ms(part.text), pause_ms)
 
     def _spoken(self, piece: Piece) -> MappedText:
-        text = self._lexicon.apply(protected_spans(piece.text, piece.verbatim))
+        # Spans that were asked to be spelled come from markup, which leaves no private characters.
+        text = piece.text
+        text = protected_spans(text, piece.verbatim) if piece.verbatim else without_private(text)
+        text = self._lexicon.apply(text)
         if self._rules.normalize:
             text = spoken_form(text, self._rules.language)
         return revealed(text).stripped()

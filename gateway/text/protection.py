@@ -5,6 +5,7 @@ private planes of Unicode, where no pattern looks for letters or digits, and mov
 """
 
 import re
+from collections.abc import Iterable
 
 from gateway.text.mapped import Edit, MappedText
 
@@ -16,6 +17,14 @@ _PRIVATE = re.compile("[\U000f0000-\U0010ffff]+")
 def protected(words: str) -> str:
     """Words as characters that stay as they are until `revealed`."""
     return "".join(chr(ord(char) + _SHIFT) if ord(char) < 0x1FFFE else " " for char in words)
+
+
+def protected_spans(text: MappedText, spans: Iterable[tuple[int, int]]) -> MappedText:
+    """The text with spans [start, end) of it protected; as long as before."""
+    words = list(text.text)
+    for start, end in spans:
+        words[start:end] = protected("".join(words[start:end]))
+    return MappedText("".join(words), text.firsts, text.ends)
 
 
 def without_private(text: MappedText) -> MappedText:

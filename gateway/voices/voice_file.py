@@ -6,15 +6,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.text.lexicon import MAX_SPELLING_CHARS, MAX_WORD_CHARS
+from csm.lexicon_file import MAX_ENTRY_CHARS
 
 FILE_NAME = "voice.json"
 MAX_RECORDING_BYTES = 32 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-Word = Annotated[str, Field(min_length=1, max_length=MAX_WORD_CHARS)]
-Spelling = Annotated[str, Field(min_length=1, max_length=MAX_SPELLING_CHARS)]
+Word = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_CHARS)]
+Spelling = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_CHARS)]
 
 
 class _Strict(BaseModel):

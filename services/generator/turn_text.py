@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from csm.errors import FieldViolation
-from services.generator.context import TooLongError
+from csm.errors import FieldViolation, TooLong
 
 
 class TurnText:
@@ -26,12 +25,12 @@ class TurnText:
         """The whole text, the parts joined as they are; the next text begins.
 
         Raises:
-            TooLongError: it was longer than the limit.
+            TooLong: it was longer than the limit.
         """
         text, chars = "".join(self._parts), self._chars
         self._parts, self._chars = [], 0
         if chars > self._max_chars:
-            raise TooLongError(
+            raise TooLong(
                 FieldViolation("text", f"{chars} characters; at most {self._max_chars} are allowed")
             )
         return text

@@ -26,6 +26,7 @@ from services.tokenizer.pool import CodecPool
 from services.tokenizer.streaming import run_codec
 
 _FORMAT, _AUDIO = "config.format", "audio"
+_FILE = common_pb2.AUDIO_ENCODING_FILE
 # Converting less than this is over before a thread would have begun it.
 _INLINE_BYTES = 64 << 10
 # At most this much PCM is converted ahead of the codec: 8 s of 8 bits at 8 kHz.
@@ -96,10 +97,11 @@ class Encoder:
         limit = min(limit, max_samples or limit)
         with self._counted() as payload:
             call = _Call(self._config)
-            if form.encoding == common_pb2.AUDIO_ENCODING_FILE:
+            if form.encoding == _FILE:
                 samples = self._file(payload.counted(chunks), limit)
             else:
-                reader = PcmReader(form, self._config.sampling_rate_hz, _FORMAT, _AUDIO)
+                rate_hz = self._config.sampling_rate_hz
+                reader = PcmReader(form, rate_hz, _FORMAT, _AUDIO, also=[_FILE])
                 samples = self._bounded(self._pcm(reader, payload.counted(chunks)), limit)
             parts: list[Codes] = []
             blocks = run_codec(self._pool, "encode", call.frames(samples))

@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 
 from csm import errors
+from csm.audio.pcm import BYTES_PER_SAMPLE
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -323,6 +324,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.fail_encode: list[errors.ServiceError] = []
         self.digest = "cd"
         self.decoded_frames: list[int] = []
+        self.formats: list[common_pb2.AudioFormat] = []
+        """What each decoder was asked for."""
+        self.heard_formats: list[common_pb2.AudioFormat] = []
+        self.heard_bytes = 0
         self.files: list[bytes] = []
         self.max_samples: list[int] = []
         """What each Encode call could use."""
@@ -381,6 +386,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                 await self.hearing.wait()
                 if self.fail_encode:
                     raise self.fail_encode.pop()
+                if request.WhichOneof("request") == "config":
+                    self.heard_formats.append(request.config.format)
+                self.heard_bytes += len(request.audio)
                 pending += len(request.audio)
                 while pending >= 2 * FRAME_SAMPLES:
                     pending -= 2 * FRAME_SAMPLES
@@ -403,8 +411,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             async for request in request_iterator:
                 if request.WhichOneof("request") == "config":
                     form = request.config.format
-                    if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
-                        width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels * 4
+                    self.formats.append(form)
+                    width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels
+                    width *= BYTES_PER_SAMPLE[form.encoding]
                     continue
                 codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
                 assert request.frames.first_frame == frames

@@ -1,4 +1,4 @@
-"""What the front end of texts does to a call: pauses, caps, warnings, flush, lexicon, PrepareText."""
+"""What the front end of texts does to a call: pauses, caps, warnings, flush, lexicons."""
 
 import asyncio
 from pathlib import Path
@@ -178,9 +178,7 @@ async def test_what_the_model_cannot_read_is_named(running: Stack) -> None:
     await asyncio.sleep(0.5)
     text = "Hello мир and bye. Привет! Café."
     heard = await synthesize(running, text)
-    said = [
-        (text[w.first_char : w.end_char], w.kind) for w in heard.completed[0].warnings
-    ]
+    said = [(text[w.first_char : w.end_char], w.kind) for w in heard.completed[0].warnings]
     unspeakable = common_pb2.WARNING_KIND_UNSPEAKABLE
     assert said == [("мир", unspeakable), ("Привет!", unspeakable)]
     assert running.generator.streams[0].texts == ["Hello мир and bye.", "Café."]

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from services.generator.context import TooLongError
+from csm.errors import TooLong
 from services.generator.turn_text import TurnText
 
 
@@ -22,7 +22,7 @@ def test_a_text_that_is_too_long_is_told_once_with_its_whole_length() -> None:
     text = TurnText(10)
     for part in ("hello ", "there", "x"):
         text.append(part)
-    with pytest.raises(TooLongError, match="12 characters; at most 10 are allowed"):
+    with pytest.raises(TooLong, match="12 characters; at most 10 are allowed"):
         text.take()
     text.append("short")
     assert text.take() == "short"
