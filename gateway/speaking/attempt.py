@@ -8,8 +8,7 @@ decoder, so there is no seam.
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -80,8 +79,7 @@ class Attempt:
         self._running = ""
         self._stopping = False
         self._owed_since: float | None = None
-        self._events: deque[AttemptEvent] = deque()
-        self._wake = asyncio.Event()
+        self._tell: Callable[[AttemptEvent], None] = _nobody
         self._generation = Generation(backends, options.generation, context, options.timeout_s)
         self._decoder = LateDecoder(
             Decoding(backends, options.form, options.timeout_s),
@@ -90,27 +88,22 @@ class Attempt:
         )
         meter.submitted()
 
-    async def events(self, sentences: SentenceQueue) -> AsyncGenerator[AttemptEvent, None]:
-        """Speaks the sentences to their end; raises `BackendFailure`."""
-        work = asyncio.create_task(self._work(sentences))
-        work.add_done_callback(lambda _: self._wake.set())
+    async def run(self, sentences: SentenceQueue, hear: Callable[[AttemptEvent], None]) -> None:
+        """Speaks the sentences to their end; raises `BackendFailure`.
+
+        `hear` is told what happens as it happens, in the step of the loop that learns of it: sound
+        that had to wait for another task would reach its listener later, and cost more.
+        """
+        self._tell = hear
         try:
-            while True:
-                while self._events:
-                    yield self._events.popleft()
-                if work.done():
-                    work.result()
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+            await self._work(sentences)
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            self._tell = _nobody
 
     def stop(self, timeout_s: float) -> None:
         """Ends the running sentence in band.
 
-        `events` ends when the generator has said so, or after the timeout.
+        `run` ends when the generator has said so, or after the timeout.
         """
         self._stopping = True
         self._decoder.stop()
@@ -157,10 +150,6 @@ class Attempt:
         return found
 
     # --- inside ---
-
-    def _tell(self, event: AttemptEvent) -> None:
-        self._events.append(event)
-        self._wake.set()
 
     async def _work(self, sentences: SentenceQueue) -> None:
         generate = asyncio.create_task(self._generate(sentences))
@@ -320,3 +309,7 @@ class Attempt:
 
 def _since(began: float | None) -> float:
     return 0.0 if began is None else time.monotonic() - began
+
+
+def _nobody(event: AttemptEvent) -> None:
+    """Before `run` and after it nobody hears."""

@@ -5,11 +5,11 @@ its own slot alone. What becomes of the turn when something fails is decided by 
 """
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from csm import errors
@@ -206,9 +206,7 @@ class SpokenTurn:
         while await self._sentences.ready():
             attempt = self._attempt = self._open()
             try:
-                async with contextlib.aclosing(attempt.events(self._sentences)) as events:
-                    async for event in events:
-                        self._hear(attempt, event)
+                await attempt.run(self._sentences, partial(self._hear, attempt))
                 await self._all_written()
                 return attempt.finish_reason
             except BackendFailure as failure:
