@@ -67,6 +67,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._first = FirstMessages(first_message_s, max_calls)
         # Apart: however many wait to speak, a health check is not ended for them.
         self._first_of_probes = FirstMessages(first_message_s, max_calls)
+        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler, grpc.RpcMethodHandler]] = {}
+        """By method: a handler and what is called in its place. Only methods that there are."""
 
     async def intercept_service(
         self,
@@ -76,7 +78,14 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        path = handler_call_details.method
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[path] = handler, self._wrap(path, handler)
+        return known[1]
+
+    def _wrap(self, path: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        service, _, method = path.lstrip("/").partition("/")
         rpc: _Rpc
         if service == HEALTH:
             rpc = _Rpc(self._first_of_probes, None, service, method, handler)

@@ -89,7 +89,7 @@ class Attempt:
         self._stopping = False
         self._owed_since: float | None = None
         self._events: deque[AttemptEvent] = deque()
-        self._wake = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self._context = list(context)
         self._generation = Generation(
             backends, options.generation, self._context, options.timeout_s
@@ -107,7 +107,7 @@ class Attempt:
     async def events(self, sentences: SentenceQueue) -> AsyncGenerator[AttemptEvent, None]:
         """Speaks the sentences to their end; raises `BackendFailure`."""
         work = asyncio.create_task(self._work(sentences))
-        work.add_done_callback(lambda _: self._wake.set())
+        work.add_done_callback(lambda _: self._wake())
         try:
             while True:
                 while self._events:
@@ -115,9 +115,11 @@ class Attempt:
                 if work.done():
                     work.result()
                     return
-                self._wake.clear()
-                await self._wake.wait()
+                # A future of its own is cheaper than an Event, and this is waited for every frame.
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
         finally:
+            self._waiter = None
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
@@ -176,7 +178,11 @@ class Attempt:
 
     def _tell(self, event: AttemptEvent) -> None:
         self._events.append(event)
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _work(self, sentences: SentenceQueue) -> None:
         generate = asyncio.create_task(self._generate(sentences))
