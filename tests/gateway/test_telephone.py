@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from csm.audio import opus
-from csm.audio.ogg import opus_samples, pages
+from csm.audio.opus_pages import opus_samples, pages
 from csm.v1 import common_pb2, speech_pb2
 from tests.gateway.calls import Conversation, Heard, synthesize, turns_of, violations
 from tests.gateway.fakes import CANCELLED, EOS, FRAME_SAMPLES, RATE, Stack, stack
