@@ -1,7 +1,6 @@
 """What the client gives back: plain values beside the wire messages of `csm.v1`."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,35 +9,9 @@ from csm.audio.opus_pages import opus_samples
 from csm.client.formats import AudioFormat, to_float
 from csm.client.retry import from_terminal
 from csm.errors import ServiceError
+from csm.finish_reason import FinishReason as FinishReason
 from csm.v1 import common_pb2, speech_pb2
-
-
-class FinishReason(StrEnum):
-    """Why a turn ended."""
-
-    EOS = "eos"
-    MAX_DURATION = "max_duration"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
-    UNKNOWN = "unknown"
-    """A reason that this client is too old to know."""
-
-
-class WarningKind(StrEnum):
-    """What a warning is about."""
-
-    UNSPEAKABLE = "unspeakable"
-    """Not spoken: nothing in it that the model can say."""
-    TOO_LONG = "too_long"
-    """Not spoken: longer than the model's context."""
-    CUT = "cut"
-    """Its speech reached the longest audio allowed before it ended."""
-    IGNORED = "ignored"
-    """A voice or a setting that was named and is not used."""
-    UNKNOWN = "unknown"
-    """A kind that this client is too old to know."""
+from csm.warning_kind import WarningKind as WarningKind
 
 
 def finish_reason(value: int) -> FinishReason:

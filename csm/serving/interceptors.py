@@ -26,6 +26,7 @@ from csm import errors
 from csm.serving.logging import request_id, where
 from csm.serving.metrics import ServerMetrics
 from csm.serving.requests import END, FirstMessages, read_on
+from csm.serving.unread import UNREAD_S, AnswerWriter
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 MAX_REFLECTION_CALLS = 32
 REFLECTION_S = 60.0
 FIRST_MESSAGE_S = 10.0
+ABORT_S = 1.0
+"""How long a status may take to a client that does not read; it finds it when it does."""
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 Gate = Callable[[], errors.ServiceError | None]
@@ -44,7 +47,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 
     More than `max_calls` at once are refused too. gRPC's own limit would count health checks and
     refuse them as well, and a full server would be restarted for it. A call whose first message
-    does not come within `first_message_s` ends with DEADLINE_EXCEEDED.
+    does not come within `first_message_s` ends with DEADLINE_EXCEEDED, and so does one whose client
+    leaves an answer unread for `max_unread_s`.
     """
 
     def __init__(
@@ -53,7 +57,9 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         gate: Gate,
         max_calls: int,
         first_message_s: float = FIRST_MESSAGE_S,
+        max_unread_s: float = UNREAD_S,
     ) -> None:
+        self._max_unread_s = max_unread_s
         self._metrics = metrics
         self._gate = gate
         self._calls = _Calls(max_calls)
@@ -61,6 +67,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._first = FirstMessages(first_message_s, max_calls)
         # Apart: however many wait to speak, a health check is not ended for them.
         self._first_of_probes = FirstMessages(first_message_s, max_calls)
+        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler, grpc.RpcMethodHandler]] = {}
+        """By method: a handler and what is called in its place. Only methods that there are."""
 
     async def intercept_service(
         self,
@@ -70,7 +78,14 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        path = handler_call_details.method
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[path] = handler, self._wrap(path, handler)
+        return known[1]
+
+    def _wrap(self, path: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        service, _, method = path.lstrip("/").partition("/")
         rpc: _Rpc
         if service == HEALTH:
             rpc = _Rpc(self._first_of_probes, None, service, method, handler)
@@ -81,6 +96,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc = _CountedRpc(self._first, self._calls, service, method, handler)
             rpc.gate = self._gate
             rpc.count_in(self._metrics)
+        rpc.max_unread_s = self._max_unread_s
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -122,6 +138,8 @@ class _Rpc:
     gate: Gate = staticmethod(lambda: None)
     limit_s: float | None = None
     """How long a call may last."""
+    max_unread_s = UNREAD_S
+    """How long an answer may wait for a client that does not read."""
 
     def __init__(
         self,
@@ -171,10 +189,12 @@ class _Rpc:
     async def stream(self, requests: Any, context: ServicerContext) -> None:
         async def call(request: Any) -> None:
             responses = self._behavior(request, context)
+            writer = AnswerWriter(context, self.max_unread_s)
             try:
-                async for response in responses:
-                    await context.write(response)
-                    self.sent()
+                async with writer.watched():
+                    async for response in responses:
+                        await writer.write(response)
+                        self.sent()
             finally:
                 await responses.aclose()
 
@@ -298,4 +318,10 @@ async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:
     trailers: list[tuple[str, str | bytes]] = [(errors.DETAILS_KEY, errors.status_details(error))]
     if (pushback := errors.retry_pushback_ms(error)) is not None:
         trailers.append(("grpc-retry-pushback-ms", str(pushback)))
-    await context.abort(error.code, error.message, tuple(trailers))
+    try:
+        async with asyncio.timeout(ABORT_S):
+            await context.abort(error.code, error.message, tuple(trailers))
+    except TimeoutError:
+        # The status is behind what the client has not read. Of all that a handler may raise, gRPC
+        # takes this for the end of a call and adds nothing.
+        raise asyncio.CancelledError from None

@@ -38,6 +38,20 @@ class LateDecoder:
         self._undecoded.append((codes, num_frames))
         self._pump()
 
+    def withdraw(self, from_frame: int) -> bool:
+        """Takes back what was fed from that frame on; False where some of it is being decoded."""
+        if self.fed_frames > from_frame:
+            return False
+        fed = self.fed_frames
+        kept: deque[tuple[bytes, int]] = deque()
+        for codes, num_frames in self._undecoded:
+            room = min(num_frames, from_frame - fed)
+            if room > 0:
+                kept.append((codes[: room * self._frame_bytes], room))
+                fed += room
+        self._undecoded = kept
+        return True
+
     def written(self, num_frames: int) -> None:
         """The listener has taken the sound of the first `num_frames`."""
         self._written_frames = max(self._written_frames, num_frames)

@@ -9,14 +9,20 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from csm.audio.opus import OggOpusEncoder
-from gateway.commands import AudioFormat
-from gateway.speaking.events import Audio, ConversationOpened, Event, TurnCompleted, TurnStarted
+from gateway.commands import StreamFormat
+from gateway.speaking.events import (
+    Audio,
+    ConversationOpened,
+    Event,
+    SpeechTurnCompleted,
+    SpeechTurnStarted,
+)
 
 
 class _Stream:
     """The stream of one turn."""
 
-    def __init__(self, form: AudioFormat) -> None:
+    def __init__(self, form: StreamFormat) -> None:
         self._form = form
         self._encoder: OggOpusEncoder | None = None
         self._last: Audio | None = None
@@ -64,7 +70,7 @@ async def as_ogg_opus(
                 match event:
                     case ConversationOpened():
                         event = replace(event, form=replace(event.form, encoding=encoding))
-                    case TurnStarted():
+                    case SpeechTurnStarted():
                         streams[event.turn_id] = _Stream(event.form)
                         event = replace(event, form=replace(event.form, encoding=encoding))
                     case Audio():
@@ -72,7 +78,7 @@ async def as_ogg_opus(
                         if coded is None:
                             continue
                         event = coded
-                    case TurnCompleted():
+                    case SpeechTurnCompleted():
                         stream = streams.pop(event.turn_id, None)
                         if stream is not None and (rest := await stream.finished()) is not None:
                             yield rest

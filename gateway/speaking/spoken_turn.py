@@ -12,11 +12,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from csm import errors
+from csm.audio.pcm import pcm_bytes
 from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
+from gateway.conversations.silences import Silences
 from gateway.conversations.store import Turn
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
@@ -24,17 +28,19 @@ from gateway.speaking.attempt_events import (
     AttemptEvent,
     AttemptOptions,
     Began,
+    EndedEarly,
     ReachedCap,
+    Silence,
     Skipped,
     Sound,
 )
 from gateway.speaking.events import (
     Audio,
     FinishReason,
-    TurnCompleted,
-    TurnStarted,
+    SpeechTurnCompleted,
+    SpeechTurnStarted,
+    TurnUsage,
     TurnWarning,
-    Usage,
     WarningKind,
 )
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
@@ -43,8 +49,15 @@ from gateway.speaking.outbox import Outbox
 from gateway.speaking.pacing import Playout
 from gateway.speaking.retries import Retries
 from gateway.speaking.sentence_queue import SentenceQueue
-from gateway.speaking.warnings import cap_reached, nothing_spoken, skipped
-from gateway.text.sentences import Sentence
+from gateway.speaking.warnings import (
+    cap_reached,
+    ended_early,
+    nothing_spoken,
+    of_text,
+    skipped,
+)
+from gateway.text.options import TextWarning
+from gateway.text.sentence import Sentence
 
 MIN_CREDIT_FRAMES = 8
 SEEDS = 1 << 64
@@ -87,7 +100,9 @@ class SpokenTurn:
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
         self._stopped = asyncio.Event()
-        self._heard_frames: int | None = None
+        self._heard_ms: int | None = None
+        self._silences = Silences()
+        self._last_pause_ms = 0
         self._seed: int | None = None
         self._route_key = options.conversation_id or turn_id
         self._route = ports.backends.route_of(options.conversation_id)
@@ -104,7 +119,7 @@ class SpokenTurn:
 
     @property
     def started(self) -> bool:
-        """Whether `TurnStarted` was sent."""
+        """Whether `SpeechTurnStarted` was sent."""
         return self._seed is not None
 
     def add(self, sentences: Iterable[Sentence]) -> None:
@@ -112,8 +127,13 @@ class SpokenTurn:
         if self._reason is None:
             self._sentences.add(sentences)
 
-    def end_text(self) -> None:
-        """There is no more."""
+    def warn(self, warnings: Iterable[TextWarning]) -> None:
+        """What there is to say of its text."""
+        self.warnings.extend(of_text(warning) for warning in warnings)
+
+    def end_text(self, pause_ms: int = 0) -> None:
+        """There is no more; silence of `pause_ms` behind the last sentence."""
+        self._last_pause_ms = pause_ms
         self._sentences.end()
 
     def stop(self, reason: FinishReason, heard_ms: int | None = None) -> None:
@@ -126,8 +146,7 @@ class SpokenTurn:
             return
         self._move(TurnState.STOPPING)
         self._reason = reason
-        if heard_ms is not None:
-            self._heard_frames = math.ceil(heard_ms / self._frame_ms)
+        self._heard_ms = heard_ms
         if reason is FinishReason.CANCELLED:
             self.meter.cancelled()
         self._outbox.discard_audio(self)
@@ -138,7 +157,7 @@ class SpokenTurn:
         self._changed.set()
 
     async def run(self) -> None:
-        """Speaks; puts `TurnStarted`, audio and exactly one `TurnCompleted`.
+        """Speaks; puts `SpeechTurnStarted`, audio and exactly one `SpeechTurnCompleted`.
 
         Raises `ServiceError` where the call is to end with a status instead.
         """
@@ -209,6 +228,8 @@ class SpokenTurn:
                 async with contextlib.aclosing(attempt.events(self._sentences)) as events:
                     async for event in events:
                         self._hear(attempt, event)
+                if attempt.num_frames:
+                    self._silence(attempt, Silence(self._last_pause_ms, attempt.num_frames))
                 await self._all_written()
                 return attempt.finish_reason
             except BackendFailure as failure:
@@ -234,6 +255,7 @@ class SpokenTurn:
         self.meter.retried(failure.source.value, failure.code.name)
         self._outbox.discard_audio(self)
         self._num_samples = self._unwritten = self._credited_frames = 0
+        self._silences = Silences()
         self._sentences.put_back(s.sentence for s in attempt.spoken)
         self._attempt = None
         if self.state is TurnState.OPEN:
@@ -294,14 +316,18 @@ class SpokenTurn:
             return
         if isinstance(event, Sound):
             self._audio(attempt, event)
+        elif isinstance(event, Silence):
+            self._silence(attempt, event)
         elif isinstance(event, Began):
             if self._seed is None:
                 self._seed = event.seed
-                self._outbox.put(TurnStarted(self.turn_id, self._options.form, event.seed))
+                self._outbox.put(SpeechTurnStarted(self.turn_id, self._options.form, event.seed))
         elif isinstance(event, Skipped):
             self.warnings.append(skipped(event))
         elif isinstance(event, ReachedCap):
             self.warnings.append(cap_reached(event))
+        elif isinstance(event, EndedEarly):
+            self.warnings.append(ended_early(event))
 
     def _audio(self, attempt: Attempt, sound: Sound) -> None:
         num_samples = len(sound.pcm) // self._options.form.sample_bytes
@@ -317,6 +343,19 @@ class SpokenTurn:
             )
         )
         self._num_samples += num_samples
+
+    def _silence(self, attempt: Attempt, silence: Silence) -> None:
+        """Nothing is heard for so long, in chunks as long as those of speech."""
+        if self._reason is not None or not silence.duration_ms:
+            return
+        form, left_ms = self._options.form, silence.duration_ms
+        self._silences.add(silence.num_frames, silence.duration_ms)
+        while left_ms > 0:
+            part_ms = min(left_ms, round(self._frame_ms))
+            left_ms -= part_ms
+            num_samples = form.sample_rate_hz * part_ms // 1000
+            pcm = pcm_bytes(np.zeros(num_samples * form.channels, np.float32), form.encoding)  # type: ignore[arg-type]
+            self._audio(attempt, Sound(pcm, silence.num_frames))
 
     def _text_starved(self) -> None:
         self._playout.text_starved(time.monotonic())
@@ -337,9 +376,10 @@ class SpokenTurn:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _kept_frames(self) -> int:
-        if self._heard_frames is None:
+        if self._heard_ms is None:
             return self._sent_frames
-        return min(self._sent_frames, self._heard_frames)
+        heard = self._silences.heard_frames(self._heard_ms, self._frame_ms)
+        return min(self._sent_frames, heard)
 
     def _end(self, reason: FinishReason, error: errors.ServiceError | None) -> None:
         attempt = self._attempt
@@ -352,15 +392,15 @@ class SpokenTurn:
         self._leave(OUTCOMES[reason], kept)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
-            TurnCompleted(
+            SpeechTurnCompleted(
                 self.turn_id,
                 reason,
-                attempt.usage if attempt else Usage(),
+                attempt.usage if attempt else TurnUsage(),
                 self.meter.timing(queue_ms, prefill_ms),
-                round(kept * self._frame_ms),
+                self._silences.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
-                warnings=self.warnings,
+                warnings=sorted(self.warnings, key=lambda w: (w.field != "text", w.first_char)),
             )
         )
 
@@ -388,5 +428,6 @@ class SpokenTurn:
         segments = (
             attempt.segments(self._kept_frames() if kept is None else kept) if attempt else []
         )
-        self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments))
+        silences = Silences(list(self._silences.until(sum(s.num_frames for s in segments))))
+        self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments, silences))
         self.meter.finish(outcome, self._playout.underrun_s)

@@ -44,7 +44,7 @@ class EncodeLimits:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodingSummary:
     """The end of an encoding."""
 
     num_samples: int
@@ -81,7 +81,7 @@ class Encoder:
 
     async def recording(
         self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes], max_samples: int = 0
-    ) -> tuple[Codes, Encoded]:
+    ) -> tuple[Codes, EncodingSummary]:
         """A whole recording as codes [F, num_codebooks].
 
         More than `max_samples`, at the codec's rate, is refused; 0: the server's own limit alone.
@@ -114,8 +114,8 @@ class Encoder:
 
     async def live(
         self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes], max_samples: int = 0
-    ) -> AsyncGenerator[Codes | Encoded, None]:
-        """PCM to codes [n, num_codebooks] as they are made; last, exactly one `Encoded`.
+    ) -> AsyncGenerator[Codes | EncodingSummary, None]:
+        """PCM to codes [n, num_codebooks] as they are made; last, exactly one `EncodingSummary`.
 
         More than `max_samples`, at the codec's rate, is refused; 0: there is no limit.
 
@@ -227,9 +227,9 @@ class _Call:
         self._num_frames = 0
 
     @property
-    def encoded(self) -> Encoded:
+    def encoded(self) -> EncodingSummary:
         """What went through; complete when `frames` is exhausted."""
-        return Encoded(self._num_samples, self._num_frames)
+        return EncodingSummary(self._num_samples, self._num_frames)
 
     async def frames(self, parts: AsyncIterator[Samples]) -> AsyncGenerator[Samples, None]:
         """Samples [N] as frames [n, frame_samples]; the last one padded with silence."""

@@ -7,7 +7,7 @@ import pytest
 
 from csm import errors
 from gateway.backends.convert import segment_message
-from gateway.conversations.conversation import Conversation
+from gateway.conversations.conversation import StoredConversation
 from gateway.conversations.memory import MemoryStore
 from gateway.conversations.segment import Segment
 from gateway.conversations.turn import Turn, new_turn_id
@@ -28,7 +28,7 @@ def store(clock: list[float], **limits: float) -> MemoryStore:
     return kept
 
 
-def use(kept: MemoryStore, name: str) -> Conversation:
+def use(kept: MemoryStore, name: str) -> StoredConversation:
     conversation = kept.acquire(name, "v")
     conversation.add(turn("t", segment("x", 1)))
     kept.release(conversation)
