@@ -56,6 +56,18 @@ async def test_a_text_comes_back_as_one_ogg_stream(running: Stack) -> None:
     await running.settled()
 
 
+@pytest.mark.parametrize("encoding", [OPUS, MULAW])
+async def test_a_pause_is_silence_in_any_encoding(running: Stack, encoding: Any) -> None:
+    text = 'One of them. <break time="300ms"/> And two.'
+    heard = await synthesize(running, text, format=form(encoding))
+    num_frames = heard.completed[0].usage.generated_frames
+    if encoding == MULAW:
+        assert len(heard.pcm) == num_frames * 640 + 300 * 8
+        assert b"\xff" * 300 * 8 in heard.pcm
+    else:
+        check_stream(heard, num_frames * FRAME_SAMPLES + 300 * 24)
+
+
 async def test_the_pipeline_goes_on_in_pcm_at_the_rate_asked_for(running: Stack) -> None:
     heard = await synthesize(running, "Hello there.", format=form(OPUS, 48_000, 2))
     assert heard.started[0].format == form(OPUS, 48_000, 2)
