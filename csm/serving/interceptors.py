@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -224,13 +224,17 @@ class _Rpc:
     ) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("x-request-id", ""))
-        rid = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        rid = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
         request_id.set(rid)
         # One iterator: a cancelled wait for a message leaves the others their place in it.
         requests = aiter(requests)
+        limit: asyncio.Timeout | None = None
         with self.measured() as ended_with:
             try:
-                async with asyncio.timeout(self.limit_s) as limit:
+                if self.limit_s is None:
+                    return await self._admit(call, requests)
+                limit = asyncio.timeout(self.limit_s)
+                async with limit:
                     return await self._admit(call, requests)
             except errors.ServiceError as error:
                 ended_with(error.code)
@@ -256,7 +260,7 @@ class _Rpc:
                 ended_with(grpc.StatusCode.INVALID_ARGUMENT)
                 await _abort(context, errors.invalid("request", "is not the message of this RPC"))
             except Exception as error:
-                if isinstance(error, TimeoutError) and limit.expired():
+                if isinstance(error, TimeoutError) and limit is not None and limit.expired():
                     late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
                     ended_with(late_error.code)
                     await _abort(context, late_error)

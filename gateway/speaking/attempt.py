@@ -122,8 +122,10 @@ class Attempt:
 
     def text_chars(self, num_frames: int) -> int:
         """Characters of the text whose sentence has begun within the first `num_frames`."""
-        begun = [s for s in self.spoken if s.first_frame < num_frames]
-        return begun[-1].sentence.end_chars if begun else 0
+        for spoken in reversed(self.spoken):
+            if spoken.first_frame < num_frames:
+                return spoken.sentence.end_chars
+        return 0
 
     def segments(self, kept_frames: int) -> list[Segment]:
         """The first `kept_frames` as segments, a sentence each.
@@ -154,12 +156,21 @@ class Attempt:
     async def _work(self, sentences: SentenceQueue) -> None:
         generate = asyncio.create_task(self._generate(sentences))
         decode = asyncio.create_task(self._decoder.run(self._sound))
-        watch = asyncio.create_task(self._watch())
-        tasks = {generate, decode, watch}
+        watch: asyncio.Task[None] | None = None
+        tasks = {generate, decode}
         try:
-            pending = tasks
+            pending = set(tasks)
             while pending - {watch}:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                # Who fails at once needs no watch: what it costs is behind the first sound.
+                done, pending = await asyncio.wait(
+                    pending,
+                    timeout=WATCH_INTERVAL_S if watch is None else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if watch is None and not done:
+                    watch = asyncio.create_task(self._watch())
+                    tasks.add(watch)
+                    pending.add(watch)
                 failed = [t for t in done if not t.cancelled() and t.exception() is not None]
                 if failed and decode in pending and self._decoder.fed_frames and not self._stopping:
                     # The frames that were made are good, and the client listens.
