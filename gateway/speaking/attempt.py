@@ -77,6 +77,8 @@ class Attempt:
         self._frame_bytes = info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         frame_pcm_bytes = max(1, round(options.form.bytes_per_s * self._frame_ms / 1000))
         self._running = ""
+        self._full = False
+        """All the audio that the turn may have is made."""
         self._stopping = False
         self._owed_since: float | None = None
         self._tell: Callable[[AttemptEvent], None] = _nobody
@@ -240,6 +242,7 @@ class Attempt:
         spoken.codes.append(codes)
         spoken.num_frames += num_frames
         self.num_frames += num_frames
+        self._full = 0 < most <= self.num_frames
         self._decoder.feed(codes, num_frames)
         if self._full and spoken.first_frame:
             # The limit in the config is that of a sentence; the turn's is kept here.
@@ -247,10 +250,6 @@ class Attempt:
         elif self.num_frames >= self._generation.credit_granted:
             self._owed_since = None
             self._meter.credit_used_up()
-
-    @property
-    def _full(self) -> bool:
-        return 0 < self._options.max_frames <= self.num_frames
 
     def _completed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> bool:
         if len(self.spoken) == 1:
