@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,19 @@ def test_a_missing_or_broken_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
     with pytest.raises(TextTokenizerError, match=r"tokenizer.json: not a tokenizer.json"):
         TextTokenizer.from_directory(tmp_path)
+
+
+def test_a_long_text_is_encoded_as_a_short_one_and_lets_other_threads_run() -> None:
+    tokenizer = TextTokenizer.from_directory(PICO)
+    theirs = Tokenizer.from_file(str(PICO / "tokenizer.json"))
+    theirs.encode_special_tokens = True
+    text = f"Well, 1 + 1 is 2.{EOS}<eos> " * 400
+    assert tokenizer.content(text) == theirs.encode(text, add_special_tokens=False).ids
+    encoding = threading.Thread(target=tokenizer.content, args=("0123456789" * 4000,))
+    encoding.start()
+    ticks = 0
+    while encoding.is_alive():
+        time.sleep(0.0005)
+        ticks += 1
+    # With the interpreter's lock held, this thread wakes up once.
+    assert ticks > 10
