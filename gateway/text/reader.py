@@ -12,6 +12,8 @@ from gateway.text.options import TextOptions, TextWarning
 from gateway.text.sentences import SentenceCutter, Span
 
 _SPACES = re.compile(r"\s+")
+_MAX_OPENING_CHARS = 256
+"""Signs before a sentence's first character that still are the sentence's, at the most."""
 _PUNCTUATION = ",.!?;:"
 
 
@@ -71,7 +73,7 @@ class TextReader:
     @property
     def pending(self) -> bool:
         """Whether there is something to speak that waits for more of the text."""
-        return speakable(self._cleaned.text[self._cutter.first :]) or speakable(self._markup.tail)
+        return speakable(self._cleaned.text[self._cutter.first :]) or speakable(self._markup.held)
 
     @property
     def complete(self) -> bool:
@@ -126,6 +128,8 @@ class TextReader:
             written_end = self._markup.position
         written_end = max(written_end, self._written_first)
         first = self._written_first
+        if cleaned.firsts[start] - first > _MAX_OPENING_CHARS:
+            first = cleaned.firsts[start]
         self._written_first = written_end
         text = MappedText(
             cleaned.text[start:end], cleaned.firsts[start:end], cleaned.ends[start:end]
@@ -169,7 +173,9 @@ class TextReader:
         gone = cutter.first
         self._cleaned.drop(gone)
         cutter.forget(gone)
-        kept = self._written_first - self._raw_first
-        if kept:
-            del self._raw[:kept]
-            self._raw_first = self._written_first
+        first = self._written_first
+        if not self._cleaned.text and self._markup.position - first > _MAX_OPENING_CHARS:
+            first = self._markup.position
+        if first > self._raw_first:
+            del self._raw[: first - self._raw_first]
+            self._raw_first = first

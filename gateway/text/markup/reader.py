@@ -30,6 +30,8 @@ _MAYBE_ENTITY = re.compile(
     r"&(?:#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]{0,31})?\Z"
 )
 _LINE_BREAKS = "\r\n\x0b\x0c\x85\u2028\u2029"
+_GOES_ON = re.compile(r"<|\[pause", re.IGNORECASE)
+"""What a flush leaves as it is."""
 _HEADING_END = re.compile(r"#+[ \t]*(?=[\r\n]|\Z)")
 _ESCAPABLE = frozenset("`*_{}[]()#+-.!|~<>&\"'\\")
 
@@ -68,6 +70,11 @@ class MarkupReader:
         """Signs that are not certain yet are plain ones; only a tag may still go on."""
         self._read(True, True)
 
+    @property
+    def held(self) -> str:
+        """What is not certain yet, and a flush would give."""
+        return "" if self._left_out.active or _GOES_ON.match(self.tail) else self.tail
+
     def finish(self) -> None:
         """The text has ended."""
         self._read(True, False)
@@ -77,7 +84,7 @@ class MarkupReader:
     def _read(self, final: bool, tags_go_on: bool) -> None:
         text, at, origin = self.tail, 0, self.position
         while at < len(text):
-            ended = final and not (tags_go_on and text[at] == "<")
+            ended = final and not (tags_go_on and _GOES_ON.match(text, at))
             after = self._step(text, at, origin, ended)
             if after is None:
                 break
