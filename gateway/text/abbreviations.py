@@ -16,7 +16,8 @@ NEVER = _words(
 """Always followed by more of the same sentence."""
 NUMBERED = _words(
     """
-    no nos nr fig figs eq eqs vol vols p pp ch chap sec art v ver ca c pt para pg ill tab ref refs
+    no nos nr rs fig figs eq eqs vol vols p pp ch chap sec art v ver ca c pt para pg ill tab
+    ref refs
     """
 )
 """A number follows; words of their own where none does: "No. 5", "No."."""
@@ -27,6 +28,13 @@ NUMBER_MAY_FOLLOW = _words(
     """
 )
 """A number or a small letter goes on with the sentence: "Jan. 1"."""
+MONTHS = _words(
+    """
+    jan feb mar apr may jun jul aug sep sept oct nov dec january february march april june july
+    august september october november december
+    """
+)
+"""Goes on with a day: "Fri. Dec. 5"."""
 NAMED = _words(
     """
     inc ltd co corp jr sr esq univ assn bros ave blvd rd st mt ft hwy sq pl u.s u.k u.n e.u u.s.a

@@ -14,6 +14,10 @@ from gateway.text.sentences import SentenceCutter, Span
 _SPACES = re.compile(r"\s+")
 _MAX_OPENING_CHARS = 256
 """Signs before a sentence's first character that still are the sentence's, at the most."""
+# Those that write ordinals with a full stop.
+_ORDINAL_LANGUAGES = frozenset(
+    ("cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr")
+)
 _PUNCTUATION = ",.!?;:"
 
 
@@ -34,6 +38,10 @@ class Piece:
     """Spans [start, end) of `text` that were asked to be spelled and are, letter by letter."""
 
 
+def _has_ordinals(language: str) -> bool:
+    return language.partition("-")[0].lower() in _ORDINAL_LANGUAGES
+
+
 class TextReader:
     """Takes the parts of one turn's text, gives its sentences as soon as each is certain: the
     same however the text is cut."""
@@ -43,7 +51,7 @@ class TextReader:
         self._options = options
         self._markup = MarkupReader(options.markup)
         self._cleaned = self._markup.output.cleaned
-        self._cutter = SentenceCutter(self._cleaned, max_chars)
+        self._cutter = SentenceCutter(self._cleaned, max_chars, _has_ordinals(options.language))
         self._raw: list[str] = []
         """The caller's text from `_raw_first` on."""
         self._raw_first = 0

@@ -203,3 +203,14 @@ def test_a_long_sentence_is_cut_at_a_comma_then_at_a_space_then_anywhere() -> No
     assert cut("x" * 45, 20) == ["x" * 20, "x" * 20, "x" * 5]
     assert cut("天" * 15 + "，" + "地" * 10, 20) == ["天" * 15 + "，", "地" * 10]
     assert cut("a" * 19 + "e\u0301" * 10, 20)[0] == "a" * 19
+
+
+def test_numbers_with_a_stop_are_ordinals_where_the_language_has_them() -> None:
+    text = "Am 3. Mai um 5. Dann am 7. oder 8. des Monats. Es war 1990. Gut."
+    assert texts(text, TextOptions(language="de-DE")) == [
+        "Am 3. Mai um 5.",
+        "Dann am 7. oder 8. des Monats.",
+        "Es war 1990.",
+        "Gut.",
+    ]
+    assert texts("It is 3. May is near.") == ["It is 3.", "May is near."]
