@@ -27,6 +27,7 @@ class LeftOut:
         self._output = output
         self._elements = elements
         self._part: Part | None = None
+        self._part_at = 0
         self._fence = ""
         """What opened a block of code."""
         self._fence_at = 0
@@ -40,9 +41,9 @@ class LeftOut:
         """Whether a part is being read."""
         return bool(self._part or self._fence or self._elements.dropping)
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: Part, position: int) -> None:
         """A part begins."""
-        self._part = part
+        self._part, self._part_at = part, position
 
     def begin_code(self, fence: str, position: int) -> None:
         """A block of code begins."""
@@ -63,6 +64,8 @@ class LeftOut:
         """The text has ended at `position`."""
         if self._fence:
             self._end_code(position)
+        if self._part is Part.COMMENT:
+            self._elements.warn(self._part_at, position, "a comment without an end is left out")
         if self._elements.dropping:
             self._elements.end_drop(position)
 
