@@ -3,6 +3,8 @@
 A sentence ends at a full stop, question or exclamation mark that is really one: not the point of
 3.14, not that of "Dr." or "e.g.", not an ellipsis in mid-sentence. Where the next character has
 to decide, the splitter waits for it. Long sentences are cut at a comma, else at a space.
+
+Of calls that do not read text through `gateway.text.reader` yet, which knows more of it.
 """
 
 # ruff: noqa: RUF001 (punctuation of many scripts is what this file is about)
