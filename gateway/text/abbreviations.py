@@ -10,13 +10,14 @@ NEVER = _words(
     """
     mr mrs ms dr prof rev gen sen rep gov capt cmdr lt col sgt maj hon pres messrs mmes
     vs cf e.g eg i.e ie viz a.k.a aka p.s n.b approx
+    sra srta sig dott dhr mevr bijv
     hr herr fr mme mlle bzw z.b d.h u.a s.o vgl bspw sog
     """
 )
 """Always followed by more of the same sentence."""
 NUMBERED = _words(
     """
-    no nos nr rs fig figs eq eqs vol vols p pp ch chap sec art v ver ca c pt para pg ill tab
+    no nos nr rs fig figs eq eqs vol vols p pp ch chap sec art ver ca c pt pág núm para pg ill tab
     ref refs
     """
 )
@@ -38,6 +39,7 @@ MONTHS = _words(
 NAMED = _words(
     """
     inc ltd co corp jr sr esq univ assn bros ave blvd rd st mt ft hwy sq pl u.s u.k u.n e.u u.s.a
+    calif fla tex conn mich minn tenn colo ariz
     ph.d b.a m.a b.sc m.sc m.d d.c ll.c bldg intl natl govt
     """
 )

@@ -87,7 +87,9 @@ def ends_sentence(
     if alone and word == whole and (word.isdecimal() or (len(word) == 1 and word.isalpha())):
         return False  # the number of a list's item
     verdict: bool | None
-    if key in NUMBERED or (len(word) == 1 and word.islower()):
+    if key == "v":
+        verdict = False if after[:1].isdigit() else _after_name(after, final, False)
+    elif key in NUMBERED or (len(word) == 1 and word.islower()):
         verdict = _after_numbered(key, after, known, continues and not alone, final)
     elif len(word) == 1 and word.isupper() and word != "I":
         verdict = _after_name(after, final, alone)  # an initial: J. S. Bach; or vitamin C.
