@@ -106,3 +106,27 @@ def test_no_word_of_plain_text_is_lost_and_no_sentence_is_too_long(
     assert all(len(piece.text) <= max_chars for piece in pieces)
     spoken = "".join(piece.text.text for piece in pieces)
     assert not any(unicodedata.category(c) in ("Cc", "Co", "Cs") for c in spoken)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES, max_size=40), st.integers(20, 60), OPTIONS, st.sets(st.integers(0, 40)))
+def test_a_flush_gives_all_that_is_pending_and_the_text_goes_on(
+    parts: list[str], max_chars: int, options: TextOptions, flushes: set[int]
+) -> None:
+    text = "".join(parts)
+    reader = TextReader(options, max_chars)
+    pieces: list[Piece] = []
+    for number, part in enumerate(parts):
+        pieces += reader.feed(part)
+        if number in flushes:
+            pending = reader.pending
+            flushed = reader.flush()
+            assert bool(flushed) == pending
+            assert not reader.pending
+            pieces += flushed
+    pieces += reader.finish()
+    end = 0
+    for piece in pieces:
+        assert end <= piece.first_char < piece.end_char
+        assert text[piece.first_char : piece.end_char] == piece.written
+        end = piece.end_char
