@@ -80,7 +80,8 @@ class TextReader:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to speak that waits for more of the text."""
+        """Whether there is something to speak that waits for more of the text. Rarely it is
+        markup within signs that are not certain yet, of which a flush gives nothing."""
         return speakable(self._cleaned.text[self._cutter.first :]) or speakable(self._markup.held)
 
     @property

@@ -121,7 +121,7 @@ def test_a_flush_gives_all_that_is_pending_and_the_text_goes_on(
         if number in flushes:
             pending = reader.pending
             flushed = reader.flush()
-            assert bool(flushed) == pending
+            assert pending or not flushed
             assert not reader.pending
             pieces += flushed
     pieces += reader.finish()
