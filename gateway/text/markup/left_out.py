@@ -90,7 +90,8 @@ class LeftOut:
         ending = part.value
         found = text.find(ending, at)
         # The last characters may be the first of the ending.
-        kept = 0 if final else len(ending) - 1
+        begun = (num for num in range(len(ending) - 1, 0, -1) if text.endswith(ending[:num]))
+        kept = 0 if final else next(begun, 0)
         end = found if found >= 0 else max(at, len(text) - kept)
         if part is Part.CDATA:
             for index in range(at, end):
