@@ -125,6 +125,8 @@ SCALES: dict[str, str] = {
     "T": "trillion",
     "tn": "trillion",
     "trn": "trillion",
+    "lakh": "lakh",
+    "crore": "crore",
     "thousand": "thousand",
     "million": "million",
     "billion": "billion",

@@ -155,13 +155,13 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         r"\b(?P<it>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.?)"
-        r"(?=(?:,? \d|, (?:the\b|[A-Z])|(?<=\.) (?:at|to|and|or|from|until|through)\b"
+        r"(?=(?:,? \d|, (?:the\b|[A-Z])|(?<=\.) (?:at|to|and|or|from|until|through|the)\b"
         r"| ?[–-] ?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)))",
         _weekday,
         _WEEKDAYS,
     ),
     rule(
-        r"(?<=day)(?P<it> ?[–-] ?)(?P<last>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\b)",
+        r"(?<=day)(?P<it> ?[–-] ?)(?=(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun))",
         " to ",
         _WEEKDAYS,
     ),

@@ -55,6 +55,12 @@ def _long(number: str) -> str:
     return numbers.pairs(number) if len(number) == 4 else numbers.whole(number)
 
 
+def _ers(match: re.Match[str]) -> str:
+    """The 49ers are the forty niners."""
+    words = numbers.cardinal(match[1])
+    return words + ("rs" if words.endswith("e") else "ers")
+
+
 def _standard(match: re.Match[str]) -> str:
     """RFC 2119 is twenty one nineteen, ISO 9001 nine thousand one."""
     return numbers.pairs(match["it"])
@@ -78,6 +84,8 @@ RULES: tuple[Rule, ...] = (
         _standard,
         DIGIT,
     ),
+    rule(r"(?<![\w.,])(\d{1,3})ers(?!\w)", _ers, DIGIT),
+    rule(r"(?<![\w.])[A-Z]{1,4}(?P<it>\.)(?=\d{1,4}(?!\w))", " point ", DIGIT),
     rule(
         r"(?<![\w-])(?P<name>[^\W\d_]{1,24}+)-(?P<number>\d{1,6})(?![\w-]|\.\d)", _hyphened, _MIXED
     ),

@@ -64,6 +64,11 @@ GROUPING: tuple[Rule, ...] = (
     rule(
         r"(?<![\w.,+/:-])(?<!\d )\d{1,3}(?: \d{3}){1,7}+(?![\w/:-])(?!(?: |[.,])\d)", _spaced, DIGIT
     ),
+    rule(
+        r"(?<![\w.,+/:-])(?<!\d )(\d{1,3}(?: \d{3}){1,7}),(\d\d?)(?![\w,])",
+        lambda match: f"{match[1].replace(' ', ',')}.{match[2]}",
+        DIGIT,
+    ),
     rule(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})++),(\d++)(?![\w,])", _continental, DIGIT),
     rule(r"(?<![\w.,])\d{1,3}(?:\.\d{3}){2,9}+(?![\w.])", _ungrouped, DIGIT),
     rule(r"(?<![\w.,])\d{1,2}(?:,\d\d){1,9},\d{3}(?![\w,])", _lakhs, DIGIT),
@@ -82,9 +87,20 @@ def _spaced_dash(match: re.Match[str]) -> str:
 _SUM = re.compile(r"[$€£¥₹][\d.,]{1,20}[kKmMbB]?\Z")
 
 
+_EQUALS = re.compile(r"[\d.,]{1,20} ?=")
+_EVEN_BEFORE = re.compile(r"(?<!\d)50\Z")
+_EVEN_AFTER = re.compile(r"50(?![\d.,]?\d|%)")
+
+
 def _to(match: re.Match[str]) -> str | None:
     """5-10; $5-10 is left to the money."""
-    start = match.start()
+    start, end = match.span()
+    if _EVEN_BEFORE.search(match.string, max(0, start - 4), start) and _EVEN_AFTER.match(
+        match.string, end
+    ):
+        return " "  # fifty fifty
+    if _EQUALS.match(match.string, end):
+        return " minus "
     return None if _SUM.search(match.string, max(0, start - 24), start) else " to "
 
 
@@ -155,6 +171,8 @@ def _plain(match: re.Match[str]) -> str:
 
 
 DECADES: tuple[Rule, ...] = (
+    rule(r"(?<=\d0s)(?: ?[–-] ?)(?='?\d{1,3}0s)", " to ", DIGIT),
+    rule(r"(?<![\w'])'(\d\d)(?![\w'.,]\w|['\w])", lambda match: numbers.whole(match[1]), DIGIT),
     rule(r"(?<!\w)(?P<it>'\d0'?s)(?!\w)", _decade, DIGIT),
     rule(rf"\b(?:{_DECADE_WORDS})[ -](?P<it>[2-9]0'?s)(?!\w)", _decade, DIGIT),
     rule(r"(?<![\w.,])(?P<it>[1-9]\d\d0'?s)(?!\w)", _decade, DIGIT),

@@ -99,10 +99,16 @@ _GREEK = {
     "ω": "omega",
 }
 _GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
+_PER = {"yr": "year", "hr": "hour", "mo": "month", "wk": "week", "sec": "second", "min": "minute"}
+_PER |= {word: word for word in ("day", "week", "month", "year", "night", "person")}
 _ARROWS = {"->": "to", "-->": "to", "=>": "implies", "<-": "from", "<=": "less than or equal to"}
 _ARROWS |= {">=": "greater than or equal to", "!=": "is not equal to", "==": "equals"}
 _ARROWS |= {"+/-": "plus or minus", "&&": "and", "||": "or", "<>": "is not equal to", "::": ":"}
 _COMPARED = ("less", "greater")
+_MORE = {"<": "less than", ">": "more than"}
+
+
+_PREFIXED = re.compile(r"(?:\A|\s|\()[<>][^\s<>]")
 
 
 def _spaced(word: str) -> str:
@@ -122,6 +128,8 @@ def _arrow(match: re.Match[str]) -> str:
 
 def _sign(match: re.Match[str]) -> str:
     name = _NAMES[match[0]]
+    if match[0] in _MORE and _PREFIXED.match(match.string, max(0, match.start() - 1)):
+        return _spaced(_MORE[match[0]])  # >50, and not 5 > 3
     return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
 
 
@@ -164,6 +172,12 @@ EARLY: tuple[Rule, ...] = (
         re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
+    rule(r"(?<![\w&])#(?= \w)", "number", re.compile("#")),
+    rule(
+        r"(?<=\b[A-Z])/(?=[A-Z]\b)|(?<=\b[A-Z]{2})/(?=[A-Z]{2,4}\b)|(?<=\b[A-Z]{3})/(?=[A-Z]{2,4}\b)",
+        " ",
+        re.compile("[A-Z]/[A-Z]"),
+    ),
     rule(r"(?P<it>~ ?)(?=[$€£¥]?\.?\d)", "about ", re.compile("~")),
 )
 """Before the numbers are read."""
@@ -173,7 +187,13 @@ _AMID = re.compile(r"[^\x00-\x7f]|[&@+=%\\<>~^#$*_|/]")
 LATE: tuple[Rule, ...] = (
     rule(r"(?<![^\W\d_])[Α-Ωα-ω](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
     rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
+    rule(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", re.compile(r"[a-z]\.[a-z]")),
     rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ", re.compile("_")),
+    rule(
+        rf"(?<=[a-z])/({'|'.join(_PER)})(?!\w)",
+        lambda match: f" per {_PER[match[1]]}",
+        re.compile("/"),
+    ),
     rule(r"(?<=[^\W_]) ?/ ?(?=[^\W_])", " slash ", re.compile("/")),
     rule(r"(?<=\d)(?= ?°)", " ", re.compile("°")),
     rule(r"\s*[|¦]\s*", ", ", re.compile(r"[|¦]")),
