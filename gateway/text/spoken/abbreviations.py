@@ -105,11 +105,13 @@ def _numbered(match: re.Match[str]) -> str:
 
 
 def _dotted(pattern: str, words: str) -> Rule:
-    return rule(
-        pattern,
-        lambda match: _case(match[1], words) + ("," if match[0][-1] == "," else ""),
-        _LETTER_DOT,
-    )
+    def say(match: re.Match[str]) -> str:
+        # A pause is heard behind "for example", written or not.
+        spaced = match.string[match.end() : match.end() + 1] == " "
+        paused = match[0].endswith(",") or (spaced and words in ("for example", "that is"))
+        return _case(match[1], words) + ("," if paused else "")
+
+    return rule(pattern, say, _LETTER_DOT)
 
 
 def _initials(match: re.Match[str]) -> str:

@@ -41,6 +41,7 @@ _RULES: tuple[Rule, ...] = (
     *powers.RULES,
     *fractions.RULES,
     *numerals.PLAIN,
+    *symbols.UNDERSCORES,
     *acronyms.RULES,
     *symbols.LATE,
     *symbols.SPACES,

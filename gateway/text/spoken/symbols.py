@@ -145,6 +145,13 @@ def _marks(match: re.Match[str]) -> str:
     return ("?" if "?" in run else "") + ("!" if "!" in run else "")
 
 
+def _space(match: re.Match[str]) -> str:
+    """A blank line ends a sentence that has no mark."""
+    last = match.string[match.start() - 1] if match.start() else ""
+    ends = match[0].count("\n") > 1 and last.isalnum() and match.end() < len(match.string)
+    return ". " if ends else " "
+
+
 EARLY: tuple[Rule, ...] = (
     # A rule of signs says nothing.
     rule(
@@ -184,11 +191,13 @@ EARLY: tuple[Rule, ...] = (
 
 _AMID = re.compile(r"[^\x00-\x7f]|[&@+=%\\<>~^#$*_|/]")
 
+UNDERSCORES: tuple[Rule, ...] = (rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ", re.compile("_")),)
+"""Before the acronyms, of which some have one."""
+
 LATE: tuple[Rule, ...] = (
     rule(r"(?<![^\W\d_])[Α-Ωα-ω](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
     rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
     rule(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", re.compile(r"[a-z]\.[a-z]")),
-    rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ", re.compile("_")),
     rule(
         rf"(?<=[a-z])/({'|'.join(_PER)})(?!\w)",
         lambda match: f" per {_PER[match[1]]}",
@@ -200,7 +209,12 @@ LATE: tuple[Rule, ...] = (
     rule(r"[_*`•·†‡◦▪●■□○★☆/]", " ", re.compile(r"[_*`•·†‡◦▪●■□○★☆/]")),
     # A dash between words is a pause.
     rule(
-        r"\b([A-Z])[–-]([A-Z])\b(?!\w)(?![–-])",
+        r"(?<![\w-])[A-Z](?:-[A-Z]){2,30}+(?!\w)",
+        lambda match: match[0].replace("-", " "),  # S-M-I-T-H
+        re.compile("[A-Z]-[A-Z]-"),
+    ),
+    rule(
+        r"(?<![\w–-])([A-Z])[–-]([A-Z])(?![\w–-])",
         lambda match: f"{match[1]} to {match[2]}",
         re.compile("[A-Z][–-][A-Z]"),
     ),
@@ -216,6 +230,6 @@ LATE: tuple[Rule, ...] = (
 
 SPACES: tuple[Rule, ...] = (
     rule(r"[,;](?<=[^\W\d_].)(?=[^\W\d_])", lambda match: match[0] + " "),
-    rule(r"\s{2,}+|[\t\r\n\f\v]", " ", re.compile(r"[ \t\r\n\f\v](?:\s|(?<! ))")),
+    rule(r"\s{2,}+|[\t\r\n\f\v]", _space, re.compile(r"[ \t\r\n\f\v](?:\s|(?<! ))")),
     rule(r" (?=[,.;:!?](?:\s|\Z|[\"')]))", ""),
 )
