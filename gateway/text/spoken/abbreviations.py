@@ -101,6 +101,8 @@ def _is_street(match: re.Match[str]) -> bool:
 
 
 def _numbered(match: re.Match[str]) -> str:
+    if match[0] in ("v.", "V."):
+        return "version "  # v.2, and not the verse of v. 2
     return _case(match["word"], NUMBERED[match["word"].lower()]) + " "
 
 

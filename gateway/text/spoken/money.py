@@ -10,7 +10,7 @@ from gateway.text.spoken.numbers import AT_NUMBER, NUMBER
 from gateway.text.spoken.rule import DIGIT, Rule, any_of, is_adjective, rule, word_set
 
 _CURRENCIES = SIGNS | CODES
-_NEEDS = re.compile(r"[$€£¥₹₩₽₺₪₴₦₱₫₿฿¢]|\bRs|\bkr\b|zł|Kč|\b[A-Z]{3}\b|\dp\b")
+_NEEDS = re.compile(r"[$€£¥₹₩₽₺₪₴₦₱₫₿฿¢]|\bRs|\bkr\b|zł|Kč|[A-Z]{3}|\dp\b")
 _MARKS = any_of(_CURRENCIES)
 _SCALE = rf"(?P<scale> ?{any_of(SCALES)}(?!\w))?"
 _AMOUNT = rf"(?P<amount>{NUMBER}){_SCALE}"

@@ -39,6 +39,9 @@ _NOT_COUNTED = word_set(
 )
 
 
+_FRACTION = re.compile(r"\d/\d")
+
+
 def _ungrouped(match: re.Match[str]) -> str:
     return re.sub(r"[^\d]", ",", match[0])
 
@@ -60,6 +63,8 @@ def _lakhs(match: re.Match[str]) -> str:
 
 
 GROUPING: tuple[Rule, ...] = (
+    # 5-1/2 is 5 1/2.
+    rule(r"(?<![\w.,/-])\d{1,3}(?P<it>-)(?=[1-9]\d?/\d{1,2}(?![\w/]))", " ", _FRACTION),
     rule(r"(?<![\w.,])\d{1,3}(?:[\u00a0\u2009\u202f'’]\d{3})++(?!\w)", _ungrouped, DIGIT),
     rule(
         r"(?<![\w.,+/:-])(?<!\d )\d{1,3}(?: \d{3}){1,7}+(?![\w/:-])(?!(?: |[.,])\d)", _spaced, DIGIT
@@ -111,7 +116,7 @@ RANGES: tuple[Rule, ...] = (
     rule(r"(?<=\d)(?: ?[a-zA-Z]{1,3})(?P<it> ?– ?)(?=\d)", " to ", DIGIT),
 )
 MINUS: tuple[Rule, ...] = (
-    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])-(?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
+    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])[-–](?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
 )
 
 

@@ -110,8 +110,10 @@ RULES: tuple[Rule, ...] = (
     rule(
         r"\b(?i:room|suite|apartment|apt\.?|flight|route|highway|hwy\.?|interstate|bus|gate|channel"
         r"|building|unit|boeing|xbox|airbus|area)(?: number| [A-Z]{2})? "
-        r"(?P<it>[1-9]\d{2,3})(?!\w|[.,:/-]\d)",
-        lambda match: numbers.pairs(match["it"]),
+        r"(?P<it>([1-9]\d{2,3})(s)?)(?!\w|[.,:/-]\d)",
+        lambda match: (
+            numbers.plural(numbers.pairs(match[2])) if match[3] else numbers.pairs(match[2])
+        ),
         DIGIT,
     ),
     rule(

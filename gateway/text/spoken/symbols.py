@@ -142,7 +142,9 @@ def _marks(match: re.Match[str]) -> str:
     run = match[0]
     if set(run) <= set("."):
         return "..." if len(run) > 2 else "."
-    return ("?" if "?" in run else "") + ("!" if "!" in run else "")
+    # The dot of "etc.?" is the word's.
+    dot = "." if run[0] == "." and run[1] != "." else ""
+    return dot + ("?" if "?" in run else "") + ("!" if "!" in run else "")
 
 
 def _space(match: re.Match[str]) -> str:
@@ -231,5 +233,6 @@ LATE: tuple[Rule, ...] = (
 SPACES: tuple[Rule, ...] = (
     rule(r"[,;](?<=[^\W\d_].)(?=[^\W\d_])", lambda match: match[0] + " "),
     rule(r"\s{2,}+|[\t\r\n\f\v]", _space, re.compile(r"[ \t\r\n\f\v](?:\s|(?<! ))")),
+    rule(r"(?<=\w)\.(?=[?!])", ""),
     rule(r" (?=[,.;:!?](?:\s|\Z|[\"')]))", ""),
 )

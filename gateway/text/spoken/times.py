@@ -114,8 +114,8 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<=\d)(?P<it> ?[–-] ?)(?=\d\d?:\d\d(?!\d))", " to ", _COLON),
     rule(r"(?<=\d)(?: ?[aApP]\.?[mM]\.?)(?P<it> ?[–-] ?)(?=\d)", " to ", _HALF_DAY),
     rule(
-        r"(?<![\w.:/])(?P<it>\d{1,2}[–-]\d{1,2})(?= ?[aApP]\.?[mM]\b)",
-        lambda match: re.sub("[–-]", " to ", match["it"]),
+        r"(?<![\w.:/])(?P<it>\d{1,2} ?[–-] ?\d{1,2})(?= ?[aApP]\.?[mM]\b)",
+        lambda match: re.sub(" ?[–-] ?", " to ", match["it"]),
         _HALF_DAY,
     ),
     rule(

@@ -140,7 +140,7 @@ RULES: tuple[Rule, ...] = (
     rule(
         rf"{AT_NUMBER}(?P<amount>{AMOUNT})(?:(?P<hyphen>-)(?=[a-zA-Z])| ?)"
         rf"(?:(?P<length>{_LENGTHS})(?P<power>[²³]|\^?[23](?!\d))|(?P<unit>{_UNIT}|in(?=\.(?:\s|\Z|,))))"
-        rf"(?:/(?P<per>{any_of(PER)})(?P<per_power>[²³]|\^?[23])?)?(?![\w²³^])(?!/\D)"
+        rf"(?: ?/ ?(?P<per>{any_of(PER)})(?P<per_power>[²³]|\^?[23])?)?(?![\w²³^])(?!/\D)"
         rf"(?P<dot>\.(?=\s++[a-z]|,))?",
         _unit,
         DIGIT,
@@ -152,5 +152,5 @@ RULES: tuple[Rule, ...] = (
         _scaled,
         DIGIT,
     ),
-    rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[x×](?!\w)(?! ?[\d+=*/^-])", _times, DIGIT),
+    rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[xX×](?!\w)(?! ?[\d+=*/^-])", _times, DIGIT),
 )
