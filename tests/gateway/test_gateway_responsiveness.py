@@ -1,12 +1,17 @@
 """What one caller sends never holds up the event loop, and with it everybody's audio."""
 
 import asyncio
+import threading
 import time
 
 import grpc
+import pytest
 
 from csm.v1 import speech_pb2
-from tests.gateway.fakes import Stack
+from gateway.text.front_end import FrontEnd
+from gateway.text.sentence import Sentence
+from tests.gateway.calls import Conversation
+from tests.gateway.fakes import SHUTDOWN, Stack
 
 MAX_GAP_S = 0.1
 DIGITS = "0123456789" * 400
@@ -47,3 +52,27 @@ async def test_callers_with_60_kb_of_digits_do_not_stop_the_loop(running: Stack)
         if gaps_s[-1] < MAX_GAP_S:
             break
     assert min(gaps_s) < MAX_GAP_S, gaps_s
+
+
+async def test_a_turn_is_ended_while_its_text_is_worked_on(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working, go_on = threading.Event(), threading.Event()
+    usual = FrontEnd.feed
+
+    def feed(self: FrontEnd, part: str) -> list[Sentence]:
+        working.set()
+        assert go_on.wait(10)
+        return usual(self, part)
+
+    monkeypatch.setattr(FrontEnd, "feed", feed)
+    async with Conversation(running) as call:
+        await call.say("One sentence of many. " * 40)
+        await asyncio.to_thread(working.wait, 10)
+        stopping = asyncio.create_task(running.service.drain(0.1))
+        assert (await call.until("turn_completed")).finish_reason == SHUTDOWN
+        # What comes of the text now belongs to a turn that is over.
+        go_on.set()
+        await call.done()
+    await stopping
+    await running.settled()
