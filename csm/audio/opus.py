@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from csm.audio.ogg import CLOCK_HZ, pages, pre_skip
+from csm.audio.opus_pages import CLOCK_HZ, pages, pre_skip
 from csm.audio.pcm import AudioError, complete_format, encoding_name
 from csm.v1 import common_pb2
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.audio.ogg import opus_samples
+from csm.audio.opus_pages import opus_samples
 from csm.client.formats import AudioFormat, to_float
 from csm.client.retry import from_terminal
 from csm.errors import ServiceError

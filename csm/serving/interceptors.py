@@ -9,13 +9,12 @@ of unary requests too, for which gRPC would wait without end.
 """
 
 import asyncio
-import contextlib
 import inspect
 import logging
+import os
 import re
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -121,15 +120,14 @@ class _Calls:
         if self._now >= self._most:
             raise errors.QueueFull(f"{self._most} calls are under way, as many as are allowed")
 
-    @contextlib.contextmanager
-    def one_more(self) -> Iterator[None]:
-        """A place for as long as the block lasts. Raises QueueFull where there is none."""
+    def begin(self) -> None:
+        """Takes a place. Raises QueueFull where there is none."""
         self.check()
         self._now += 1
-        try:
-            yield
-        finally:
-            self._now -= 1
+
+    def end(self) -> None:
+        """Gives it back."""
+        self._now -= 1
 
 
 class _Rpc:
@@ -175,10 +173,11 @@ class _Rpc:
     def sent(self) -> None:
         """A message of a response stream went."""
 
-    @contextlib.contextmanager
-    def measured(self) -> Iterator[Callable[[grpc.StatusCode], None]]:
-        """Around a call; gives what is to be told the status where that is not OK."""
-        yield lambda code: None
+    def began(self) -> None:
+        """A call has begun."""
+
+    def ended(self, code: grpc.StatusCode, seconds: float) -> None:
+        """It has ended, with this status."""
 
     async def unary(self, requests: Any, context: ServicerContext) -> Any:
         async def call(request: Any) -> Any:
@@ -208,12 +207,17 @@ class _Rpc:
         first = await self._first.first(requests)
         if refusal := self.gate():
             raise refusal
-        with self._calls.one_more() if self._calls else contextlib.nullcontext():
+        if self._calls:
+            self._calls.begin()
+        try:
             if self._requests_stream:
                 return await call(self._all(first, requests))
             if first is END:
                 raise errors.invalid("request", "none was sent; one message is needed")
             return await call(first)
+        finally:
+            if self._calls:
+                self._calls.end()
 
     def _check(self) -> None:
         if refusal := self.gate():
@@ -235,45 +239,52 @@ class _Rpc:
     ) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("x-request-id", ""))
-        rid = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        rid = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
         request_id.set(rid)
         # One iterator: a cancelled wait for a message leaves the others their place in it.
         requests = aiter(requests)
-        with self.measured() as ended_with:
-            try:
-                async with asyncio.timeout(self.limit_s) as limit:
-                    return await self._admit(call, requests)
-            except errors.ServiceError as error:
-                ended_with(error.code)
-                log.log(
-                    logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
-                    "%s ended with %s: %s",
-                    self.name,
-                    error.code.name,
-                    error.summary(),
-                )
-                if self._requests_stream:
-                    await read_on(requests)
-                await _abort(context, error)
-            except asyncio.CancelledError:
-                left = context.time_remaining()
-                late = left is not None and left <= 0
-                ended_with(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
-                raise
-            except grpc.aio.AbortError:
-                ended_with(grpc.StatusCode.UNKNOWN)
-                raise
-            except DecodeError:
-                ended_with(grpc.StatusCode.INVALID_ARGUMENT)
-                await _abort(context, errors.invalid("request", "is not the message of this RPC"))
-            except Exception as error:
-                if isinstance(error, TimeoutError) and limit.expired():
-                    late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
-                    ended_with(late_error.code)
-                    await _abort(context, late_error)
-                ended_with(grpc.StatusCode.INTERNAL)
-                log.error("%s failed, request %s: %s", self.name, rid, where(error))
-                await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+        limit: asyncio.Timeout | None = None
+        code, began = grpc.StatusCode.OK, time.monotonic()
+        self.began()
+        try:
+            if self.limit_s is None:
+                return await self._admit(call, requests)
+            limit = asyncio.timeout(self.limit_s)
+            async with limit:
+                return await self._admit(call, requests)
+        except errors.ServiceError as error:
+            code = error.code
+            log.log(
+                logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
+                "%s ended with %s: %s",
+                self.name,
+                error.code.name,
+                error.summary(),
+            )
+            if self._requests_stream:
+                await read_on(requests)
+            await _abort(context, error)
+        except asyncio.CancelledError:
+            left = context.time_remaining()
+            late = left is not None and left <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            raise
+        except grpc.aio.AbortError:
+            code = grpc.StatusCode.UNKNOWN
+            raise
+        except DecodeError:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            await _abort(context, errors.invalid("request", "is not the message of this RPC"))
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit is not None and limit.expired():
+                late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
+                code = late_error.code
+                await _abort(context, late_error)
+            code = grpc.StatusCode.INTERNAL
+            log.error("%s failed, request %s: %s", self.name, rid, where(error))
+            await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+        finally:
+            self.ended(code, time.monotonic() - began)
 
 
 class _CountedRpc(_Rpc):
@@ -295,23 +306,14 @@ class _CountedRpc(_Rpc):
     def sent(self) -> None:
         self._sent.inc()
 
-    @contextlib.contextmanager
-    def measured(self) -> Iterator[Callable[[grpc.StatusCode], None]]:
-        began = time.monotonic()
-        code = grpc.StatusCode.OK
-
-        def ended_with(status: grpc.StatusCode) -> None:
-            nonlocal code
-            code = status
-
+    def began(self) -> None:
         self._started.inc()
         self._in_flight.inc()
-        try:
-            yield ended_with
-        finally:
-            self._in_flight.dec()
-            self._handled(code).inc()
-            self._seconds.observe(time.monotonic() - began)
+
+    def ended(self, code: grpc.StatusCode, seconds: float) -> None:
+        self._in_flight.dec()
+        self._handled(code).inc()
+        self._seconds.observe(seconds)
 
 
 async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:

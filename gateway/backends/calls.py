@@ -173,10 +173,15 @@ class Generation(Call):
 
 
 class Decoding(Call):
-    """One StreamingDecode call: the sound of one spoken turn, without a seam."""
+    """One StreamingDecode call: the sound of one spoken turn, without a seam.
+
+    The first `sound` opens it: the first sound waits for the generator, so its call goes first.
+    """
 
     def __init__(self, backends: Backends, form: StreamFormat, timeout_s: float | None) -> None:
-        super().__init__(Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s)
+        super().__init__(
+            Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s, at_once=False
+        )
         self._num_codebooks = backends.info.tokenizer.num_codebooks
         self._fed_frames = 0
         config = tokenizer_pb2.StreamingDecodeConfig(format=audio_format(form))

@@ -86,6 +86,8 @@ class Attempt:
         frame_pcm_bytes = max(1, round(options.form.bytes_per_s * self._frame_ms / 1000))
         self._running = ""
         self._other_seed = 0
+        self._full = False
+        """All the audio that the turn may have is made."""
         self._stopping = False
         self._owed_since: float | None = None
         self._events: deque[AttemptEvent] = deque()
@@ -145,8 +147,10 @@ class Attempt:
 
     def text_chars(self, num_frames: int) -> int:
         """Characters of the text whose sentence has begun within the first `num_frames`."""
-        begun = [s for s in self.spoken if s.first_frame < num_frames]
-        return begun[-1].sentence.end_char if begun else 0
+        for spoken in reversed(self.spoken):
+            if spoken.first_frame < num_frames:
+                return spoken.sentence.end_char
+        return 0
 
     def segments(self, kept_frames: int) -> list[Segment]:
         """The first `kept_frames` as segments, a sentence each.
@@ -187,12 +191,21 @@ class Attempt:
     async def _work(self, sentences: SentenceQueue) -> None:
         generate = asyncio.create_task(self._generate(sentences))
         decode = asyncio.create_task(self._decoder.run(self._sound))
-        watch = asyncio.create_task(self._watch())
-        tasks = {generate, decode, watch}
+        watch: asyncio.Task[None] | None = None
+        tasks = {generate, decode}
         try:
-            pending = tasks
+            pending = set(tasks)
             while pending - {watch}:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                # Who fails at once needs no watch: what it costs is behind the first sound.
+                done, pending = await asyncio.wait(
+                    pending,
+                    timeout=WATCH_INTERVAL_S if watch is None else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if watch is None and not done:
+                    watch = asyncio.create_task(self._watch())
+                    tasks.add(watch)
+                    pending.add(watch)
                 failed = [t for t in done if not t.cancelled() and t.exception() is not None]
                 if failed and decode in pending and self._decoder.fed_frames and not self._stopping:
                     # The frames that were made are good, and the client listens.
@@ -267,6 +280,7 @@ class Attempt:
         spoken.codes.append(codes)
         spoken.num_frames += num_frames
         self.num_frames += num_frames
+        self._full = 0 < most <= self.num_frames
         self._decoder.feed(codes, num_frames)
         if self._full and spoken.first_frame:
             # The limit in the config is that of a sentence; the turn's is kept here.
@@ -274,10 +288,6 @@ class Attempt:
         elif self.num_frames >= self._generation.credit_granted:
             self._owed_since = None
             self._meter.credit_used_up()
-
-    @property
-    def _full(self) -> bool:
-        return 0 < self._options.max_frames <= self.num_frames
 
     def _completed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> bool:
         if len(self.spoken) == 1:
@@ -334,7 +344,7 @@ class Attempt:
             return False
         self.usage = self.usage.plus(answer.usage)
         self.spoken.remove(spoken)
-        self.num_frames = spoken.first_frame
+        self.num_frames, self._full = spoken.first_frame, False
         self._meter.said_again()
         said = [segment_message(s) for s in self.segments(self.num_frames)]
         self._generation.replace_context([*self._context, *said])

@@ -54,8 +54,10 @@ class LateDecoder:
 
     def written(self, num_frames: int) -> None:
         """The listener has taken the sound of the first `num_frames`."""
-        self._written_frames = max(self._written_frames, num_frames)
-        self._pump()
+        if num_frames > self._written_frames:
+            self._written_frames = num_frames
+            if self._undecoded:
+                self._pump()
 
     def close(self) -> None:
         """No more frames come."""
@@ -75,7 +77,8 @@ class LateDecoder:
         try:
             while (sound := await self._decoding.sound()) is not None:
                 pcm, num_frames = sound
-                self.decoded_frames = max(self.decoded_frames, num_frames)
+                if num_frames > self.decoded_frames:
+                    self.decoded_frames = num_frames
                 waits = self.decoded_frames < self.fed_frames
                 self._owed_since = time.monotonic() if waits else None
                 if pcm and not self._stopped:

@@ -12,10 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from csm import errors
-from csm.audio.pcm import pcm_bytes
 from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
@@ -34,8 +31,8 @@ from gateway.speaking.attempt_events import (
     Skipped,
     Sound,
 )
+from gateway.speaking.delivery import Delivery, DeliveryPorts
 from gateway.speaking.events import (
-    Audio,
     FinishReason,
     SpeechTurnCompleted,
     SpeechTurnStarted,
@@ -46,7 +43,6 @@ from gateway.speaking.events import (
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.outbox import Outbox
-from gateway.speaking.pacing import Playout
 from gateway.speaking.retries import Retries
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.warnings import (
@@ -95,22 +91,21 @@ class SpokenTurn:
         self._settings = ports.settings
         self._outbox = ports.outbox
         self._frame_ms = ports.backends.info.frame_ms
-        self._playout = Playout(options.max_lead_ms, self._frame_ms)
+        self._delivery = Delivery(
+            turn_id,
+            options.form,
+            self._frame_ms,
+            options.max_lead_ms,
+            DeliveryPorts(ports.outbox, meter, self._taken, self._written),
+        )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
         self._stopped = asyncio.Event()
-        self._heard_ms: int | None = None
-        self._silences = Silences()
         self._last_pause_ms = 0
         self._seed: int | None = None
         self._route_key = options.conversation_id or turn_id
         self._route = ports.backends.route_of(options.conversation_id)
-        self._num_samples = 0
-        self._unwritten = 0
-        self._changed = asyncio.Event()
-        self._sent_frames = 0
-        self._credited_frames = 0
 
     @property
     def ended(self) -> bool:
@@ -146,15 +141,13 @@ class SpokenTurn:
             return
         self._move(TurnState.STOPPING)
         self._reason = reason
-        self._heard_ms = heard_ms
         if reason is FinishReason.CANCELLED:
             self.meter.cancelled()
-        self._outbox.discard_audio(self)
+        self._delivery.stop(heard_ms)
         self._sentences.end(at_once=True)
         if self._attempt is not None:
             self._attempt.stop(self._settings.cancel_timeout_s)
         self._stopped.set()
-        self._changed.set()
 
     async def run(self) -> None:
         """Speaks; puts `SpeechTurnStarted`, audio and exactly one `SpeechTurnCompleted`.
@@ -186,33 +179,6 @@ class SpokenTurn:
         late = deadline is not None and time.monotonic() >= deadline
         self._leave("deadline" if late else "cancelled")
 
-    # --- what the writer asks and tells (AudioSource) ---
-
-    def delay_s(self, audio: Audio) -> float:
-        """Seconds until the chunk may leave."""
-        if not self._playout.paced:
-            return 0.0
-        return self._playout.delay_s(audio.duration_s, time.monotonic())
-
-    def taken(self, audio: Audio) -> None:
-        """The chunk is on its way."""
-        if self.state is TurnState.OPEN:
-            self._move(TurnState.SPEAKING)
-        self._sent_frames = audio.num_frames
-        self.meter.taken()
-
-    def written(self, audio: Audio) -> None:
-        """The client's connection took the chunk."""
-        now = time.monotonic()
-        lead_s = self._playout.sent(audio.duration_s, now)
-        self.meter.sent(audio.duration_s, lead_s, now)
-        self._unwritten -= 1
-        if self._attempt is not None and audio.num_frames > self._credited_frames:
-            self._attempt.written(audio.num_frames, audio.num_frames - self._credited_frames)
-            self._credited_frames = audio.num_frames
-        if self._unwritten == 0:
-            self._changed.set()
-
     # --- inside ---
 
     def _move(self, state: TurnState) -> None:
@@ -229,8 +195,8 @@ class SpokenTurn:
                     async for event in events:
                         self._hear(attempt, event)
                 if attempt.num_frames:
-                    self._silence(attempt, Silence(self._last_pause_ms, attempt.num_frames))
-                await self._all_written()
+                    self._hear(attempt, Silence(self._last_pause_ms, attempt.num_frames))
+                await self._delivery.all_written()
                 return attempt.finish_reason
             except BackendFailure as failure:
                 what = self._fate(failure)
@@ -253,9 +219,7 @@ class SpokenTurn:
 
     def _begin_again(self, attempt: Attempt, failure: BackendFailure) -> None:
         self.meter.retried(failure.source.value, failure.code.name)
-        self._outbox.discard_audio(self)
-        self._num_samples = self._unwritten = self._credited_frames = 0
-        self._silences = Silences()
+        self._delivery.begin_again()
         self._sentences.put_back(s.sentence for s in attempt.spoken)
         self._attempt = None
         if self.state is TurnState.OPEN:
@@ -270,7 +234,7 @@ class SpokenTurn:
         self, failure: BackendFailure
     ) -> tuple[FinishReason, errors.ServiceError | None]:
         """How the turn ends by a failure; raises where the call ends with its status."""
-        await self._all_written()
+        await self._delivery.all_written()
         if self._reason is not None:
             return self._reason, None
         if self._fate(failure) is Fate.END_CALL:
@@ -315,9 +279,11 @@ class SpokenTurn:
         if self._reason is not None:
             return
         if isinstance(event, Sound):
-            self._audio(attempt, event)
+            frames = event.num_frames
+            self._delivery.put(event.pcm, frames, attempt.text_chars(frames))
         elif isinstance(event, Silence):
-            self._silence(attempt, event)
+            frames = event.num_frames
+            self._delivery.put_silence(event.duration_ms, frames, attempt.text_chars(frames))
         elif isinstance(event, Began):
             if self._seed is None:
                 self._seed = event.seed
@@ -329,42 +295,18 @@ class SpokenTurn:
         elif isinstance(event, EndedEarly):
             self.warnings.append(ended_early(event))
 
-    def _audio(self, attempt: Attempt, sound: Sound) -> None:
-        num_samples = len(sound.pcm) // self._options.form.sample_bytes
-        self._unwritten += 1
-        self._outbox.put(
-            Audio(
-                self,
-                sound.pcm,
-                self._num_samples,
-                sound.num_frames,
-                attempt.text_chars(sound.num_frames),
-                num_samples / self._options.form.sample_rate_hz,
-            )
-        )
-        self._num_samples += num_samples
+    def _taken(self) -> None:
+        """Audio is on its way: the turn cannot begin again."""
+        if self.state is TurnState.OPEN:
+            self._move(TurnState.SPEAKING)
 
-    def _silence(self, attempt: Attempt, silence: Silence) -> None:
-        """Nothing is heard for so long, in chunks as long as those of speech."""
-        if self._reason is not None or not silence.duration_ms:
-            return
-        form, left_ms = self._options.form, silence.duration_ms
-        self._silences.add(silence.num_frames, silence.duration_ms)
-        while left_ms > 0:
-            part_ms = min(left_ms, round(self._frame_ms))
-            left_ms -= part_ms
-            num_samples = form.sample_rate_hz * part_ms // 1000
-            pcm = pcm_bytes(np.zeros(num_samples * form.channels, np.float32), form.encoding)  # type: ignore[arg-type]
-            self._audio(attempt, Sound(pcm, silence.num_frames))
+    def _written(self, num_frames: int, credit_frames: int) -> None:
+        if self._attempt is not None:
+            self._attempt.written(num_frames, credit_frames)
 
     def _text_starved(self) -> None:
-        self._playout.text_starved(time.monotonic())
+        self._delivery.text_starved()
         self.meter.text_starved()
-
-    async def _all_written(self) -> None:
-        while self._unwritten and self._reason is None:
-            self._changed.clear()
-            await self._changed.wait()
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         tasks = [asyncio.create_task(work), asyncio.create_task(self._stopped.wait())]
@@ -375,15 +317,9 @@ class SpokenTurn:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _kept_frames(self) -> int:
-        if self._heard_ms is None:
-            return self._sent_frames
-        heard = self._silences.heard_frames(self._heard_ms, self._frame_ms)
-        return min(self._sent_frames, heard)
-
     def _end(self, reason: FinishReason, error: errors.ServiceError | None) -> None:
         attempt = self._attempt
-        kept = self._kept_frames()
+        kept = self._delivery.kept_frames
         spoken = attempt is not None and bool(attempt.spoken)
         if attempt is not None and reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
             kept = attempt.num_frames
@@ -397,7 +333,7 @@ class SpokenTurn:
                 reason,
                 attempt.usage if attempt else TurnUsage(),
                 self.meter.timing(queue_ms, prefill_ms),
-                self._silences.audio_ms(kept, self._frame_ms),
+                self._delivery.silences.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
                 warnings=sorted(self.warnings, key=lambda w: (w.field != "text", w.first_char)),
@@ -426,8 +362,12 @@ class SpokenTurn:
         self._move(TurnState.OVER)
         attempt = self._attempt
         segments = (
-            attempt.segments(self._kept_frames() if kept is None else kept) if attempt else []
+            attempt.segments(self._delivery.kept_frames if kept is None else kept)
+            if attempt
+            else []
         )
-        silences = Silences(list(self._silences.until(sum(s.num_frames for s in segments))))
+        silences = Silences(
+            list(self._delivery.silences.until(sum(s.num_frames for s in segments)))
+        )
         self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments, silences))
-        self.meter.finish(outcome, self._playout.underrun_s)
+        self.meter.finish(outcome, self._delivery.underrun_s)

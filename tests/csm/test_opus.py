@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from csm.audio import opus
 from csm.audio.files import read_audio
-from csm.audio.ogg import opus_samples, packet_samples, pages
 from csm.audio.opus import RATES_HZ, OggOpusEncoder, complete_opus_format
+from csm.audio.opus_pages import opus_samples, packet_samples, pages
 from csm.audio.pcm import AudioError
 from csm.v1 import common_pb2
 

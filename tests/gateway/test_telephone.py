@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from csm.audio import opus
-from csm.audio.ogg import opus_samples, pages
+from csm.audio.opus_pages import opus_samples, pages
 from csm.v1 import common_pb2, speech_pb2
 from tests.gateway.calls import Conversation, Heard, synthesize, turns_of, violations
 from tests.gateway.fakes import CANCELLED, EOS, FRAME_SAMPLES, RATE, Stack, stack
@@ -54,6 +54,18 @@ async def test_a_text_comes_back_as_one_ogg_stream(running: Stack) -> None:
     assert len(heard.audio) >= num_frames
     assert heard.audio[-1].text_chars == len("Hello there, you. How are you?")
     await running.settled()
+
+
+@pytest.mark.parametrize("encoding", [OPUS, MULAW])
+async def test_a_pause_is_silence_in_any_encoding(running: Stack, encoding: Any) -> None:
+    text = 'One of them. <break time="300ms"/> And two.'
+    heard = await synthesize(running, text, format=form(encoding))
+    num_frames = heard.completed[0].usage.generated_frames
+    if encoding == MULAW:
+        assert len(heard.pcm) == num_frames * 640 + 300 * 8
+        assert b"\xff" * 300 * 8 in heard.pcm
+    else:
+        check_stream(heard, num_frames * FRAME_SAMPLES + 300 * 24)
 
 
 async def test_the_pipeline_goes_on_in_pcm_at_the_rate_asked_for(running: Stack) -> None:

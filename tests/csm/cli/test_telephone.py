@@ -10,7 +10,7 @@ import soundfile
 
 from csm.audio.files import read_audio
 from csm.audio.g711 import MULAW_LEVELS
-from csm.audio.ogg import opus_samples
+from csm.audio.opus_pages import opus_samples
 from csm.cli.code_file import CodeFile
 from csm.cli.options import Container, SampleEncoding, SampleFormat
 from csm.cli.output import Output

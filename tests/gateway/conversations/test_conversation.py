@@ -65,7 +65,7 @@ def test_truncating_away_a_turn_that_is_no_longer_sent_leaves_the_others_in_the_
         conversation.add(turn(str(number), segment(f"{number}", 50)))
     sent = [s.text for s in conversation.history(max_positions=200)]
     assert sent[0] != "0"
-    conversation.truncate("0", 0)
+    conversation.truncate("0", 0, 80.0)
     assert [s.text for s in conversation.history(max_positions=200)] == sent
 
 
@@ -97,7 +97,7 @@ def test_a_turn_leaves_the_context_only_for_want_of_room_and_never_comes_back(
             conversation.add(turn(str(added), *segments))
             added += 1
         elif step == "truncate":
-            conversation.truncate(str(number), more)
+            conversation.truncate(str(number), 80 * more, 80.0)
         elif step == "drop":
             conversation.drop_oldest(number)
         else:
@@ -147,5 +147,5 @@ def test_text_of_a_truncated_turn_no_longer_counts() -> None:
     conversation = StoredConversation("c", "v", WIDE)
     conversation.add(turn("t", Segment(0, "word " * 100, bytes(400), 100)))
     before = conversation.num_bytes
-    conversation.truncate("t", 50)
+    conversation.truncate("t", 4000, 80.0)
     assert before - conversation.num_bytes == 200 + len("word " * 50) + 1

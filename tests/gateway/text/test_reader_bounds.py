@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from gateway.text.options import TextOptions
+from gateway.text.options import TextRules
 from gateway.text.reader import Piece, TextReader
 
 UNITS = {
@@ -69,7 +69,7 @@ NUM_CHARS = 100_000
 
 
 def read(parts: list[str], max_chars: int) -> list[Piece]:
-    reader = TextReader(TextOptions(), max_chars)
+    reader = TextReader(TextRules(), max_chars)
     return [piece for part in parts for piece in reader.feed(part)] + reader.finish()
 
 
@@ -90,7 +90,7 @@ def test_no_text_takes_long_however_it_arrives(prefix: str, unit: str, max_chars
 
 @pytest.mark.parametrize("unit", [" ", "\n", "<", "<b", "*", "[", "`", "\u202e", "<!-- ", "& "])
 def test_what_is_held_back_is_bounded(unit: str) -> None:
-    reader = TextReader(TextOptions(), 200)
+    reader = TextReader(TextRules(), 200)
     for _ in range(2000):
         reader.feed(unit)
     tracemalloc.start()

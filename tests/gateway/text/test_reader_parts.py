@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.text.markup.characters import speakable
-from gateway.text.options import Markup, TextOptions
+from gateway.text.options import Markup, TextRules
 from gateway.text.reader import Piece, TextReader
 from tests.gateway.text.cases import rows
 
@@ -35,14 +35,14 @@ PIECES = st.sampled_from(
 )
 OPTIONS = st.sampled_from(
     [
-        TextOptions(),
-        TextOptions(markup=Markup.STRIP, newline_pause_ms=100, paragraph_pause_ms=500),
-        TextOptions(markup=Markup.OFF),
+        TextRules(),
+        TextRules(markup=Markup.STRIP, newline_pause_ms=100, paragraph_pause_ms=500),
+        TextRules(markup=Markup.OFF),
     ]
 )
 
 
-def read(parts: list[str], max_chars: int, options: TextOptions) -> tuple[list[Piece], list, int]:
+def read(parts: list[str], max_chars: int, options: TextRules) -> tuple[list[Piece], list, int]:
     reader = TextReader(options, max_chars)
     pieces = [piece for part in parts for piece in reader.feed(part)] + reader.finish()
     return pieces, reader.warnings, reader.trailing_pause_ms
@@ -53,7 +53,7 @@ def cut(text: str, cuts: list[int]) -> list[str]:
     return [text[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-def check(text: str, max_chars: int, options: TextOptions, cuts: list[int]) -> None:
+def check(text: str, max_chars: int, options: TextRules, cuts: list[int]) -> None:
     whole = read([text], max_chars, options)
     assert read(list(text), max_chars, options) == whole
     assert read(cut(text, cuts), max_chars, options) == whole
@@ -73,7 +73,7 @@ def check(text: str, max_chars: int, options: TextOptions, cuts: list[int]) -> N
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=40).map("".join), st.integers(20, 60), OPTIONS, st.data())
 def test_pieces_are_the_same_in_whatever_parts_the_text_arrives(
-    text: str, max_chars: int, options: TextOptions, data: st.DataObject
+    text: str, max_chars: int, options: TextRules, data: st.DataObject
 ) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=20))
     check(text, max_chars, options, cuts)
@@ -82,7 +82,7 @@ def test_pieces_are_the_same_in_whatever_parts_the_text_arrives(
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300), st.integers(20, 60), OPTIONS, st.data())
 def test_any_text_is_the_same_in_whatever_parts_it_arrives(
-    text: str, max_chars: int, options: TextOptions, data: st.DataObject
+    text: str, max_chars: int, options: TextRules, data: st.DataObject
 ) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=20))
     check(text, max_chars, options, cuts)
@@ -90,9 +90,9 @@ def test_any_text_is_the_same_in_whatever_parts_it_arrives(
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_case_is_the_same_for_every_single_cut(text: str) -> None:
-    whole = read([text], 200, TextOptions())
+    whole = read([text], 200, TextRules())
     for at in range(len(text)):
-        assert read([text[:at], text[at:]], 200, TextOptions()) == whole
+        assert read([text[:at], text[at:]], 200, TextRules()) == whole
 
 
 @settings(max_examples=100, deadline=None)
@@ -100,7 +100,7 @@ def test_every_case_is_the_same_for_every_single_cut(text: str) -> None:
 def test_no_word_of_plain_text_is_lost_and_no_sentence_is_too_long(
     text: str, max_chars: int
 ) -> None:
-    pieces, _, _ = read([text], max_chars, TextOptions(markup=Markup.OFF))
+    pieces, _, _ = read([text], max_chars, TextRules(markup=Markup.OFF))
     kept = "".join(c for piece in pieces for c in piece.text.text if speakable(c))
     assert kept == "".join(c for c in text if speakable(c))
     assert all(len(piece.text) <= max_chars for piece in pieces)
