@@ -86,6 +86,10 @@ class FrontEnd:
         """The rest of the text."""
         return self._sentences(self._reader.finish())
 
+    def whole(self, text: str) -> list[Sentence]:
+        """The sentences of a text that is there as a whole."""
+        return self.feed(text) + self.finish()
+
     def warnings(self) -> list[TextWarning]:
         """What there is to say of the text since it was asked last."""
         for warning in self._reader.warnings[self._told :]:
