@@ -12,7 +12,6 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from gateway.text.markup.characters import speakable
 from gateway.text.markup.cleaned import HARD_BREAKS, LINE, Cleaned
 from gateway.text.sentence_ends import (
     CLOSERS,
@@ -25,9 +24,6 @@ from gateway.text.sentence_ends import (
     ends_without_space,
     goes_on,
 )
-from gateway.text.splitter import SentenceSplitter, SplitSentence, clean
-
-__all__ = ["SentenceCutter", "SentenceSplitter", "Span", "SplitSentence", "clean", "speakable"]
 
 _CLAUSE_MARKS = frozenset(",;:–—،؛")
 _WIDE_CLAUSE_MARKS = frozenset("，、；：")
