@@ -23,6 +23,8 @@ _DOTTED: tuple[tuple[str, str], ...] = (
 )
 _STROKES = {
     "w/o": "without",
+    "w/out": "without",
+    "w/in": "within",
     "w/": "with ",
     "c/o": "care of",
     "b/c": "because",

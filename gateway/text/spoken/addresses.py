@@ -159,6 +159,7 @@ RULES: tuple[Rule, ...] = (
         _plain,
         re.compile(r"\w\.[a-z]"),
     ),
+    rule(r"(?<![\w.@/-])localhost:\d{1,5}(?:/[^\s<>\"]*+)?", _plain, re.compile("localhost")),
     # Windows and Unix paths.
     rule(
         r"(?<!\w)[A-Za-z]:\\[^\s<>\"|]*+|(?<![\w\\])\\\\[\w$][^\s<>\"|]*+",
@@ -166,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         re.compile(r"\\"),
     ),
     rule(
-        r"(?<![\w.~/:)\]<])(?:~|\.{1,2})?/(?:[\w.@+-]++/)*+[\w.@+-]*+(?<=\w|/)(?<!\A/)(?![\w/])",
+        r"(?<![\w.~/:)\]<$€£¥₹%°²³])(?:~|\.{1,2})?/(?:[\w.@+-]++/)*+[\w.@+-]*+(?<=\w|/)(?<!\A/)(?![\w/])",
         lambda match: None if len(match[0]) < 3 else _plain(match),
         re.compile("/"),
     ),

@@ -64,6 +64,8 @@ def _plain(match: re.Match[str]) -> str | None:
         return plain
     if "\uff01" <= char <= "\uff5e":
         return chr(ord(char) - 0xFEE0)
+    if "\ufb00" <= char <= "\ufb06":
+        return unicodedata.normalize("NFKC", char)  # ﬁ
     if "\u2160" <= char <= "\u217f" or "\u2460" <= char <= "\u2473":
         return f" {unicodedata.normalize('NFKC', char)} "  # Ⅳ and ④
     digit = unicodedata.decimal(char, None)

@@ -133,6 +133,16 @@ RULES: tuple[Rule, ...] = (
         _day_and_month,
         _SLASHED,
     ),
+    # 5-May-2024, and what stands between two dates.
+    rule(
+        rf"(?<![\w-])(?P<day>{_DAY})[-/](?P<month>{_MONTH}|{_SHORTS})[-/](?P<year>{_YEAR})(?![\w-])",
+        lambda match: (
+            f"the {numbers.ordinal(match['day'])} of {_name(match['month'])}, "
+            f"{numbers.year(match['year'])}"
+        ),
+        DIGIT,
+    ),
+    rule(rf"(?<=\d)(?P<it> [–-] )(?=(?:{_MONTH}|{_SHORTS})\b)", " to ", DIGIT),
     # Jan.-Mar. 2024, Dec. 5, 5 Dec: the whole month, and the word between two of them.
     rule(
         rf"\b(?P<it>{_SHORTS}\.?)(?= ?[–-] ?(?:{_SHORTS}|{_MONTH})\b)", _month_alone, _SHORT_NEEDS

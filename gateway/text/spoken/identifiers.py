@@ -36,6 +36,8 @@ def _identifier(match: re.Match[str]) -> str | None:
     for piece in pieces:
         if "0" <= piece[0] <= "9":
             words.append(numbers.pairs(piece))
+        elif piece == "s" and words and len(pieces) > 1 and piece is pieces[-1]:
+            words[-1] = numbers.plural(words[-1])  # MP3s
         elif len(piece) <= 3 and piece.isupper():
             words.append(" ".join(piece))
         elif len(piece) <= 3 and piece.islower() and not re.search("[aeiouy]", piece):
@@ -86,6 +88,11 @@ RULES: tuple[Rule, ...] = (
         DIGIT,
     ),
     rule(r"(?<![\w.,])(\d{1,3})ers(?!\w)", _ers, DIGIT),
+    rule(
+        r"(?<![\w.,])(\d{3})\(([a-z])\)",
+        lambda match: f"{numbers.pairs(match[1])} {match[2]}",  # 401(k)
+        re.compile(r"\d\([a-z]\)"),
+    ),
     rule(r"(?<![\w.])[A-Z]{1,4}(?P<it>\.)(?=\d{1,4}(?!\w))", " point ", DIGIT),
     rule(
         r"(?<![\w-])(?P<name>[^\W\d_]{1,24}+)-(?P<number>\d{1,6})(?P<plural>s)?(?![\w-]|\.\d)",

@@ -60,7 +60,8 @@ def _money(match: re.Match[str]) -> str | None:
 def _behind(match: re.Match[str]) -> str:
     """5 EUR, 5€, 99p."""
     currency = _CURRENCIES[match["mark"]]
-    return _sum(currency, match["amount"], match["scale"] or "", is_adjective(match))
+    words = _sum(currency, match["amount"], match["scale"] or "", is_adjective(match))
+    return f"{words} per {_PER[match['per']]}" if match["per"] else words
 
 
 _RESOLUTIONS = word_set("144 240 360 480 576 720 1080 1440 2160 4320")
@@ -84,6 +85,11 @@ RULES: tuple[Rule, ...] = (
         _money,
         _NEEDS,
     ),
-    rule(rf"{AT_NUMBER}{_AMOUNT} ?(?P<mark>{_BEHIND})(?!\w)", _behind, _NEEDS),
+    rule(
+        rf"{AT_NUMBER}{_AMOUNT} ?(?P<mark>{_BEHIND})(?!\w)"
+        rf"(?: ?/ ?(?P<per>{any_of(_PER)})(?!\w))?",
+        _behind,
+        _NEEDS,
+    ),
     rule(rf"{AT_NUMBER}(?P<amount>{NUMBER}) ?(?P<small>¢|(?<=\d)p(?!\w))", _small, DIGIT),
 )

@@ -110,6 +110,7 @@ def _to(match: re.Match[str]) -> str | None:
 
 
 RANGES: tuple[Rule, ...] = (
+    rule(r"\b([A-Z])\d{1,2}(?P<it> ?[–-] ?)(?=\1\d)", " to ", DIGIT),
     rule(r"(?<=[\d%°])(?: ?[–—] ?|-)(?=[$€£¥₹]?\.?\d)", _to, DIGIT),
     rule(r"(?<=\d)(?:st|nd|rd|th)(?P<it> ?[–-] ?)(?=\d)", " to ", DIGIT),
     rule(r"(?<=[\d%°]) - (?=[$€£¥₹]?\d)", _spaced_dash, DIGIT),

@@ -181,6 +181,8 @@ EARLY: tuple[Rule, ...] = (
         re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
+    # A way through menus: Settings > Privacy.
+    rule(r"(?<=[A-Za-z]) > (?=[A-Z][a-z])", ", ", re.compile(" > ")),
     rule(r"(?<![\w&])#(?= \w)", "number", re.compile("#")),
     rule(
         r"(?<=\b[A-Z])/(?=[A-Z]\b)|(?<=\b[A-Z]{2})/(?=[A-Z]{2,4}\b)|(?<=\b[A-Z]{3})/(?=[A-Z]{2,4}\b)",
@@ -216,7 +218,7 @@ LATE: tuple[Rule, ...] = (
         re.compile("[A-Z]-[A-Z]-"),
     ),
     rule(
-        r"(?<![\w–-])([A-Z])[–-]([A-Z])(?![\w–-])",
+        r"(?<![\w–-])(?<![A-Z] )([A-Z])[–-]([A-Z])(?![\w–-])",
         lambda match: f"{match[1]} to {match[2]}",
         re.compile("[A-Z][–-][A-Z]"),
     ),

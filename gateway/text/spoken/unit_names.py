@@ -189,6 +189,8 @@ PER: dict[str, str] = {
     "mol": "mole",
     "K": "kelvin",
     "person": "person",
+    "100 km": "one hundred kilometers",
+    "100km": "one hundred kilometers",
 }
 """What may stand behind the stroke of a unit: km/h, mg/dL."""
 

@@ -113,6 +113,8 @@ def _times(match: re.Match[str]) -> str:
 def _by(match: re.Match[str]) -> str:
     """1920x1080 and 3 x 4 m; the last number is left to its unit."""
     first = match["first"]
+    if (first, match["second"]) == ("24", "7"):
+        return "twenty four seven"
     said = numbers.pairs(first) if len(first) == 4 and first.isdecimal() else numbers.number(first)
     second = match["second"]
     by = "times" if "×" in match[0] else "by"

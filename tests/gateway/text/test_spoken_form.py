@@ -99,6 +99,23 @@ def test_origins_are_in_order_whatever_the_text() -> None:
         )
 
 
+def test_a_text_with_mistakes_is_read_too() -> None:
+    rng = random.Random(5)
+    odd = (
+        "0123456789.,:;-–—/'\"()<>$€£%#@&*+=~^_|!? \n\tabcxyzABCIVXsmkg°²½×±π①Ⅳ٣\u0301\u200b\u202e’"
+    )
+    rows = [written for written, _ in _rows("spoken_more.tsv")]
+    for _ in range(600):
+        chars = list(rng.choice(rows) + " " + rng.choice(rows))
+        for _ in range(rng.randrange(1, 6)):
+            at = rng.randrange(len(chars))
+            chars[at : at + rng.randrange(3)] = rng.choice(odd)
+        written = "".join(chars)
+        text = spoken_form(MappedText.of(written))
+        assert list(text.firsts) == sorted(text.firsts), written
+        assert not any(char.isdecimal() for char in text.text), (written, text.text)
+
+
 def test_no_digit_and_no_control_character_is_left() -> None:
     odd = [
         f"{a}{b}5{a} 1{b}{a}{b}"
