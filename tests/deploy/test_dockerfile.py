@@ -137,10 +137,10 @@ def test_a_model_service_loads_and_runs_without_what_its_image_trims(
 import numpy as np
 from services.model_directory import default_model_directory
 from services.tokenizer.loading import load_codec
-from services.tokenizer.native.select import halves
+from services.tokenizer.native.select import directions
 for mode in ("off", "auto"):
     mimi = load_codec(default_model_directory(), "cpu")
-    encode, decode = halves(mimi, 1, mode, threads=1)
+    encode, decode = directions(mimi, 1, mode, threads=1)
     codes = encode.step(0, [encode.silence(2)])[0]
     assert decode.step(0, [codes])[0].shape[0] == 2
 """,

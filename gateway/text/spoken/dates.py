@@ -110,7 +110,9 @@ def _month_alone(match: re.Match[str]) -> str:
 
 
 def _weekday(match: re.Match[str]) -> str:
-    return _SHORT_DAYS[match["it"].rstrip(".")]
+    written = match["it"]
+    ends = written.endswith(".") and match.end() == len(match.string)
+    return _SHORT_DAYS[written.rstrip(".")] + ("." if ends else "")
 
 
 RULES: tuple[Rule, ...] = (
@@ -153,15 +155,16 @@ RULES: tuple[Rule, ...] = (
         _ordinals,
         DIGIT,
     ),
+    rule(r"\b(?P<it>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri)\.)(?!\w)", _weekday, _WEEKDAYS),
     rule(
         r"\b(?P<it>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.?)"
-        r"(?=(?:,? \d|, (?:the\b|[A-Z])|(?<=\.) (?:at|to|and|or|from|until|through)\b"
+        r"(?=(?:,? \d|, (?:the\b|[A-Z])|(?<=\.) (?:at|to|and|or|from|until|through|the)\b"
         r"| ?[–-] ?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)))",
         _weekday,
         _WEEKDAYS,
     ),
     rule(
-        r"(?<=day)(?P<it> ?[–-] ?)(?P<last>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\b)",
+        r"(?<=day)(?P<it> ?[–-] ?)(?=(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun))",
         " to ",
         _WEEKDAYS,
     ),

@@ -93,6 +93,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "yrs": ("year", "years"),
     "mph": ("mile per hour", "miles per hour"),
     "kph": ("kilometer per hour", "kilometers per hour"),
+    "kmph": ("kilometer per hour", "kilometers per hour"),
     "kmh": ("kilometer per hour", "kilometers per hour"),
     "mpg": ("mile per gallon", "miles per gallon"),
     "fps": ("frame per second", "frames per second"),
