@@ -270,6 +270,46 @@ def test_the_build_script_makes_the_images_it_is_asked_for(
         assert any(re.fullmatch(r"REVISION=([0-9a-f]{40}|unknown)", one) for one in line)
 
 
+def test_the_build_script_refuses_a_gpu_image_whose_torch_uses_no_gpu(tmp_path: Path) -> None:
+    engine = tmp_path / "docker"
+    engine.write_text('#!/bin/sh\n[ "$1" != run ]\n')
+    engine.chmod(0o700)
+    done = subprocess.run(
+        [DEPLOY / "docker" / "build.sh", "7", "gpu"],
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin", "CSM_ENGINE": "docker", "HOME": str(tmp_path),
+            "CSM_TORCH_GPU_BACKEND": "pip",
+        },
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "csm-generator-gpu:7 has a torch that uses no GPU" in done.stderr
+    assert "CSM_TORCH_GPU_BACKEND (it is pip)" in done.stderr
+
+
+def test_what_an_image_runs_is_compiled() -> None:
+    """Its root is read-only: what is not would be compiled at every start and every probe."""
+    assert dockerfile.environment("models")["PIP_COMPILE"] == "1"
+    uv = re.search(r"uv pip install.*", (DEPLOY / "docker" / "install.sh").read_text())
+    assert uv is not None
+    assert "--compile-bytecode" in uv[0]
+    for service in SERVICES:
+        steps = dockerfile.stages()[service]
+        copied = {
+            rest.split()[0].split("/")[0]
+            for keyword, rest in steps
+            if keyword == "COPY" and "--from=" not in rest and not rest.startswith("models")
+        }
+        compiled = {
+            rest.split()[-1] for keyword, rest in steps if keyword == "RUN" and "compileall" in rest
+        }
+        assert copied == compiled
+        # Only root can write there.
+        user = steps.index(("USER", "1000:1000"))
+        assert "compileall" not in " ".join(rest for _, rest in steps[user:])
+
+
 def test_the_build_script_refuses_an_image_it_does_not_know() -> None:
     script = [DEPLOY / "docker" / "build.sh", "7", "tpu"]
     done = subprocess.run(script, capture_output=True, text=True)
