@@ -41,7 +41,7 @@ def pieces(text: MappedText, room: Room | None, max_chars: int) -> Iterator[Mapp
     while len(rest):
         size = min(len(rest), max_chars)
         while size > _MIN_CHARS and room is not None and not room.holds(rest.text[:size]):
-            size = max(_MIN_CHARS, size // 2)
+            size = max(_MIN_CHARS, size * 9 // 10)
         if size >= len(rest):
             yield rest
             return

@@ -109,12 +109,12 @@ class FrontEnd:
             return
         limits = self._limits
         parts = list(pieces(spoken, limits.room, limits.max_chars))
+        at = piece.first_char
         for number, part in enumerate(parts):
-            first, end = part.span(0, len(part))
-            if number == 0:
-                first = piece.first_char
-            if number == len(parts) - 1:
-                end = piece.end_char
+            # A cut may be amid the words of one number: what is written belongs to the first.
+            first = max(at, part.span(0, len(part))[0]) if number else at
+            end = piece.end_char if number == len(parts) - 1 else part.span(0, len(part))[1]
+            at = end = max(first, end)
             pause_ms, self._pause_ms = min(self._pause_ms, MAX_PAUSE_MS), 0
             start = first - piece.first_char
             written = piece.written[start : end - piece.first_char].strip()
