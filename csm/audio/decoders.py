@@ -13,7 +13,7 @@ from csm.audio.containers import opened_container
 from csm.audio.mpeg import begins_with_frames
 from csm.audio.pcm import AudioError, check_channels, check_rate
 from csm.audio.riff import FLOAT, MPEG_LAYERS, Spliced, true_wav
-from csm.audio.sniff import ALLOWED, Kind, kind_of
+from csm.audio.sniff import ALLOWED, CONVERT, Kind, kind_of
 
 BLOCK_SAMPLES = 65_536
 """About 1.4 s at 48 kHz: a bomb is noticed this soon after it passes the limit."""
@@ -116,7 +116,8 @@ def _opened_by_libsndfile(
             yield decoder
     except soundfile.SoundFileError as error:
         raise AudioError(
-            field, f"cannot be read as audio ({reason(error)}); allowed are {ALLOWED}"
+            field,
+            f"cannot be read as audio ({reason(error)}); {CONVERT}; allowed are {ALLOWED}",
         ) from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm.audio.pcm import AudioError, Samples, mix_down
-from csm.audio.survey import Survey
+from csm.audio.survey import FULL_SCALE, Survey
 
 INTEGER_SCALES = (32_768.0, 8_388_608.0, 2_147_483_648.0)
 """Full scale of samples that somebody made floats and did not scale."""
@@ -101,7 +101,7 @@ class _Judgement:
         if levels.max(initial=0.0) < SILENT:
             self._say("it is silent: its level is more than 70 dB below full scale")
             return Reading(weights, gain, offset, warnings=tuple(self._warnings))
-        if survey.clipped_s >= MOST_CLIPPED_S:
+        if survey.clipped_s >= MOST_CLIPPED_S and survey.peak * gain >= FULL_SCALE:
             self._say(f"it is clipped: {survey.clipped_s * 1000:.0f} ms are at full scale")
         sounding = np.flatnonzero(levels > max(SILENT, levels.max() / 100))
         first, end = self._ends(int(sounding[0]), int(sounding[-1]) + 1)

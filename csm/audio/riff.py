@@ -29,8 +29,11 @@ MISCOUNTED_BYTES = 128
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 MPEG_LAYERS = (0x50, 0x55)
 _MAX_FMT_BYTES = 4096
-_MAX_TAIL_BYTES = 16 << 20
-_MAX_CANDIDATES = 256
+# What is looked through for chunks behind samples of an unknown length: more than a picture has.
+_MAX_TAIL_BYTES = 4 << 20
+_MAX_TAIL_CHUNKS = 64
+# Of each name: sound spells one once in 4 GB.
+_MAX_CANDIDATES = 8
 _WIDE = 0xFFFFFFFF
 _TRAILERS = (
     *(b"LIST", b"id3 ", b"ID3 ", b"C2PA", b"bext", b"cue ", b"JUNK", b"junk", b"iXML", b"_PMX"),
@@ -233,7 +236,7 @@ def _tail(file: BinaryIO, first: int, end: int, last: int | None = None) -> int:
 
 def _goes_to_the_end(tail: bytes, at: int) -> bool:
     """Whether from there on whole chunks or tags follow each other up to the end."""
-    for _ in range(MAX_CHUNKS):
+    for _ in range(_MAX_TAIL_CHUNKS):
         if tail[at : at + 3] == b"ID3" and tail[at + 3 : at + 4] in (b"\2", b"\3", b"\4"):
             if len(tail) - at < 10:
                 return False

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 WINDOW_S = 0.01
 """Levels are taken of windows of so many seconds."""
-_FULL_SCALE = 0.97
+FULL_SCALE = 0.97
+"""mu-law and 8 bits do not reach 1."""
 # Samples of one plateau differ by rounding: 32767 and -32768.
 _PLATEAU = 1e-4
 
@@ -77,7 +78,7 @@ class Survey:
         if peak > self._plateau * (1 + _PLATEAU):
             # What was cut off lower was not cut off by the end of the scale.
             self._plateau, self._plateau_samples = peak, 0
-        if self._plateau < _FULL_SCALE or peak < self._plateau * (1 - _PLATEAU):
+        if self._plateau < FULL_SCALE or peak < self._plateau * (1 - _PLATEAU):
             return
         flat = magnitudes >= self._plateau * (1 - _PLATEAU)
         middle = flat[:-2] & flat[1:-1] & flat[2:]
