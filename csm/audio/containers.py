@@ -32,6 +32,8 @@ class ContainerDecoder:
 
     def __init__(self, container: Any, stream: Any, field: str) -> None:
         self._container, self._stream = container, stream
+        if stream.codec_context is None:
+            raise AudioError(field, f"holds sound of a codec that is not read here; {CONVERT}")
         self.rate_hz: int = stream.rate or 0
         self.channels: int = stream.codec_context.channels
         check_rate(self.rate_hz, field)

@@ -1,6 +1,7 @@
 """A file of any container as blocks of samples, channels apart, before anything is done to them."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
@@ -12,7 +13,7 @@ from csm.audio.chunks import check_chunks
 from csm.audio.containers import opened_container
 from csm.audio.mpeg import begins_with_frames
 from csm.audio.pcm import AudioError, check_channels, check_rate
-from csm.audio.riff import FLOAT, MPEG_LAYERS, Spliced, true_wav
+from csm.audio.riff import FLOAT, MPEG_LAYERS, spliced, true_wav
 from csm.audio.sniff import ALLOWED, CONVERT, Kind, kind_of
 
 BLOCK_SAMPLES = 65_536
@@ -93,14 +94,14 @@ def opened(file: BinaryIO, field: str) -> Iterator[Decoder]:
 def _opened_by_libsndfile(
     file: BinaryIO, field: str, kind: Kind, start: int
 ) -> Iterator[SoundFileDecoder]:
-    source, wav = file, None
+    wav = None
     if kind is Kind.RIFF:
         wav = true_wav(file, field, start)
         source = wav.file
-    elif kind is Kind.CHUNKED:
-        check_chunks(file, field)
-    elif start:
-        source = _behind(file, start)
+    else:
+        if kind is Kind.CHUNKED:
+            check_chunks(file, field)
+        source = spliced(b"", file, start, file.seek(0, os.SEEK_END) - start)
     mpeg = kind is Kind.MPEG or (wav is not None and wav.codec in MPEG_LAYERS)
     if mpeg and not begins_with_frames(source):
         raise AudioError(
@@ -119,12 +120,6 @@ def _opened_by_libsndfile(
             field,
             f"cannot be read as audio ({reason(error)}); {CONVERT}; allowed are {ALLOWED}",
         ) from error
-
-
-def _behind(file: BinaryIO, start: int) -> BinaryIO:
-    """The file from `start` on."""
-    end = file.seek(0, 2)
-    return Spliced(b"", file, start, end - start)  # type: ignore[return-value]
 
 
 def reason(error: soundfile.SoundFileError) -> str:

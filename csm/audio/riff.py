@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -99,6 +99,12 @@ class Spliced(io.RawIOBase):
         return done
 
 
+def spliced(head: bytes, file: BinaryIO, start: int, length: int) -> BinaryIO:
+    """`head` and then `length` bytes of the file from `start` on. Unlike files it can be sought
+    before its start, as libsndfile does in broken ones; that is its start then."""
+    return cast(BinaryIO, Spliced(head, file, start, length))
+
+
 def true_wav(file: BinaryIO, field: str, start: int = 0) -> TrueWav:
     """The WAV that begins at `start`, as it is meant.
 
@@ -145,17 +151,13 @@ def true_wav(file: BinaryIO, field: str, start: int = 0) -> TrueWav:
     length, warnings = _true_length(file, field, (begin, declared, end), whole_riff)
     form = _Format(fmt, order)
     if form.codec in MPEG_LAYERS:
-        return TrueWav(_whole(b"", file, begin, length), form.codec, 1.0, warnings)
+        return TrueWav(spliced(b"", file, begin, length), form.codec, 1.0, warnings)
     length -= length % form.block_bytes if form.block_bytes else 0
     if not length:
         raise AudioError(field, "has zero frames; allowed is at least 1")
     gain = _gain(file, begin, length, form)
     head = _header(order, form.true_fmt, fact, length)
-    return TrueWav(_whole(head, file, begin, length), form.codec, gain, warnings)
-
-
-def _whole(head: bytes, file: BinaryIO, start: int, length: int) -> BinaryIO:
-    return io.BufferedReader(Spliced(head, file, start, length), 1 << 16)
+    return TrueWav(spliced(head, file, begin, length), form.codec, gain, warnings)
 
 
 def _riff_kind(form: bytes) -> str:
@@ -282,7 +284,7 @@ class _Format:
             channels,
             rate_hz,
             min(rate_hz * self.block_bytes, _WIDE),
-            self.block_bytes,
+            min(self.block_bytes, 0xFFFF),
             true_bits,
         ) + (fmt[16:] if tag == EXTENSIBLE else b"")
 

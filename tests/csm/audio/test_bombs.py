@@ -82,20 +82,24 @@ def _padded_flac(blocks: int) -> bytes:
 
 
 def outcome(data: bytes) -> str:
-    """What became of it within a second and 50 MB."""
+    """What became of it within a second of work and 50 MB."""
+
+    def said() -> str:
+        try:
+            samples, rate_hz = read_audio(data, max_seconds=300, rate_hz=24_000)
+        except AudioError as error:
+            return error.description
+        return f"read {len(samples)} at {rate_hz}"
+
+    began = time.thread_time()
+    first = said()
+    assert time.thread_time() - began < 1, first
     tracemalloc.start()
-    began = time.perf_counter()
-    try:
-        samples, rate_hz = read_audio(data, max_seconds=300, rate_hz=24_000)
-        said = f"read {len(samples)} at {rate_hz}"
-    except AudioError as error:
-        said = error.description
-    taken_s = time.perf_counter() - began
+    assert said() == first
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert taken_s < 1, said
-    assert peak_bytes < 50 << 20, said
-    return said
+    assert peak_bytes < 50 << 20, first
+    return first
 
 
 @pytest.mark.parametrize("name", BOMBS)
