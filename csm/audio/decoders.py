@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from csm.audio.chunks import check_chunks
 from csm.audio.containers import opened_container
 from csm.audio.mpeg import begins_with_frames
+from csm.audio.ogg import check_single
 from csm.audio.pcm import AudioError, check_channels, check_rate
 from csm.audio.riff import FLOAT, MPEG_LAYERS, spliced, true_wav
 from csm.audio.sniff import ALLOWED, CONVERT, Kind, kind_of
@@ -82,7 +83,7 @@ def opened(file: BinaryIO, field: str) -> Iterator[Decoder]:
     Raises `AudioError` about `field`: it is none that is read here, or broken, or out of range.
     """
     kind, start = kind_of(file, field)
-    if kind in (Kind.RIFF, Kind.MPEG, Kind.CHUNKED, Kind.PLAIN):
+    if kind in (Kind.RIFF, Kind.MPEG, Kind.CHUNKED, Kind.OGG, Kind.PLAIN):
         with _opened_by_libsndfile(file, field, kind, start) as sound:
             yield sound
     else:
@@ -101,6 +102,8 @@ def _opened_by_libsndfile(
     else:
         if kind is Kind.CHUNKED:
             check_chunks(file, field)
+        elif kind is Kind.OGG:
+            check_single(file, field)
         source = spliced(b"", file, start, file.seek(0, os.SEEK_END) - start)
     mpeg = kind is Kind.MPEG or (wav is not None and wav.codec in MPEG_LAYERS)
     if mpeg and not begins_with_frames(source):

@@ -116,8 +116,9 @@ class Recording:
         """What is odd about it, a sentence each, once it is surveyed."""
         return [*self._source_warnings, *(self._reading.warnings if self._reading else ())]
 
-    def survey(self) -> Iterator[None]:
-        """Decodes all of it, a block at each turn, and keeps what it is like.
+    def survey(self) -> Iterator[int]:
+        """Decodes all of it, a block at each turn, and keeps what it is like; gives the samples
+        so far.
 
         A length that the header declares is refused before the first block, one that it leaves
         open in the block that passes the limit. Raises `AudioError`.
@@ -130,7 +131,7 @@ class Recording:
                 survey.feed(block)
                 if limit is not None and survey.num_samples > limit:
                     raise self._too_long()
-                yield
+                yield survey.num_samples
             self._check_length(decoder, survey.num_samples)
             self.rate_hz = decoder.rate_hz
             self._source_warnings = decoder.warnings

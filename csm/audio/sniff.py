@@ -20,7 +20,8 @@ class Kind(Enum):
     RIFF = "WAV"
     MPEG = "MP3"
     CHUNKED = "AIFF, CAF or W64"
-    PLAIN = "FLAC, Ogg or AU"
+    OGG = "Ogg"
+    PLAIN = "FLAC or AU"
     """libsndfile's, with nothing to be seen to before."""
     MOV = "MPEG-4 audio"
     MATROSKA = "WebM or Matroska audio"
@@ -74,7 +75,9 @@ def _known(head: bytes) -> Kind | None:
     first = head[:4]
     if first in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return Kind.RIFF
-    if first in (b"fLaC", b"OggS", b".snd"):
+    if first == b"OggS":
+        return Kind.OGG
+    if first in (b"fLaC", b".snd"):
         return Kind.PLAIN
     if (first == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")) or first == b"caff":
         return Kind.CHUNKED

@@ -231,3 +231,11 @@ def test_mono_is_the_mean_of_channels_that_differ() -> None:
         samples, _, warnings = read(written(container, "PCM_16", both))
         np.testing.assert_allclose(samples, both.mean(axis=1), atol=1e-4)
         assert not warnings
+
+
+def test_an_ogg_of_two_recordings_is_refused_and_not_cut_to_its_first() -> None:
+    for subtype in ("VORBIS", "OPUS"):
+        one, other = written("OGG", subtype), written("OGG", subtype, tone(hz=600))
+        with pytest.raises(AudioError, match=r"is an Ogg of several recordings.*ffmpeg -i"):
+            read(one + other)
+        assert_tone(one, slack=1024)
