@@ -1,4 +1,4 @@
-"""Whether an Ogg holds one stream: RFC 3533. Of a chain of them libsndfile reads the first alone."""
+"""Whether an Ogg holds one stream (RFC 3533): libsndfile reads the first alone of a chain."""
 
 from typing import BinaryIO
 

@@ -20,13 +20,17 @@ Server = Annotated[
 
 
 def encode(
-    source: Annotated[Path, typer.Argument(help="WAV, FLAC, Ogg or MP3.", metavar="AUDIO")],
+    source: Annotated[Path, typer.Argument(help="WAV, FLAC, Ogg, MP3 and more.", metavar="AUDIO")],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", help="Default: AUDIO with .safetensors; - is standard output."
         ),
     ] = None,
+    mend: Annotated[
+        bool,
+        typer.Option(help="It is to be a prompt: mend its level, an offset, long silent ends."),
+    ] = False,
     server: Server = None,
     model: options.Model = None,
     device: options.Device = None,
@@ -40,7 +44,7 @@ def encode(
     from csm.audio.files import read_audio
     from csm.cli.code_file import CodeFile
     from csm.cli.place import check_writable
-    from csm.cli.reporting import audio_progress, print_figures
+    from csm.cli.reporting import audio_progress, print_figures, warn
 
     target = output or source.with_suffix(".safetensors")
     check_writable(target)
@@ -48,7 +52,12 @@ def encode(
     async def life() -> None:
         async with _tokenizer(server, model, device, threads) as client:
             info = await client.info()
-            samples, rate_hz = read_audio(source, max_seconds=info.max_audio_ms / 1000)
+            odd: list[str] = []
+            samples, rate_hz = read_audio(
+                source, max_seconds=info.max_audio_ms / 1000, mend=mend, warnings=odd
+            )
+            for warning in odd:
+                warn(f"{source}: {warning}")
             seconds = len(samples) / rate_hz
             with audio_progress(f"encoding {source}", seconds) as progress:
                 encoded = await client.encode(

@@ -85,6 +85,8 @@ class WarningKind(StrEnum):
     """Its speech reached the longest audio allowed before it ended."""
     IGNORED = "ignored"
     """A voice or a setting that was named and is not used."""
+    RECORDING = "recording"
+    """A recording was read differently from what it says of itself, or makes a bad prompt."""
     UNKNOWN = "unknown"
     """A kind that this client is too old to know."""
 

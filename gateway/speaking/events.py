@@ -26,6 +26,7 @@ class WarningKind(Enum):
     TOO_LONG = "too_long"
     CUT = "cut"
     IGNORED = "ignored"
+    RECORDING = "recording"
 
 
 @dataclass(frozen=True, slots=True)

@@ -366,7 +366,7 @@ class SpokenTurn:
 
     def _nothing_said(self) -> None:
         """Nothing of the text could be spoken: no failure in a conversation, else the caller's."""
-        if not self.warnings:
+        if all(warning.kind is WarningKind.RECORDING for warning in self.warnings):
             self.warnings.append(nothing_spoken(self.text_chars))
         if not (self._options.in_conversation or self.started):
             raise errors.InvalidArgument(

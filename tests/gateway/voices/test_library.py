@@ -260,3 +260,17 @@ def test_who_is_heard_by_default_is_a_speaker_of_the_model_and_not_the_voices_ow
     named = Voices({}, "", {0: "slt", 1: "rms", 3: "kal"})
     assert [named.listener_of(speaker) for speaker in (0, 1, 3)] == [1, 3, 0]
     assert Voices({}, "").listener_of(3) == 4
+
+
+async def test_what_is_odd_about_a_prompt_is_logged_at_the_start_without_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "A prompt of a great many words, which nobody can say in a tenth of a second at all."
+    content = {"speaker": 4, "prompts": [{"audio": "one.wav", "text": words}]}
+    voice(tmp_path, "anna", content, one=b"RIFF" + bytes(296))
+    async with stack(voices_directory=tmp_path):
+        pass
+    told = [r.getMessage() for r in caplog.records if r.name == "gateway.voices.library"]
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path / 'anna' / 'one.wav'}: its 83 characters take about")
+    assert "prompt" not in told[0].removeprefix(str(tmp_path))
