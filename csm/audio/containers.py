@@ -40,7 +40,7 @@ class ContainerDecoder:
         check_channels(self.channels, field)
         length_s = stream.duration * stream.time_base if stream.duration else Fraction(0)
         self.declared = int(length_s * self.rate_hz) or None
-        self.slack_samples = int(_SLACK_S * self.rate_hz)
+        self.slack_samples: int | None = int(_SLACK_S * self.rate_hz)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Interleaved samples [n, channels], each block in memory of its own."""
@@ -50,9 +50,9 @@ class ContainerDecoder:
         resampler = av.AudioResampler("fltp", self._stream.codec_context.layout, self.rate_hz)
         for frame in self._container.decode(self._stream):
             for part in resampler.resample(frame):
-                yield part.to_ndarray().T
+                yield np.asarray(part.to_ndarray().T, np.float32)
         for part in resampler.resample(None):
-            yield part.to_ndarray().T
+            yield np.asarray(part.to_ndarray().T, np.float32)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ then for its samples, which by then are known to be at their right level.
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -159,7 +159,7 @@ class Recording:
                 yield resampler.feed(mono)
         yield resampler.finish()
 
-    def _limited(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
+    def _limited(self, decoder: Decoder) -> Generator[NDArray[np.float32], None, None]:
         limit, total = self._limit(decoder), 0
         for block in decoder.blocks():
             total += len(block)
