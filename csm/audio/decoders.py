@@ -14,8 +14,9 @@ from csm.audio.containers import opened_container
 from csm.audio.mpeg import begins_with_frames
 from csm.audio.ogg import check_single
 from csm.audio.pcm import AudioError, check_channels, check_rate
-from csm.audio.riff import FLOAT, MPEG_LAYERS, spliced, true_wav
+from csm.audio.riff import FLOAT, MPEG_LAYERS, true_wav
 from csm.audio.sniff import ALLOWED, CONVERT, Kind, kind_of
+from csm.audio.spliced import spliced
 
 BLOCK_SAMPLES = 65_536
 """About 1.4 s at 48 kHz: a bomb is noticed this soon after it passes the limit."""

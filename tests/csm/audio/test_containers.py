@@ -85,24 +85,47 @@ def test_a_container_is_bounded_before_and_while_it_is_decoded(suffix: str) -> N
         read_audio(av_file(suffix), max_seconds=0.5)
 
 
-def tables(entries: int) -> bytes:
-    """The head of an MPEG-4 file that declares so many packets of a byte each."""
-
-    def box(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body) + 8) + name + body
-
-    stbl = box(b"stts", struct.pack(">IIII", 0, 1, entries, 1024))
-    stbl += box(b"stsz", struct.pack(">III", 0, 1, entries))
-    nested = box(b"stbl", stbl)
-    for name in (b"minf", b"mdia", b"trak", b"moov"):
-        nested = box(name, nested)
-    return box(b"ftyp", b"M4A \0\0\0\0") + nested
+def box(name: bytes, *body: bytes | int) -> bytes:
+    """An MPEG-4 box; integers are 32 bits."""
+    packed = b"".join(one if isinstance(one, bytes) else struct.pack(">I", one) for one in body)
+    return struct.pack(">I", len(packed) + 8) + name + packed
 
 
-def test_tables_that_declare_thousands_of_millions_of_packets_are_refused() -> None:
+def nested(*names: bytes, inside: bytes) -> bytes:
+    for name in reversed(names):
+        inside = box(name, inside)
+    return inside
+
+
+MANY = 4_000_000_000
+IN_TRACK = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+TABLES = {
+    "sizes": nested(*IN_TRACK, inside=box(b"stsz", 0, 1, MANY)),
+    "times": nested(*IN_TRACK, inside=box(b"stts", 0, 1, MANY, 1024)),
+    "times of PCM": nested(*IN_TRACK, inside=box(b"stts", 0, 1, MANY, 1)),
+    "offsets": nested(*IN_TRACK, inside=box(b"ctts", 0, 1, MANY, 0)),
+    "chunks": nested(*IN_TRACK, inside=box(b"stco", 0, MANY)),
+    "runs": nested(b"moof", b"traf", inside=box(b"trun", 0, MANY)),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_that_declare_thousands_of_millions_of_packets_are_refused(table: str) -> None:
     pytest.importorskip("av")
     with pytest.raises(AudioError, match="declares 4000000000 packets; allowed are 500000"):
-        read(tables(4_000_000_000))
+        read(box(b"ftyp", b"M4A ", 0) + TABLES[table])
+
+
+def test_other_tricks_of_a_header_are_refused() -> None:
+    pytest.importorskip("av")
+    start = box(b"ftyp", b"M4A ", 0)
+    per_chunk = nested(*IN_TRACK, inside=box(b"stsc", 0, 1, 1, MANY, 1))
+    with pytest.raises(AudioError, match="declares 4000000000 samples in a chunk"):
+        read(start + per_chunk)
+    with pytest.raises(AudioError, match="packed header"):
+        read(start + nested(b"moov", inside=box(b"cmov", 0)))
+    with pytest.raises(AudioError, match="has more than 65536 boxes"):
+        read(start + box(b"free") * 70_000)
 
 
 @needs_ffmpeg
