@@ -21,7 +21,7 @@ from csm.audio.resample import Resampler
 from csm.audio.survey import Survey
 from csm.audio.writing import write_audio
 
-__all__ = ["Recording", "read_audio", "read_blocks", "write_audio"]
+__all__ = ["Recording", "read_audio", "write_audio"]
 
 
 def read_audio(
@@ -57,24 +57,6 @@ def read_audio(
     if not file.seekable():
         file = io.BytesIO(file.read())
     return _whole(Recording(file, name, max_seconds, mend), rate_hz, warnings)
-
-
-def read_blocks(
-    file: BinaryIO,
-    *,
-    name: str = "audio",
-    max_seconds: float | Fraction | None,
-    rate_hz: int | None = None,
-) -> Iterator[Samples]:
-    """A recording as `read_audio` gives it, in blocks [n] as they are decoded.
-
-    All that is wrong with it is raised before the first block. Holds a block and no more. `file`
-    can seek.
-    """
-    recording = Recording(file, name, max_seconds)
-    for _ in recording.survey():
-        pass
-    yield from recording.blocks(rate_hz)
 
 
 def _whole(

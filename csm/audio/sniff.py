@@ -11,6 +11,8 @@ ALLOWED = "WAV, FLAC, Ogg, MP3, AIFF, CAF, AU, W64 and, with the extra av, MPEG-
 CONVERT = "convert it with ffmpeg -i FILE out.wav"
 _HEAD_BYTES = 512
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+# QuickTime's files began before there was a box for their type.
+_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide")
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 
@@ -83,7 +85,7 @@ def _known(head: bytes) -> Kind | None:
         return Kind.CHUNKED
     if head.startswith(_W64):
         return Kind.CHUNKED
-    if head[4:8] == b"ftyp":
+    if head[4:8] in _FIRST_BOXES:
         return Kind.MOV
     if first == b"\x1a\x45\xdf\xa3":
         return Kind.MATROSKA

@@ -6,7 +6,7 @@ UNITS_PER_S = 15.0
 """Letters and spaces of speech at a usual pace."""
 LEAST_SHARE, MOST_SHARE = 1 / 3, 4.0
 """Of the usual length: faster or slower than that nobody speaks."""
-PAUSES_S = 1.0
+PAUSES_S = 2.0
 """What a recording may be longer for its pauses."""
 SHORT_S = 1.0
 """Words of less may be said in no time."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.audio.files import read_audio, read_blocks, write_audio
+from csm.audio.files import Recording, read_audio, write_audio
 from csm.audio.mpeg import MAX_JUNK_BYTES, begins_with_frames
 from csm.audio.pcm import AudioError, AudioTooLong, BitDepth, PcmReader, PcmWriter, Samples
 from csm.audio.resample import Resampler, resample
@@ -75,6 +76,16 @@ def raw_wav(
     fmt = struct.pack("<HHIIHH", code, channels, rate_hz, rate_hz * block, block, bits)
     body = b"WAVEfmt " + struct.pack("<I", 16) + fmt + b"data" + struct.pack("<I", size) + payload
     return b"RIFF" + struct.pack("<I", len(body) if riff_size is None else riff_size) + body
+
+
+def read_blocks(
+    file: io.BytesIO, *, max_seconds: float | Fraction | None, rate_hz: int | None = None
+) -> Iterator[Samples]:
+    """The blocks of a recording that is surveyed before the first of them."""
+    recording = Recording(file, "audio", max_seconds)
+    for _ in recording.survey():
+        pass
+    yield from recording.blocks(rate_hz)
 
 
 @st.composite

@@ -61,6 +61,27 @@ def test_a_fragmented_mp4_and_a_video_are_read_for_their_sound() -> None:
         read(by_ffmpeg(*picture, "-an", "-map", "1", "-c:v", "mpeg4", suffix=".mp4"))
 
 
+@pytest.mark.parametrize(
+    ("head", "frame_bytes", "rate_hz"), [(b"#!AMR\n", 13, 8000), (b"#!AMR-WB\n", 18, 16_000)]
+)
+def test_amr_is_read(head: bytes, frame_bytes: int, rate_hz: int) -> None:
+    pytest.importorskip("av")
+    # The lowest rate, 20 ms a frame.
+    frames = [b"\x04" + bytes([number] * (frame_bytes - 1)) for number in range(50)]
+    samples, rate, _ = read(head + b"".join(frames))
+    assert (len(samples), rate) == (rate_hz, rate_hz)
+
+
+@needs_ffmpeg
+def test_a_film_of_old_quicktime_is_read() -> None:
+    pytest.importorskip("av")
+    mov = by_ffmpeg("-c:a", "pcm_s16le", suffix=".mov")
+    length = int.from_bytes(mov[:4], "big")
+    assert mov[4:8] == b"ftyp"
+    # The place of the samples is counted from the start of the file.
+    assert_tone(box(b"wide", bytes(length - 8)) + mov[length:])
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", AV_FILES)
 def test_without_the_extra_the_format_and_the_remedy_are_named(
