@@ -29,6 +29,7 @@ MISCOUNTED_BYTES = 128
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 MPEG_LAYERS = (0x50, 0x55)
 _MAX_FMT_BYTES = 4096
+_LOOKED_AT_BYTES = 1 << 18
 # What is looked through for chunks behind samples of an unknown length: more than a picture has.
 _MAX_TAIL_BYTES = 4 << 20
 _MAX_TAIL_CHUNKS = 64
@@ -99,15 +100,15 @@ def true_wav(file: BinaryIO, field: str, start: int = 0) -> TrueWav:
         declared = wide
     whole_riff = riff_bytes + 8 == end - start
     length, warnings = _true_length(file, field, (begin, declared, end), whole_riff)
-    form = _Format(fmt, order)
+    file.seek(begin)
+    form = _Format(fmt, order, file.read(min(length, _LOOKED_AT_BYTES)))
     if form.codec in MPEG_LAYERS:
         return TrueWav(spliced(b"", file, begin, length), form.codec, 1.0, warnings)
     length -= length % form.block_bytes if form.block_bytes else 0
     if not length:
         raise AudioError(field, "has zero frames; allowed is at least 1")
-    gain = _gain(file, begin, length, form)
     head = _header(order, form.true_fmt, fact, length)
-    return TrueWav(spliced(head, file, begin, length), form.codec, gain, warnings)
+    return TrueWav(spliced(head, file, begin, length), form.codec, form.gain, warnings)
 
 
 def _riff_kind(form: bytes) -> str:
@@ -168,6 +169,8 @@ def _tail(file: BinaryIO, first: int, end: int, last: int | None = None) -> int:
     `last`, the end of the file where it is None, where there are none.
     """
     last = end if last is None else last
+    if end - first > _MAX_TAIL_BYTES:
+        return last
     file.seek(first)
     tail = file.read(end - first)
     if last == end and tail[-128:].startswith(b"TAG") and len(tail) >= 128:
@@ -209,25 +212,33 @@ def _goes_to_the_end(tail: bytes, at: int) -> bool:
 class _Format:
     """A fmt chunk, put right where it contradicts itself."""
 
-    def __init__(self, fmt: bytes, order: str) -> None:
+    def __init__(self, fmt: bytes, order: str, samples: bytes) -> None:
+        """`samples` are the first ones: what they look like decides where the fields differ."""
         tag, channels, rate_hz, byte_rate, align, bits = struct.unpack_from(order + "HHIIHH", fmt)
         inside = struct.unpack_from(order + "H", fmt, 24)[0] if len(fmt) >= 26 else 0
         self.codec = inside if tag == EXTENSIBLE and inside else tag
-        self.order = order
         self.true_fmt = fmt
         self.block_bytes = 0
         """Of one sample of all channels; 0: not known here."""
-        self.wide_24 = False
-        """24 bits in 32."""
+        self.gain = 1.0
         if self.codec not in (PCM, FLOAT) or not channels or not 1 <= bits <= 64:
             return
         sample_bytes = (bits + 7) // 8
-        if 16 < bits <= 24 and align == 4 * channels and byte_rate != rate_hz * channels * 3:
-            sample_bytes, self.wide_24 = 4, self.codec == PCM
+        words = np.frombuffer(samples[: len(samples) // 4 * 4], order + "i4")
+        upper = not (words & 0xFF).any()
+        lower = not upper and bool(np.isin(words >> 23, (0, -1)).all())
+        wide_24 = False
+        if 16 < bits <= 24 and align == 4 * channels:
+            packed = byte_rate == rate_hz * channels * 3 and not (upper or lower)
+            if not packed:
+                sample_bytes, wide_24 = 4, self.codec == PCM
         elif bits == 32 and len(fmt) >= 20 and tag == EXTENSIBLE:
-            self.wide_24 = self.codec == PCM and struct.unpack_from(order + "H", fmt, 18)[0] == 24
+            wide_24 = self.codec == PCM and struct.unpack_from(order + "H", fmt, 18)[0] == 24
+        if wide_24 and lower:
+            # In the lower bytes, where they belong in the upper ones.
+            self.gain = 256.0
         self.block_bytes = sample_bytes * channels
-        true_bits = sample_bytes * 8 if self.wide_24 else bits
+        true_bits = sample_bytes * 8 if wide_24 else bits
         self.true_fmt = struct.pack(
             order + "HHIIHH",
             tag,
@@ -237,17 +248,6 @@ class _Format:
             min(self.block_bytes, 0xFFFF),
             true_bits,
         ) + (fmt[16:] if tag == EXTENSIBLE else b"")
-
-
-def _gain(file: BinaryIO, body: int, length: int, form: _Format) -> float:
-    """256 where 24 bits lie in the lower bytes of 32, where they belong in the upper ones."""
-    if not form.wide_24:
-        return 1.0
-    file.seek(body)
-    data = file.read(min(length, 1 << 18))
-    samples = np.frombuffer(data[: len(data) // 4 * 4], form.order + "i4")
-    lower = bool((samples & 0xFF).any()) and bool(np.isin(samples >> 23, (0, -1)).all())
-    return 256.0 if lower else 1.0
 
 
 def _header(order: str, fmt: bytes, fact: bytes, length: int) -> bytes:

@@ -113,3 +113,8 @@ def test_a_bomb_is_refused_or_read_within_a_second_and_50_mb(name: str) -> None:
 def test_half_an_hour_of_silence_is_refused_within_a_second(kind: str) -> None:
     assert len(silence(kind)) < 3 << 20
     assert outcome(silence(kind)) == "is longer than 300 s, the most that is allowed"
+
+
+def test_what_is_behind_the_samples_is_not_held() -> None:
+    data = wav() + bytes(60 << 20)
+    assert outcome(data) == "read 24000 at 24000"

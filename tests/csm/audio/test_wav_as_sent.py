@@ -163,6 +163,18 @@ def test_24_bits_in_32_under_the_plain_tag_are_read_wherever_they_lie(shift: int
     assert_tone(wav(words_24(shift), form=fmt(bits=24, block=4)), tolerance=1e-6)
 
 
+def with_byte_rate(form: bytes, byte_rate: int) -> bytes:
+    return form[:16] + struct.pack("<I", byte_rate) + form[20:]
+
+
+@pytest.mark.parametrize("shift", [8, 0])
+def test_where_the_byte_rate_and_the_block_align_differ_the_samples_decide(shift: int) -> None:
+    form = with_byte_rate(fmt(bits=24, block=4), RATE_HZ * 3)
+    assert_tone(wav(words_24(shift), form=form), tolerance=1e-6)
+    packed = np.frombuffer(words_24(0), np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    assert_tone(wav(packed, form=form), tolerance=1e-6)
+
+
 def extensible(bits: int, valid: int, code: int = 1, block: int | None = None) -> bytes:
     align = bits // 8 if block is None else block
     guid = struct.pack("<H", code) + bytes.fromhex("000000001000800000aa00389b71")
