@@ -2,8 +2,9 @@
 
     from csm import Client
 
-The names below come from `csm.client` and `csm.errors` when they are first asked for, so that who
-needs a part of the package (a service, `csm --help`) does not load the client.
+The names that `csm.client` exports are had from here too. They are fetched when they are first
+asked for, so that who needs a part of the package (a service, `csm --help`) does not load the
+client.
 """
 
 from importlib import import_module
@@ -11,122 +12,24 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csm.client import (
-        AsyncClient,
-        AsyncConversation,
-        AsyncSpeech,
-        AsyncTokenizerClient,
-        AudioChunk,
-        AudioFormat,
-        Client,
-        ContextTurn,
-        Conversation,
-        ConversationInfo,
-        ConversationStarted,
-        ConversationTurn,
-        Encoded,
-        Event,
-        FinishReason,
-        RetryPolicy,
-        Sampling,
-        ServerInfo,
-        Speech,
-        Timing,
-        TokenizerInfo,
-        TurnCompleted,
-        TurnStarted,
-        TurnTruncated,
-        Usage,
-        Voice,
-        VoiceList,
-        Warning,
-        WarningKind,
-    )
-    from csm.errors import (
-        DeadlineExceeded,
-        FailedPrecondition,
-        FieldViolation,
-        Internal,
-        InvalidArgument,
-        NotFound,
-        QueueFull,
-        RetryableError,
-        ServiceError,
-        Unavailable,
-        UpstreamError,
-    )
+    from csm.client import *  # noqa: F403
 
 try:
     __version__ = version("csm-server")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
 
-__all__ = [
-    "AsyncClient",
-    "AsyncConversation",
-    "AsyncSpeech",
-    "AsyncTokenizerClient",
-    "AudioChunk",
-    "AudioFormat",
-    "Client",
-    "ContextTurn",
-    "Conversation",
-    "ConversationInfo",
-    "ConversationStarted",
-    "ConversationTurn",
-    "DeadlineExceeded",
-    "Encoded",
-    "Event",
-    "FailedPrecondition",
-    "FieldViolation",
-    "FinishReason",
-    "Internal",
-    "InvalidArgument",
-    "NotFound",
-    "QueueFull",
-    "RetryPolicy",
-    "RetryableError",
-    "Sampling",
-    "ServerInfo",
-    "ServiceError",
-    "Speech",
-    "Timing",
-    "TokenizerInfo",
-    "TurnCompleted",
-    "TurnStarted",
-    "TurnTruncated",
-    "Unavailable",
-    "UpstreamError",
-    "Usage",
-    "Voice",
-    "VoiceList",
-    "Warning",
-    "WarningKind",
-    "__version__",
-]
-
-_ERRORS = {
-    "DeadlineExceeded",
-    "FailedPrecondition",
-    "FieldViolation",
-    "Internal",
-    "InvalidArgument",
-    "NotFound",
-    "QueueFull",
-    "RetryableError",
-    "ServiceError",
-    "Unavailable",
-    "UpstreamError",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_") or name not in __all__:
+    # All that is exported begins with a capital letter. A module of the package that is not yet
+    # imported is asked for here too, by the import system, and must not load the client.
+    if name == "__all__":
+        return [*import_module("csm.client").__all__, "__version__"]
+    if not name[:1].isupper() or name not in (client := import_module("csm.client")).__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module("csm.errors" if name in _ERRORS else "csm.client"), name)
-    globals()[name] = value
+    value = globals()[name] = getattr(client, name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})

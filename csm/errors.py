@@ -104,6 +104,13 @@ class InvalidArgument(ServiceError):
         ]
 
 
+class TooLong(InvalidArgument):
+    """Right in itself, but more than the model's context holds, whatever is left out."""
+
+    def details(self) -> Sequence[Message]:
+        return [*super().details(), error_details_pb2.ErrorInfo(reason=TOO_LONG, domain=DOMAIN)]
+
+
 def invalid(field: str, description: str) -> InvalidArgument:
     """An `InvalidArgument` about a single field."""
     return InvalidArgument(FieldViolation(field, description))

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csm.audio.pcm import BYTES_PER_SAMPLE
+from gateway.text.options import TextRules
 
 
 @dataclass(frozen=True, slots=True)
-class AudioFormat:
+class StreamFormat:
     """A complete PCM format: `encoding` is a value of `csm.v1.AudioEncoding`."""
 
     encoding: int
@@ -26,7 +27,7 @@ class AudioFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingOptions:
     """How codes are drawn; None is left to the model. See `csm.v1.Sampling`."""
 
     temperature: float | None = None
@@ -38,7 +39,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class ContextTurn:
+class ContextEntry:
     """A turn given as context: a file to encode, or frames, or text alone."""
 
     field: str
@@ -56,12 +57,13 @@ class Synthesis:
     text: str
     voice: str
     conversation_id: str
-    context: Sequence[ContextTurn]
+    context: Sequence[ContextEntry]
     speaker: int | None
-    sampling: Sampling
+    sampling: SamplingOptions
     max_audio_ms: int
-    form: AudioFormat
+    form: StreamFormat
     max_lead_ms: int
+    text_rules: TextRules
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,13 @@ class ConverseOptions:
 
     conversation_id: str
     voice: str
-    sampling: Sampling
+    sampling: SamplingOptions
     max_audio_ms: int
-    output: AudioFormat
-    input: AudioFormat
+    output: StreamFormat
+    input: StreamFormat
     max_lead_ms: int
     heard_speaker: int | None
+    text: TextRules
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ class TurnOptions:
     """How a turn is spoken."""
 
     speaker: int
-    form: AudioFormat
-    sampling: Sampling
+    form: StreamFormat
+    sampling: SamplingOptions
     max_audio_ms: int = 0
     """Of the whole turn; 0: the model's default for each sentence."""
     max_lead_ms: int = 0
@@ -110,6 +113,11 @@ class TextPart:
 
 
 @dataclass(frozen=True)
+class Flush:
+    """Speak the text that is there."""
+
+
+@dataclass(frozen=True)
 class EndOfTurn:
     """What was heard, or is to be spoken, is complete."""
 
@@ -124,4 +132,4 @@ class Cancel:
     heard_ms: int | None
 
 
-Command = HeardPart | TextPart | EndOfTurn | Cancel
+Command = HeardPart | TextPart | Flush | EndOfTurn | Cancel

@@ -7,7 +7,6 @@ ones, one after another. Only what the client does wrong on the wire ends the ca
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -23,12 +22,13 @@ from gateway.commands import (
     Command,
     ConverseOptions,
     EndOfTurn,
+    Flush,
     HeardPart,
     TextPart,
     TurnOptions,
 )
-from gateway.conversations.store import Conversation, Turn, new_turn_id
-from gateway.hearing.encoder import Encoder
+from gateway.conversations.store import StoredConversation, Turn, new_turn_id
+from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
 from gateway.places import Places
@@ -37,13 +37,14 @@ from gateway.speaking.events import (
     ConversationOpened,
     Event,
     FinishReason,
-    TurnTruncated,
+    SpeechTurnTruncated,
 )
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
-from gateway.text.sentences import SentenceSplitter
-from gateway.voices.library import Voice
+from gateway.texts import Texts
+from gateway.voices.library import LibraryVoice
+from gateway.writing import Writing
 
 MAX_WAITING_TURNS = 64
 IDLE_CHECKS = 4
@@ -55,7 +56,8 @@ class CallPorts:
     """What a Converse call is connected to."""
 
     backends: Backends
-    encoder: Encoder
+    texts: Texts
+    encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
     places: Places
@@ -65,24 +67,14 @@ class CallPorts:
     """A time of the monotonic clock."""
 
 
-@dataclass
-class _Writing:
-    """A spoken turn whose text is still coming."""
-
-    turn: SpokenTurn
-    splitter: SentenceSplitter
-    num_chars: int = 0
-    queued: bool = False
-
-
 class ConverseCall:
     """The state of one call."""
 
     def __init__(
         self,
         options: ConverseOptions,
-        voice: Voice,
-        conversation: Conversation,
+        voice: LibraryVoice,
+        conversation: StoredConversation,
         ports: CallPorts,
     ) -> None:
         self._options = options
@@ -108,7 +100,7 @@ class ConverseCall:
             ports.backends, ports.settings, self._outbox, self._context, self._keep, ports.deadline
         )
         self._hearing: HeardAudio | None = None
-        self._writing: _Writing | None = None
+        self._writing: Writing | None = None
         self._blank = False
         """White space came where no turn was being written."""
         self._interrupted = False
@@ -164,6 +156,9 @@ class ConverseCall:
                     await self._hear(command.pcm)
                 elif isinstance(command, TextPart):
                     self._write(command.text)
+                elif isinstance(command, Flush):
+                    if self._writing is not None:
+                        self._writing.flush()
                 elif isinstance(command, EndOfTurn):
                     self._end_of_turn(command.heard_text)
                 else:
@@ -193,21 +188,22 @@ class ConverseCall:
             return
         self._interrupted = False
         if self._writing is None:
-            self._writing = _Writing(
-                self._spoken_turn(), SentenceSplitter(self._settings.max_sentence_chars)
-            )
-        writing = self._writing
-        writing.num_chars += len(text)
-        writing.turn.text_chars = writing.num_chars
-        limit = self._settings.max_text_chars
-        if writing.num_chars > limit:
-            raise errors.invalid(
-                "text", f"{writing.num_chars} characters in one turn; allowed are 1..{limit}"
-            )
-        if sentences := writing.splitter.feed(text):
-            writing.turn.add(sentences)
-            if self._hearing is None:
-                self._queue_writing()
+            self._writing = self._begin_writing()
+        self._writing.feed(text)
+
+    def _begin_writing(self) -> Writing:
+        return Writing(
+            self._spoken_turn(),
+            self._ports.texts.front_end(self._options.text, self._voice),
+            self._settings.max_text_chars,
+            self._settings.text_quiet_ms,
+            self._speakable,
+        )
+
+    def _speakable(self) -> None:
+        """The turn that is being written has something to speak."""
+        if self._hearing is None:
+            self._queue_writing()
 
     def _end_of_turn(self, heard_text: str) -> None:
         hearing, writing = self._hearing, self._writing
@@ -219,13 +215,12 @@ class ConverseCall:
                 raise errors.invalid(
                     "end_of_turn", "there is no turn to end; allowed is after heard_audio or text"
                 )
-            writing = self._writing = _Writing(
-                self._spoken_turn(), SentenceSplitter(self._settings.max_sentence_chars)
-            )
+            writing = self._writing = self._begin_writing()
         if writing is not None:
             # A text without a word is a turn of 0 ms, with a warning.
-            writing.turn.add(writing.splitter.finish())
-            writing.turn.end_text()
+            writing.queued, queued = True, writing.queued
+            writing.finish()
+            writing.queued = queued
         if hearing is not None or heard_text:
             if hearing is not None:
                 hearing.close()
@@ -252,13 +247,13 @@ class ConverseCall:
                 return
         if command.heard_ms is None:
             return
-        self._conversation.truncate(turn_id, math.ceil(command.heard_ms / self._frame_ms))
+        self._conversation.truncate(turn_id, command.heard_ms, self._frame_ms)
         kept = next((t for t in self._conversation.turns if t.turn_id == turn_id), None)
         known = kept is not None or turn_id == self._last_spoken
         self._outbox.put(
-            TurnTruncated(
+            SpeechTurnTruncated(
                 turn_id if known else "",
-                round(kept.num_frames * self._frame_ms) if kept else 0,
+                kept.audio_ms(self._frame_ms) if kept else 0,
                 kept.text if kept else "",
             )
         )
@@ -272,6 +267,7 @@ class ConverseCall:
         if self._writing is not None and self._writing.turn is turn:
             # Its terminal comes from the worker like any other's, however many turns wait.
             self._queue_writing(limited=False)
+            self._writing.close()
             self._writing = None
             self._interrupted = True
 
@@ -382,6 +378,8 @@ class ConverseCall:
 
     async def _abandon(self) -> None:
         """Gives back what turns hold that nobody will work off."""
+        if self._writing is not None:
+            self._writing.close()
         for turn in self._spoken_turns():
             turn.abandon()
         pending = [self._hearing, *(t.audio for t in self._turns if isinstance(t, HeardTurn))]

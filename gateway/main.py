@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from csm.errors import ServiceError
 from csm.serving import bootstrap
 from csm.serving.metrics import Metrics
 from csm.serving.settings import load
@@ -22,9 +21,4 @@ def build(settings: GatewaySettings, metrics: Metrics) -> GatewayService:
 def main(argv: Sequence[str] | None = None) -> None:
     """The whole life of the process."""
     settings = load(GatewaySettings, sys.argv[1:] if argv is None else argv, PROGRAM)
-    try:
-        bootstrap.run(partial(build, settings), settings)
-    # Backends that do not fit and voices that cannot be used are ValueErrors.
-    except (ServiceError, OSError, ValueError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    bootstrap.run(partial(build, settings), settings, PROGRAM)

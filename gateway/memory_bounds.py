@@ -1,5 +1,6 @@
 """What clients may have in the gateway's memory, as the settings allow it."""
 
+from csm.audio.opus import ENCODER_BYTES, MAX_PCM_BYTES_PER_S
 from gateway.hearing.heard_audio import MIN_WAITING_BYTES
 from gateway.settings import GatewaySettings
 
@@ -8,6 +9,7 @@ CONTEXT_COPIES = 2
 LARGE_MESSAGES_AT_ONCE = 8
 """Messages of the largest size that arrive at the same moment: those of audio and text are small,
 and context, once it is there, is counted as such."""
+_FRAME_S = 0.08
 _CODES_BYTES_PER_S = 12.5 * 32 * 2
 """Of CSM-1B's codec: frames a second, codes of a frame, bytes of a code."""
 
@@ -18,8 +20,15 @@ def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
     heard_codes = int(settings.max_heard_audio_ms / 1000 * _CODES_BYTES_PER_S)
     return {
         "conversations": settings.max_conversations_bytes,
-        "audio for clients": settings.max_streams * settings.max_pcm_bytes,
+        "audio for clients": settings.max_streams * _turn_bytes(settings),
         "heard audio": settings.max_heard_waiting_bytes + calls * (MIN_WAITING_BYTES + heard_codes),
         "context": CONTEXT_COPIES * settings.max_context_bytes,
         "messages": LARGE_MESSAGES_AT_ONCE * settings.max_message_bytes,
     }
+
+
+def _turn_bytes(settings: GatewaySettings) -> int:
+    """Of a spoken turn: the widest PCM, or an encoder of Opus and the PCM that it is given."""
+    credit_bytes = int(settings.initial_credit_frames * _FRAME_S * MAX_PCM_BYTES_PER_S)
+    opus_bytes = ENCODER_BYTES + min(settings.max_pcm_bytes, credit_bytes)
+    return max(settings.max_pcm_bytes, opus_bytes)

@@ -3,7 +3,11 @@
 An error gives the field, its value (never a caller's words) and what is allowed.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from csm.audio import frames
+from csm.audio.opus import complete_opus_format
 from csm.audio.pcm import AudioError, complete_format
 from csm.errors import InvalidArgument, invalid, status_message
 from csm.limits import LARGER_FILES, MAX_CONTEXT_FILE_BYTES, MAX_ID_CHARS
@@ -11,14 +15,15 @@ from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.backends import Info
 from gateway.backends.convert import audio_format
 from gateway.commands import (
-    AudioFormat,
     Cancel,
     Command,
-    ContextTurn,
+    ContextEntry,
     ConverseOptions,
     EndOfTurn,
+    Flush,
     HeardPart,
-    Sampling,
+    SamplingOptions,
+    StreamFormat,
     Synthesis,
     TextPart,
 )
@@ -27,12 +32,15 @@ from gateway.speaking.events import (
     Audio,
     ConversationOpened,
     Event,
-    TurnCompleted,
-    TurnStarted,
-    TurnTruncated,
+    SpeechTurnCompleted,
+    SpeechTurnStarted,
+    SpeechTurnTruncated,
     TurnWarning,
 )
-from gateway.text.sentences import speakable
+from gateway.text.options import TextRules
+from gateway.text.sentence import speakable
+from gateway.text_messages import prepared as prepared
+from gateway.text_messages import text_rules_of
 from gateway.violations import Violations
 
 MAX_HEARD_BYTES = 1 << 20
@@ -45,7 +53,7 @@ class Checker:
         self._settings = settings
         self._info = info
 
-    def synthesis(self, request: speech_pb2.SynthesizeRequest) -> Synthesis:
+    def synthesis(self, request: speech_pb2.SynthesizeRequest, rules: TextRules) -> Synthesis:
         """The call; raises `InvalidArgument` naming every field at fault."""
         found = Violations()
         found.text("text", request.text, self._settings.max_text_chars, may_be_empty=True)
@@ -76,7 +84,8 @@ class Checker:
             self._context(found, f"context[{i}]", turn)
             for i, turn in enumerate(request.context[:limit])
         ]
-        form = self._form(found, "format", request.format)
+        form = self._output_form(found, "format", request.format)
+        text_rules = text_rules_of(found, "text_options", request.text_options, rules)
         found.raise_any()
         return Synthesis(
             request.text,
@@ -88,9 +97,10 @@ class Checker:
             request.max_audio_ms,
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
+            text_rules,
         )
 
-    def opening(self, config: speech_pb2.ConverseConfig) -> ConverseOptions:
+    def opening(self, config: speech_pb2.ConverseConfig, rules: TextRules) -> ConverseOptions:
         """The conversation; raises `InvalidArgument` naming every field at fault."""
         found = Violations()
         found.conversation_id("config.conversation_id", config.conversation_id)
@@ -99,8 +109,9 @@ class Checker:
         found.sampling("config.sampling", config.sampling)
         found.audio_ms("config.max_audio_ms", config.max_audio_ms)
         found.lead_ms("config.max_lead_ms", config.max_lead_ms)
-        output = self._form(found, "config.output_format", config.output_format)
+        output = self._output_form(found, "config.output_format", config.output_format)
         heard = self._form(found, "config.input_format", config.input_format)
+        text_rules = text_rules_of(found, "config.text_options", config.text_options, rules)
         found.raise_any()
         return ConverseOptions(
             config.conversation_id,
@@ -111,7 +122,20 @@ class Checker:
             heard,
             config.max_lead_ms or self._settings.default_max_lead_ms,
             heard_speaker,
+            text_rules,
         )
+
+    def text_to_prepare(
+        self, request: speech_pb2.PrepareTextRequest, rules: TextRules
+    ) -> tuple[str, str, TextRules]:
+        """Text, voice's name and rules; raises `InvalidArgument` naming every field at fault."""
+        found = Violations()
+        limit = self._settings.max_text_chars
+        if not 0 < len(request.text) <= limit:
+            found.add("text", f"{len(request.text)} characters; allowed are 1..{limit}")
+        text_rules = text_rules_of(found, "text_options", request.text_options, rules)
+        found.raise_any()
+        return request.text, request.voice, text_rules
 
     def command(self, request: speech_pb2.ConverseRequest) -> Command:
         """A message after the config; raises `InvalidArgument`."""
@@ -125,6 +149,8 @@ class Checker:
             return HeardPart(request.heard_audio.audio)
         if kind == "text":
             return TextPart(request.text.text)
+        if kind == "flush":
+            return Flush()
         if kind == "end_of_turn":
             found = Violations()
             heard_text = request.end_of_turn.heard_text
@@ -141,7 +167,9 @@ class Checker:
             return Cancel(cancel.turn_id, cancel.heard_ms if cancel.HasField("heard_ms") else None)
         if kind == "config":
             raise invalid("config", "was sent a second time; allowed is once, first")
-        raise invalid("request", "is empty; allowed are heard_audio, text, end_of_turn and cancel")
+        raise invalid(
+            "request", "is empty; allowed are heard_audio, text, flush, end_of_turn and cancel"
+        )
 
     def conversation_id(self, value: str) -> str:
         """A conversation's name; raises `InvalidArgument`."""
@@ -152,17 +180,32 @@ class Checker:
         found.raise_any()
         return value
 
-    def _form(self, found: "Violations", field: str, form: common_pb2.AudioFormat) -> AudioFormat:
+    def _form(
+        self,
+        found: "Violations",
+        field: str,
+        form: common_pb2.AudioFormat,
+        complete: Callable[..., common_pb2.AudioFormat] = complete_format,
+    ) -> StreamFormat:
         try:
-            full = complete_format(form, self._info.tokenizer.sample_rate_hz, field)
-            return AudioFormat(full.encoding, full.sample_rate_hz, full.channels)
+            full = complete(form, self._info.tokenizer.sample_rate_hz, field)
+            return StreamFormat(full.encoding, full.sample_rate_hz, full.channels)
         except AudioError as error:
             found.add(error.field, error.description)
-            return AudioFormat(form.encoding, form.sample_rate_hz, form.channels)
+            return StreamFormat(form.encoding, form.sample_rate_hz, form.channels)
+
+    def _output_form(
+        self, found: "Violations", field: str, form: common_pb2.AudioFormat
+    ) -> StreamFormat:
+        """What the turn is made in: PCM also for Opus, which it becomes on its way out."""
+        full = self._form(found, field, form, complete_opus_format)
+        if is_ogg_opus(form):
+            return replace(full, encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE)
+        return full
 
     def _context(
         self, found: "Violations", field: str, turn: speech_pb2.ContextTurn
-    ) -> ContextTurn:
+    ) -> ContextEntry:
         found.speaker(f"{field}.speaker", turn.speaker)
         limit = self._settings.max_text_chars
         if len(turn.text) > limit:
@@ -176,7 +219,7 @@ class Checker:
                     f"{field}.audio_file",
                     f"{size} bytes; allowed are 1..{MAX_CONTEXT_FILE_BYTES}{remedy}",
                 )
-            return ContextTurn(field, turn.speaker, turn.text, audio_file=turn.audio_file)
+            return ContextEntry(field, turn.speaker, turn.text, audio_file=turn.audio_file)
         if sound == "frames":
             tokenizer = self._info.tokenizer
             try:
@@ -190,7 +233,7 @@ class Checker:
                 found.extend(error.violations)
             if not turn.frames.num_frames:
                 found.add(f"{field}.frames.num_frames", "0; allowed is at least 1")
-            return ContextTurn(
+            return ContextEntry(
                 field,
                 turn.speaker,
                 turn.text,
@@ -199,12 +242,17 @@ class Checker:
             )
         if not speakable(turn.text):
             found.add(field, "has neither sound nor words; allowed is a turn with one or both")
-        return ContextTurn(field, turn.speaker, turn.text)
+        return ContextEntry(field, turn.speaker, turn.text)
 
 
-def _sampling(message: common_pb2.Sampling) -> Sampling:
+def _sampling(message: common_pb2.Sampling) -> SamplingOptions:
     names = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
-    return Sampling(**{n: getattr(message, n) for n in names if message.HasField(n)})
+    return SamplingOptions(**{n: getattr(message, n) for n in names if message.HasField(n)})
+
+
+def is_ogg_opus(form: common_pb2.AudioFormat) -> bool:
+    """Whether audio in this format goes out as `gateway.speaking.opus_stream` makes it."""
+    return form.encoding == common_pb2.AUDIO_ENCODING_OGG_OPUS
 
 
 def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:
@@ -212,9 +260,9 @@ def synthesized(event: Event) -> speech_pb2.SynthesizeResponse:
     match event:
         case Audio():
             return speech_pb2.SynthesizeResponse(audio=_audio(event))
-        case TurnStarted():
+        case SpeechTurnStarted():
             return speech_pb2.SynthesizeResponse(started=_started(event))
-        case TurnCompleted():
+        case SpeechTurnCompleted():
             return speech_pb2.SynthesizeResponse(completed=_completed(event))
         case _:
             raise TypeError(f"{type(event).__name__} is no event of Synthesize")
@@ -225,11 +273,11 @@ def conversed(event: Event) -> speech_pb2.ConverseResponse:
     match event:
         case Audio():
             return speech_pb2.ConverseResponse(audio=_audio(event))
-        case TurnStarted():
+        case SpeechTurnStarted():
             return speech_pb2.ConverseResponse(turn_started=_started(event))
-        case TurnCompleted():
+        case SpeechTurnCompleted():
             return speech_pb2.ConverseResponse(turn_completed=_completed(event))
-        case TurnTruncated():
+        case SpeechTurnTruncated():
             truncated = speech_pb2.SpeechTurnTruncated(
                 turn_id=event.turn_id,
                 kept_audio_ms=event.kept_audio_ms,
@@ -246,7 +294,7 @@ def conversed(event: Event) -> speech_pb2.ConverseResponse:
             return speech_pb2.ConverseResponse(started=opened)
 
 
-def _started(event: TurnStarted) -> speech_pb2.SpeechTurnStarted:
+def _started(event: SpeechTurnStarted) -> speech_pb2.SpeechTurnStarted:
     return speech_pb2.SpeechTurnStarted(
         turn_id=event.turn_id, format=audio_format(event.form), seed=event.seed
     )
@@ -261,7 +309,7 @@ def _audio(event: Audio) -> speech_pb2.SpeechAudio:
     )
 
 
-def _completed(event: TurnCompleted) -> speech_pb2.SpeechTurnCompleted:
+def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:
     usage, timing = event.usage, event.timing
     message = speech_pb2.SpeechTurnCompleted(
         turn_id=event.turn_id,

@@ -1,22 +1,29 @@
 """The gateway as a service: waits for its backends, speaks, drains."""
 
 import asyncio
+import logging
 
 import grpc
 
+from csm import errors
+from csm.audio import opus
 from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
-from gateway.conversations.conversation import Limits
+from gateway.conversations.conversation import ConversationLimits
 from gateway.conversations.memory import MemoryStore
 from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
-from gateway.speech import Speech
+from gateway.speech import SpeechHandler
 from gateway.voices.library import Voices, load_voices
 
+log = logging.getLogger(__name__)
+
 SWEEP_INTERVAL_S = 30.0
+LONGEST_WAIT_S = 10.0
+"""Between two tries to load the voices."""
 
 
 class GatewayService:
@@ -34,22 +41,45 @@ class GatewayService:
             max_conversations=settings.max_conversations,
             max_bytes=settings.max_conversations_bytes,
             ttl_s=settings.conversation_ttl_s,
-            limits=Limits(settings.max_conversation_turns, settings.max_conversation_frames),
+            limits=ConversationLimits(
+                settings.max_conversation_turns, settings.max_conversation_frames
+            ),
             on_count=gateway_metrics.conversations_active.set,
         )
-        self._speech = Speech(settings, self.backends, Voices({}, ""), self.store, gateway_metrics)
+        self._speech = SpeechHandler(
+            settings, self.backends, Voices({}, ""), self.store, gateway_metrics
+        )
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
         await self.backends.start()
-        self._speech.voices = await load_voices(
-            self.backends,
-            self._speech.encoder,
-            self._settings.voices_directory,
-            self._settings.default_voice,
-        )
+        # Looks for the library of Opus now: no call waits while it is imported.
+        await asyncio.to_thread(opus.problem)
+        self._speech.voices = await self._load_voices()
         self._sweeper = asyncio.create_task(supervise("sweeper", self._sweep, self._metrics))
+
+    async def _load_voices(self) -> Voices:
+        """The voices; waits and begins again where a backend is busy, late, or went away."""
+        wait_s = self._settings.backend_retry_s
+        while True:
+            try:
+                return await load_voices(
+                    self.backends,
+                    self._speech.encoder,
+                    self._settings.voices_directory,
+                    self._settings.default_voice,
+                )
+            except errors.ServiceError as error:
+                late = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+                if not (late or isinstance(error, errors.RetryableError)):
+                    raise
+                log.warning(
+                    "the voices cannot be loaded yet, again in %g s: %s", wait_s, error.message
+                )
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, max(LONGEST_WAIT_S, self._settings.backend_retry_s))
+            await self.backends.settle()
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds SpeechService."""

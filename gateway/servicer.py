@@ -12,21 +12,26 @@ from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages
 from gateway.commands import Command
 from gateway.messages import Checker
-from gateway.speech import Speech
+from gateway.speaking.opus_stream import as_ogg_opus
+from gateway.speech import SpeechHandler
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     """The handlers."""
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: SpeechHandler) -> None:
         self._speech = speech
 
     async def Synthesize(
         self, request: speech_pb2.SynthesizeRequest, context: ServicerContext
     ) -> AsyncGenerator[speech_pb2.SynthesizeResponse, None]:
         events = self._speech.synthesize(
-            lambda: self._checker().synthesis(request), _client(context), _deadline(context)
+            lambda: self._checker().synthesis(request, self._speech.texts.rules),
+            _client(context),
+            _deadline(context),
         )
+        if messages.is_ogg_opus(request.format):
+            events = as_ogg_opus(events, request.format.encoding)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield messages.synthesized(event)
@@ -40,11 +45,13 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             raise invalid("config", f"the first message is {got}; allowed is the config")
         checker = self._checker()
         events = self._speech.converse(
-            checker.opening(first.config),
+            checker.opening(first.config, self._speech.texts.rules),
             _commands(checker, request_iterator),
             _client(context),
             _deadline(context),
         )
+        if messages.is_ogg_opus(first.config.output_format):
+            events = as_ogg_opus(events, first.config.output_format.encoding)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield messages.conversed(event)
@@ -66,6 +73,13 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             default_voice=voices.default,
         )
 
+    async def PrepareText(
+        self, request: speech_pb2.PrepareTextRequest, context: ServicerContext
+    ) -> speech_pb2.PrepareTextResponse:
+        rules = self._speech.texts.rules
+        asked = self._checker().text_to_prepare(request, rules)
+        return messages.prepared(await self._speech.prepare(*asked))
+
     async def GetConversation(
         self, request: speech_pb2.GetConversationRequest, context: ServicerContext
     ) -> speech_pb2.GetConversationResponse:
@@ -81,7 +95,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                     speaker=turn.speaker,
                     text=turn.text,
                     heard=turn.heard,
-                    audio_ms=round(turn.num_frames * frame_ms),
+                    audio_ms=turn.audio_ms(frame_ms),
                 )
                 for turn in conversation.turns
             ],

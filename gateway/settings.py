@@ -69,6 +69,31 @@ class GatewaySettings(ServiceSettings):
     max_sentence_chars: int = Field(
         200, ge=20, le=4096, description="longer sentences are cut at a comma or a space"
     )
+    normalize_text: bool = Field(
+        True, description="put numbers, units, signs and abbreviations into words"
+    )
+    text_markup: Literal["strip", "obey", "off"] = Field(
+        "obey", description="what becomes of SSML, HTML and Markdown where a call does not say"
+    )
+    newline_pause_ms: int = Field(
+        0, ge=0, le=10_000, description="silence at a line break between sentences"
+    )
+    paragraph_pause_ms: int = Field(300, ge=0, le=10_000, description="silence at a blank line")
+    lexicon: Path | None = Field(
+        None, description="file of words and how they are said, read again when it changes"
+    )
+    text_quiet_ms: int = Field(
+        400,
+        ge=0,
+        le=60_000,
+        description="quiet after which a sentence that lacks only the next character is spoken; "
+        "0: never",
+    )
+    retry_early_end: bool = Field(
+        True,
+        description="say a sentence once more whose speech ended far too early, where nothing of "
+        "it was delivered",
+    )
     max_context_turns: int = Field(
         64, ge=1, le=1024, description="turns of context that a Synthesize call may bring"
     )

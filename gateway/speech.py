@@ -10,14 +10,17 @@ from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.commands import Command, ConverseOptions, Synthesis
-from gateway.conversations.store import Conversation, ConversationStore
+from gateway.conversations.store import ConversationStore, StoredConversation
 from gateway.converse_call import CallPorts, ConverseCall
-from gateway.hearing.encoder import Encoder
+from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
+from gateway.prepare import PreparedSentences, prepare
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
+from gateway.text.options import TextRules
+from gateway.texts import Texts
 from gateway.voices.library import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
@@ -35,7 +38,7 @@ class _Live(Protocol):
         """End now, with the terminal SHUTDOWN."""
 
 
-class Speech:
+class SpeechHandler:
     """What SpeechService does, without protobuf of its own."""
 
     def __init__(
@@ -50,7 +53,8 @@ class Speech:
         self.backends = backends
         self.voices = voices
         self.store = store
-        self.encoder = Encoder(backends, settings)
+        self.texts = Texts(settings, backends)
+        self.encoder = AudioEncoder(backends, settings)
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
@@ -112,6 +116,7 @@ class Speech:
             conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
             ports = CallPorts(
                 self.backends,
+                self.texts,
                 self.encoder,
                 self.settings,
                 self._metrics,
@@ -124,6 +129,12 @@ class Speech:
             async with contextlib.aclosing(call.run(commands)) as events:
                 async for event in events:
                     yield event
+
+    async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedSentences:
+        """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
+        speaking = self.voices.get(voice)
+        front_end = self.texts.front_end(rules, speaking)
+        return await prepare(text, front_end, speaking.speaker, self.backends)
 
     async def delete_conversation(self, conversation_id: str) -> None:
         """Forgets a conversation here and in the generator. Raises as the store does."""
@@ -152,13 +163,14 @@ class Speech:
             self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
         voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
-        conversation: Conversation | None = None
+        conversation: StoredConversation | None = None
         if asked.conversation_id:
             conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
         parts = SynthesisParts(
             voice,
             conversation,
             self.backends,
+            self.texts,
             self.encoder,
             self.settings,
             self._metrics,
@@ -180,7 +192,7 @@ class Speech:
             self._live.discard(live)
 
     @contextlib.contextmanager
-    def _acquired(self, conversation_id: str, voice: str) -> Iterator[Conversation]:
+    def _acquired(self, conversation_id: str, voice: str) -> Iterator[StoredConversation]:
         conversation = self.store.acquire(conversation_id, voice)
         conversation.voice = voice
         try:

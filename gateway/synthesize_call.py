@@ -10,9 +10,9 @@ from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends, Info
 from gateway.backends.convert import context_messages
-from gateway.commands import ContextTurn, Synthesis, TurnOptions
-from gateway.conversations.store import Conversation, Segment, Turn, new_turn_id
-from gateway.hearing.encoder import Encoder
+from gateway.commands import ContextEntry, Synthesis, TurnOptions
+from gateway.conversations.store import Segment, StoredConversation, Turn, new_turn_id
+from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.words import misfit
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import FinishReason, TurnWarning
@@ -20,8 +20,9 @@ from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
 from gateway.speaking.warnings import of_recording
-from gateway.text.sentences import Sentence, SentenceSplitter
-from gateway.voices.library import Voice
+from gateway.text.sentence import CONTINUE
+from gateway.texts import Texts
+from gateway.voices.library import LibraryVoice
 
 FILES_AT_ONCE = 4
 """Of one call's context: each holds a stream of the tokenizer, and others want some too."""
@@ -31,10 +32,11 @@ FILES_AT_ONCE = 4
 class SynthesisParts:
     """What a Synthesize call is made of, beside its request."""
 
-    voice: Voice
-    conversation: Conversation | None
+    voice: LibraryVoice
+    conversation: StoredConversation | None
     backends: Backends
-    encoder: Encoder
+    texts: Texts
+    encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
     deadline: float | None
@@ -88,12 +90,13 @@ class SynthesizeCall:
         turn.text_chars = len(asked.text)
         turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
-            splitter = SentenceSplitter(parts.settings.max_sentence_chars)
-            turn.add(splitter.feed(asked.text) + splitter.finish())
+            front_end = parts.texts.front_end(asked.text_rules, parts.voice)
+            turn.add(front_end.feed(asked.text) + front_end.finish())
+            turn.warn(front_end.warnings())
+            turn.end_text(front_end.trailing_pause_ms)
         else:
-            # No words: the generator goes on with the last audio of the context.
-            turn.add([Sentence("", 0)])
-        turn.end_text()
+            turn.add([CONTINUE])
+            turn.end_text()
 
     async def speak(self) -> None:
         """Speaks the turn into the outbox, which ends with it."""
@@ -131,7 +134,7 @@ class SynthesizeCall:
         if self._parts.conversation is not None and turn.segments:
             self._parts.conversation.add(turn)
 
-    async def _encoded(self, context: Sequence[ContextTurn], info: Info) -> list[Segment]:
+    async def _encoded(self, context: Sequence[ContextEntry], info: Info) -> list[Segment]:
         """The context's segments in order, its files encoded side by side, some at a time.
 
         Raises `InvalidArgument` about the one that is longer than any context.
@@ -140,7 +143,7 @@ class SynthesizeCall:
         places = asyncio.Semaphore(FILES_AT_ONCE)
         self._recordings = [[] for _ in context]
 
-        async def one(turn: ContextTurn, odd: list[TurnWarning]) -> Segment:
+        async def one(turn: ContextEntry, odd: list[TurnWarning]) -> Segment:
             if not turn.audio_file:
                 checked(f"{turn.field}.frames.num_frames", turn.num_frames)
                 told(f"{turn.field}.frames", turn, turn.num_frames, odd)
@@ -154,7 +157,7 @@ class SynthesizeCall:
             told(field, turn, frames.num_frames, odd)
             return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
 
-        def told(field: str, turn: ContextTurn, num_frames: int, odd: list[TurnWarning]) -> None:
+        def told(field: str, turn: ContextEntry, num_frames: int, odd: list[TurnWarning]) -> None:
             if num_frames and (wrong := misfit(turn.text, num_frames * info.frame_ms / 1000)):
                 odd.append(of_recording(field, wrong))
 

@@ -153,3 +153,31 @@ def test_files_stay_small_enough_to_read_at_once() -> None:
         if "csm/v1" not in str(p) and (lines := len(p.read_text().splitlines())) > 400
     }
     assert not long, f"about 300 lines a file, 400 at the very most: {long}"
+
+
+def class_names(*packages: str) -> dict[str, list[str]]:
+    """Where each public top-level class is defined, by its name."""
+    found: dict[str, list[str]] = {}
+    for path in (p for package in packages for p in sorted((ROOT / package).rglob("*.py"))):
+        # Stubs are the wire's own words, always said with their module's name before them.
+        if "csm/v1" in str(path):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(module_name(path))
+    return found
+
+
+# The same part of each service may bear one name: none does today.
+SAME_IN_EACH_SERVICE: set[str] = set()
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    found = class_names("csm", "services", "gateway")
+    twice = {
+        name: places
+        for name, places in found.items()
+        if len(places) > 1 and name not in SAME_IN_EACH_SERVICE
+    }
+    assert not twice, f"classes of one name: {twice}"
+    assert len(found) > 200

@@ -102,3 +102,15 @@ def test_enums_start_unspecified_and_carry_their_prefix(name: str) -> None:
         prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
         assert enum.values_by_number[0].name == f"{prefix}UNSPECIFIED"
         assert all(value.name.startswith(prefix) for value in enum.values)
+
+
+@pytest.mark.parametrize("proto", PROTOS, ids=lambda path: path.stem)
+def test_generators_of_other_languages_are_told_where_their_code_goes(proto: Path) -> None:
+    """protoc-gen-go refuses a file without `go_package`; Java would put all into one class."""
+    name = f"csm.v1.{proto.stem}_pb2"
+    options = importlib.import_module(name).DESCRIPTOR.GetOptions()
+    path, _, package = options.go_package.rpartition(";")
+    assert path.endswith("/csm/v1")
+    assert package == "csmv1"
+    assert options.java_package == "org.csm.v1"
+    assert options.java_multiple_files

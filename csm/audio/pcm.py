@@ -1,15 +1,18 @@
-"""PCM bytes to mono float32 at another rate and back, in chunks cut anywhere.
+"""PCM and G.711 bytes to mono float32 at another rate and back, in chunks cut anywhere.
 
 Scale: an integer sample of b bits is its value divided by 2**(b-1), so full scale is -1..1 and
-integers survive the way there and back. Only another rate needs `csm.audio.resample`, and with it
-soxr: it is imported where two rates differ, so that a client of PCM runs without it.
+integers survive the way there and back; a code of G.711 is the 16-bit sample that it stands for.
+Only another rate needs `csm.audio.resample`, and with it soxr: it is imported where two rates
+differ, so that a client of PCM runs without it.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from csm.audio.g711 import ALAW_LEVELS, MULAW_LEVELS, alaw_codes, mulaw_codes
 from csm.errors import FieldViolation, InvalidArgument
 from csm.v1 import common_pb2
 
@@ -23,14 +26,21 @@ MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
 # Mono to 5.1: what recordings come in.
 MAX_CHANNELS = 6
+TELEPHONE_RATE_HZ = 8_000
+"""What G.711 is at where nothing else is said: any other rate is an exception."""
 
 _U8 = common_pb2.AUDIO_ENCODING_PCM_U8
 _S16 = common_pb2.AUDIO_ENCODING_PCM_S16LE
 _S24 = common_pb2.AUDIO_ENCODING_PCM_S24LE
 _S32 = common_pb2.AUDIO_ENCODING_PCM_S32LE
 _F32 = common_pb2.AUDIO_ENCODING_PCM_F32LE
+_MULAW = common_pb2.AUDIO_ENCODING_MULAW
+_ALAW = common_pb2.AUDIO_ENCODING_ALAW
 
-BYTES_PER_SAMPLE = {_U8: 1, _S16: 2, _S24: 3, _S32: 4, _F32: 4}
+_MULAW_FLOATS = MULAW_LEVELS.astype(np.float32) / np.float32(1 << 15)
+_ALAW_FLOATS = ALAW_LEVELS.astype(np.float32) / np.float32(1 << 15)
+
+BYTES_PER_SAMPLE = {_U8: 1, _S16: 2, _S24: 3, _S32: 4, _F32: 4, _MULAW: 1, _ALAW: 1}
 
 
 class AudioError(InvalidArgument, ValueError):
@@ -76,19 +86,35 @@ def check_finite(samples: Samples, field: str, first_sample: int = 0) -> None:
         )
 
 
+def encoding_name(encoding: int) -> str:
+    """Its name on the wire; a number that has none as it is."""
+    known = encoding in common_pb2.AudioEncoding.values()
+    return common_pb2.AudioEncoding.Name(encoding) if known else str(encoding)
+
+
 def complete_format(
-    form: common_pb2.AudioFormat, default_rate_hz: int, field: str = "format"
+    form: common_pb2.AudioFormat,
+    default_rate_hz: int,
+    field: str = "format",
+    *,
+    also: Iterable[common_pb2.AudioEncoding] = (),
 ) -> common_pb2.AudioFormat:
     """The format with its defaults filled in: PCM_S16LE, `default_rate_hz`, one channel.
+
+    MULAW and ALAW without a rate are at 8000 Hz. `also` are encodings that the caller has taken
+    elsewhere, so that the error about another one names them too.
 
     Raises `AudioError` naming `field`.encoding, .sample_rate_hz or .channels.
     """
     encoding = form.encoding or _S16
     if encoding not in BYTES_PER_SAMPLE:
-        names = ", ".join(common_pb2.AudioEncoding.Name(e) for e in BYTES_PER_SAMPLE)
-        known = encoding in common_pb2.AudioEncoding.values()
-        given = common_pb2.AudioEncoding.Name(encoding) if known else str(encoding)
-        raise AudioError(f"{field}.encoding", f"{given} is not allowed here; allowed are {names}")
+        names = ", ".join(encoding_name(one) for one in (*BYTES_PER_SAMPLE, *also))
+        raise AudioError(
+            f"{field}.encoding",
+            f"{encoding_name(encoding)} is not allowed here; allowed are {names}",
+        )
+    if encoding in (_MULAW, _ALAW):
+        default_rate_hz = TELEPHONE_RATE_HZ
     rate_hz = form.sample_rate_hz or default_rate_hz
     channels = form.channels or 1
     check_rate(rate_hz, f"{field}.sample_rate_hz")
@@ -112,9 +138,13 @@ def to_integers(samples: Samples, bits: Literal[8, 16, 24, 32]) -> NDArray[np.in
 
 
 def pcm_bytes(samples: Samples, encoding: common_pb2.AudioEncoding) -> bytes:
-    """Float samples [N] as little-endian PCM of a PCM encoding."""
+    """Float samples [N] as little-endian PCM of a PCM encoding, or as codes of G.711."""
     if encoding == _F32:
         return samples.astype("<f4").tobytes()
+    if encoding == _MULAW:
+        return mulaw_codes(to_integers(samples, 16).astype(np.int16)).tobytes()
+    if encoding == _ALAW:
+        return alaw_codes(to_integers(samples, 16).astype(np.int16)).tobytes()
     if encoding == _S16:
         return to_integers(samples, 16).astype("<i2").tobytes()
     if encoding == _S32:
@@ -126,9 +156,12 @@ def pcm_bytes(samples: Samples, encoding: common_pb2.AudioEncoding) -> bytes:
 
 
 def pcm_samples(data: bytes, encoding: common_pb2.AudioEncoding) -> Samples:
-    """Little-endian PCM of a PCM encoding as float samples [N]; whole samples only."""
+    """Little-endian PCM, or codes of G.711, as float samples [N]; whole samples only."""
     if encoding == _F32:
         return np.frombuffer(data, "<f4").astype(np.float32)
+    if encoding in (_MULAW, _ALAW):
+        levels = _MULAW_FLOATS if encoding == _MULAW else _ALAW_FLOATS
+        return levels[np.frombuffer(data, np.uint8)]
     if encoding == _S16:
         return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(1 << 15)
     if encoding == _S32:
@@ -142,9 +175,9 @@ def pcm_samples(data: bytes, encoding: common_pb2.AudioEncoding) -> Samples:
 
 
 class PcmReader:
-    """PCM bytes, cut anywhere, to mono float32 at `target_rate_hz`.
+    """PCM or G.711 bytes, cut anywhere, to mono float32 at `target_rate_hz`.
 
-    `field` names the format in errors, `audio_field` the bytes.
+    `field` names the format in errors, `audio_field` the bytes; `also` as in `complete_format`.
     """
 
     def __init__(
@@ -153,8 +186,9 @@ class PcmReader:
         target_rate_hz: int,
         field: str = "format",
         audio_field: str = "audio",
+        also: Iterable[common_pb2.AudioEncoding] = (),
     ) -> None:
-        self.format = complete_format(form, target_rate_hz, field)
+        self.format = complete_format(form, target_rate_hz, field, also=also)
         self._field = audio_field
         self._frame_bytes = BYTES_PER_SAMPLE[self.format.encoding] * self.format.channels
         self._carry = b""
@@ -195,7 +229,7 @@ class PcmReader:
 
 
 class PcmWriter:
-    """Mono float32 at `source_rate_hz` to PCM bytes: resampled, clipped, channels repeated."""
+    """Mono float32 at `source_rate_hz` to PCM or G.711: resampled, clipped, channels repeated."""
 
     def __init__(
         self, form: common_pb2.AudioFormat, source_rate_hz: int, field: str = "format"

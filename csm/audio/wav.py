@@ -12,33 +12,41 @@ from csm.audio.pcm import BYTES_PER_SAMPLE, AudioError, complete_format
 from csm.v1 import common_pb2
 
 UNKNOWN_SIZE = 0xFFFFFFFF
-_CODE_PCM, _CODE_FLOAT = 1, 3
-_HEADER_BYTES = 44
+_CODE_PCM, _CODE_FLOAT, _CODE_ALAW, _CODE_MULAW = 1, 3, 6, 7
+_CODES = {
+    common_pb2.AUDIO_ENCODING_PCM_F32LE: _CODE_FLOAT,
+    common_pb2.AUDIO_ENCODING_ALAW: _CODE_ALAW,
+    common_pb2.AUDIO_ENCODING_MULAW: _CODE_MULAW,
+}
+_MAX_HEADER_BYTES = 58
 
 
 def wav_header(form: common_pb2.AudioFormat, data_bytes: int | None = None) -> bytes:
-    """The 44 bytes before the samples. `form` is complete; None declares an unknown length."""
+    """What comes before the samples: 44 bytes, of mu-law and A-law 58.
+
+    `form` is complete; None declares an unknown length.
+    """
     sample_bytes = BYTES_PER_SAMPLE[form.encoding]
     block = sample_bytes * form.channels
-    is_float = form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE
     data = UNKNOWN_SIZE if data_bytes is None else data_bytes
-    riff = UNKNOWN_SIZE if data_bytes is None else _HEADER_BYTES - 8 + data + data % 2
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        b"RIFF",
-        riff,
-        b"WAVE",
-        b"fmt ",
-        16,
-        _CODE_FLOAT if is_float else _CODE_PCM,
+    code = _CODES.get(form.encoding, _CODE_PCM)
+    fmt = struct.pack(
+        "<HHIIHH",
+        code,
         form.channels,
         form.sample_rate_hz,
         form.sample_rate_hz * block,
         block,
         sample_bytes * 8,
-        b"data",
-        data,
     )
+    fact = b""
+    if code in (_CODE_ALAW, _CODE_MULAW):
+        fmt += struct.pack("<H", 0)
+        samples = UNKNOWN_SIZE if data_bytes is None else data_bytes // block
+        fact = struct.pack("<4sII", b"fact", 4, samples)
+    chunks = b"".join((b"WAVE", b"fmt ", struct.pack("<I", len(fmt)), fmt, fact, b"data"))
+    riff = UNKNOWN_SIZE if data_bytes is None else len(chunks) + 4 + data + data % 2
+    return struct.pack("<4sI", b"RIFF", riff) + chunks + struct.pack("<I", data)
 
 
 class HasProto(Protocol):
@@ -56,7 +64,7 @@ class WavStream:
     opened and closed here; an open file stays open.
     """
 
-    MAX_BYTES = UNKNOWN_SIZE - _HEADER_BYTES
+    MAX_BYTES = UNKNOWN_SIZE - _MAX_HEADER_BYTES
 
     def __init__(
         self, target: Path | str | BinaryIO, form: common_pb2.AudioFormat | HasProto

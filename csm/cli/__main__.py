@@ -8,7 +8,7 @@ _NEEDS = ("typer", "rich", "click")
 def main() -> None:
     """Runs the command line; ends with 1 where it was not installed with the package."""
     try:
-        from csm.cli.main import app
+        from csm.cli.main import main as run
     except ModuleNotFoundError as error:
         if error.name not in _NEEDS:
             raise
@@ -18,7 +18,7 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(1) from None
-    app()
+    run()
 
 
 if __name__ == "__main__":

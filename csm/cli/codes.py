@@ -17,6 +17,7 @@ Server = Annotated[
     str | None,
     typer.Option(help="A tokenizer's host:port. Without it, the tokenizer runs in this process."),
 ]
+_RAW = "Audio without a header"
 
 
 def encode(
@@ -32,6 +33,28 @@ def encode(
         typer.Option(help="It is to be a prompt: mend its level, an offset, long silent ends."),
     ] = False,
     server: Server = None,
+    encoding: Annotated[
+        options.SampleEncoding | None,
+        typer.Option(
+            help="AUDIO has no header, and these samples. Known by itself of .ulaw, "
+            ".mulaw and .alaw.",
+            rich_help_panel=_RAW,
+        ),
+    ] = None,
+    rate: Annotated[
+        int,
+        typer.Option(
+            help="Samples a second of AUDIO without a header; default of mulaw and alaw: 8000.",
+            min=0,
+            rich_help_panel=_RAW,
+        ),
+    ] = 0,
+    channels: Annotated[
+        int | None,
+        typer.Option(
+            help="Its channels, interleaved; default: 1.", min=1, max=6, rich_help_panel=_RAW
+        ),
+    ] = None,
     model: options.Model = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -44,17 +67,24 @@ def encode(
     from csm.audio.files import read_audio
     from csm.cli.code_file import CodeFile
     from csm.cli.place import check_writable
-    from csm.cli.reporting import audio_progress, print_figures, warn
+    from csm.cli.raw_audio import RawFormat
+    from csm.cli.reporting import CommandError, audio_progress, print_figures, warn
 
+    raw = RawFormat.of(source, encoding, rate, channels)
+    if raw and mend:
+        raise CommandError("--mend is for files with a header")
     target = output or source.with_suffix(".safetensors")
     check_writable(target)
 
     async def life() -> None:
         async with _tokenizer(server, model, device, threads) as client:
             info = await client.info()
+            longest_s = info.max_audio_ms / 1000
             odd: list[str] = []
-            samples, rate_hz = read_audio(
-                source, max_seconds=info.max_audio_ms / 1000, mend=mend, warnings=odd
+            samples, rate_hz = (
+                raw.read(source, longest_s)
+                if raw
+                else read_audio(source, max_seconds=longest_s, mend=mend, warnings=odd)
             )
             for warning in odd:
                 warn(f"{source}: {warning}")
@@ -94,6 +124,7 @@ def decode(
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
+    encoding: options.Encoding = None,
     model: options.Model = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -102,10 +133,10 @@ def decode(
     from csm.cli.code_file import CodeFile
     from csm.cli.output import Output
     from csm.cli.reporting import audio_progress, console, print_figures
-    from csm.client.messages import AudioFormat
+    from csm.client.formats import AudioFormat
 
     suffix = f".{format.value}" if format else ".wav"
-    target = Output(output or source.with_suffix(suffix), format, rate, bit_depth)
+    target = Output(output or source.with_suffix(suffix), format, rate, bit_depth, encoding)
     stored = CodeFile.read(source)
 
     async def life() -> None:

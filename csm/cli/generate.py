@@ -58,6 +58,7 @@ def generate(
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
+    encoding: options.Encoding = None,
     dtype: options.ServingDtype = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -71,7 +72,7 @@ def generate(
     from csm.cli.output import Output
 
     options.model_directory(weights)
-    target = Output(output, format, rate, bit_depth)
+    target = Output(output, format, rate, bit_depth, encoding)
 
     async def life() -> None:
         from csm.cli.listening import report, write_speech

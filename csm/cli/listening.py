@@ -92,7 +92,7 @@ def report(spoken: Spoken, output: Output) -> None:
             "real-time factor": f"{spoken.real_time_factor:.3f}",
             "audio length": f"{spoken.audio_s:.2f} s",
             "format": f"{output.container.value}, {form.sample_rate_hz} Hz"
-            + (f", {output.depth.value} bit" if output.container in ("wav", "flac") else ""),
+            + (f", {output.told}" if output.told else ""),
             "finished": f"{', '.join(reasons)}, seed {spoken.started.seed}",
             "tokens": f"{tokens} of text, {frames} frames made",
         },

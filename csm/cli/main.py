@@ -1,12 +1,14 @@
 """The `csm` command. Each command imports what it needs when it runs, so `--help` is instant."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 import csm
-from csm.cli import bench, codes, generate, models, serve, speak, voices
+from csm.cli import bench, codes, generate, models, serve, speak, text, voices
 from csm.cli.reporting import ReportingGroup
+from csm.serving.exit import end_process
 from csm.serving.heap import collect_seldom
 
 app = typer.Typer(
@@ -35,6 +37,7 @@ def root(
 
 
 app.command("speak")(speak.speak)
+app.command("text")(text.text)
 app.command("serve")(serve.serve)
 app.command("generate")(generate.generate)
 app.command("encode")(codes.encode)
@@ -43,5 +46,17 @@ app.add_typer(models.app, name="models")
 app.add_typer(voices.app, name="voices")
 app.add_typer(bench.app, name="bench")
 
+
+def main() -> None:
+    """The command `csm`, to the end of the process."""
+    try:
+        app()
+    except SystemExit as end:
+        # What ran a server or a client is not left to the interpreter's own end (`exit`).
+        if "grpc" in sys.modules and isinstance(end.code, int | None):
+            end_process(end.code or 0)
+        raise
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -16,7 +16,9 @@ class Container(StrEnum):
     WAV = "wav"
     FLAC = "flac"
     OGG = "ogg"
+    OPUS = "opus"
     MP3 = "mp3"
+    RAW = "raw"
 
 
 class SampleFormat(StrEnum):
@@ -27,6 +29,26 @@ class SampleFormat(StrEnum):
     S24 = "24"
     S32 = "32"
     FLOAT = "float"
+
+
+class SampleEncoding(StrEnum):
+    """How the bytes of a sample are to be read or written; names of `csm.client.formats`."""
+
+    U8 = "u8"
+    S16 = "s16"
+    S24 = "s24"
+    S32 = "s32"
+    F32 = "f32"
+    MULAW = "mulaw"
+    ALAW = "alaw"
+
+
+TELEPHONE_SUFFIXES: dict[str, SampleEncoding] = {
+    ".ulaw": SampleEncoding.MULAW,
+    ".mulaw": SampleEncoding.MULAW,
+    ".alaw": SampleEncoding.ALAW,
+}
+"""Of files without a header whose samples are known by their name."""
 
 
 class Dtype(StrEnum):
@@ -118,8 +140,15 @@ Format = Annotated[
     typer.Option("--format", help="Default: by the output's suffix.", rich_help_panel=_OUTPUT),
 ]
 Rate = Annotated[
-    int, typer.Option(help="Samples a second; 0: the model's.", min=0, rich_help_panel=_OUTPUT)
-]
+    int,
+    typer.Option(help="Samples a second; 0: the model's, of mulaw and alaw 8000.", min=0,
+                 rich_help_panel=_OUTPUT),
+]  # fmt: skip
+Encoding = Annotated[
+    SampleEncoding | None,
+    typer.Option("--encoding", help="How a WAV or a raw file holds its samples, instead of "
+                 "--bit-depth.", rich_help_panel=_OUTPUT),
+]  # fmt: skip
 Bits = Annotated[
     SampleFormat | None,
     typer.Option("--bit-depth", help="Default: 16, where the format has one.",

@@ -37,6 +37,7 @@ def speak(
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
+    encoding: options.Encoding = None,
     model: options.Model = None,
     voices: options.Voices = None,
     dtype: options.ServingDtype = None,
@@ -49,7 +50,7 @@ def speak(
     options.check_server(
         server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
     )
-    target = Output(output, format, rate, bit_depth)
+    target = Output(output, format, rate, bit_depth, encoding)
     said = _standard_input() if text == "-" else text
 
     async def life() -> None:

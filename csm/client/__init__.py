@@ -1,4 +1,7 @@
-"""The SDK: `Client` for threads, `AsyncClient` for asyncio; see `csm.client.client`."""
+"""The SDK: `Client` for threads, `AsyncClient` for asyncio; see `csm.client.client`.
+
+`__all__` is the one list of what `csm` and `csm.client` export, the errors among it.
+"""
 
 from csm.client.answers import (
     ConversationInfo,
@@ -17,9 +20,9 @@ from csm.client.conversation import (
     AsyncConversation,
     Conversation,
 )
+from csm.client.formats import AudioFormat
 from csm.client.messages import (
     AudioChunk,
-    AudioFormat,
     ConversationStarted,
     Event,
     FinishReason,
@@ -45,6 +48,19 @@ from csm.client.tokenizer import (
     AsyncTokenizerClient,
     Encoded,
 )
+from csm.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    QueueFull,
+    RetryableError,
+    ServiceError,
+    Unavailable,
+    UpstreamError,
+)
 
 __all__ = [
     "AsyncClient",
@@ -59,18 +75,29 @@ __all__ = [
     "ConversationInfo",
     "ConversationStarted",
     "ConversationTurn",
+    "DeadlineExceeded",
     "Encoded",
     "Event",
+    "FailedPrecondition",
+    "FieldViolation",
     "FinishReason",
+    "Internal",
+    "InvalidArgument",
+    "NotFound",
+    "QueueFull",
     "RetryPolicy",
+    "RetryableError",
     "Sampling",
     "ServerInfo",
+    "ServiceError",
     "Speech",
     "Timing",
     "TokenizerInfo",
     "TurnCompleted",
     "TurnStarted",
     "TurnTruncated",
+    "Unavailable",
+    "UpstreamError",
     "Usage",
     "Voice",
     "VoiceList",

@@ -11,19 +11,22 @@ UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo, VoiceList
 from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
 from csm.client.conversation import AsyncConversation, Conversation
-from csm.client.messages import AudioFormat
+from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.speech import AsyncSpeech, Speech
+from csm.client.text import PreparedText, TextOptions
 from csm.v1 import speech_pb2, speech_pb2_grpc
 
 DEFAULT_TARGET = "127.0.0.1:50050"
@@ -34,20 +37,36 @@ ConversationT = TypeVar("ConversationT", Conversation, AsyncConversation)
 Answer = TypeVar("Answer")
 
 
-class _Calls(Generic[SpeechT, ConversationT]):
-    """What both clients ask alike: the calls, and how their results are made."""
+@dataclass(frozen=True)
+class _Unary(Generic[Answer]):
+    """A call of one question and one answer, not yet made."""
 
+    method: Callable[..., Any]
+    request: Message
+    answer: Callable[[Any], Answer]
+
+
+class _ClientCore(Generic[SpeechT, ConversationT]):
+    """What both clients are alike in: how they connect, what they ask, how results are made."""
+
+    _open_channel: Callable[[str, bytes | Path | None, bool], Any]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
 
-    def __init__(self, target: str, retry: RetryPolicy | None, metadata: Metadata) -> None:
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        root_certificates: bytes | Path | None = None,
+        metadata: Metadata = (),
+        use_proxy: bool = False,
+        retry: RetryPolicy | None = None,
+    ) -> None:
         self.target = check_target(target)
         self._metadata = check_metadata(metadata)
         self._retry = retry or RetryPolicy()
-
-    def _connect(self, channel: Any) -> None:
-        self._channel = channel
-        self._stub: Any = speech_pb2_grpc.SpeechServiceStub(channel)
+        self._channel = self._open_channel(target, root_certificates, use_proxy)
+        self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
 
     def synthesize(
         self,
@@ -64,15 +83,17 @@ class _Calls(Generic[SpeechT, ConversationT]):
         seed: int | None = None,
         min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
-        format: AudioFormat | None = None,
+        format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
+        text_options: TextOptions | None = None,
         timeout_s: float | None = None,
     ) -> SpeechT:
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
 
         An empty text with `context` continues the audio of its last turn. None and 0 leave a
-        value to the model or the server; ranges are those of `csm.v1.SynthesizeRequest`. After
-        `timeout_s`, retries included, `DeadlineExceeded` is raised.
+        value to the model or the server; a format may be the name of an encoding ("mulaw"); ranges
+        are those of `csm.v1.SynthesizeRequest`. After `timeout_s`, retries included,
+        `DeadlineExceeded` is raised.
         """
         request = requests.synthesize_request(
             text,
@@ -84,8 +105,9 @@ class _Calls(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            format=format,
+            format=AudioFormat.of(format),
             max_lead_ms=max_lead_ms,
+            text_options=text_options,
         )
         return self._speech(
             lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
@@ -106,10 +128,11 @@ class _Calls(Generic[SpeechT, ConversationT]):
         seed: int | None = None,
         min_audio_ms: int | None = None,
         max_audio_ms: int = 0,
-        output_format: AudioFormat | None = None,
-        input_format: AudioFormat | None = None,
+        output_format: AudioFormat | str | None = None,
+        input_format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
+        text_options: TextOptions | None = None,
         timeout_s: float | None = None,
     ) -> ConversationT:
         """A conversation, opened by entering the result: `with client.converse() as conversation`.
@@ -124,24 +147,47 @@ class _Calls(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            output_format=output_format,
-            input_format=input_format,
+            output_format=AudioFormat.of(output_format),
+            input_format=AudioFormat.of(input_format),
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
+            text_options=text_options,
         )
         return self._conversation(
             lambda *outgoing, timeout: self._stub.Converse(
                 *outgoing, timeout=timeout, metadata=self._metadata
             ),
             config,
-            input_format,
+            AudioFormat.of(input_format),
             self.target,
             self._retry,
             timeout_s,
         )
 
+    def _server_info(self) -> _Unary[ServerInfo]:
+        request = speech_pb2.GetServerInfoRequest()
+        return _Unary(self._stub.GetServerInfo, request, ServerInfo.from_proto)
 
-class Client(_Calls[Speech, Conversation]):
+    def _list_voices(self) -> _Unary[VoiceList]:
+        request = speech_pb2.ListVoicesRequest()
+        return _Unary(self._stub.ListVoices, request, VoiceList.from_proto)
+
+    def _prepare_text(
+        self, text: str, voice: str, text_options: TextOptions | None
+    ) -> _Unary[PreparedText]:
+        request = requests.prepare_request(text, voice, text_options)
+        return _Unary(self._stub.PrepareText, request, PreparedText.from_proto)
+
+    def _get_conversation(self, conversation_id: str) -> _Unary[ConversationInfo]:
+        request = speech_pb2.GetConversationRequest(conversation_id=conversation_id)
+        return _Unary(self._stub.GetConversation, request, ConversationInfo.from_proto)
+
+    def _delete_conversation(self, conversation_id: str) -> _Unary[None]:
+        request = speech_pb2.DeleteConversationRequest(conversation_id=conversation_id)
+        return _Unary(self._stub.DeleteConversation, request, lambda _: None)
+
+
+class Client(_ClientCore[Speech, Conversation]):
     """A blocking client of the gateway at `target`: `host:port`, or a name of gRPC (`dns:///...`).
 
     `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on.
@@ -151,55 +197,48 @@ class Client(_Calls[Speech, Conversation]):
     May be used by several threads. Close it, or use it in a `with` block.
     """
 
+    _open_channel = staticmethod(open_sync)
     _speech, _conversation = Speech, Conversation
-
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        root_certificates: bytes | Path | None = None,
-        metadata: Metadata = (),
-        use_proxy: bool = False,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        super().__init__(target, retry, metadata)
-        self._connect(open_sync(target, root_certificates, use_proxy))
 
     def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
-        request = speech_pb2.GetServerInfoRequest()
-        return self._unary(self._stub.GetServerInfo, request, timeout_s, ServerInfo.from_proto)
+        return self._unary(self._server_info(), timeout_s)
 
     def list_voices(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> VoiceList:
         """The voices, and which is the default."""
-        request = speech_pb2.ListVoicesRequest()
-        return self._unary(self._stub.ListVoices, request, timeout_s, VoiceList.from_proto)
+        return self._unary(self._list_voices(), timeout_s)
+
+    def prepare_text(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        text_options: TextOptions | None = None,
+        timeout_s: float = UNARY_TIMEOUT_S,
+    ) -> PreparedText:
+        """What would be spoken of a text: spoken form, sentences, warnings; without speaking."""
+        return self._unary(self._prepare_text(text, voice, text_options), timeout_s)
 
     def get_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S
     ) -> ConversationInfo:
         """The turns of a conversation, oldest first. Raises `NotFound`."""
-        request = speech_pb2.GetConversationRequest(conversation_id=conversation_id)
-        return self._unary(
-            self._stub.GetConversation, request, timeout_s, ConversationInfo.from_proto
-        )
+        return self._unary(self._get_conversation(conversation_id), timeout_s)
 
     def delete_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S
     ) -> None:
         """Forgets a conversation. Raises `NotFound`."""
-        request = speech_pb2.DeleteConversationRequest(conversation_id=conversation_id)
-        self._unary(self._stub.DeleteConversation, request, timeout_s, lambda _: None)
+        self._unary(self._delete_conversation(conversation_id), timeout_s)
 
-    def _unary(
-        self, method: Any, request: Any, timeout_s: float, answer: Callable[[Any], Answer]
-    ) -> Answer:
+    def _unary(self, call: _Unary[Answer], timeout_s: float) -> Answer:
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
         try:
-            return answer(method(request, timeout=timeout_s, metadata=self._metadata))
+            answer = call.method(call.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_status(error, self.target, deadline) from None
+        return call.answer(answer)
 
     def close(self) -> None:
         """Closes the channel; calls under way end."""
@@ -212,63 +251,54 @@ class Client(_Calls[Speech, Conversation]):
         self.close()
 
 
-class AsyncClient(_Calls[AsyncSpeech, AsyncConversation]):
+class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation]):
     """As `Client`, for asyncio: `async for` over a speech, `async with` for a conversation.
 
     Make and use it within one running loop. Close it, or use it in an `async with` block.
     """
 
+    _open_channel = staticmethod(open_async)
     _speech, _conversation = AsyncSpeech, AsyncConversation
-
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        root_certificates: bytes | Path | None = None,
-        metadata: Metadata = (),
-        use_proxy: bool = False,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        super().__init__(target, retry, metadata)
-        self._connect(open_async(target, root_certificates, use_proxy))
 
     async def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
-        request = speech_pb2.GetServerInfoRequest()
-        return await self._unary(
-            self._stub.GetServerInfo, request, timeout_s, ServerInfo.from_proto
-        )
+        return await self._unary(self._server_info(), timeout_s)
 
     async def list_voices(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> VoiceList:
         """The voices, and which is the default."""
-        request = speech_pb2.ListVoicesRequest()
-        return await self._unary(self._stub.ListVoices, request, timeout_s, VoiceList.from_proto)
+        return await self._unary(self._list_voices(), timeout_s)
+
+    async def prepare_text(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        text_options: TextOptions | None = None,
+        timeout_s: float = UNARY_TIMEOUT_S,
+    ) -> PreparedText:
+        """What would be spoken of a text: spoken form, sentences, warnings; without speaking."""
+        return await self._unary(self._prepare_text(text, voice, text_options), timeout_s)
 
     async def get_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S
     ) -> ConversationInfo:
         """The turns of a conversation, oldest first. Raises `NotFound`."""
-        request = speech_pb2.GetConversationRequest(conversation_id=conversation_id)
-        return await self._unary(
-            self._stub.GetConversation, request, timeout_s, ConversationInfo.from_proto
-        )
+        return await self._unary(self._get_conversation(conversation_id), timeout_s)
 
     async def delete_conversation(
         self, conversation_id: str, *, timeout_s: float = UNARY_TIMEOUT_S
     ) -> None:
         """Forgets a conversation. Raises `NotFound`."""
-        request = speech_pb2.DeleteConversationRequest(conversation_id=conversation_id)
-        await self._unary(self._stub.DeleteConversation, request, timeout_s, lambda _: None)
+        await self._unary(self._delete_conversation(conversation_id), timeout_s)
 
-    async def _unary(
-        self, method: Any, request: Any, timeout_s: float, answer: Callable[[Any], Answer]
-    ) -> Answer:
+    async def _unary(self, call: _Unary[Answer], timeout_s: float) -> Answer:
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
         try:
-            return answer(await method(request, timeout=timeout_s, metadata=self._metadata))
+            answer = await call.method(call.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_status(error, self.target, deadline) from None
+        return call.answer(answer)
 
     async def close(self) -> None:
         """Closes the channel; calls under way end."""

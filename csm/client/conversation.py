@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 
 from csm import errors
-from csm.client import requests
 from csm.client.exchange import Exchange
 from csm.client.messages import Event
 from csm.client.outgoing import Outgoing
@@ -19,14 +16,11 @@ from csm.client.retry import from_status
 from csm.status import TrueStatus
 from csm.v1 import speech_pb2
 
-Heard = bytes | NDArray[np.floating]
-"""Heard audio: PCM bytes in the input format, cut anywhere, or mono floats [samples], -1..1."""
-
 SEND_TIMEOUT_S = 30.0
 """A blocking `say` or `send_audio` waits so long for a server that takes nothing."""
 
 
-class AsyncConversation(Exchange):
+class AsyncConversation(Exchange[Coroutine[Any, Any, None]]):
     """A conversation for asyncio; made by `AsyncClient.converse`.
 
     Sending and iterating may go on in different tasks, and sending in several. Cancelling a
@@ -76,41 +70,22 @@ class AsyncConversation(Exchange):
             if not pending.cancelled():
                 pending.exception()
 
-    async def send_audio(self, audio: Heard) -> None:
-        """Heard audio, as it arrives."""
-        for request in requests.heard_requests(audio, self._input_format):
-            await self._send(request)
-
-    async def say(self, text: str) -> None:
-        """A part of the text to speak; complete sentences are spoken before the turn ends."""
-        await self._send(requests.text_request(text))
-
-    async def end_turn(self, heard_text: str = "") -> None:
-        """The turn is complete: what was heard, what is to be said, or both (heard first)."""
-        await self._send(requests.end_of_turn_request(heard_text))
-
-    async def cancel(self, *, heard_ms: int | None = None, turn_id: str = "") -> None:
-        """Barge-in: ends the spoken turn, of which `heard_ms` stay in the conversation.
-
-        None: all that was sent was heard. The turn's `TurnCompleted` still comes.
-        """
-        await self._send(requests.cancel_request(turn_id, heard_ms))
-
     async def finish(self) -> None:
         """Nothing more will be sent; the events end when the turns under way are over."""
         self.require_open()
         async with self._write:
             await self._call.done_writing()
 
-    async def _send(self, request: speech_pb2.ConverseRequest) -> None:
+    async def _send(self, messages: Iterable[speech_pb2.ConverseRequest]) -> None:
         self.require_open()
-        async with self._write:
-            try:
-                await self._call.write(request)
-            except grpc.aio.AioRpcError as error:
-                raise await self._failure(error) from None
-            except asyncio.InvalidStateError:
-                raise await self._status() from None
+        for message in messages:
+            async with self._write:
+                try:
+                    await self._call.write(message)
+                except grpc.aio.AioRpcError as error:
+                    raise await self._failure(error) from None
+                except asyncio.InvalidStateError:
+                    raise await self._status() from None
 
     async def _status(self) -> errors.ServiceError:
         if not self._call.done():
@@ -163,7 +138,7 @@ class AsyncConversation(Exchange):
         return message
 
 
-class Conversation(Exchange):
+class Conversation(Exchange[None]):
     """A conversation with blocking calls; made by `Client.converse`.
 
     Send from one thread and iterate in another, or in turns from a single one. What waits to be
@@ -200,36 +175,17 @@ class Conversation(Exchange):
         # Ends grpc's thread that reads the queue.
         self._outgoing.end()
 
-    def send_audio(self, audio: Heard) -> None:
-        """Heard audio, as it arrives."""
-        for request in requests.heard_requests(audio, self._input_format):
-            self._send(request)
-
-    def say(self, text: str) -> None:
-        """A part of the text to speak; complete sentences are spoken before the turn ends."""
-        self._send(requests.text_request(text))
-
-    def end_turn(self, heard_text: str = "") -> None:
-        """The turn is complete: what was heard, what is to be said, or both (heard first)."""
-        self._send(requests.end_of_turn_request(heard_text))
-
-    def cancel(self, *, heard_ms: int | None = None, turn_id: str = "") -> None:
-        """Barge-in: ends the spoken turn, of which `heard_ms` stay in the conversation.
-
-        None: all that was sent was heard. The turn's `TurnCompleted` still comes.
-        """
-        self._send(requests.cancel_request(turn_id, heard_ms))
-
     def finish(self) -> None:
         """Nothing more will be sent; the events end when the turns under way are over."""
         self.require_open()
         self._outgoing.finish()
 
-    def _send(self, request: speech_pb2.ConverseRequest) -> None:
+    def _send(self, messages: Iterable[speech_pb2.ConverseRequest]) -> None:
         self.require_open()
-        if not self._outgoing.put(request, SEND_TIMEOUT_S):
-            # The call is over, so its status is there.
-            raise self._error(self._call)
+        for message in messages:
+            if not self._outgoing.put(message, SEND_TIMEOUT_S):
+                # The call is over, so its status is there.
+                raise self._error(self._call)
 
     def __iter__(self) -> Iterator[Event]:
         return self

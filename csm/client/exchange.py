@@ -1,14 +1,17 @@
 """What a blocking conversation and one for asyncio know of their call alike."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Generic, TypeVar
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 
 from csm import errors
+from csm.client import requests
+from csm.client.formats import AudioFormat
 from csm.client.messages import (
     AudioChunk,
-    AudioFormat,
     ConversationStarted,
     Event,
     TurnCompleted,
@@ -18,9 +21,15 @@ from csm.client.messages import (
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.v1 import speech_pb2
 
+Heard = bytes | NDArray[np.floating]
+"""Heard audio: PCM bytes in the input format, cut anywhere, or mono floats [samples], -1..1."""
 
-class Exchange:
-    """One `Converse` call: whether it is open, what its messages and its statuses mean."""
+SentT = TypeVar("SentT", None, Coroutine[Any, Any, None])
+"""What sending gives back: nothing, or something to be awaited."""
+
+
+class Exchange(Generic[SentT]):
+    """One `Converse` call: what may be sent, what its messages and its statuses mean."""
 
     def __init__(
         self,
@@ -97,3 +106,30 @@ class Exchange:
 
     def _ended_at_once(self) -> errors.ServiceError:
         return errors.Internal(f"the server at {self._target} ended the call at once")
+
+    def send_audio(self, audio: Heard) -> SentT:
+        """Heard audio, as it arrives."""
+        return self._send(requests.heard_requests(audio, self._input_format))
+
+    def say(self, text: str) -> SentT:
+        """A part of the text to speak; complete sentences are spoken before the turn ends."""
+        return self._send([requests.text_request(text)])
+
+    def flush(self) -> SentT:
+        """Has spoken what was said so far, without waiting for more of its sentence; the turn goes
+        on."""
+        return self._send([requests.flush_request()])
+
+    def end_turn(self, heard_text: str = "") -> SentT:
+        """The turn is complete: what was heard, what is to be said, or both (heard first)."""
+        return self._send([requests.end_of_turn_request(heard_text)])
+
+    def cancel(self, *, heard_ms: int | None = None, turn_id: str = "") -> SentT:
+        """Barge-in: ends the spoken turn, of which `heard_ms` stay in the conversation.
+
+        None: all that was sent was heard. The turn's `TurnCompleted` still comes.
+        """
+        return self._send([requests.cancel_request(turn_id, heard_ms)])
+
+    def _send(self, messages: Iterable[speech_pb2.ConverseRequest]) -> SentT:
+        raise NotImplementedError

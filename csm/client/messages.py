@@ -1,94 +1,17 @@
 """What the client gives back: plain values beside the wire messages of `csm.v1`."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.audio.pcm import PcmReader, PcmWriter
+from csm.audio.opus_pages import opus_samples
+from csm.client.formats import AudioFormat, to_float
 from csm.client.retry import from_terminal
 from csm.errors import ServiceError
+from csm.finish_reason import FinishReason as FinishReason
 from csm.v1 import common_pb2, speech_pb2
-
-Encoding = Literal["u8", "s16", "s24", "s32", "f32"]
-
-_ENCODINGS: dict[Encoding, common_pb2.AudioEncoding] = {
-    "u8": common_pb2.AUDIO_ENCODING_PCM_U8,
-    "s16": common_pb2.AUDIO_ENCODING_PCM_S16LE,
-    "s24": common_pb2.AUDIO_ENCODING_PCM_S24LE,
-    "s32": common_pb2.AUDIO_ENCODING_PCM_S32LE,
-    "f32": common_pb2.AUDIO_ENCODING_PCM_F32LE,
-}
-_SAMPLE_BYTES: dict[Encoding, int] = {"u8": 1, "s16": 2, "s24": 3, "s32": 4, "f32": 4}
-
-
-@dataclass(frozen=True)
-class AudioFormat:
-    """PCM: little-endian, interleaved. A rate of 0 asks for the model's own."""
-
-    encoding: Encoding = "s16"
-    sample_rate_hz: int = 0
-    channels: int = 1
-
-    def __post_init__(self) -> None:
-        if self.encoding not in _ENCODINGS:
-            raise ValueError(
-                f"encoding: {self.encoding!r} is not allowed; one of {', '.join(_ENCODINGS)}"
-            )
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
-        return _SAMPLE_BYTES[self.encoding] * self.channels
-
-    def to_proto(self) -> common_pb2.AudioFormat:
-        """The wire message."""
-        return common_pb2.AudioFormat(
-            encoding=_ENCODINGS[self.encoding],
-            sample_rate_hz=self.sample_rate_hz,
-            channels=self.channels,
-        )
-
-    @classmethod
-    def from_proto(cls, message: common_pb2.AudioFormat) -> "AudioFormat":
-        """The format of a wire message; raises ValueError where it is not PCM."""
-        by_value = {value: name for name, value in _ENCODINGS.items()}
-        wire = message.encoding or common_pb2.AUDIO_ENCODING_PCM_S16LE
-        if wire not in by_value:
-            raise ValueError(f"encoding {wire} of the server is not PCM")
-        return cls(by_value[wire], message.sample_rate_hz, message.channels or 1)
-
-
-class FinishReason(StrEnum):
-    """Why a turn ended."""
-
-    EOS = "eos"
-    MAX_DURATION = "max_duration"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
-    UNKNOWN = "unknown"
-    """A reason that this client is too old to know."""
-
-
-class WarningKind(StrEnum):
-    """What a warning is about."""
-
-    UNSPEAKABLE = "unspeakable"
-    """Not spoken: nothing in it that the model can say."""
-    TOO_LONG = "too_long"
-    """Not spoken: longer than the model's context."""
-    CUT = "cut"
-    """Its speech reached the longest audio allowed before it ended."""
-    IGNORED = "ignored"
-    """A voice or a setting that was named and is not used."""
-    RECORDING = "recording"
-    """A recording was read differently from what it says of itself, or makes a bad prompt."""
-    UNKNOWN = "unknown"
-    """A kind that this client is too old to know."""
+from csm.warning_kind import WarningKind as WarningKind
 
 
 def finish_reason(value: int) -> FinishReason:
@@ -174,10 +97,11 @@ class TurnStarted:
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """A chunk of speech: PCM bytes in `format`, whole samples."""
+    """A chunk of speech: bytes in `format`, whole samples; of ogg_opus whole pages of Ogg."""
 
     turn_id: str
     pcm: bytes
+    """The bytes, also where they are not PCM."""
     format: AudioFormat
     first_sample: int
     """Index of its first sample in the turn."""
@@ -192,6 +116,8 @@ class AudioChunk:
     @property
     def num_samples(self) -> int:
         """Samples of one channel."""
+        if self.format.encoding == "ogg_opus":
+            return opus_samples(self.pcm, self.sample_rate_hz)
         return len(self.pcm) // self.format.sample_bytes
 
     @property
@@ -201,7 +127,7 @@ class AudioChunk:
 
     @property
     def samples(self) -> NDArray[np.float32]:
-        """Mono float32 [num_samples], -1..1."""
+        """Mono float32 [num_samples], -1..1. Raises ValueError for ogg_opus."""
         return to_float(self.pcm, self.format)
 
     @classmethod
@@ -281,19 +207,3 @@ class ConversationStarted:
 
 
 Event = TurnStarted | AudioChunk | TurnCompleted | TurnTruncated
-
-
-def to_float(pcm: bytes, form: AudioFormat) -> NDArray[np.float32]:
-    """PCM bytes as mono float32 [samples]."""
-    reader = PcmReader(form.to_proto(), form.sample_rate_hz)
-    return np.concatenate([reader.feed(pcm), reader.finish()])
-
-
-def from_float(samples: NDArray[np.floating], form: AudioFormat) -> bytes:
-    """Mono floats [samples] as PCM bytes, rounded and clipped."""
-    # The rate is not changed here, so any equal pair will do where the model's own is asked for.
-    rate_hz = form.sample_rate_hz or 24_000
-    wire = form.to_proto()
-    wire.sample_rate_hz = rate_hz
-    writer = PcmWriter(wire, rate_hz)
-    return writer.feed(np.asarray(samples, np.float32)) + writer.finish()

@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from csm.audio import frames
-from csm.client.messages import AudioFormat, from_float
+from csm.client.formats import AudioFormat, from_float
+from csm.client.text import TextOptions
 from csm.errors import invalid
 from csm.limits import LARGER_FILES, MAX_CONTEXT_FILE_BYTES
 from csm.v1 import common_pb2, speech_pb2
@@ -106,12 +107,14 @@ def synthesize_request(
     max_audio_ms: int,
     format: AudioFormat | None,
     max_lead_ms: int,
+    text_options: TextOptions | None,
 ) -> speech_pb2.SynthesizeRequest:
     """The wire message of `synthesize`."""
     message = speech_pb2.SynthesizeRequest(
         context=[turn.to_proto(f"context[{at}]") for at, turn in enumerate(context)],
         sampling=sampling,
         format=format.to_proto() if format else None,
+        text_options=text_options.to_proto() if text_options else None,
     )
     _set(
         message,
@@ -135,12 +138,14 @@ def converse_config(
     input_format: AudioFormat | None,
     max_lead_ms: int,
     heard_speaker: int | None,
+    text_options: TextOptions | None,
 ) -> speech_pb2.ConverseRequest:
     """The first message of `converse`."""
     config = speech_pb2.ConverseConfig(
         sampling=sampling,
         output_format=output_format.to_proto() if output_format else None,
         input_format=input_format.to_proto() if input_format else None,
+        text_options=text_options.to_proto() if text_options else None,
     )
     _set(
         config,
@@ -178,6 +183,22 @@ def cancel_request(turn_id: str, heard_ms: int | None) -> speech_pb2.ConverseReq
 def text_request(text: str) -> speech_pb2.ConverseRequest:
     """The message with a part of the text to speak."""
     return speech_pb2.ConverseRequest(text=speech_pb2.ConverseText(text=text))
+
+
+def flush_request() -> speech_pb2.ConverseRequest:
+    """The message that has spoken what is there."""
+    return speech_pb2.ConverseRequest(flush=speech_pb2.ConverseFlush())
+
+
+def prepare_request(
+    text: str, voice: str, text_options: TextOptions | None
+) -> speech_pb2.PrepareTextRequest:
+    """The message that asks what would be spoken."""
+    message = speech_pb2.PrepareTextRequest(
+        text_options=text_options.to_proto() if text_options else None
+    )
+    _set(message, text=text, voice=voice)
+    return message
 
 
 def end_of_turn_request(heard_text: str) -> speech_pb2.ConverseRequest:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm import errors
-from csm.client.messages import AudioChunk, TurnCompleted, TurnStarted, to_float
+from csm.client.formats import to_float
+from csm.client.messages import AudioChunk, TurnCompleted, TurnStarted
 from csm.client.retry import Deadline, RetryPolicy, ended_by_server, from_status
 from csm.v1 import speech_pb2
 
@@ -30,6 +31,7 @@ class _Turn:
     completed: TurnCompleted | None
     """Set when the iteration has ended; stays None after `cancel`."""
     _error_raised = False
+    _event: type[threading.Event] | type[asyncio.Event]
 
     def __init__(
         self, open_call: OpenCall, target: str, retry: RetryPolicy, timeout_s: float | None
@@ -43,7 +45,15 @@ class _Turn:
         self._attempt = 1
         self._delivered = False
         self._cancelled = False
+        self._cancel_requested = self._event()
         self._call = open_call(timeout_s)
+
+    def cancel(self) -> None:
+        """Ends the turn at once; the iteration ends without an error. Idempotent."""
+        if self.completed is None:
+            self._cancelled = True
+            self._cancel_requested.set()
+        self._call.cancel()
 
     def _take(self, message: speech_pb2.SynthesizeResponse) -> AudioChunk | None:
         self._delivered = True
@@ -99,11 +109,8 @@ class Speech(_Turn):
     or `cancel` from any thread, ends the turn at the server.
     """
 
-    def __init__(
-        self, open_call: OpenCall, target: str, retry: RetryPolicy, timeout_s: float | None
-    ) -> None:
-        self._cancel_requested = threading.Event()
-        super().__init__(open_call, target, retry, timeout_s)
+    _event = threading.Event
+    _cancel_requested: threading.Event
 
     def __iter__(self) -> Iterator[AudioChunk]:
         return self
@@ -127,15 +134,8 @@ class Speech(_Turn):
         self._end()
         raise StopIteration
 
-    def cancel(self) -> None:
-        """Ends the turn at once; the iteration ends without an error. Idempotent."""
-        if self.completed is None:
-            self._cancelled = True
-            self._cancel_requested.set()
-        self._call.cancel()
-
     def read_pcm(self) -> bytes:
-        """The PCM bytes that are still to come, in the format of `started`."""
+        """The bytes that are still to come, in the format of `started`."""
         return b"".join(chunk.pcm for chunk in self)
 
     def read_all(self) -> NDArray[np.float32]:
@@ -157,11 +157,8 @@ class AsyncSpeech(_Turn):
     block, `cancel`, or cancelling the task that iterates ends the turn at the server.
     """
 
-    def __init__(
-        self, open_call: OpenCall, target: str, retry: RetryPolicy, timeout_s: float | None
-    ) -> None:
-        self._cancel_requested = asyncio.Event()
-        super().__init__(open_call, target, retry, timeout_s)
+    _event = asyncio.Event
+    _cancel_requested: asyncio.Event
 
     def __aiter__(self) -> AsyncIterator[AudioChunk]:
         return self
@@ -203,15 +200,8 @@ class AsyncSpeech(_Turn):
         if not self._cancelled:
             self._reopen()
 
-    def cancel(self) -> None:
-        """Ends the turn at once; the iteration ends without an error. Idempotent."""
-        if self.completed is None:
-            self._cancelled = True
-            self._cancel_requested.set()
-        self._call.cancel()
-
     async def read_pcm(self) -> bytes:
-        """The PCM bytes that are still to come, in the format of `started`."""
+        """The bytes that are still to come, in the format of `started`."""
         return b"".join([chunk.pcm async for chunk in self])
 
     async def read_all(self) -> NDArray[np.float32]:

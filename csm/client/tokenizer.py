@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from csm.audio import frames
 from csm.client.answers import TokenizerInfo
 from csm.client.connection import Metadata, check_metadata, check_target, open_async
-from csm.client.messages import AudioFormat, Warning
+from csm.client.formats import AudioFormat
+from csm.client.messages import Warning
 from csm.client.retry import Deadline, from_status
 from csm.errors import ServiceError, invalid
 from csm.status import TrueStatus
@@ -145,14 +146,15 @@ class AsyncTokenizerClient:
         self,
         codes: NDArray[np.uint16],
         *,
-        format: AudioFormat | None = None,
+        format: AudioFormat | str | None = None,
         num_samples: int = 0,
         timeout_s: float | None = None,
     ) -> AsyncIterator[bytes]:
-        """Decodes codes [frames, codebooks] to PCM bytes, chunk by chunk.
+        """Decodes codes [frames, codebooks] to PCM or G.711 bytes, chunk by chunk.
 
-        `format` defaults to 16 bit at the codec's rate; `num_samples` at the codec's rate cuts
-        the end, 0 cuts nothing. Raises a `csm.errors.ServiceError`.
+        `format`, which may be the name of an encoding, defaults to s16 at the codec's rate;
+        `num_samples` at the codec's rate cuts the end, 0 cuts nothing. Raises a
+        `csm.errors.ServiceError`.
         """
         if codes.nbytes > _MAX_CODE_BYTES:
             raise invalid(
@@ -160,7 +162,7 @@ class AsyncTokenizerClient:
             )
         request = tokenizer_pb2.DecodeRequest(
             frames=frames.pack(codes),
-            format=(format or AudioFormat()).to_proto(),
+            format=(AudioFormat.of(format) or AudioFormat()).to_proto(),
             num_samples=num_samples,
         )
         deadline = Deadline(timeout_s)

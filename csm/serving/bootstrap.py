@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import signal
-import threading
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ from csm.errors import ServiceError
 from csm.serving import heap
 from csm.serving import logging as csm_logging
 from csm.serving.endpoint import Endpoint
+from csm.serving.exit import end_process, end_process_within
 from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host, Service
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -80,34 +81,11 @@ async def wait_for_signal() -> None:
     await stopped.wait()
 
 
-def end_process() -> NoReturn:
-    """Ends the process with 0, at once. For a start that is given up: a thread in the middle of
-    loading cannot be cancelled, and the interpreter would wait for it."""
-    logging.shutdown()
-    os._exit(0)
+def run(build: Callable[[Metrics], Service], settings: ServiceSettings, program: str) -> NoReturn:
+    """A process with one service: serve until a signal, drain, end with 0.
 
-
-def end_process_within(seconds: float) -> Callable[[], None]:
-    """Ends the process with 0 after that time, unless what it returns is called before.
-
-    A thread of its own watches: the event loop may be what hangs.
-    """
-    ended = threading.Event()
-
-    def end() -> None:
-        if not ended.wait(seconds):
-            log.error("the process was told to end and has not within %g s; it ends now", seconds)
-            end_process()
-
-    threading.Thread(target=end, name="end of process", daemon=True).start()
-    return ended.set
-
-
-def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
-    """A process with one service: serve until a signal, drain, exit.
-
-    Raises what keeps the service from starting; with logs in JSON it is logged, and the process
-    ends with 1.
+    What keeps the service from starting is told in one line, behind the name of the `program` or,
+    with logs in JSON, among them, and the process ends with 1.
     """
     csm_logging.configure(settings.log_level, settings.log_format)
 
@@ -131,10 +109,15 @@ def run(build: Callable[[Metrics], Service], settings: ServiceSettings) -> None:
             await asyncio.wait({start}, timeout=STOP_GRACE_S)
             end_process()
 
+    code = 0
     try:
         asyncio.run(life())
+    # What does not fit or cannot be used, a model, a voice or a backend, is a ValueError.
     except (ServiceError, OSError, ValueError) as error:
-        if settings.log_format == "text":
-            raise
-        log.critical("cannot serve: %s", error)
-        raise SystemExit(1) from None
+        code = 1
+        log.debug("where the start failed", exc_info=True)
+        if settings.log_format == "json":
+            log.critical("cannot serve: %s", error)
+        else:
+            print(f"{program}: {error}", file=sys.stderr)
+    end_process(code)

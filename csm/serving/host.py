@@ -105,6 +105,7 @@ class Host:
             lambda: self._refusal,
             settings.max_concurrent_rpcs,
             settings.first_message_s,
+            settings.max_unread_s,
         )
         self._listener = Listener(self._build_server, settings.host, settings.port)
         metrics.follow(service.name, self.state, lambda: self._draining)

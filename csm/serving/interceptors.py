@@ -9,13 +9,12 @@ of unary requests too, for which gRPC would wait without end.
 """
 
 import asyncio
-import contextlib
 import inspect
 import logging
+import os
 import re
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -26,6 +25,7 @@ from csm import errors
 from csm.serving.logging import request_id, where
 from csm.serving.metrics import ServerMetrics
 from csm.serving.requests import END, FirstMessages, read_on
+from csm.serving.unread import UNREAD_S, AnswerWriter
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 MAX_REFLECTION_CALLS = 32
 REFLECTION_S = 60.0
 FIRST_MESSAGE_S = 10.0
+ABORT_S = 1.0
+"""How long a status may take to a client that does not read; it finds it when it does."""
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 Gate = Callable[[], errors.ServiceError | None]
@@ -44,7 +46,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 
     More than `max_calls` at once are refused too. gRPC's own limit would count health checks and
     refuse them as well, and a full server would be restarted for it. A call whose first message
-    does not come within `first_message_s` ends with DEADLINE_EXCEEDED.
+    does not come within `first_message_s` ends with DEADLINE_EXCEEDED, and so does one whose client
+    leaves an answer unread for `max_unread_s`.
     """
 
     def __init__(
@@ -53,7 +56,9 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         gate: Gate,
         max_calls: int,
         first_message_s: float = FIRST_MESSAGE_S,
+        max_unread_s: float = UNREAD_S,
     ) -> None:
+        self._max_unread_s = max_unread_s
         self._metrics = metrics
         self._gate = gate
         self._calls = _Calls(max_calls)
@@ -61,6 +66,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._first = FirstMessages(first_message_s, max_calls)
         # Apart: however many wait to speak, a health check is not ended for them.
         self._first_of_probes = FirstMessages(first_message_s, max_calls)
+        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler, grpc.RpcMethodHandler]] = {}
+        """By method: a handler and what is called in its place. Only methods that there are."""
 
     async def intercept_service(
         self,
@@ -70,7 +77,14 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        path = handler_call_details.method
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[path] = handler, self._wrap(path, handler)
+        return known[1]
+
+    def _wrap(self, path: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        service, _, method = path.lstrip("/").partition("/")
         rpc: _Rpc
         if service == HEALTH:
             rpc = _Rpc(self._first_of_probes, None, service, method, handler)
@@ -81,6 +95,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc = _CountedRpc(self._first, self._calls, service, method, handler)
             rpc.gate = self._gate
             rpc.count_in(self._metrics)
+        rpc.max_unread_s = self._max_unread_s
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -105,15 +120,14 @@ class _Calls:
         if self._now >= self._most:
             raise errors.QueueFull(f"{self._most} calls are under way, as many as are allowed")
 
-    @contextlib.contextmanager
-    def one_more(self) -> Iterator[None]:
-        """A place for as long as the block lasts. Raises QueueFull where there is none."""
+    def begin(self) -> None:
+        """Takes a place. Raises QueueFull where there is none."""
         self.check()
         self._now += 1
-        try:
-            yield
-        finally:
-            self._now -= 1
+
+    def end(self) -> None:
+        """Gives it back."""
+        self._now -= 1
 
 
 class _Rpc:
@@ -122,6 +136,8 @@ class _Rpc:
     gate: Gate = staticmethod(lambda: None)
     limit_s: float | None = None
     """How long a call may last."""
+    max_unread_s = UNREAD_S
+    """How long an answer may wait for a client that does not read."""
 
     def __init__(
         self,
@@ -157,10 +173,11 @@ class _Rpc:
     def sent(self) -> None:
         """A message of a response stream went."""
 
-    @contextlib.contextmanager
-    def measured(self) -> Iterator[Callable[[grpc.StatusCode], None]]:
-        """Around a call; gives what is to be told the status where that is not OK."""
-        yield lambda code: None
+    def began(self) -> None:
+        """A call has begun."""
+
+    def ended(self, code: grpc.StatusCode, seconds: float) -> None:
+        """It has ended, with this status."""
 
     async def unary(self, requests: Any, context: ServicerContext) -> Any:
         async def call(request: Any) -> Any:
@@ -171,10 +188,12 @@ class _Rpc:
     async def stream(self, requests: Any, context: ServicerContext) -> None:
         async def call(request: Any) -> None:
             responses = self._behavior(request, context)
+            writer = AnswerWriter(context, self.max_unread_s)
             try:
-                async for response in responses:
-                    await context.write(response)
-                    self.sent()
+                async with writer.watched():
+                    async for response in responses:
+                        await writer.write(response)
+                        self.sent()
             finally:
                 await responses.aclose()
 
@@ -188,12 +207,17 @@ class _Rpc:
         first = await self._first.first(requests)
         if refusal := self.gate():
             raise refusal
-        with self._calls.one_more() if self._calls else contextlib.nullcontext():
+        if self._calls:
+            self._calls.begin()
+        try:
             if self._requests_stream:
                 return await call(self._all(first, requests))
             if first is END:
                 raise errors.invalid("request", "none was sent; one message is needed")
             return await call(first)
+        finally:
+            if self._calls:
+                self._calls.end()
 
     def _check(self) -> None:
         if refusal := self.gate():
@@ -215,45 +239,52 @@ class _Rpc:
     ) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("x-request-id", ""))
-        rid = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        rid = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
         request_id.set(rid)
         # One iterator: a cancelled wait for a message leaves the others their place in it.
         requests = aiter(requests)
-        with self.measured() as ended_with:
-            try:
-                async with asyncio.timeout(self.limit_s) as limit:
-                    return await self._admit(call, requests)
-            except errors.ServiceError as error:
-                ended_with(error.code)
-                log.log(
-                    logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
-                    "%s ended with %s: %s",
-                    self.name,
-                    error.code.name,
-                    error.summary(),
-                )
-                if self._requests_stream:
-                    await read_on(requests)
-                await _abort(context, error)
-            except asyncio.CancelledError:
-                left = context.time_remaining()
-                late = left is not None and left <= 0
-                ended_with(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
-                raise
-            except grpc.aio.AbortError:
-                ended_with(grpc.StatusCode.UNKNOWN)
-                raise
-            except DecodeError:
-                ended_with(grpc.StatusCode.INVALID_ARGUMENT)
-                await _abort(context, errors.invalid("request", "is not the message of this RPC"))
-            except Exception as error:
-                if isinstance(error, TimeoutError) and limit.expired():
-                    late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
-                    ended_with(late_error.code)
-                    await _abort(context, late_error)
-                ended_with(grpc.StatusCode.INTERNAL)
-                log.error("%s failed, request %s: %s", self.name, rid, where(error))
-                await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+        limit: asyncio.Timeout | None = None
+        code, began = grpc.StatusCode.OK, time.monotonic()
+        self.began()
+        try:
+            if self.limit_s is None:
+                return await self._admit(call, requests)
+            limit = asyncio.timeout(self.limit_s)
+            async with limit:
+                return await self._admit(call, requests)
+        except errors.ServiceError as error:
+            code = error.code
+            log.log(
+                logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
+                "%s ended with %s: %s",
+                self.name,
+                error.code.name,
+                error.summary(),
+            )
+            if self._requests_stream:
+                await read_on(requests)
+            await _abort(context, error)
+        except asyncio.CancelledError:
+            left = context.time_remaining()
+            late = left is not None and left <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            raise
+        except grpc.aio.AbortError:
+            code = grpc.StatusCode.UNKNOWN
+            raise
+        except DecodeError:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            await _abort(context, errors.invalid("request", "is not the message of this RPC"))
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit is not None and limit.expired():
+                late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
+                code = late_error.code
+                await _abort(context, late_error)
+            code = grpc.StatusCode.INTERNAL
+            log.error("%s failed, request %s: %s", self.name, rid, where(error))
+            await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+        finally:
+            self.ended(code, time.monotonic() - began)
 
 
 class _CountedRpc(_Rpc):
@@ -275,27 +306,24 @@ class _CountedRpc(_Rpc):
     def sent(self) -> None:
         self._sent.inc()
 
-    @contextlib.contextmanager
-    def measured(self) -> Iterator[Callable[[grpc.StatusCode], None]]:
-        began = time.monotonic()
-        code = grpc.StatusCode.OK
-
-        def ended_with(status: grpc.StatusCode) -> None:
-            nonlocal code
-            code = status
-
+    def began(self) -> None:
         self._started.inc()
         self._in_flight.inc()
-        try:
-            yield ended_with
-        finally:
-            self._in_flight.dec()
-            self._handled(code).inc()
-            self._seconds.observe(time.monotonic() - began)
+
+    def ended(self, code: grpc.StatusCode, seconds: float) -> None:
+        self._in_flight.dec()
+        self._handled(code).inc()
+        self._seconds.observe(seconds)
 
 
 async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:
     trailers: list[tuple[str, str | bytes]] = [(errors.DETAILS_KEY, errors.status_details(error))]
     if (pushback := errors.retry_pushback_ms(error)) is not None:
         trailers.append(("grpc-retry-pushback-ms", str(pushback)))
-    await context.abort(error.code, error.message, tuple(trailers))
+    try:
+        async with asyncio.timeout(ABORT_S):
+            await context.abort(error.code, error.message, tuple(trailers))
+    except TimeoutError:
+        # The status is behind what the client has not read. Of all that a handler may raise, gRPC
+        # takes this for the end of a call and adds nothing.
+        raise asyncio.CancelledError from None

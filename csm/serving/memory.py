@@ -12,7 +12,7 @@ from csm import errors
 
 log = logging.getLogger(__name__)
 
-CERTAIN = ("process", "weights", "cache")
+CERTAIN = ("process", "weights", "cache", "states")
 """Last words of the parts that are taken for sure; the others cost only once clients ask for it."""
 
 _GROUPS = Path("/sys/fs/cgroup")
@@ -75,7 +75,8 @@ def check(parts: Mapping[str, int], limit: MemoryLimit, *, refuse: bool) -> None
     if refuse and certain > limit.bytes:
         raise errors.FailedPrecondition(
             f"memory: weights, caches and the process take {_mib(certain)}, {limit.source} is "
-            f"{_mib(limit.bytes)} ({told}); raise the limit, or lower slots, max_positions or dtype"
+            f"{_mib(limit.bytes)} ({told}); raise the limit, or lower slots, max_positions, "
+            "max_streams or dtype"
         )
     log.warning(
         "memory: the settings can cost %s in all, %s is %s (%s); the process may be killed when "

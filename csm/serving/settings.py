@@ -36,6 +36,13 @@ class ServiceSettings(BaseSettings):
     first_message_s: float = Field(
         10.0, gt=0, le=3600, description="seconds that a call may take to its first message"
     )
+    max_unread_s: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="seconds that an answer may wait for a client that does not read, before the "
+        "call is ended",
+    )
     memory_check: Literal["refuse", "warn", "off"] = Field(
         "refuse",
         description="what to do at start where weights and caches exceed the memory limit; "

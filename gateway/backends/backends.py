@@ -17,6 +17,7 @@ from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.affinity import affinity
 from gateway.backends.backend import Backend
+from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
 
@@ -107,6 +108,14 @@ class Backends:
             asyncio.create_task(supervise(b.name, b.watch, self._metrics), name=f"watch {b.name}")
             for b in (self._tokenizer, self._generator)
         ]
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Returns when both answer and fit each other; from then on the codec is to be this one.
+
+        For a gateway that keeps no codes yet. Raises ValueError where they do not fit.
+        """
+        self._codec = ""
         while not self.ready():
             for backend in (self._tokenizer, self._generator):
                 if backend.info is None:
@@ -228,6 +237,17 @@ class Backends:
             self._routes[key] = route
         while len(self._routes) > MAX_ROUTED:
             self._routes.pop(next(iter(self._routes)))
+
+    async def count_positions(self, speaker: int, texts: Sequence[str]) -> list[int]:
+        """Positions that each text takes in the model's context. Raises `ServiceError`."""
+        if not texts:
+            return []
+        request = generator_pb2.CountPositionsRequest(texts=texts, speaker=speaker)
+        try:
+            counted = await self.generator.CountPositions(request, timeout=INFO_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise BackendFailure.of(Source.GENERATOR, error).error from None
+        return list(counted.positions)
 
     async def forget(self, conversation_id: str) -> None:
         """Has the generator free a conversation's slot; that it cannot is no failure."""

@@ -19,8 +19,8 @@ from gateway.backends.convert import (
 )
 from gateway.backends.failure import BackendFailure
 from gateway.backends.requests import Call
-from gateway.commands import AudioFormat, Sampling
-from gateway.speaking.events import FinishReason, Timing, Usage
+from gateway.commands import SamplingOptions, StreamFormat
+from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage
 from gateway.speaking.fate import Source
 
 SEGMENTS_MESSAGE_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class GenerationOptions:
 
     conversation_id: str
     speaker: int
-    sampling: Sampling
+    sampling: SamplingOptions
     seed: int | None
     max_audio_ms: int
     credit_frames: int
@@ -62,8 +62,8 @@ class SentenceCompleted:
     """Its terminal. `error` is the status in it, where the reason is ERROR."""
 
     reason: FinishReason
-    usage: Usage
-    timing: Timing
+    usage: TurnUsage
+    timing: TurnTiming
     error: errors.ServiceError | None
     code: grpc.StatusCode
 
@@ -107,15 +107,33 @@ class Generation(Call):
         """Frames that the generator may have sent so far."""
         return self._credit_granted
 
-    def speak(self, sentence_id: str, text: str) -> None:
-        """Has a sentence spoken; an empty one continues the context's last audio."""
+    def speak(
+        self, sentence_id: str, text: str, max_audio_ms: int = 0, seed: int | None = None
+    ) -> None:
+        """Has a sentence spoken; an empty one continues the context's last audio.
+
+        `max_audio_ms` 0 and `seed` None: as the config says.
+        """
         if text:
             self.requests.put(
                 generator_pb2.GenerateRequest(text=generator_pb2.GenerateText(text=text))
             )
         self.requests.put(
-            generator_pb2.GenerateRequest(flush=generator_pb2.GenerateFlush(turn_id=sentence_id))
+            generator_pb2.GenerateRequest(
+                flush=generator_pb2.GenerateFlush(
+                    turn_id=sentence_id, max_audio_ms=max_audio_ms, seed=seed
+                )
+            )
         )
+
+    def replace_context(self, context: Iterable[common_pb2.Segment]) -> None:
+        """Forgets what was spoken: the next sentence follows `context` alone."""
+        batches = list(_batches(context))
+        for segments in batches:
+            self.requests.put(generator_pb2.GenerateRequest(segments=segments))
+        if not batches:
+            nothing = generator_pb2.GenerateSegments(replace=True)
+            self.requests.put(generator_pb2.GenerateRequest(segments=nothing))
 
     def stop(self, sentence_id: str) -> None:
         """Ends a sentence in band. What is kept of it is decided here, not there."""
@@ -155,10 +173,15 @@ class Generation(Call):
 
 
 class Decoding(Call):
-    """One StreamingDecode call: the sound of one spoken turn, without a seam."""
+    """One StreamingDecode call: the sound of one spoken turn, without a seam.
 
-    def __init__(self, backends: Backends, form: AudioFormat, timeout_s: float | None) -> None:
-        super().__init__(Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s)
+    The first `sound` opens it: the first sound waits for the generator, so its call goes first.
+    """
+
+    def __init__(self, backends: Backends, form: StreamFormat, timeout_s: float | None) -> None:
+        super().__init__(
+            Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s, at_once=False
+        )
         self._num_codebooks = backends.info.tokenizer.num_codebooks
         self._fed_frames = 0
         config = tokenizer_pb2.StreamingDecodeConfig(format=audio_format(form))

@@ -4,16 +4,18 @@ from collections.abc import Iterable
 
 from csm.audio.frames import WIRE_DTYPE
 from csm.v1 import common_pb2
-from gateway.commands import AudioFormat, Sampling
+from gateway.commands import SamplingOptions, StreamFormat
 from gateway.conversations.store import Segment
-from gateway.speaking.events import FinishReason, Timing, Usage
+from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage
 
 _REASONS = {
-    common_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}"): reason for reason in FinishReason
+    common_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}"): reason
+    for reason in FinishReason
+    if reason is not FinishReason.UNKNOWN
 }
 
 
-def audio_format(form: AudioFormat) -> common_pb2.AudioFormat:
+def audio_format(form: StreamFormat) -> common_pb2.AudioFormat:
     """The format on the wire."""
     return common_pb2.AudioFormat(
         encoding=form.encoding,  # type: ignore[arg-type]
@@ -22,7 +24,7 @@ def audio_format(form: AudioFormat) -> common_pb2.AudioFormat:
     )
 
 
-def sampling_message(sampling: Sampling, seed: int | None) -> common_pb2.Sampling:
+def sampling_message(sampling: SamplingOptions, seed: int | None) -> common_pb2.Sampling:
     """How codes are drawn, with `seed` in place of the sampling's own."""
     return common_pb2.Sampling(
         temperature=sampling.temperature,
@@ -60,9 +62,9 @@ def finish_reason(value: int) -> FinishReason:
     return _REASONS.get(value, FinishReason.ERROR)
 
 
-def usage(message: common_pb2.Usage) -> Usage:
+def usage(message: common_pb2.Usage) -> TurnUsage:
     """What a sentence consumed."""
-    return Usage(
+    return TurnUsage(
         message.text_tokens,
         message.prompt_frames,
         message.reused_frames,
@@ -72,6 +74,8 @@ def usage(message: common_pb2.Usage) -> Usage:
     )
 
 
-def timing(message: common_pb2.Timing) -> Timing:
+def timing(message: common_pb2.Timing) -> TurnTiming:
     """Where its time went."""
-    return Timing(message.queue_ms, message.prefill_ms, message.first_frame_ms, message.total_ms)
+    return TurnTiming(
+        message.queue_ms, message.prefill_ms, message.first_frame_ms, message.total_ms
+    )

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -70,20 +71,35 @@ class Call:
         method: Any,
         timeout_s: float | None,
         metadata: tuple[tuple[str, str], ...] = (),
+        *,
+        at_once: bool = True,
     ) -> None:
+        """Opens the call; not `at_once`: the first `read` does."""
         self.source = source
         self.requests = Requests()
         if rid := request_id.get():
             metadata = (*metadata, ("x-request-id", rid))
-        self._call = method(aiter(self.requests), timeout=timeout_s, metadata=metadata)
+        self._open = partial(method, timeout=timeout_s, metadata=metadata)
+        self._call: Any = None
+        self._status: TrueStatus | None = None
+        self._cancelled = False
+        if at_once:
+            self._begin()
+
+    def _begin(self) -> TrueStatus:
+        if self._cancelled:
+            raise asyncio.CancelledError
+        self._call = self._open(aiter(self.requests))
         self._status = TrueStatus(self._call)
+        return self._status
 
     async def read(self) -> Any:
         """The next answer; None after the last."""
+        status = self._status or self._begin()
         try:
             answer = await self._call.read()
         except grpc.aio.AioRpcError as raised:
-            error = await self._status.of(raised)
+            error = await status.of(raised)
             if error.code() is grpc.StatusCode.OK:
                 return None
             raise BackendFailure.of(self.source, error) from error
@@ -92,4 +108,6 @@ class Call:
     def cancel(self) -> None:
         """Ends the call at once, on both sides; `read` raises CancelledError."""
         self.requests.close()
-        self._call.cancel()
+        self._cancelled = True
+        if self._call is not None:
+            self._call.cancel()

@@ -14,7 +14,7 @@ _OBJECT_BYTES = 2048
 
 
 @dataclass(slots=True)
-class Limits:
+class ConversationLimits:
     """How much of a conversation is kept."""
 
     max_turns: int
@@ -22,18 +22,18 @@ class Limits:
 
 
 @dataclass(eq=False)
-class Conversation:
+class StoredConversation:
     """An ordered list of turns under one id, with a voice."""
 
     conversation_id: str
     voice: str
-    limits: Limits
+    limits: ConversationLimits
     turns: list[Turn] = field(default_factory=list)
     """To read; `add` and `truncate` change them."""
     used_at: float = 0.0
     free: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no call has it."""
-    on_resized: Callable[["Conversation", int], None] | None = None
+    on_resized: Callable[["StoredConversation", int], None] | None = None
     """Told of every change of `num_bytes`, and by how much; None: nobody counts."""
     num_bytes: int = field(default=0, init=False)
     """Bytes of memory that it takes, Python's own share included."""
@@ -76,14 +76,14 @@ class Conversation:
         self._resize(-self._drop(count))
         return freed
 
-    def truncate(self, turn_id: str, num_frames: int) -> None:
-        """Keeps the first frames of a turn; one of which nothing is left goes."""
+    def truncate(self, turn_id: str, heard_ms: int, frame_ms: float) -> None:
+        """Keeps what was heard of a turn; one of which nothing is left goes."""
         index = next((i for i, t in enumerate(self.turns) if t.turn_id == turn_id), None)
         if index is None:
             return
         turn = self.turns[index]
         before = turn.num_bytes
-        turn.truncate(num_frames)
+        turn.truncate(turn.silences.heard_frames(heard_ms, frame_ms))
         after = turn.num_bytes
         if not turn.segments:
             after = 0

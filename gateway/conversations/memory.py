@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from csm import errors
-from gateway.conversations.conversation import Conversation, Limits
+from gateway.conversations.conversation import ConversationLimits, StoredConversation
 
 
 class MemoryStore:
@@ -25,11 +25,11 @@ class MemoryStore:
         max_conversations: int,
         max_bytes: int,
         ttl_s: float,
-        limits: Limits,
+        limits: ConversationLimits,
         on_count: Callable[[int], None] = lambda count: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._kept: OrderedDict[str, Conversation] = OrderedDict()
+        self._kept: OrderedDict[str, StoredConversation] = OrderedDict()
         self._max = max_conversations
         self._max_bytes = max_bytes
         self._num_bytes = 0
@@ -46,7 +46,7 @@ class MemoryStore:
         """Bytes of memory that all conversations take."""
         return self._num_bytes
 
-    def acquire(self, conversation_id: str, voice: str) -> Conversation:
+    def acquire(self, conversation_id: str, voice: str) -> StoredConversation:
         """The conversation, new or known, for one call alone until `release`.
 
         `voice` is what a new one gets. Raises `FailedPrecondition` where another call uses it,
@@ -56,7 +56,9 @@ class MemoryStore:
         conversation = self._kept.get(conversation_id)
         if conversation is None:
             self._make_room()
-            conversation = Conversation(conversation_id or uuid.uuid4().hex, voice, self._limits)
+            conversation = StoredConversation(
+                conversation_id or uuid.uuid4().hex, voice, self._limits
+            )
             self._keep(conversation)
         elif not conversation.free.is_set():
             raise _in_use(conversation_id)
@@ -65,7 +67,7 @@ class MemoryStore:
             self._touch(conversation)
         return conversation
 
-    def release(self, conversation: Conversation) -> None:
+    def release(self, conversation: StoredConversation) -> None:
         """The call is over; one without turns is forgotten."""
         conversation.free.set()
         self._touch(conversation)
@@ -86,7 +88,7 @@ class MemoryStore:
         conversation = self._kept.get(conversation_id)
         return conversation.voice if conversation else ""
 
-    def get(self, conversation_id: str) -> Conversation:
+    def get(self, conversation_id: str) -> StoredConversation:
         """The conversation; raises `NotFound`."""
         self.sweep()
         if conversation_id not in self._kept:
@@ -122,7 +124,7 @@ class MemoryStore:
         """The least recently used one that no call has."""
         return next((i for i, c in self._kept.items() if c.free.is_set()), None)
 
-    def _keep(self, conversation: Conversation) -> None:
+    def _keep(self, conversation: StoredConversation) -> None:
         """Keeps a new one, in use from the start: the budget is not to take it away again."""
         conversation.free.clear()
         self._kept[conversation.conversation_id] = conversation
@@ -131,7 +133,7 @@ class MemoryStore:
         self._resized(conversation, conversation.num_bytes)
         self._on_count(len(self._kept))
 
-    def _resized(self, conversation: Conversation, num_bytes: int) -> None:
+    def _resized(self, conversation: StoredConversation, num_bytes: int) -> None:
         self._num_bytes += num_bytes
         if num_bytes > 0:
             self._keep_to_budget()
@@ -148,7 +150,7 @@ class MemoryStore:
             largest = max(shrinkable, key=lambda conversation: conversation.num_bytes)
             largest.drop_oldest(self._num_bytes - self._max_bytes)
 
-    def _touch(self, conversation: Conversation) -> None:
+    def _touch(self, conversation: StoredConversation) -> None:
         conversation.used_at = self._clock()
         self._kept.move_to_end(conversation.conversation_id)
 

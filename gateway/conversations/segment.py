@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 # What Python keeps beside the content: the object, its place in a list, the headers of its text and
 # codes. Measured with tracemalloc on CPython 3.11 and rounded up; a test holds the sum to it.
-_OBJECT_BYTES = 224
+_OBJECT_BYTES = 232
 
 
 def text_bytes(text: str) -> int:
@@ -30,11 +30,19 @@ class Segment:
     codes: bytes = b""
     """Packed little-endian uint16, frame-major; empty: text alone."""
     num_frames: int = 0
+    written: str = ""
+    """The text as its author wrote it, where `text` is another: its spoken form."""
+
+    @property
+    def as_written(self) -> str:
+        """The text as its author wrote it."""
+        return self.written or self.text
 
     @property
     def num_bytes(self) -> int:
         """Bytes of memory that it takes, Python's own share included."""
-        return _OBJECT_BYTES + text_bytes(self.text) + len(self.codes)
+        texts = text_bytes(self.text) + text_bytes(self.written)
+        return _OBJECT_BYTES + texts + len(self.codes)
 
 
 def cut(segment: Segment, num_frames: int, whole_frames: int) -> Segment:
@@ -43,12 +51,11 @@ def cut(segment: Segment, num_frames: int, whole_frames: int) -> Segment:
         return segment
     num_frames = min(num_frames, segment.num_frames)
     width = len(segment.codes) // segment.num_frames if segment.num_frames else 0
-    return Segment(
-        segment.speaker,
-        cut_text(segment.text, num_frames / whole_frames),
-        segment.codes[: num_frames * width],
-        num_frames,
-    )
+    text = cut_text(segment.text, num_frames / whole_frames)
+    written = ""
+    if segment.written and text:
+        written = cut_text(segment.written, len(text) / len(segment.text))
+    return Segment(segment.speaker, text, segment.codes[: num_frames * width], num_frames, written)
 
 
 def cut_text(text: str, share: float) -> str:

@@ -1,12 +1,15 @@
 """A turn of a conversation, heard or spoken."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.conversations.segment import Segment, cut
+from gateway.conversations.silences import Silences
 
-_OBJECT_BYTES = 256
+_OBJECT_BYTES = 384
 """The object, its id, its list of segments and its place in the conversation's; see `segment`."""
+
+_SILENCE_BYTES = 128
 
 
 @dataclass(slots=True)
@@ -17,11 +20,12 @@ class Turn:
     speaker: int
     heard: bool
     segments: list[Segment]
+    silences: Silences = field(default_factory=Silences)
 
     @property
     def text(self) -> str:
-        """What was said."""
-        return " ".join(s.text for s in self.segments if s.text)
+        """What was said, as it was written."""
+        return " ".join(s.as_written for s in self.segments if s.as_written)
 
     @property
     def num_frames(self) -> int:
@@ -31,7 +35,8 @@ class Turn:
     @property
     def num_bytes(self) -> int:
         """Bytes of memory that it takes, Python's own share included."""
-        return _OBJECT_BYTES + sum(s.num_bytes for s in self.segments)
+        silences = _SILENCE_BYTES * len(self.silences.found)
+        return _OBJECT_BYTES + silences + sum(s.num_bytes for s in self.segments)
 
     def truncate(self, num_frames: int) -> None:
         """Keeps the first `num_frames` frames and the text that belongs to them.
@@ -46,6 +51,11 @@ class Turn:
                 break
             kept.append(cut(segment, left, segment.num_frames))
         self.segments = kept
+        self.silences = Silences(list(self.silences.until(self.num_frames)))
+
+    def audio_ms(self, frame_ms: float) -> int:
+        """Milliseconds of its audio, the silence between sentences included."""
+        return self.silences.audio_ms(self.num_frames, frame_ms)
 
 
 def new_turn_id() -> str:

@@ -18,7 +18,7 @@ from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends.backends import Backends
 from gateway.backends.failure import BackendFailure
-from gateway.commands import AudioFormat, ContextTurn
+from gateway.commands import ContextEntry, StreamFormat
 from gateway.conversations.segment import text_bytes
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.settings import GatewaySettings
@@ -51,7 +51,7 @@ class EncodedFile:
     """What was odd about it, a sentence each."""
 
 
-class Encoder:
+class AudioEncoder:
     """The tokenizer's encoding side, shared by all calls of a gateway."""
 
     def __init__(self, backends: Backends, settings: GatewaySettings) -> None:
@@ -62,7 +62,7 @@ class Encoder:
         self._heard: WeakSet[HeardAudio] = WeakSet()
 
     @contextlib.contextmanager
-    def holding(self, context: Sequence[ContextTurn]) -> Iterator[None]:
+    def holding(self, context: Sequence[ContextEntry]) -> Iterator[None]:
         """Counts what a call brought as context, for as long as the call has it.
 
         Raises `QueueFull` where all calls together would have more than `max_context_bytes`.
@@ -111,7 +111,7 @@ class Encoder:
         finally:
             self._places.release()
 
-    def hear(self, form: AudioFormat, timeout_s: float | None) -> HeardAudio:
+    def hear(self, form: StreamFormat, timeout_s: float | None) -> HeardAudio:
         """A heard turn, whose first audio is there. `form` is a complete PCM format."""
         audio = HeardAudio(
             self._backends,

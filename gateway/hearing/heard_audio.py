@@ -10,7 +10,7 @@ from gateway.backends.backends import Backends
 from gateway.backends.convert import audio_format
 from gateway.backends.failure import BackendFailure
 from gateway.backends.requests import Call
-from gateway.commands import AudioFormat
+from gateway.commands import StreamFormat
 from gateway.speaking.fate import Source
 
 MAX_WAITING_BYTES = 4 << 20
@@ -32,7 +32,7 @@ class HeardAudio:
     def __init__(
         self,
         backends: Backends,
-        form: AudioFormat,
+        form: StreamFormat,
         max_audio_ms: int,
         timeout_s: float | None,
         gap_timeout_s: float = 15.0,

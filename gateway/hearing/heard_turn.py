@@ -4,12 +4,12 @@ import asyncio
 import time
 
 from gateway.backends.failure import BackendFailure
-from gateway.conversations.store import Conversation, Segment, Turn
+from gateway.conversations.store import Segment, StoredConversation, Turn
 from gateway.hearing.encoder import about
 from gateway.hearing.heard_audio import HeardAudio
-from gateway.speaking.events import FinishReason, Timing, TurnCompleted, Usage
+from gateway.speaking.events import FinishReason, SpeechTurnCompleted, TurnTiming, TurnUsage
 from gateway.speaking.fate import REFUSED
-from gateway.text.sentences import speakable
+from gateway.text.sentence import speakable
 
 
 class HeardTurn:
@@ -23,8 +23,8 @@ class HeardTurn:
         self._ended_at = time.monotonic()
 
     async def join(
-        self, conversation: Conversation, speaker: int, frame_ms: float
-    ) -> TurnCompleted:
+        self, conversation: StoredConversation, speaker: int, frame_ms: float
+    ) -> SpeechTurnCompleted:
         """Appends the turn to the conversation, gives its terminal.
 
         A tokenizer that fails makes that an ERROR, and the words alone are kept. Raises
@@ -47,11 +47,11 @@ class HeardTurn:
         if num_frames or speakable(self._text):
             segment = Segment(speaker, self._text, codes, num_frames)
             conversation.add(Turn(self.turn_id, speaker, True, [segment]))
-        return TurnCompleted(
+        return SpeechTurnCompleted(
             self.turn_id,
             reason,
-            Usage(),
-            Timing(total_ms=(time.monotonic() - self._ended_at) * 1000),
+            TurnUsage(),
+            TurnTiming(total_ms=(time.monotonic() - self._ended_at) * 1000),
             round(num_frames * frame_ms),
             heard=True,
             error=error,

@@ -10,12 +10,14 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
 from csm import errors
 from csm.audio.frames import WIRE_DTYPE
+from csm.limits import MAX_AUDIO_MS
 from gateway.backends.backends import Backends, GeneratorState
 from gateway.backends.calls import (
     Decoding,
@@ -24,6 +26,7 @@ from gateway.backends.calls import (
     SentenceCompleted,
     SentenceStarted,
 )
+from gateway.backends.convert import segment_message
 from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Segment, cut
 from gateway.settings import GatewaySettings
@@ -31,23 +34,27 @@ from gateway.speaking.attempt_events import (
     AttemptEvent,
     AttemptOptions,
     Began,
+    EndedEarly,
     ReachedCap,
+    Silence,
     Skipped,
     Sound,
     SpokenSentence,
 )
-from gateway.speaking.events import FinishReason, Usage
+from gateway.speaking.events import FinishReason, TurnUsage
 from gateway.speaking.fate import Fate, Source, fate
 from gateway.speaking.late_decoder import LateDecoder
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.sentence_queue import SentenceQueue
-from gateway.text.sentences import Sentence
+from gateway.text.expectation import CHARS_PER_SECOND, cap_ms, too_early
+from gateway.text.sentence import Sentence
 
-# A guess at the pace of speech, for a sentence that was never finished.
-CHARS_PER_SECOND = 14
 # How long a generator that was told of the end may take to end the stream.
 END_TIMEOUT_S = 1.0
 WATCH_INTERVAL_S = 0.25
+SEEDS = 1 << 64
+OTHER_SEED = 0x9E3779B97F4A7C15
+"""Added to the seed of a sentence that is said anew."""
 SILENCE_S = 0.8
 """After which a generator that owes an answer is asked whether it still goes round."""
 
@@ -67,7 +74,7 @@ class Attempt:
         info = backends.info
         self.spoken: list[SpokenSentence] = []
         self.num_frames = 0
-        self.usage = Usage()
+        self.usage = TurnUsage()
         self.queue_ms = self.prefill_ms = 0.0
         self.finish_reason = FinishReason.EOS
         self._options = options
@@ -78,11 +85,20 @@ class Attempt:
         self._frame_bytes = info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         frame_pcm_bytes = max(1, round(options.form.bytes_per_s * self._frame_ms / 1000))
         self._running = ""
+        self._other_seed = 0
+        self._full = False
+        """All the audio that the turn may have is made."""
         self._stopping = False
         self._owed_since: float | None = None
         self._events: deque[AttemptEvent] = deque()
-        self._wake = asyncio.Event()
-        self._generation = Generation(backends, options.generation, context, options.timeout_s)
+        self._waiter: asyncio.Future[None] | None = None
+        self._context = list(context)
+        self._generation = Generation(
+            backends, options.generation, self._context, options.timeout_s
+        )
+        self._pauses: deque[tuple[int, int]] = deque()
+        """Silence to come: frames before it, milliseconds."""
+        self._sounded_frames = 0
         self._decoder = LateDecoder(
             Decoding(backends, options.form, options.timeout_s),
             self._frame_bytes,
@@ -93,7 +109,7 @@ class Attempt:
     async def events(self, sentences: SentenceQueue) -> AsyncGenerator[AttemptEvent, None]:
         """Speaks the sentences to their end; raises `BackendFailure`."""
         work = asyncio.create_task(self._work(sentences))
-        work.add_done_callback(lambda _: self._wake.set())
+        work.add_done_callback(lambda _: self._wake())
         try:
             while True:
                 while self._events:
@@ -101,9 +117,11 @@ class Attempt:
                 if work.done():
                     work.result()
                     return
-                self._wake.clear()
-                await self._wake.wait()
+                # A future of its own is cheaper than an Event, and this is waited for every frame.
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
         finally:
+            self._waiter = None
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
@@ -129,8 +147,10 @@ class Attempt:
 
     def text_chars(self, num_frames: int) -> int:
         """Characters of the text whose sentence has begun within the first `num_frames`."""
-        begun = [s for s in self.spoken if s.first_frame < num_frames]
-        return begun[-1].sentence.end_chars if begun else 0
+        for spoken in reversed(self.spoken):
+            if spoken.first_frame < num_frames:
+                return spoken.sentence.end_char
+        return 0
 
     def segments(self, kept_frames: int) -> list[Segment]:
         """The first `kept_frames` as segments, a sentence each.
@@ -153,24 +173,39 @@ class Attempt:
                 whole_frames = max(whole_frames, round(len(text) * frames_per_char))
             speaker = self._options.generation.speaker
             segment = Segment(speaker, text, codes, spoken.num_frames)
-            found.append(cut(segment, frames, whole_frames))
+            segment = cut(segment, frames, whole_frames)
+            written = spoken.sentence.written_until(len(segment.text))
+            found.append(replace(segment, written="" if written == segment.text else written))
         return found
 
     # --- inside ---
 
     def _tell(self, event: AttemptEvent) -> None:
         self._events.append(event)
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _work(self, sentences: SentenceQueue) -> None:
         generate = asyncio.create_task(self._generate(sentences))
         decode = asyncio.create_task(self._decoder.run(self._sound))
-        watch = asyncio.create_task(self._watch())
-        tasks = {generate, decode, watch}
+        watch: asyncio.Task[None] | None = None
+        tasks = {generate, decode}
         try:
-            pending = tasks
+            pending = set(tasks)
             while pending - {watch}:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                # Who fails at once needs no watch: what it costs is behind the first sound.
+                done, pending = await asyncio.wait(
+                    pending,
+                    timeout=WATCH_INTERVAL_S if watch is None else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if watch is None and not done:
+                    watch = asyncio.create_task(self._watch())
+                    tasks.add(watch)
+                    pending.add(watch)
                 failed = [t for t in done if not t.cancelled() and t.exception() is not None]
                 if failed and decode in pending and self._decoder.fed_frames and not self._stopping:
                     # The frames that were made are good, and the client listens.
@@ -188,7 +223,7 @@ class Attempt:
                 # No terminal came for this one: count what did come.
                 frames = self.spoken[-1].num_frames
                 self.usage = self.usage.plus(
-                    Usage(generated_frames=frames, audio_ms=round(frames * self._frame_ms))
+                    TurnUsage(generated_frames=frames, audio_ms=round(frames * self._frame_ms))
                 )
 
     async def _generate(self, sentences: SentenceQueue) -> None:
@@ -207,13 +242,13 @@ class Attempt:
             if not self._stopping:
                 raise
 
-    async def _speak(self, sentence: Sentence) -> bool:
+    async def _speak(self, sentence: Sentence, seed: int | None = None) -> bool:
         """One sentence; whether to go on to the next."""
         spoken = SpokenSentence(sentence, self.num_frames)
         self._running = f"{self._options.turn_id}.{len(self.spoken)}"
         self.spoken.append(spoken)
         self._owed_since = time.monotonic()
-        self._generation.speak(self._running, sentence.text)
+        self._generation.speak(self._running, sentence.text, self._cap_ms(sentence), seed)
         self._meter.sentence_began()
         while (answer := await self._generation.answer()) is not None:
             self._owed_since = time.monotonic()
@@ -222,9 +257,14 @@ class Attempt:
             elif isinstance(answer, SentenceStarted):
                 if len(self.spoken) == 1 or not self.num_frames:
                     self._tell(Began(answer.seed))
+                    self._other_seed = (answer.seed + OTHER_SEED) % SEEDS
+                if sentence.pause_ms and seed is None:
+                    self._pauses.append((self.num_frames, sentence.pause_ms))
             else:
                 self._running, self._owed_since = "", None
                 self._meter.sentence_ended()
+                if seed is None and self._may_try_again(spoken, answer):
+                    return await self._speak(sentence, self._other_seed)
                 return self._completed(spoken, answer)
         raise BackendFailure.ended(Source.GENERATOR)
 
@@ -240,6 +280,7 @@ class Attempt:
         spoken.codes.append(codes)
         spoken.num_frames += num_frames
         self.num_frames += num_frames
+        self._full = 0 < most <= self.num_frames
         self._decoder.feed(codes, num_frames)
         if self._full and spoken.first_frame:
             # The limit in the config is that of a sentence; the turn's is kept here.
@@ -247,10 +288,6 @@ class Attempt:
         elif self.num_frames >= self._generation.credit_granted:
             self._owed_since = None
             self._meter.credit_used_up()
-
-    @property
-    def _full(self) -> bool:
-        return 0 < self._options.max_frames <= self.num_frames
 
     def _completed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> bool:
         if len(self.spoken) == 1:
@@ -264,6 +301,9 @@ class Attempt:
             self.finish_reason = FinishReason.MAX_DURATION
         elif reason is FinishReason.EOS:
             spoken.whole = True
+            if self._early(spoken):
+                audio_ms = round(spoken.num_frames * self._frame_ms)
+                self._tell(EndedEarly(spoken.sentence, audio_ms))
         elif reason is FinishReason.MAX_DURATION:
             self.finish_reason = FinishReason.MAX_DURATION
             self._tell(ReachedCap(spoken.sentence, round(spoken.num_frames * self._frame_ms)))
@@ -276,6 +316,39 @@ class Attempt:
         else:
             self._failed(spoken, answer)
         return not self._full
+
+    def _cap_ms(self, sentence: Sentence) -> int:
+        """Milliseconds after which the sentence is cut; 0: as the call's config says."""
+        generation = self._options.generation
+        if generation.max_audio_ms:
+            return 0
+        cap = cap_ms(sentence.expected_ms, generation.sampling.min_audio_ms or 0)
+        return min(cap, MAX_AUDIO_MS)
+
+    def _early(self, spoken: SpokenSentence) -> bool:
+        return too_early(spoken.num_frames * self._frame_ms, spoken.sentence.expected_ms)
+
+    def _may_try_again(self, spoken: SpokenSentence, answer: SentenceCompleted) -> bool:
+        """Whether a sentence that ended far too early is taken back, to be said anew.
+
+        Never under a seed that the caller chose: the same seed is the same speech.
+        """
+        if (
+            not self._settings.retry_early_end
+            or self._options.generation.sampling.seed is not None
+            or answer.reason is not FinishReason.EOS
+            or self._stopping
+            or not self._early(spoken)
+            or not self._decoder.withdraw(spoken.first_frame)
+        ):
+            return False
+        self.usage = self.usage.plus(answer.usage)
+        self.spoken.remove(spoken)
+        self.num_frames, self._full = spoken.first_frame, False
+        self._meter.said_again()
+        said = [segment_message(s) for s in self.segments(self.num_frames)]
+        self._generation.replace_context([*self._context, *said])
+        return True
 
     def _failed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> None:
         error = answer.error or errors.Internal("the generator failed")
@@ -293,6 +366,17 @@ class Attempt:
 
     def _sound(self, pcm: bytes, num_frames: int) -> None:
         self._meter.decoded()
+        while self._pauses and self._pauses[0][0] < num_frames:
+            frame, pause_ms = self._pauses.popleft()
+            done = self._sounded_frames
+            if frame > done:
+                sample_bytes = self._options.form.sample_bytes
+                num_samples = len(pcm) // sample_bytes * (frame - done) // (num_frames - done)
+                before, pcm = pcm[: num_samples * sample_bytes], pcm[num_samples * sample_bytes :]
+                self._tell(Sound(before, frame))
+                self._sounded_frames = frame
+            self._tell(Silence(pause_ms, frame))
+        self._sounded_frames = num_frames
         self._tell(Sound(pcm, num_frames))
 
     async def _watch(self) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.backends.calls import GenerationOptions
-from gateway.commands import AudioFormat
-from gateway.text.sentences import Sentence
+from gateway.commands import StreamFormat
+from gateway.text.sentence import Sentence
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class AttemptOptions:
 
     turn_id: str
     generation: GenerationOptions
-    form: AudioFormat
+    form: StreamFormat
     max_frames: int
     timeout_s: float | None
 
@@ -47,6 +47,22 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """A pause, when the turn has that many frames."""
+
+    duration_ms: int
+    num_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedEarly:
+    """A sentence whose speech is far too short for its text."""
+
+    sentence: Sentence
+    audio_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A sentence that the model cannot say, and what it says of it."""
 
@@ -62,4 +78,4 @@ class ReachedCap:
     audio_ms: int
 
 
-AttemptEvent = Began | Sound | Skipped | ReachedCap
+AttemptEvent = Began | Sound | Silence | Skipped | ReachedCap | EndedEarly

@@ -1,32 +1,12 @@
 """What a call sends back: plain data that `messages` turns into protobuf."""
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Protocol
 
 from csm.errors import ServiceError
-from gateway.commands import AudioFormat
-
-
-class FinishReason(Enum):
-    """Why a turn ended; the names are those of `csm.v1.FinishReason`."""
-
-    EOS = "eos"
-    MAX_DURATION = "max_duration"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
-
-
-class WarningKind(Enum):
-    """What a caller should know of a turn; the names are those of `csm.v1.WarningKind`."""
-
-    UNSPEAKABLE = "unspeakable"
-    TOO_LONG = "too_long"
-    CUT = "cut"
-    IGNORED = "ignored"
-    RECORDING = "recording"
+from csm.finish_reason import FinishReason as FinishReason
+from csm.warning_kind import WarningKind as WarningKind
+from gateway.commands import StreamFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +21,7 @@ class TurnWarning:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TurnUsage:
     """What a turn consumed; see `csm.v1.Usage`."""
 
     text_tokens: int = 0
@@ -51,14 +31,14 @@ class Usage:
     audio_ms: int = 0
     evicted_segments: int = 0
 
-    def plus(self, other: "Usage") -> "Usage":
+    def plus(self, other: "TurnUsage") -> "TurnUsage":
         """Both together."""
         names = self.__slots__
         return replace(self, **{n: getattr(self, n) + getattr(other, n) for n in names})
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class TurnTiming:
     """Where the time of a turn went, in milliseconds; see `csm.v1.Timing`."""
 
     queue_ms: float = 0.0
@@ -72,17 +52,17 @@ class ConversationOpened:
     """The conversation is open."""
 
     conversation_id: str
-    form: AudioFormat
+    form: StreamFormat
     num_turns: int
     voice: str
 
 
 @dataclass(slots=True)
-class TurnStarted:
+class SpeechTurnStarted:
     """A spoken turn has its slot."""
 
     turn_id: str
-    form: AudioFormat
+    form: StreamFormat
     seed: int
 
 
@@ -105,13 +85,13 @@ class Audio:
 
 
 @dataclass(slots=True)
-class TurnCompleted:
+class SpeechTurnCompleted:
     """A turn is over. `error` says what failed where the reason is ERROR."""
 
     turn_id: str
     finish_reason: FinishReason
-    usage: Usage
-    timing: Timing
+    usage: TurnUsage
+    timing: TurnTiming
     kept_audio_ms: int
     heard: bool
     error: ServiceError | None = None
@@ -119,7 +99,7 @@ class TurnCompleted:
 
 
 @dataclass(slots=True)
-class TurnTruncated:
+class SpeechTurnTruncated:
     """What stays of a turn that was over when a cancel said how much of it was heard."""
 
     turn_id: str
@@ -127,7 +107,7 @@ class TurnTruncated:
     kept_text: str
 
 
-Event = ConversationOpened | TurnStarted | Audio | TurnCompleted | TurnTruncated
+Event = ConversationOpened | SpeechTurnStarted | Audio | SpeechTurnCompleted | SpeechTurnTruncated
 
 
 class AudioSource(Protocol):

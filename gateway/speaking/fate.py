@@ -78,7 +78,7 @@ NOT_OURS = frozenset(
 
 
 @dataclass(frozen=True)
-class Rule:
+class FateRule:
     """A row of the table. None matches everything."""
 
     fate: Fate
@@ -97,18 +97,18 @@ class Rule:
         )
 
 
-TABLE: tuple[Rule, ...] = (
+TABLE: tuple[FateRule, ...] = (
     # A turn that stops gets the end that was asked for, whatever fails on the way.
-    Rule(Fate.END_TURN, stopping=True),
-    Rule(Fate.SKIP, Source.SENTENCE, REFUSED),
-    Rule(Fate.RETRY, Source.SENTENCE, LOST, delivered=False),
-    Rule(Fate.END_CALL, codes=NOT_OURS, delivered=False),
-    Rule(Fate.RETRY, codes=LOST, delivered=False),
-    Rule(Fate.WAIT, Source.GENERATOR, BUSY, delivered=False),
+    FateRule(Fate.END_TURN, stopping=True),
+    FateRule(Fate.SKIP, Source.SENTENCE, REFUSED),
+    FateRule(Fate.RETRY, Source.SENTENCE, LOST, delivered=False),
+    FateRule(Fate.END_CALL, codes=NOT_OURS, delivered=False),
+    FateRule(Fate.RETRY, codes=LOST, delivered=False),
+    FateRule(Fate.WAIT, Source.GENERATOR, BUSY, delivered=False),
     # The generator's queue refuses at once, so that the caller can go elsewhere. A turn that the
     # generator has taken is spoken: it waits for a stream of the tokenizer.
-    Rule(Fate.WAIT, Source.TOKENIZER, FULL, delivered=False),
-    Rule(Fate.END_TURN),
+    FateRule(Fate.WAIT, Source.TOKENIZER, FULL, delivered=False),
+    FateRule(Fate.END_TURN),
 )
 """The first row that matches decides."""
 

@@ -38,10 +38,26 @@ class LateDecoder:
         self._undecoded.append((codes, num_frames))
         self._pump()
 
+    def withdraw(self, from_frame: int) -> bool:
+        """Takes back what was fed from that frame on; False where some of it is being decoded."""
+        if self.fed_frames > from_frame:
+            return False
+        fed = self.fed_frames
+        kept: deque[tuple[bytes, int]] = deque()
+        for codes, num_frames in self._undecoded:
+            room = min(num_frames, from_frame - fed)
+            if room > 0:
+                kept.append((codes[: room * self._frame_bytes], room))
+                fed += room
+        self._undecoded = kept
+        return True
+
     def written(self, num_frames: int) -> None:
         """The listener has taken the sound of the first `num_frames`."""
-        self._written_frames = max(self._written_frames, num_frames)
-        self._pump()
+        if num_frames > self._written_frames:
+            self._written_frames = num_frames
+            if self._undecoded:
+                self._pump()
 
     def close(self) -> None:
         """No more frames come."""
@@ -61,7 +77,8 @@ class LateDecoder:
         try:
             while (sound := await self._decoding.sound()) is not None:
                 pcm, num_frames = sound
-                self.decoded_frames = max(self.decoded_frames, num_frames)
+                if num_frames > self.decoded_frames:
+                    self.decoded_frames = num_frames
                 waits = self.decoded_frames < self.fed_frames
                 self._owed_since = time.monotonic() if waits else None
                 if pcm and not self._stopped:

@@ -7,7 +7,7 @@ import grpc
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
-from gateway.speaking.events import FinishReason, Timing
+from gateway.speaking.events import FinishReason, TurnTiming
 from gateway.speaking.making_time import MakingTime
 
 OUTCOMES = {
@@ -129,17 +129,21 @@ class TurnMeter:
         """The client asked to stop."""
         self._cancel_asked = self._clock()
 
+    def said_again(self) -> None:
+        """A sentence ended far too early and is said anew."""
+        self._metrics.sentences_repeated.inc()
+
     def retried(self, service: str, code: str) -> None:
         """The turn is submitted again; its clock goes on."""
         self._metrics.upstream_retries.labels(service, code).inc()
         self._first_frame = self._first_chunk = None
         self._making.made_again()
 
-    def timing(self, queue_ms: float, prefill_ms: float) -> Timing:
+    def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
         began = self._accepted if self._accepted is not None else self._created
         first = (self._first_sent - began) * 1000 if self._first_sent is not None else 0.0
-        return Timing(
+        return TurnTiming(
             queue_ms=queue_ms,
             prefill_ms=prefill_ms,
             first_frame_ms=first,

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from gateway.text.sentences import Sentence
+from gateway.text.sentence import Sentence
 
 
 class SentenceQueue:

@@ -17,6 +17,7 @@ from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
+from gateway.conversations.silences import Silences
 from gateway.conversations.store import Turn
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
@@ -24,30 +25,39 @@ from gateway.speaking.attempt_events import (
     AttemptEvent,
     AttemptOptions,
     Began,
+    EndedEarly,
     ReachedCap,
+    Silence,
     Skipped,
     Sound,
 )
+from gateway.speaking.delivery import Delivery, DeliveryPorts
 from gateway.speaking.events import (
-    Audio,
     FinishReason,
-    TurnCompleted,
-    TurnStarted,
+    SpeechTurnCompleted,
+    SpeechTurnStarted,
+    TurnUsage,
     TurnWarning,
-    Usage,
     WarningKind,
 )
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.outbox import Outbox
-from gateway.speaking.pacing import Playout
 from gateway.speaking.retries import Retries
 from gateway.speaking.sentence_queue import SentenceQueue
-from gateway.speaking.warnings import cap_reached, nothing_spoken, skipped
-from gateway.text.sentences import Sentence
+from gateway.speaking.warnings import (
+    cap_reached,
+    ended_early,
+    nothing_spoken,
+    of_text,
+    skipped,
+)
+from gateway.text.options import TextWarning
+from gateway.text.sentence import Sentence
 
 MIN_CREDIT_FRAMES = 8
 SEEDS = 1 << 64
+NOT_SPOKEN = (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
 
 
 @dataclass(frozen=True)
@@ -82,20 +92,21 @@ class SpokenTurn:
         self._settings = ports.settings
         self._outbox = ports.outbox
         self._frame_ms = ports.backends.info.frame_ms
-        self._playout = Playout(options.max_lead_ms, self._frame_ms)
+        self._delivery = Delivery(
+            turn_id,
+            options.form,
+            self._frame_ms,
+            options.max_lead_ms,
+            DeliveryPorts(ports.outbox, meter, self._taken, self._written),
+        )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
         self._stopped = asyncio.Event()
-        self._heard_frames: int | None = None
+        self._last_pause_ms = 0
         self._seed: int | None = None
         self._route_key = options.conversation_id or turn_id
         self._route = ports.backends.route_of(options.conversation_id)
-        self._num_samples = 0
-        self._unwritten = 0
-        self._changed = asyncio.Event()
-        self._sent_frames = 0
-        self._credited_frames = 0
 
     @property
     def ended(self) -> bool:
@@ -104,7 +115,7 @@ class SpokenTurn:
 
     @property
     def started(self) -> bool:
-        """Whether `TurnStarted` was sent."""
+        """Whether `SpeechTurnStarted` was sent."""
         return self._seed is not None
 
     def add(self, sentences: Iterable[Sentence]) -> None:
@@ -112,8 +123,13 @@ class SpokenTurn:
         if self._reason is None:
             self._sentences.add(sentences)
 
-    def end_text(self) -> None:
-        """There is no more."""
+    def warn(self, warnings: Iterable[TextWarning]) -> None:
+        """What there is to say of its text."""
+        self.warnings.extend(of_text(warning) for warning in warnings)
+
+    def end_text(self, pause_ms: int = 0) -> None:
+        """There is no more; silence of `pause_ms` behind the last sentence."""
+        self._last_pause_ms = pause_ms
         self._sentences.end()
 
     def stop(self, reason: FinishReason, heard_ms: int | None = None) -> None:
@@ -126,19 +142,16 @@ class SpokenTurn:
             return
         self._move(TurnState.STOPPING)
         self._reason = reason
-        if heard_ms is not None:
-            self._heard_frames = math.ceil(heard_ms / self._frame_ms)
         if reason is FinishReason.CANCELLED:
             self.meter.cancelled()
-        self._outbox.discard_audio(self)
+        self._delivery.stop(heard_ms)
         self._sentences.end(at_once=True)
         if self._attempt is not None:
             self._attempt.stop(self._settings.cancel_timeout_s)
         self._stopped.set()
-        self._changed.set()
 
     async def run(self) -> None:
-        """Speaks; puts `TurnStarted`, audio and exactly one `TurnCompleted`.
+        """Speaks; puts `SpeechTurnStarted`, audio and exactly one `SpeechTurnCompleted`.
 
         Raises `ServiceError` where the call is to end with a status instead.
         """
@@ -167,33 +180,6 @@ class SpokenTurn:
         late = deadline is not None and time.monotonic() >= deadline
         self._leave("deadline" if late else "cancelled")
 
-    # --- what the writer asks and tells (AudioSource) ---
-
-    def delay_s(self, audio: Audio) -> float:
-        """Seconds until the chunk may leave."""
-        if not self._playout.paced:
-            return 0.0
-        return self._playout.delay_s(audio.duration_s, time.monotonic())
-
-    def taken(self, audio: Audio) -> None:
-        """The chunk is on its way."""
-        if self.state is TurnState.OPEN:
-            self._move(TurnState.SPEAKING)
-        self._sent_frames = audio.num_frames
-        self.meter.taken()
-
-    def written(self, audio: Audio) -> None:
-        """The client's connection took the chunk."""
-        now = time.monotonic()
-        lead_s = self._playout.sent(audio.duration_s, now)
-        self.meter.sent(audio.duration_s, lead_s, now)
-        self._unwritten -= 1
-        if self._attempt is not None and audio.num_frames > self._credited_frames:
-            self._attempt.written(audio.num_frames, audio.num_frames - self._credited_frames)
-            self._credited_frames = audio.num_frames
-        if self._unwritten == 0:
-            self._changed.set()
-
     # --- inside ---
 
     def _move(self, state: TurnState) -> None:
@@ -209,7 +195,9 @@ class SpokenTurn:
                 async with contextlib.aclosing(attempt.events(self._sentences)) as events:
                     async for event in events:
                         self._hear(attempt, event)
-                await self._all_written()
+                if attempt.num_frames:
+                    self._hear(attempt, Silence(self._last_pause_ms, attempt.num_frames))
+                await self._delivery.all_written()
                 return attempt.finish_reason
             except BackendFailure as failure:
                 what = self._fate(failure)
@@ -232,8 +220,7 @@ class SpokenTurn:
 
     def _begin_again(self, attempt: Attempt, failure: BackendFailure) -> None:
         self.meter.retried(failure.source.value, failure.code.name)
-        self._outbox.discard_audio(self)
-        self._num_samples = self._unwritten = self._credited_frames = 0
+        self._delivery.begin_again()
         self._sentences.put_back(s.sentence for s in attempt.spoken)
         self._attempt = None
         if self.state is TurnState.OPEN:
@@ -248,7 +235,7 @@ class SpokenTurn:
         self, failure: BackendFailure
     ) -> tuple[FinishReason, errors.ServiceError | None]:
         """How the turn ends by a failure; raises where the call ends with its status."""
-        await self._all_written()
+        await self._delivery.all_written()
         if self._reason is not None:
             return self._reason, None
         if self._fate(failure) is Fate.END_CALL:
@@ -293,39 +280,34 @@ class SpokenTurn:
         if self._reason is not None:
             return
         if isinstance(event, Sound):
-            self._audio(attempt, event)
+            frames = event.num_frames
+            self._delivery.put(event.pcm, frames, attempt.text_chars(frames))
+        elif isinstance(event, Silence):
+            frames = event.num_frames
+            self._delivery.put_silence(event.duration_ms, frames, attempt.text_chars(frames))
         elif isinstance(event, Began):
             if self._seed is None:
                 self._seed = event.seed
-                self._outbox.put(TurnStarted(self.turn_id, self._options.form, event.seed))
+                self._outbox.put(SpeechTurnStarted(self.turn_id, self._options.form, event.seed))
         elif isinstance(event, Skipped):
             self.warnings.append(skipped(event))
         elif isinstance(event, ReachedCap):
             self.warnings.append(cap_reached(event))
+        elif isinstance(event, EndedEarly):
+            self.warnings.append(ended_early(event))
 
-    def _audio(self, attempt: Attempt, sound: Sound) -> None:
-        num_samples = len(sound.pcm) // self._options.form.sample_bytes
-        self._unwritten += 1
-        self._outbox.put(
-            Audio(
-                self,
-                sound.pcm,
-                self._num_samples,
-                sound.num_frames,
-                attempt.text_chars(sound.num_frames),
-                num_samples / self._options.form.sample_rate_hz,
-            )
-        )
-        self._num_samples += num_samples
+    def _taken(self) -> None:
+        """Audio is on its way: the turn cannot begin again."""
+        if self.state is TurnState.OPEN:
+            self._move(TurnState.SPEAKING)
+
+    def _written(self, num_frames: int, credit_frames: int) -> None:
+        if self._attempt is not None:
+            self._attempt.written(num_frames, credit_frames)
 
     def _text_starved(self) -> None:
-        self._playout.text_starved(time.monotonic())
+        self._delivery.text_starved()
         self.meter.text_starved()
-
-    async def _all_written(self) -> None:
-        while self._unwritten and self._reason is None:
-            self._changed.clear()
-            await self._changed.wait()
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         tasks = [asyncio.create_task(work), asyncio.create_task(self._stopped.wait())]
@@ -336,14 +318,9 @@ class SpokenTurn:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _kept_frames(self) -> int:
-        if self._heard_frames is None:
-            return self._sent_frames
-        return min(self._sent_frames, self._heard_frames)
-
     def _end(self, reason: FinishReason, error: errors.ServiceError | None) -> None:
         attempt = self._attempt
-        kept = self._kept_frames()
+        kept = self._delivery.kept_frames
         spoken = attempt is not None and bool(attempt.spoken)
         if attempt is not None and reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
             kept = attempt.num_frames
@@ -352,21 +329,21 @@ class SpokenTurn:
         self._leave(OUTCOMES[reason], kept)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
-            TurnCompleted(
+            SpeechTurnCompleted(
                 self.turn_id,
                 reason,
-                attempt.usage if attempt else Usage(),
+                attempt.usage if attempt else TurnUsage(),
                 self.meter.timing(queue_ms, prefill_ms),
-                round(kept * self._frame_ms),
+                self._delivery.silences.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
-                warnings=self.warnings,
+                warnings=sorted(self.warnings, key=lambda w: (w.field != "text", w.first_char)),
             )
         )
 
     def _nothing_said(self) -> None:
         """Nothing of the text could be spoken: no failure in a conversation, else the caller's."""
-        if all(warning.kind is WarningKind.RECORDING for warning in self.warnings):
+        if all(warning.kind not in NOT_SPOKEN for warning in self.warnings):
             self.warnings.append(nothing_spoken(self.text_chars))
         if not (self._options.in_conversation or self.started):
             raise errors.InvalidArgument(
@@ -376,7 +353,7 @@ class SpokenTurn:
                         f"{w.description} (characters {w.first_char}..{w.end_char})",
                     )
                     for w in self.warnings
-                    if w.kind in (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
+                    if w.kind in NOT_SPOKEN
                 )
             )
 
@@ -386,7 +363,12 @@ class SpokenTurn:
         self._move(TurnState.OVER)
         attempt = self._attempt
         segments = (
-            attempt.segments(self._kept_frames() if kept is None else kept) if attempt else []
+            attempt.segments(self._delivery.kept_frames if kept is None else kept)
+            if attempt
+            else []
         )
-        self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments))
-        self.meter.finish(outcome, self._playout.underrun_s)
+        silences = Silences(
+            list(self._delivery.silences.until(sum(s.num_frames for s in segments)))
+        )
+        self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments, silences))
+        self.meter.finish(outcome, self._delivery.underrun_s)

@@ -3,9 +3,10 @@
 from google.rpc import error_details_pb2
 
 from csm.errors import TOO_LONG, ServiceError
-from gateway.speaking.attempt_events import ReachedCap, Skipped
+from gateway.speaking.attempt_events import EndedEarly, ReachedCap, Skipped
 from gateway.speaking.events import TurnWarning, WarningKind
-from gateway.text.sentences import Sentence
+from gateway.text.options import TextWarning
+from gateway.text.sentence import Sentence
 
 FIELD = "text"
 
@@ -20,8 +21,24 @@ def skipped(event: Skipped) -> TurnWarning:
 def cap_reached(event: ReachedCap) -> TurnWarning:
     """A sentence whose end was not spoken."""
     first, end = _span(event.sentence)
-    text = f"cut at {event.audio_ms} ms, the longest audio of a sentence; set max_audio_ms"
+    text = (
+        f"cut at {event.audio_ms} ms, the longest audio that a sentence of its length may have; "
+        "set max_audio_ms"
+    )
     return TurnWarning(WarningKind.CUT, FIELD, first, end, text)
+
+
+def ended_early(event: EndedEarly) -> TurnWarning:
+    """A sentence whose speech cannot be the whole of it."""
+    first, end = _span(event.sentence)
+    text = f"ended after {event.audio_ms} ms of about {event.sentence.expected_ms} ms expected"
+    return TurnWarning(WarningKind.ENDED_EARLY, FIELD, first, end, text)
+
+
+def of_text(warning: TextWarning) -> TurnWarning:
+    """What the front end has to say of the text."""
+    kind = WarningKind(warning.kind.lower())
+    return TurnWarning(kind, FIELD, warning.first_char, warning.end_char, warning.description)
 
 
 def nothing_spoken(text_chars: int) -> TurnWarning:
@@ -36,7 +53,7 @@ def of_recording(field: str, description: str) -> TurnWarning:
 
 
 def _span(sentence: Sentence) -> tuple[int, int]:
-    return sentence.first_char, sentence.end_chars
+    return sentence.first_char, sentence.end_char
 
 
 def _too_long(error: ServiceError) -> bool:

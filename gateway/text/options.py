@@ -16,7 +16,7 @@ class Markup(Enum):
 
 
 @dataclass(frozen=True)
-class TextOptions:
+class TextRules:
     """What is done to a text before it is spoken; see `csm.v1.TextOptions`."""
 
     normalize: bool = True

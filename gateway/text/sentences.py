@@ -1,250 +1,255 @@
-"""Text into sentences as it arrives, so that the first is spoken before the last is written.
+"""Cleaned text into sentences as it arrives, so that the first is spoken before the last is
+written.
 
 A sentence ends at a full stop, question or exclamation mark that is really one: not the point of
-3.14, not that of "Dr." or "e.g.", not an ellipsis in mid-sentence. Where the next character has
-to decide, the splitter waits for it. Long sentences are cut at a comma, else at a space.
+3.14, not that of "Dr." or "e.g.", not an ellipsis in mid-sentence. Where the next characters have
+to decide, the cutter waits for them. Long sentences are cut at a comma, else at a space.
 """
 
-# ruff: noqa: RUF001 (punctuation of many scripts is what this file is about)
+# ruff: noqa: RUF001 (punctuation of many scripts)
 
+import re
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
+from typing import NamedTuple
 
-_STOPS = frozenset(".!?…")
-_WIDE_STOPS = frozenset("。！？｡")
-_CLOSERS = frozenset("\"'”’»)]}」』）】》")
+from gateway.text.markup.characters import speakable
+from gateway.text.markup.cleaned import HARD_BREAKS, LINE, Cleaned
+from gateway.text.sentence_ends import (
+    CLOSERS,
+    LOOK_AHEAD_CHARS,
+    LOOK_BACK_CHARS,
+    STOPS,
+    WIDE_STOPS,
+    ends_sentence,
+    ends_without_space,
+    goes_on,
+)
+from gateway.text.splitter import SentenceSplitter, SplitSentence, clean
+
+__all__ = ["SentenceCutter", "SentenceSplitter", "Span", "SplitSentence", "clean", "speakable"]
+
 _CLAUSE_MARKS = frozenset(",;:–—،؛")
 _WIDE_CLAUSE_MARKS = frozenset("，、；：")
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Always followed by more of the same sentence.
-_TITLES = _words(
-    """
-    mr mrs ms dr prof rev gen sen rep gov capt cmdr lt col sgt maj hon pres st mt messrs
-    mmes vs cf e.g i.e viz approx hr herr fr mme mlle bzw z.b
-    """
-)
-# Abbreviations where a number follows, words of their own where none does: "No. 5", "No."
-_NUMBERED = _words(
-    """
-    no nos nr fig figs eq vol p pp ch sec art v ca
-    """
-)
-# May also end a sentence: what follows decides.
-_PERHAPS = _words(
-    """
-    etc al inc ltd co corp jr sr esq dept univ assn bros ave blvd rd jan feb mar apr jun
-    jul aug sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m am pm u.s u.k u.n e.u
-    ph.d b.c a.d usw
-    """
-)
-_OPENERS = "\"'“‘«([{"
 _MAX_MARKS = 32
 """Marks that a letter may carry and not be parted from: Unicode's own bound is 30."""
+_ENDING = re.compile(f"[{re.escape(STOPS + WIDE_STOPS + HARD_BREAKS + LINE)}]")
+_RUN = re.compile(f"[{re.escape(STOPS + WIDE_STOPS)}]*")
+_CLOSING = re.compile(f"[{re.escape(CLOSERS)}]*")
+_GAP = re.compile(r"\s*")
+_HARD = re.compile(f"[{HARD_BREAKS}]")
+_MIN_WRAPPED_COLUMNS = 55
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A piece of a turn's text that is generated in one go."""
+class Span(NamedTuple):
+    """Characters [start, end) of the cleaned text are a sentence."""
 
-    text: str
-    """What to speak: no control characters, single spaces, none at the ends."""
-    end_chars: int
-    """Where it ends in the turn's text as it was given, in characters."""
-    first_char: int = 0
-    """Where its first character that is no white space is, in the turn's text as it was given."""
+    start: int
+    end: int
 
 
-def speakable(text: str) -> bool:
-    """Whether there is a letter or a digit, of any script, to speak."""
-    return any(unicodedata.category(c)[0] in "LN" for c in text)
+class SentenceCutter:
+    """Finds the sentences of `cleaned`; indices are those of its text."""
 
-
-def clean(text: str) -> str:
-    """The text with control characters and runs of white space made single spaces."""
-    return " ".join(
-        "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text).split()
-    )
-
-
-class _Where(Enum):
-    """What the splitter has before it."""
-
-    TEXT = 1
-    STOPS = 2
-    """A run of stops, from `_mark` on."""
-    CLOSERS = 3
-    """What closes behind them, from `_stops_end` on."""
-    SPACE = 4
-    """White space behind both, from `_after` on: what follows it decides."""
-
-
-class SentenceSplitter:
-    """Takes the parts of one turn's text, gives its sentences as soon as each is certain."""
-
-    def __init__(self, max_chars: int) -> None:
+    def __init__(self, cleaned: Cleaned, max_chars: int) -> None:
         """Sentences of more than `max_chars` characters are cut."""
+        self._cleaned = cleaned
         self._max_chars = max_chars
-        self._chars: list[str] = []
-        """What is not yet given. A list, as a string would be copied with every part."""
-        self._taken = 0
-        """Characters of the text before it."""
-        self._first = self._at = 0
-        """Where the sentence begins, and what is looked at next."""
-        self._where = _Where.TEXT
-        self._mark = self._stops_end = self._after = 0
+        self.first = 0
+        """Where the sentence begins that is not yet complete."""
+        self._at = 0
+        """What is looked at next."""
+        self._mark = -1
+        """Where the run of stops before `_at` begins."""
+        self._marks_end = -1
+        self._closed_end = -1
+        """Behind a sign that closes the sentence after a space."""
+        self._line = 0
+        """Where the line begins."""
+        self._wrapped = False
+        """Whether the line before it was full."""
 
-    def feed(self, part: str) -> list[Sentence]:
-        """The sentences that `part` completes."""
-        self._chars.extend(part)
-        found = list(self._sentences())
-        self._forget()
-        return found
+    def next(self, final: bool) -> Span | None:
+        """The next sentence; None while what is there leaves it open."""
+        self._skip_breaks()
+        end = self._end(final)
+        if end is None:
+            if not final or self.first >= len(self._cleaned.text):
+                return None
+            end = len(self._cleaned.text)
+        span = Span(self.first, end)
+        self.first = self._at = end
+        self._mark = self._marks_end = self._closed_end = -1
+        return span
 
-    def finish(self) -> list[Sentence]:
-        """The rest of the text."""
-        found = list(self._sentences())
-        size = len(self._chars)
-        while self._first < size:
-            # Only white space that waits for what follows may be longer than a sentence.
-            fits = size - self._first <= self._max_chars
-            found += self._sentence(size if fits else self._cut())
-            found += self._sentences()
-        self._forget()
-        return found
-
-    def _forget(self) -> None:
-        """Lets go of what was given."""
-        num_chars = self._first
-        if num_chars:
-            del self._chars[:num_chars]
-            self._taken += num_chars
-            self._first = 0
-            self._at -= num_chars
+    def forget(self, num_chars: int) -> None:
+        """The first characters of the text are gone."""
+        self.first -= num_chars
+        self._at -= num_chars
+        self._line -= num_chars
+        if self._mark >= 0:
             self._mark -= num_chars
-            self._stops_end -= num_chars
-            self._after -= num_chars
+        if self._marks_end >= 0:
+            self._marks_end -= num_chars
 
-    def _sentences(self) -> Iterator[Sentence]:
-        while (end := self._end()) is not None:
-            yield from self._sentence(end)
+    def is_complete(self) -> bool:
+        """Whether the text ends where a sentence does, unless what follows goes on with it."""
+        text = self._cleaned.text
+        end = len(text.rstrip())
+        if LINE in text[end:]:
+            return end > self.first
+        match = re.search(
+            f"[{re.escape(STOPS + WIDE_STOPS)}]+[{re.escape(CLOSERS)}]*$",
+            text[max(self.first, end - 16) : end],
+        )
+        if match is None:
+            return False
+        mark = max(self.first, end - 16) + match.start()
+        marks = _RUN.match(text, mark)
+        assert marks is not None
+        closed = marks.end() < end
+        return self._verdict(mark, marks.end(), closed, "", True) is not False
 
-    def _sentence(self, end: int) -> Iterator[Sentence]:
-        """The sentence from `_first` to `end`; the next one begins there."""
-        first = self._first
-        self._first = self._at = end
-        self._where = _Where.TEXT
-        piece = "".join(self._chars[first:end])
-        # A lone "..." or emoji is no sentence: there is nothing in it to speak.
-        if speakable(piece):
-            yield Sentence(clean(piece), self._taken + end, self._taken + first)
+    def _skip_breaks(self) -> None:
+        text, first = self._cleaned.text, self.first
+        while first < len(text) and text[first].isspace():
+            if text[first] != " ":
+                full = first - self._line >= _MIN_WRAPPED_COLUMNS
+                self._line, self._wrapped = first + 1, full and text[first] == LINE
+            first += 1
+        if first != self.first:
+            self.first = first
+            self._at = max(self._at, first)
 
-    def _end(self) -> int | None:
-        """Where the sentence at `_first` ends; None while what is there leaves that open."""
-        chars, size = self._chars, len(self._chars)
-        while self._at < size:
-            at, char = self._at, chars[self._at]
-            if self._where is _Where.SPACE:
-                if char.isspace():
+    def _verdict(
+        self, mark: int, marks_end: int, closed: bool, after: str, final: bool
+    ) -> bool | None:
+        text = self._cleaned.text
+        start = max(self.first, mark - LOOK_BACK_CHARS)
+        return ends_sentence(
+            text[start:mark], text[mark:marks_end], closed, start == self.first, after, final
+        )
+
+    def _end(self, final: bool) -> int | None:
+        """Where the sentence at `first` ends."""
+        text, size, limit = (
+            self._cleaned.text,
+            len(self._cleaned.text),
+            self.first + self._max_chars,
+        )
+        while True:
+            if self._mark < 0:
+                found = _ENDING.search(text, self._at)
+                self._at = found.start() if found else size
+                if self._at > limit:
+                    return self._cut()
+                if found is None:
+                    return None
+                char = text[self._at]
+                if char in HARD_BREAKS:
+                    return self._at
+                if char == LINE:
+                    verdict = self._ends_at_line(self._at, self._at, final)
+                    if verdict is None:
+                        return None
+                    if verdict:
+                        return self._at
                     self._at += 1
                     continue
-                if self._is_stop(char):
-                    return self._after
-                # The sentence goes on; a blank line may end it before this character.
-                self._at, self._where = self._after, _Where.TEXT
-                continue
-            if self._where is not _Where.TEXT and not self._in_run(at, char):
-                if self._is_wide_stop():
-                    return at
-                verdict = self._is_stop(None) if char.isspace() else False
-                if verdict:
-                    return at
-                if verdict is None:
-                    self._after, self._where = at, _Where.SPACE
-                    continue
-                self._where = _Where.TEXT
-            self._at += 1
-            if self._where is _Where.TEXT:
-                if char in _STOPS or char in _WIDE_STOPS:
-                    self._mark, self._where = at, _Where.STOPS
-                elif char.isspace():
-                    if at == self._first:
-                        self._first += 1
-                        continue
-                    if char == chars[at - 1] == "\n":
-                        return at + 1 if at - self._first < self._max_chars else self._cut()
-            if at - self._first >= self._max_chars:
-                # Whatever comes, the sentence is longer than that.
+                self._mark = self._at
+            end = self._end_of_run()
+            if end > limit:
                 return self._cut()
-        return None
+            if end == size:
+                return None
+            verdict = self._ends_at_stop(end, final)
+            if verdict is None:
+                return None
+            if verdict:
+                return max(end, self._closed_end)
+            self._mark = self._marks_end = -1
+            self._at = end
+            if end < size and text[end] == LINE:
+                self._at = end + 1
 
-    def _in_run(self, at: int, char: str) -> bool:
-        """Whether `char` belongs to the stops, or to what closes behind them."""
-        if self._where is _Where.STOPS:
-            if char in _STOPS or char in _WIDE_STOPS:
-                return True
-            self._stops_end, self._where = at, _Where.CLOSERS
-        return char in _CLOSERS
+    def _end_of_run(self) -> int:
+        """Where the stops at `_mark`, and what closes behind them, end; so far."""
+        text = self._cleaned.text
+        if self._marks_end < 0:
+            run = _RUN.match(text, self._at)
+            assert run is not None
+            self._at = run.end()
+            if self._at == len(text):
+                return self._at
+            self._marks_end = self._at
+        closing = _CLOSING.match(text, self._at)
+        assert closing is not None
+        self._at = closing.end()
+        return self._at
 
-    def _is_wide_stop(self) -> bool:
-        return not _WIDE_STOPS.isdisjoint(self._chars[self._mark : self._stops_end])
-
-    def _is_stop(self, following: str | None) -> bool | None:
-        """Whether the marks before the white space at `_at`, or at `_after`, end a sentence.
-
-        `following` is the first character behind the white space, None while that is not there.
-        None: it decides.
-        """
-        chars, mark = self._chars, self._mark
-        marks = "".join(chars[mark : self._stops_end])
-        closed = (self._after if self._where is _Where.SPACE else self._at) > self._stops_end
-        continues = following is not None and (following.islower() or following in ",;:")
-        if marks == ".":
-            end = mark
-            while end > self._first and chars[end - 1].isspace():
-                end -= 1
-            begin = end
-            while begin > self._first and not chars[begin - 1].isspace():
-                begin -= 1
-            whole = "".join(chars[begin:end])
-            word = whole.lstrip(_OPENERS)
-            key = word.lower()
-            if key in _TITLES:
-                return False
-            if key in _NUMBERED:
-                return None if following is None else not (following.isdigit() or continues)
-            if word.isdigit() and word == whole and begin == self._first:
-                return False  # the number of a list's item
-            if len(word) == 1 and word.isupper() and word != "I":
-                return False  # an initial: J. S. Bach
-            if key in _PERHAPS or "." in word:
-                return None if following is None else not continues
-            if not closed:
-                return True
-        elif "." not in marks and "…" not in marks and not closed:
+    def _ends_at_stop(self, end: int, final: bool) -> bool | None:
+        text = self._cleaned.text
+        mark, marks_end = self._mark, self._marks_end
+        closed = end > marks_end
+        if not text[end].isspace():
+            start = max(self.first, mark - LOOK_BACK_CHARS)
+            after = text[end : end + LOOK_AHEAD_CHARS]
+            return ends_without_space(text[start:mark], text[mark:marks_end], closed, after, final)
+        gap = _GAP.match(text, end)
+        assert gap is not None
+        if _HARD.search(text, end, gap.end()):
             return True
-        # An ellipsis, or a quotation that closes: "Why?" she asked.
-        return None if following is None else not continues
+        if not set(text[mark:marks_end]).isdisjoint(WIDE_STOPS):
+            return True
+        after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
+        if text.rfind("«", self.first, mark) > text.rfind("»", self.first, mark):
+            if not after and not final:
+                return None
+            if after[:1] == "»":  # « Bonjour. »
+                return self._ends_behind(gap.end() + 1, final)
+        verdict = self._verdict(mark, marks_end, closed, after, final)
+        line = text.find(LINE, end, gap.end())
+        if line < 0 or verdict is not False:
+            return verdict
+        return self._ends_at_line(line, end, final)
+
+    def _ends_behind(self, end: int, final: bool) -> bool | None:
+        """Whether the sentence ends at `end`, behind a sign that closes it after a space."""
+        text = self._cleaned.text
+        gap = _GAP.match(text, end)
+        assert gap is not None
+        after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
+        verdict = self._verdict(self._mark, self._marks_end, True, after, final)
+        if verdict:
+            self._closed_end = end
+        return verdict
+
+    def _ends_at_line(self, line: int, end: int, final: bool) -> bool | None:
+        text = self._cleaned.text
+        gap = _GAP.match(text, line)
+        assert gap is not None
+        if _HARD.search(text, line, gap.end()):
+            return True
+        columns = end - self._line
+        after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
+        start = max(self.first, end - LOOK_BACK_CHARS)
+        on = goes_on(text[start:end], columns, self._wrapped, after, final)
+        if on:
+            self._line, self._wrapped = line + 1, columns >= _MIN_WRAPPED_COLUMNS
+        return None if on is None else not on
 
     def _cut(self) -> int:
         """Where to cut a sentence longer than the limit: after a clause, a word, or anywhere."""
-        chars, first = self._chars, self._first
+        text, first = self._cleaned.text, self.first
         limit = first + self._max_chars
         for at in range(limit - 1, first + self._max_chars // 3, -1):
-            wide = chars[at] in _WIDE_CLAUSE_MARKS
-            if wide or (chars[at] in _CLAUSE_MARKS and chars[at + 1].isspace()):
+            wide = text[at] in _WIDE_CLAUSE_MARKS
+            if wide or (text[at] in _CLAUSE_MARKS and text[at + 1].isspace()):
                 return at + 1
         for at in range(limit, first, -1):
-            if chars[at].isspace():
+            if text[at].isspace():
                 return at
         # Never between a letter and the marks that combine with it.
         for at in range(limit, max(first, limit - _MAX_MARKS), -1):
-            if not (unicodedata.combining(chars[at]) or chars[at] in "\u200d\ufe0f"):
+            if not (unicodedata.combining(text[at]) or text[at] in "\u200d\u200c"):
                 return at
         return limit

@@ -8,13 +8,13 @@ from pathlib import Path
 from csm import errors
 from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
-from gateway.hearing.encoder import Encoder
+from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.words import misfit
 from gateway.voices.prompt_check import check_prompts
-from gateway.voices.voice import Voice, Voices, speaker_problem
+from gateway.voices.voice import LibraryVoice, Voices, speaker_problem
 from gateway.voices.voice_file import read_voice_file, voice_files
 
-__all__ = ["Voice", "Voices", "load_voices"]
+__all__ = ["LibraryVoice", "Voices", "load_voices"]
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ CHECK_TIMEOUT_S = 60.0
 
 
 async def load_voices(
-    backends: Backends, encoder: Encoder, directory: Path | None, default: str
+    backends: Backends, encoder: AudioEncoder, directory: Path | None, default: str
 ) -> Voices:
     """The model's own voices and those of the directory, their prompts encoded.
 
@@ -35,10 +35,10 @@ async def load_voices(
     """
     generator = backends.info.generator
     speakers = {voice.speaker: voice.name for voice in generator.voices}
-    voices: dict[str, Voice] = {}
+    voices: dict[str, LibraryVoice] = {}
     sources: dict[str, str] = {}
 
-    def add(voice: Voice, source: str) -> None:
+    def add(voice: LibraryVoice, source: str) -> None:
         if voice.name in voices:
             raise ValueError(
                 f"{source}: there is a voice {voice.name!r} already: {sources[voice.name]}"
@@ -47,14 +47,14 @@ async def load_voices(
 
     for named in generator.voices:
         add(
-            Voice(named.name, named.speaker, named.description),
+            LibraryVoice(named.name, named.speaker, named.description),
             f"speaker {named.speaker} of the model",
         )
     # A model may well give one of its speakers its own name: that one is the model's voice then.
     own = generator.model or "default"
     if own not in voices:
         speaker = 0 if not speakers or 0 in speakers else min(speakers)
-        add(Voice(own, speaker, "the model's own voice"), "the model's own voice")
+        add(LibraryVoice(own, speaker, "the model's own voice"), "the model's own voice")
     if directory is not None:
         for path in voice_files(directory):
             add(await _load(backends, encoder, path, speakers), str(path))
@@ -66,8 +66,8 @@ async def load_voices(
 
 
 async def _load(
-    backends: Backends, encoder: Encoder, path: Path, speakers: Mapping[int, str]
-) -> Voice:
+    backends: Backends, encoder: AudioEncoder, path: Path, speakers: Mapping[int, str]
+) -> LibraryVoice:
     content, recordings = await asyncio.to_thread(read_voice_file, path)
     if speakers and content.speaker not in speakers:
         raise ValueError(f"{path}: speaker: {speaker_problem(content.speaker, speakers)}")
@@ -86,4 +86,6 @@ async def _load(
         await check_prompts(backends, content.speaker, prompts, CHECK_TIMEOUT_S)
     except errors.InvalidArgument as error:
         raise ValueError(f"{path}: {error.message}") from None
-    return Voice(path.parent.name, content.speaker, content.description, tuple(prompts))
+    return LibraryVoice(
+        path.parent.name, content.speaker, content.description, tuple(prompts), content.lexicon
+    )

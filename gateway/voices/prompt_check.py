@@ -10,7 +10,7 @@ from gateway.backends.backends import Backends
 from gateway.backends.calls import Generation, GenerationOptions
 from gateway.backends.convert import context_messages
 from gateway.backends.failure import BackendFailure
-from gateway.commands import Sampling
+from gateway.commands import SamplingOptions
 from gateway.conversations.segment import Segment
 from gateway.hearing.encoder import about
 
@@ -27,7 +27,9 @@ async def check_prompts(
         return
     words = " ".join(prompt.text for prompt in prompts) + " "
     sentence = Segment(speaker, (words * (SENTENCE_CHARS // len(words) + 1))[:SENTENCE_CHARS])
-    options = GenerationOptions("", speaker, Sampling(), None, 0, credit_frames=1, route_key="")
+    options = GenerationOptions(
+        "", speaker, SamplingOptions(), None, 0, credit_frames=1, route_key=""
+    )
     call = Generation(backends, options, context_messages([*prompts, sentence], []), timeout_s)
     try:
         call.requests.close()

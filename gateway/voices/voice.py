@@ -1,7 +1,7 @@
 """A voice, and the voices that a gateway knows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.conversations.segment import Segment
@@ -11,31 +11,36 @@ MAX_TOLD = 16
 
 
 @dataclass(frozen=True)
-class Voice:
+class LibraryVoice:
     """A name, a speaker number, prompt segments pinned at the start of the context."""
 
     name: str
     speaker: int
     description: str = ""
     prompts: tuple[Segment, ...] = ()
+    lexicon: Mapping[str, str] = field(default_factory=dict)
+    """How this voice says words: as written to their spelling as said."""
 
 
 class Voices:
     """Voices by name."""
 
     def __init__(
-        self, voices: dict[str, Voice], default: str, speakers: Mapping[int, str] | None = None
+        self,
+        voices: dict[str, LibraryVoice],
+        default: str,
+        speakers: Mapping[int, str] | None = None,
     ) -> None:
         """`speakers` are those that the model names, by number; empty: any number speaks."""
         self._voices = voices
         self._speakers = dict(speakers or {})
         self.default = default
 
-    def all(self) -> list[Voice]:
+    def all(self) -> list[LibraryVoice]:
         """In order of name."""
         return [self._voices[name] for name in sorted(self._voices)]
 
-    def get(self, name: str) -> Voice:
+    def get(self, name: str) -> LibraryVoice:
         """The voice of that name, the default for an empty one; raises `NotFound`."""
         voice = self._voices.get(name or self.default)
         if voice is None:

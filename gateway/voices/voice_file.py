@@ -2,12 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from csm.lexicon_file import MAX_ENTRY_CHARS
 
 FILE_NAME = "voice.json"
 MAX_RECORDING_BYTES = 32 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+Word = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_CHARS)]
+Spelling = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_CHARS)]
 
 
 class _Strict(BaseModel):
@@ -26,6 +33,7 @@ class VoiceFile(_Strict):
 
     speaker: int = Field(ge=0, le=65535)
     description: str = Field("", max_length=1000)
+    lexicon: dict[Word, Spelling] = Field(default_factory=dict, max_length=1024)
     prompts: list[PromptFile] = Field(default_factory=list, max_length=16)
 
 

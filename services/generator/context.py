@@ -17,17 +17,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from csm.errors import FieldViolation, InvalidArgument, invalid
+from csm.errors import FieldViolation, TooLong, invalid
 from services.generator.engine.turn import PromptRows
-from services.generator.model.prompt import Segment, audio_frames, text_frames
+from services.generator.model.prompt import PromptSegment, audio_frames, text_frames
 from services.generator.model.text import TextTokenizer
 
 STRIDE_SHARE = 4
 """The cut moves by a quarter of the room."""
-
-
-class TooLongError(InvalidArgument):
-    """What does not fit, whatever is left out."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class ContextLimits:
 class PinnedSegment:
     """A segment, and whether it is part of the voice's prompt."""
 
-    segment: Segment
+    segment: PromptSegment
     pinned: bool = False
 
 
@@ -72,7 +68,7 @@ class Prompt:
 class _Entry:
     """A segment; `ids` of its text where they are known. `too_long`: more than any prompt holds."""
 
-    segment: Segment
+    segment: PromptSegment
     ids: np.ndarray | None = None
     too_long: bool = False
 
@@ -119,8 +115,7 @@ class Context:
         self, tokenizer: TextTokenizer, limits: ContextLimits, *, speaker: int, max_frames: int
     ) -> None:
         self._tokenizer, self._limits, self._speaker = tokenizer, limits, speaker
-        # A turn may end early at the end of the context; half of it is always left for the prompt.
-        self._capacity = limits.max_positions - min(max_frames, limits.max_positions // 2)
+        self._capacity = self._room_beside(max_frames)
         self._history = _History()
 
     @property
@@ -154,18 +149,21 @@ class Context:
             (history.pinned if item.pinned else history.turns).append(entry)
         self._check_pinned(history.pinned, field)
         self._trim(history)
-        self._evict(history, 0, spare_last=True)
+        self._evict(history, 0, None, spare_last=True)
         if history.turns:
             # Its text is looked at here, where the caller has put the work, and not by a turn.
             self._positions(history.turns[-1])
         self._history = history
 
-    def prompt(self, text: str) -> Prompt:
+    def prompt(self, text: str, max_frames: int | None = None) -> Prompt:
         """The prompt of a turn that speaks `text`; an empty text continues the last audio.
+
+        A turn of more than the context's own `max_frames` takes its room from what gives way;
+        where that is not enough, it may end early.
 
         Raises:
             InvalidArgument: the text cannot be spoken, or nothing is there to continue.
-            TooLongError: pinned segments and the turn do not fit together.
+            TooLong: pinned segments and the turn do not fit together.
         """
         history = self._history
         pinned, ids = history.pinned, list[int]()
@@ -193,7 +191,8 @@ class Context:
                 f"{self._capacity} in all are left of {self._limits.max_positions} beside the "
                 "longest turn",
             )
-        self._evict(history, beside + length - self._total(history.pinned), spare_last=not text)
+        own_positions = beside + length - self._total(history.pinned)
+        self._evict(history, own_positions, max_frames, spare_last=not text)
         limit = self._limits.max_context_segments
         before = history.turns if text else history.turns[:-1]
         if limit is not None:
@@ -214,12 +213,18 @@ class Context:
             said, ids = before.segment, before.ids
             if said.codes is not None:
                 codes = np.concatenate([said.codes, codes])
-            segment = Segment(said.speaker, said.text, codes)
+            segment = PromptSegment(said.speaker, said.text, codes)
         else:
             entries, ids = history.turns, np.array(prompt.ids, np.int32)
-            segment = Segment(prompt.speaker, prompt.text, codes)
+            segment = PromptSegment(prompt.speaker, prompt.text, codes)
         entries.append(_Entry(segment, ids))
         self._trim(history)
+
+    def _room_beside(self, max_frames: int) -> int:
+        """Positions of a prompt that leaves so many frames to its turn. A turn may end early at the
+        end of the context; half of it is always left for the prompt."""
+        most = self._limits.max_positions
+        return most - min(max_frames, most // 2)
 
     def _check_pinned(self, pinned: Sequence[_Entry], field: str) -> None:
         positions, least = 0, ""
@@ -238,15 +243,15 @@ class Context:
 
     def _own(self, text: str) -> _Entry:
         check_text(text, self._tokenizer, self._limits.max_text_chars)
-        own = _Entry(Segment(self._speaker, text))
+        own = _Entry(PromptSegment(self._speaker, text))
         self._positions(own)
         return own
 
-    def _entry(self, segment: Segment, where: str) -> _Entry:
+    def _entry(self, segment: PromptSegment, where: str) -> _Entry:
         _check_length(segment.text, self._limits.max_text_chars, f"{where}.text")
         if segment.codes is not None and not len(segment.codes):
             # No frames at all, rather than a turn that ended before it began.
-            segment = Segment(segment.speaker, segment.text)
+            segment = PromptSegment(segment.speaker, segment.text)
         if not segment.text and segment.codes is None:
             raise invalid(where, "neither text nor frames; one of them is needed")
         return _Entry(segment)
@@ -275,23 +280,27 @@ class Context:
         return np.concatenate([words, audio_frames(entry.segment.codes, books, end=end)])
 
     @staticmethod
-    def _too_long(field: str, description: str) -> TooLongError:
-        return TooLongError(FieldViolation(field, description))
+    def _too_long(field: str, description: str) -> TooLong:
+        return TooLong(FieldViolation(field, description))
 
     def _trim(self, history: _History) -> None:
         """Forgets what the model would never be shown; the last turn may still be continued."""
         if (limit := self._limits.max_context_segments) is not None:
             del history.turns[: -max(limit, 1)]
 
-    def _evict(self, history: _History, own_positions: int, *, spare_last: bool) -> None:
+    def _evict(
+        self, history: _History, own_positions: int, max_frames: int | None, *, spare_last: bool
+    ) -> None:
         """Makes room for `own_positions` beside the pinned segments; whole segments, oldest first.
 
         `spare_last`: the last segment is what a turn continues (and is counted as its own).
         """
         spared = 1 if spare_last and history.turns else 0
         turns = history.turns[: len(history.turns) - spared]
+        # The grid stays where it is, however long one turn may be: the next one finds its prefix.
         whole = self._capacity - self._total(history.pinned)
-        room, held, cut = whole - own_positions, 0, len(turns)
+        longer = 0 if max_frames is None else self._capacity - self._room_beside(max_frames)
+        room, held, cut = whole - own_positions - max(0, longer), 0, len(turns)
         while cut and held + (positions := self._positions(turns[cut - 1])) <= room:
             held += positions
             cut -= 1
@@ -319,6 +328,6 @@ class Context:
 
 def _check_length(text: str, max_chars: int, field: str) -> None:
     if len(text) > max_chars:
-        raise TooLongError(
+        raise TooLong(
             FieldViolation(field, f"{len(text)} characters; at most {max_chars} are allowed")
         )

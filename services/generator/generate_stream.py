@@ -7,51 +7,47 @@ has not been sent.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
 import uuid
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
 from csm import errors
-from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics import GeneratorMetrics
-from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
+from services.generator.context import Context, ContextLimits, PinnedSegment
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import (
+    EngineTiming,
     Event,
     Finished,
     FinishReason,
     FrameReady,
     Started,
-    Timing,
 )
 from services.generator.engine.turn import TurnRequest
 from services.generator.left_out import LeftOut
 from services.generator.model.text import TextTokenizer
-from services.generator.off_loop import INLINE_CHARS, off_loop
+from services.generator.off_loop import sized
+from services.generator.output_queue import Item, OutputQueue
+from services.generator.patience import Patience
 from services.generator.place import Place
+from services.generator.turn_text import TurnText
 from services.generator.turns import (
+    FlushRequest,
+    GenerationCompleted,
+    GenerationStarted,
     Output,
     RunningTurn,
     StreamConfig,
-    TurnCompleted,
     TurnFrames,
-    TurnStarted,
-    joined_frames,
 )
-
-Result = TypeVar("Result")
 
 SEEDS = 1 << 64
 DRAWN_SEED_BITS = 32
 """Of the seeds that are drawn here: larger ones cost a second generator (`model.noise`)."""
 
-NEVER_RUN = Finished(FinishReason.ERROR, 0, 0, 0, 0, Timing(None, None, None, 0.0))
+NEVER_RUN = Finished(FinishReason.ERROR, 0, 0, 0, 0, EngineTiming(None, None, None, 0.0))
 """What the engine would say of a turn that it was never given."""
 
 
@@ -72,24 +68,19 @@ class GenerateStream:
         """`max_idle_s`: how long it may be without a turn and without input."""
         self._engine, self._limits, self._metrics, self._config = engine, limits, metrics, config
         self._left_out = left_out or LeftOut()
-        self._max_idle_s = max_idle_s
-        self._active_s = time.monotonic()
+        self._patience = Patience(max_idle_s)
         self._context = Context(
             tokenizer, limits, speaker=config.speaker, max_frames=config.max_frames
         )
         named = config.conversation_id
         self._owner = self.owner_of(named) if named else f"stream:{uuid.uuid4().hex}"
         self._place = Place(engine, self._owner, named, metrics)
-        self._text: list[str] = []
-        self._text_chars = 0
+        self._text = TurnText(limits.max_text_chars)
         self._turns = 0
         self._balance = config.credit_frames
         self._running: RunningTurn | None = None
-        self._queue: deque[Output | RunningTurn] = deque()
-        self._wake = asyncio.Event()
+        self._queue = OutputQueue()
         self._failure: BaseException | None = None
-        self._closing: errors.ServiceError | None = None
-        self._closing_idle_s = 0.0
         self._input_ended = False
         self._closed = False
 
@@ -107,7 +98,7 @@ class GenerateStream:
             FailedPrecondition: a turn is under way.
             InvalidArgument: as `Context.add`.
         """
-        self._touch()
+        self._patience.touch()
         if self._running:
             raise errors.FailedPrecondition(
                 "segments: a turn is under way; send context before the flush, or after the turn"
@@ -117,39 +108,29 @@ class GenerateStream:
             self._context.add(segments, replace=replace, field="segments.segments")
 
         try:
-            await _sized(sum(len(item.segment.text) for item in segments), add)
-        except TooLongError:
+            await sized(sum(len(item.segment.text) for item in segments), add)
+        except errors.TooLong:
             self._metrics.rejected.labels("too_long").inc()
             raise
-        self._touch()
+        self._patience.touch()
 
     def append_text(self, text: str) -> None:
-        """Adds to the text of the next turn."""
-        self._touch()
-        self._text_chars += len(text)
-        if self._text_chars > self._limits.max_text_chars:
-            self._metrics.rejected.labels("too_long").inc()
-            raise errors.invalid(
-                "text",
-                f"{self._text_chars} characters; at most {self._limits.max_text_chars} are allowed",
-            )
+        """Adds to the text of the next turn; `flush` tells whether it is too long."""
+        self._patience.touch()
         self._text.append(text)
 
-    async def flush(self, turn_id: str, deadline_s: float | None, now: float) -> None:
+    async def flush(self, flushed: FlushRequest, deadline_s: float | None, now: float) -> None:
         """Speaks the text so far. `deadline_s` and `now` are on the monotonic clock.
 
         The first one takes a reservation, which holds until the stream ends or is cancelled. A text
-        that the model cannot say ends its turn in band, and the stream goes on.
+        that is too long, or that the model cannot say, ends its turn in band, and the stream goes
+        on.
 
         Raises:
             FailedPrecondition: a turn is under way here, or in another call of the conversation.
             InvalidArgument, QueueFull, Unavailable, DeadlineExceeded: nothing was begun.
         """
-        self._touch()
-        if len(turn_id) > MAX_ID_CHARS:
-            raise errors.invalid(
-                "flush.turn_id", f"{len(turn_id)} characters; at most {MAX_ID_CHARS} are allowed"
-            )
+        self._patience.touch()
         if self._running:
             raise errors.FailedPrecondition(
                 f"flush: turn {self._running.turn_id!r} is under way; one turn at a time"
@@ -157,19 +138,20 @@ class GenerateStream:
         if deadline_s is not None and now >= deadline_s:
             self._metrics.rejected.labels("deadline").inc()
             raise errors.DeadlineExceeded("the call's deadline has passed")
-        text, self._text, self._text_chars = "".join(self._text), [], 0
+        turn_id, max_frames = flushed.turn_id, flushed.max_frames or self._config.max_frames
         # Before the work: a server that is full says so at once.
         self._place.take()
         try:
-            prompt = await _sized(len(text), lambda: self._context.prompt(text))
+            text = self._text.take()
+            prompt = await sized(len(text), lambda: self._context.prompt(text, max_frames))
         except errors.InvalidArgument as error:
-            reason = "too_long" if isinstance(error, TooLongError) else "unspeakable"
+            reason = "too_long" if isinstance(error, errors.TooLong) else "unspeakable"
             self._metrics.rejected.labels(reason).inc()
-            self._push(TurnCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
+            self._push(GenerationCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
             return
         if self._closed or self._failure:
             return
-        seed = self._seed()
+        seed = self._seed() if flushed.seed is None else flushed.seed
         running = RunningTurn(turn_id, uuid.uuid4().hex, prompt, seed)
         request = TurnRequest(
             key=running.key,
@@ -177,7 +159,7 @@ class GenerateStream:
             prompt=prompt.rows,
             sampling=self._config.sampling,
             seed=seed,
-            max_frames=self._config.max_frames,
+            max_frames=max_frames,
             min_frames=self._config.min_frames,
             credit_frames=self._balance,
             deadline_s=deadline_s,
@@ -194,7 +176,7 @@ class GenerateStream:
         Unknown and finished turns are ignored. The place is given back: what is said next has to
         be admitted anew.
         """
-        self._touch()
+        self._patience.touch()
         running = self._running
         if running is None or (turn_id and turn_id != running.turn_id):
             return
@@ -212,7 +194,7 @@ class GenerateStream:
         """Allows more frames; without flow control there is nothing to allow."""
         if frames < 1:
             raise errors.invalid("credit.frames", "0 is not allowed; at least 1")
-        self._touch()
+        self._patience.touch()
         if self._balance is None:
             return
         self._balance += frames
@@ -223,7 +205,7 @@ class GenerateStream:
         """Nothing more comes; a turn under way finishes."""
         self._input_ended = True
         self._place.give_back()
-        self._wake.set()
+        self._queue.wake()
 
     def fail(self, error: BaseException) -> None:
         """Ends the stream with an error; the turn stops at once, whether or not anyone reads."""
@@ -231,16 +213,15 @@ class GenerateStream:
             self._failure = error
             self._abandon(FinishReason.CANCELLED)
             self._place.give_back()
-            self._wake.set()
+            self._queue.wake()
 
     def shut_down(self, idle_s: float) -> None:
         """Ends the stream once no turn was under way for `idle_s`: the server is going away.
 
         A caller speaks sentence by sentence, and between two of them there is no turn.
         """
-        self._closing = errors.Unavailable("the service is shutting down")
-        self._closing_idle_s = idle_s
-        self._wake.set()
+        self._patience.shut_down(idle_s)
+        self._queue.wake()
 
     def close(self, *, deadline_passed: bool) -> None:
         """The call is over, for whatever reason; frees what it holds. Safe to call twice."""
@@ -269,46 +250,17 @@ class GenerateStream:
             elif self._running is None and self._input_ended:
                 return
             else:
-                self._wake.clear()
-                closing = self._closing if self._running is None else None
-                try:
-                    # Not wait_for: in Python 3.11 it may swallow a cancel.
-                    async with asyncio.timeout(self._patience_s(closing)):
-                        await self._wake.wait()
-                except TimeoutError:
-                    # A turn that began meanwhile has woken nobody yet.
-                    if self._running is None and not self._queue:
-                        if closing:
-                            raise closing from None
-                        self._check_idle()
-
-    def _patience_s(self, closing: errors.ServiceError | None) -> float | None:
-        """How long to wait for something to send; None: for ever."""
-        if closing:
-            return self._closing_idle_s
-        if self._running or self._max_idle_s == float("inf"):
-            return None
-        return max(0.0, self._active_s + self._max_idle_s - time.monotonic())
-
-    def _check_idle(self) -> None:
-        if time.monotonic() - self._active_s >= self._max_idle_s:
-            raise errors.DeadlineExceeded(
-                f"neither a turn nor input for {self._max_idle_s:g} s (max_idle_s of the server); "
-                "open a stream anew when there is something to say"
-            )
-
-    def _touch(self) -> None:
-        self._active_s = time.monotonic()
+                left_s = self._patience.left_s(turn_under_way=self._running is not None)
+                # A turn that began meanwhile has woken nobody yet.
+                if not await self._queue.wait(left_s) and not (self._running or self._queue):
+                    self._patience.check()
 
     def _pop(self) -> Output:
-        item = self._queue.popleft()
+        item, frames = self._queue.pop()
         if isinstance(item, RunningTurn):
             return self._settle(item)
-        if isinstance(item, TurnFrames):
-            joined, count = joined_frames(item, self._queue)
-            if self._running:
-                self._running.sent += count
-            return joined
+        if self._running:
+            self._running.sent += frames
         return item
 
     # The turn.
@@ -322,7 +274,7 @@ class GenerateStream:
         match event:
             case Started():
                 self._push(
-                    TurnStarted(
+                    GenerationStarted(
                         running.turn_id,
                         event.prompt_frames,
                         event.reused_frames,
@@ -344,50 +296,25 @@ class GenerateStream:
                 if not running.cancelled:
                     self._push(running)
 
-    def _settle(self, running: RunningTurn) -> TurnCompleted:
+    def _settle(self, running: RunningTurn) -> GenerationCompleted:
         """The turn is over for the client too: what stays of it joins the context."""
-        finished = running.finished
-        if finished is None:
-            raise RuntimeError(f"turn {running.turn_id!r} is not finished")
-        reason, kept = finished.reason, running.sent
-        if running.cancelled:
-            if running.keep_frames is not None:
-                kept = min(kept, running.keep_frames)
-            if reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
-                reason = FinishReason.CANCELLED
+        terminal, kept = running.completed(), running.kept_frames
         self._running = None
-        self._touch()
-        error = None
-        if reason is FinishReason.ERROR:
-            error = errors.Internal("the model failed in this turn; the stream goes on")
+        self._patience.touch()
         if kept:
             self._context.complete(running.prompt, np.concatenate(running.codes[:kept]))
-        return TurnCompleted(
-            running.turn_id,
-            reason,
-            running.prompt.text_tokens,
-            running.prompt.evicted,
-            finished,
-            error,
-        )
+        return terminal
 
     def _drop_unsent(self, running: RunningTurn) -> None:
-        self._queue = deque(i for i in self._queue if not isinstance(i, TurnFrames | RunningTurn))
-        unsent = len(running.codes) - running.sent
-        del running.codes[running.sent :]
+        self._queue.drop_turn()
+        unsent = running.drop_unsent()
         if self._balance is not None:
             self._balance += unsent
 
-    def _push(self, item: Output | RunningTurn) -> None:
+    def _push(self, item: Item) -> None:
         if not self._closed and self._failure is None:
-            self._queue.append(item)
-            self._wake.set()
+            self._queue.push(item)
 
     def _abandon(self, reason: FinishReason) -> None:
         if self._running and self._running.finished is None:
             self._engine.cancel(self._running.key, reason)
-
-
-async def _sized(chars: int, work: Callable[[], Result]) -> Result:
-    """Tokenises here what is short, and elsewhere what would hold up everybody's frames."""
-    return work() if chars <= INLINE_CHARS else await off_loop(work)

@@ -14,6 +14,7 @@ from csm.serving import cores
 from services.generator.engine.protocol import Model
 from services.generator.graphs.graphed_csm import GraphedCsm
 from services.generator.model import hub
+from services.generator.model.characters import readable_characters
 from services.generator.model.generation_config import GenerationDefaults
 from services.generator.model.hub import ModelDescription
 from services.generator.model.reading import UnreadCsm
@@ -44,7 +45,8 @@ DEFAULT_FRAME_MS = 80.0
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """All that the service needs of a model directory. `frame_ms`: milliseconds of audio in a
-    frame; `voices`: the speakers that it names, empty where it names none."""
+    frame; `voices`: the speakers that it names, empty where it names none; `characters`: those that
+    it can read, empty where it can read any."""
 
     name: str
     model: Model
@@ -54,6 +56,7 @@ class LoadedModel:
     max_context_segments: int | None
     frame_ms: float = DEFAULT_FRAME_MS
     voices: tuple[ModelVoice, ...] = ()
+    characters: str = ""
 
     @property
     def dtype_name(self) -> str:
@@ -123,6 +126,7 @@ def load(
             max_context_segments=_max_context_segments(directory / "config.json"),
             frame_ms=_frame_ms(directory / "config.json"),
             voices=load_voices(directory),
+            characters=readable_characters(tokenizer),
         )
     except NativeUnavailable as error:
         what = "dtype: int8" if dtype == "int8" else "native: required"

@@ -16,13 +16,22 @@ from csm.limits import (
 )
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.context import PinnedSegment
-from services.generator.engine.events import FinishReason, Timing
-from services.generator.model.prompt import Segment
+from services.generator.engine.events import EngineTiming, FinishReason
+from services.generator.model.prompt import PromptSegment
 from services.generator.model.sampling import SamplingParams
-from services.generator.turns import Output, StreamConfig, TurnCompleted, TurnFrames, TurnStarted
+from services.generator.turns import (
+    FlushRequest,
+    GenerationCompleted,
+    GenerationStarted,
+    Output,
+    StreamConfig,
+    TurnFrames,
+)
 from services.generator.voices import ModelVoice, allowed_speakers
 
 MAX_SEGMENTS = 1024
+MAX_TEXTS = 1024
+"""Of one `CountPositions`."""
 
 _REASONS = {
     FinishReason.EOS: common_pb2.FINISH_REASON_EOS,
@@ -63,14 +72,7 @@ def stream_config(
         )
     wrong += _speaker_violations("config.speaker", message.speaker, limits)
     audio_ms = message.max_audio_ms
-    if audio_ms and not MIN_AUDIO_MS <= audio_ms <= MAX_AUDIO_MS:
-        wrong.append(
-            FieldViolation(
-                "config.max_audio_ms",
-                f"{audio_ms} is not allowed; must be {MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for "
-                "the default",
-            )
-        )
+    wrong += _audio_violations("config.max_audio_ms", audio_ms, "the default")
     wrong += sampling_violations("config.sampling", message.sampling)
     if wrong:
         raise InvalidArgument(*wrong)
@@ -89,6 +91,47 @@ def stream_config(
         max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else default_max_frames,
         credit_frames=message.initial_credit_frames or None,
     )
+
+
+def flush(message: generator_pb2.GenerateFlush, limits: WireLimits) -> FlushRequest:
+    """The flush of a turn; raises `InvalidArgument` naming every field at fault."""
+    wrong: list[FieldViolation] = []
+    if len(message.turn_id) > MAX_ID_CHARS:
+        wrong.append(
+            FieldViolation(
+                "flush.turn_id",
+                f"{len(message.turn_id)} characters; at most {MAX_ID_CHARS} are allowed",
+            )
+        )
+    audio_ms = message.max_audio_ms
+    wrong += _audio_violations("flush.max_audio_ms", audio_ms, "the config's")
+    if wrong:
+        raise InvalidArgument(*wrong)
+    return FlushRequest(
+        turn_id=message.turn_id,
+        max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else None,
+        seed=message.seed if message.HasField("seed") else None,
+    )
+
+
+def texts_to_count(
+    message: generator_pb2.CountPositionsRequest, limits: WireLimits, max_text_chars: int
+) -> list[str]:
+    """The texts to measure; raises `InvalidArgument` naming every field at fault."""
+    if len(message.texts) > MAX_TEXTS:
+        raise invalid("texts", f"{len(message.texts)} in one message; at most {MAX_TEXTS}")
+    texts = list(message.texts)
+    wrong = _speaker_violations("speaker", message.speaker, limits)
+    wrong += (
+        FieldViolation(
+            f"texts[{index}]", f"{len(text)} characters; at most {max_text_chars} are allowed"
+        )
+        for index, text in enumerate(texts)
+        if len(text) > max_text_chars
+    )
+    if wrong:
+        raise InvalidArgument(*wrong)
+    return texts
 
 
 def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> list[PinnedSegment]:
@@ -111,13 +154,21 @@ def segments(message: generator_pb2.GenerateSegments, limits: WireLimits) -> lis
                 field=f"{where}.frames",
                 max_frames=limits.max_positions,
             )
-        found.append(PinnedSegment(Segment(item.speaker, item.text, codes), item.pinned))
+        found.append(PinnedSegment(PromptSegment(item.speaker, item.text, codes), item.pinned))
     return found
 
 
 def frames_within(audio_ms: float, frame_ms: float) -> int:
     """Whole frames in so many milliseconds, at least one."""
     return max(1, int(audio_ms / frame_ms))
+
+
+def _audio_violations(field: str, audio_ms: int, zero: str) -> list[FieldViolation]:
+    """What is wrong with the longest audio of a turn; `zero` says what 0 stands for."""
+    if not audio_ms or MIN_AUDIO_MS <= audio_ms <= MAX_AUDIO_MS:
+        return []
+    allowed = f"{MIN_AUDIO_MS}..{MAX_AUDIO_MS}, or 0 for {zero}"
+    return [FieldViolation(field, f"{audio_ms} is not allowed; must be {allowed}")]
 
 
 def _speaker_violations(field: str, speaker: int, limits: WireLimits) -> list[FieldViolation]:
@@ -160,7 +211,7 @@ def voices(found: tuple[ModelVoice, ...]) -> list[generator_pb2.ModelVoice]:
 def response(output: Output, frame_ms: float) -> generator_pb2.GenerateResponse:
     """One output of a stream as a message."""
     match output:
-        case TurnStarted():
+        case GenerationStarted():
             return generator_pb2.GenerateResponse(
                 started=generator_pb2.GenerateStarted(
                     turn_id=output.turn_id,
@@ -176,11 +227,11 @@ def response(output: Output, frame_ms: float) -> generator_pb2.GenerateResponse:
                     turn_id=output.turn_id, frames=frames.pack(output.codes, output.first_frame)
                 )
             )
-        case TurnCompleted():
+        case GenerationCompleted():
             return generator_pb2.GenerateResponse(turn_completed=_completed(output, frame_ms))
 
 
-def _completed(output: TurnCompleted, frame_ms: float) -> generator_pb2.GenerateTurnCompleted:
+def _completed(output: GenerationCompleted, frame_ms: float) -> generator_pb2.GenerateTurnCompleted:
     finished, error = output.finished, output.error
     return generator_pb2.GenerateTurnCompleted(
         turn_id=output.turn_id,
@@ -198,7 +249,7 @@ def _completed(output: TurnCompleted, frame_ms: float) -> generator_pb2.Generate
     )
 
 
-def _timing(timing: Timing) -> common_pb2.Timing:
+def _timing(timing: EngineTiming) -> common_pb2.Timing:
     def milliseconds(seconds: float | None) -> float:
         return (seconds or 0.0) * 1000
 

@@ -22,6 +22,11 @@ INLINE_BYTES = 16 << 10
 _threads = ThreadPoolExecutor(2, thread_name_prefix="csm-generator-text")
 
 
+async def sized(chars: int, work: Callable[[], Result]) -> Result:
+    """Runs here what tokenises little text, and elsewhere what would hold up everybody's frames."""
+    return work() if chars <= INLINE_CHARS else await off_loop(work)
+
+
 async def off_loop(function: Callable[[], Result]) -> Result:
     """Runs `function` in one of the threads; raises what it raises."""
     return await asyncio.get_running_loop().run_in_executor(_threads, function)

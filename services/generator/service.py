@@ -24,7 +24,7 @@ from services.generator.generate_stream import GenerateStream
 from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
 from services.generator.model import hub
-from services.generator.model.prompt import Segment, segment_frames
+from services.generator.model.prompt import PromptSegment, segment_frames
 from services.generator.native.native_csm import NativeCsm
 from services.generator.servicer import GeneratorServicer
 from services.generator.settings import GeneratorSettings
@@ -181,12 +181,15 @@ class GeneratorService:
 
     def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
         """The config of a stream over this model's defaults."""
-        defaults = self.loaded.defaults
-        given_ms = self.settings.max_audio_ms
-        limits, max_frames = self.wire_limits, defaults.max_frames
-        if given_ms:
-            max_frames = messages.frames_within(given_ms, limits.frame_ms)
-        return messages.stream_config(message, limits, defaults.sampling, max_frames)
+        sampling = self.loaded.defaults.sampling
+        return messages.stream_config(message, self.wire_limits, sampling, self.default_max_frames)
+
+    @property
+    def default_max_frames(self) -> int:
+        """Longest turn where none is asked for: the setting's, else the model's own."""
+        if (given_ms := self.settings.max_audio_ms) is not None:
+            return messages.frames_within(given_ms, self.loaded.frame_ms)
+        return self.loaded.defaults.max_frames
 
     @property
     def wire_limits(self) -> messages.WireLimits:
@@ -237,7 +240,7 @@ class GeneratorService:
         began = time.monotonic()
         loaded, engine = self.loaded, self.engine
         prompt = segment_frames(
-            Segment(0, "hello."), loaded.tokenizer, loaded.model.config.num_codebooks
+            PromptSegment(0, "hello."), loaded.tokenizer, loaded.model.config.num_codebooks
         )
         done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
 

@@ -16,6 +16,7 @@ from services.generator.engine.engine import Engine
 from services.generator.generate_stream import GenerateStream
 from services.generator.loading import LoadedModel
 from services.generator.off_loop import INLINE_BYTES, off_loop
+from services.generator.positions import count_positions
 from services.generator.settings import GeneratorSettings
 from services.generator.turns import StreamConfig
 
@@ -42,6 +43,10 @@ class Generator(Protocol):
     @property
     def wire_limits(self) -> messages.WireLimits:
         """What the wire must hold to."""
+
+    @property
+    def default_max_frames(self) -> int:
+        """Longest turn where none is asked for."""
 
     def stream_config(self, message: generator_pb2.GenerateConfig) -> StreamConfig:
         """The config of a stream over the model's defaults."""
@@ -109,7 +114,19 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             max_context_segments=loaded.max_context_segments,
             max_text_chars=settings.max_text_chars,
             voices=messages.voices(loaded.voices),
+            default_max_audio_ms=round(self._service.default_max_frames * loaded.frame_ms),
+            characters=loaded.characters,
         )
+
+    async def CountPositions(
+        self, request: generator_pb2.CountPositionsRequest, context: Context
+    ) -> generator_pb2.CountPositionsResponse:
+        loaded, limits = self._service.loaded, self._service.wire_limits
+        texts = messages.texts_to_count(request, limits, self._service.settings.max_text_chars)
+        # As the engine counts what does not fit: to the end where it is somewhat more, no further.
+        most = 2 * limits.max_positions
+        counts = await count_positions(loaded.tokenizer, request.speaker, texts, most)
+        return generator_pb2.CountPositionsResponse(positions=counts)
 
     async def GetLoad(
         self, request: generator_pb2.GetLoadRequest, context: Context
@@ -163,7 +180,8 @@ async def _hand_over(
         case "flush":
             now, left_s = time.monotonic(), context.time_remaining()
             deadline_s = None if left_s is None else now + left_s
-            await stream.flush(request.flush.turn_id, deadline_s, now)
+            flushed = messages.flush(request.flush, service.wire_limits)
+            await stream.flush(flushed, deadline_s, now)
         case "cancel":
             keep = request.cancel.keep_frames if request.cancel.HasField("keep_frames") else None
             await stream.cancel(request.cancel.turn_id, keep)

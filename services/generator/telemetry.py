@@ -66,5 +66,6 @@ class Telemetry(Observer):
     def _gauges(self, load: Load) -> None:
         self._metrics.requests_running.set(load.running)
         self._metrics.requests_waiting.set(load.waiting)
+        self._metrics.requests_parked.set(load.parked)
         self._metrics.conversations_cached.set(load.cached)
         self._metrics.kv_cache_usage_ratio.set(load.kv_cache_usage_ratio)

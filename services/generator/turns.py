@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from csm.errors import ServiceError
+from csm.errors import Internal, ServiceError
 from services.generator.context import Prompt
 from services.generator.engine.events import Finished, FinishReason
 from services.generator.model.sampling import SamplingParams
@@ -33,7 +33,17 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
-class TurnStarted:
+class FlushRequest:
+    """The text of a turn is complete. `max_frames` None: as many as the config says; `seed` None:
+    as the config says."""
+
+    turn_id: str
+    max_frames: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class GenerationStarted:
     """The turn left the queue."""
 
     turn_id: str
@@ -53,7 +63,7 @@ class TurnFrames:
 
 
 @dataclass(frozen=True)
-class TurnCompleted:
+class GenerationCompleted:
     """The turn's terminal. `reason` may differ from the engine's: a turn that was cancelled before
     the client could see its end is CANCELLED. `error` says why it was not spoken, where the reason
     is ERROR."""
@@ -66,7 +76,7 @@ class TurnCompleted:
     error: ServiceError | None = None
 
 
-Output: TypeAlias = TurnStarted | TurnFrames | TurnCompleted
+Output: TypeAlias = GenerationStarted | TurnFrames | GenerationCompleted
 
 
 @dataclass(eq=False)
@@ -83,6 +93,34 @@ class RunningTurn:
     keep_frames: int | None = None
     finished: Finished | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def kept_frames(self) -> int:
+        """Frames that stay in the context: those that were sent, or what a cancel leaves."""
+        if self.cancelled and self.keep_frames is not None:
+            return min(self.sent, self.keep_frames)
+        return self.sent
+
+    def drop_unsent(self) -> int:
+        """Forgets the frames that were not sent; returns how many."""
+        unsent = len(self.codes) - self.sent
+        del self.codes[self.sent :]
+        return unsent
+
+    def completed(self) -> GenerationCompleted:
+        """The terminal, once the turn is finished."""
+        finished = self.finished
+        if finished is None:
+            raise RuntimeError(f"turn {self.turn_id!r} is not finished")
+        reason, error = finished.reason, None
+        if self.cancelled and reason in (FinishReason.EOS, FinishReason.MAX_DURATION):
+            reason = FinishReason.CANCELLED
+        if reason is FinishReason.ERROR:
+            error = Internal("the model failed in this turn; the stream goes on")
+        prompt = self.prompt
+        return GenerationCompleted(
+            self.turn_id, reason, prompt.text_tokens, prompt.evicted, finished, error
+        )
 
 
 MAX_FRAMES_A_MESSAGE = 256

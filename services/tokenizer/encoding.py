@@ -27,6 +27,7 @@ from services.tokenizer.streaming import run_codec
 
 _FORMAT, _AUDIO = "config.format", "audio"
 _MEND = "config.mend"
+_FILE = common_pb2.AUDIO_ENCODING_FILE
 Item = TypeVar("Item")
 # Converting less than this is over before a thread would have begun it.
 _INLINE_BYTES = 64 << 10
@@ -45,7 +46,7 @@ class EncodeLimits:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodingSummary:
     """The end of an encoding."""
 
     num_samples: int
@@ -88,7 +89,7 @@ class Encoder:
         chunks: AsyncIterator[bytes],
         max_samples: int = 0,
         mend: bool = False,
-    ) -> tuple[Codes, Encoded]:
+    ) -> tuple[Codes, EncodingSummary]:
         """A whole recording as codes [F, num_codebooks].
 
         More than `max_samples`, at the codec's rate, is refused; 0: the server's own limit alone.
@@ -104,12 +105,13 @@ class Encoder:
         limit = min(limit, max_samples or limit)
         with self._counted() as payload:
             call = _Call(self._config)
-            if form.encoding == common_pb2.AUDIO_ENCODING_FILE:
+            if form.encoding == _FILE:
                 samples = self._file(payload.counted(chunks), limit, mend, call)
             elif mend:
                 raise invalid(_MEND, "is for files; allowed with AUDIO_ENCODING_FILE alone")
             else:
-                reader = PcmReader(form, self._config.sampling_rate_hz, _FORMAT, _AUDIO)
+                rate_hz = self._config.sampling_rate_hz
+                reader = PcmReader(form, rate_hz, _FORMAT, _AUDIO, also=[_FILE])
                 samples = self._bounded(self._pcm(reader, payload.counted(chunks)), limit)
             parts: list[Codes] = []
             blocks = run_codec(self._pool, "encode", call.frames(samples))
@@ -122,8 +124,8 @@ class Encoder:
 
     async def live(
         self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes], max_samples: int = 0
-    ) -> AsyncGenerator[Codes | Encoded, None]:
-        """PCM to codes [n, num_codebooks] as they are made; last, exactly one `Encoded`.
+    ) -> AsyncGenerator[Codes | EncodingSummary, None]:
+        """PCM to codes [n, num_codebooks] as they are made; last, exactly one `EncodingSummary`.
 
         More than `max_samples`, at the codec's rate, is refused; 0: there is no limit.
 
@@ -235,9 +237,9 @@ class _Call:
         self.warnings: tuple[str, ...] = ()
 
     @property
-    def encoded(self) -> Encoded:
+    def encoded(self) -> EncodingSummary:
         """What went through; complete when `frames` is exhausted."""
-        return Encoded(self._num_samples, self._num_frames, self.warnings)
+        return EncodingSummary(self._num_samples, self._num_frames, self.warnings)
 
     async def frames(self, parts: AsyncIterator[Samples]) -> AsyncGenerator[Samples, None]:
         """Samples [N] as frames [n, frame_samples]; the last one padded with silence."""

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from csm.errors import ServiceError
 from csm.serving import bootstrap
 from csm.serving.metrics import Metrics
 from csm.serving.settings import load
@@ -21,8 +21,4 @@ def build(settings: TokenizerSettings, metrics: Metrics) -> TokenizerService:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = load(TokenizerSettings, sys.argv[1:] if argv is None else argv, PROGRAM)
-    try:
-        bootstrap.run(lambda metrics: build(settings, metrics), settings)
-    except (ServiceError, OSError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    bootstrap.run(partial(build, settings), settings, PROGRAM)

@@ -43,7 +43,7 @@ CUDA = Costs(max_gap_rows=512, max_row_frames=512)
 
 
 @dataclass(frozen=True)
-class Plan:
+class CodecPlan:
     """One step: `frames` frames of each of `rows`, all within `first`..`first + count - 1`."""
 
     first: int
@@ -52,7 +52,7 @@ class Plan:
     rows: tuple[int, ...]
 
 
-def plan(ready: Sequence[Ready], costs: Costs) -> Plan:
+def plan(ready: Sequence[Ready], costs: Costs) -> CodecPlan:
     """The next step of one direction, for which at least one stream is ready.
 
     Whoever was served longest ago leads and says how many frames; neighbours with as many waiting
@@ -82,7 +82,7 @@ def plan(ready: Sequence[Ready], costs: Costs) -> Plan:
         else:
             high += 1
     rows = tuple(r.row for r in joining[low : high + 1])
-    return Plan(rows[0], rows[-1] - rows[0] + 1, frames, rows)
+    return CodecPlan(rows[0], rows[-1] - rows[0] + 1, frames, rows)
 
 
 def _frames(stream: Ready) -> int:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from csm import errors
 from csm.serving.metrics import TokenizerMetrics
 from services.tokenizer.direction import Block, CodecDirection
-from services.tokenizer.plan import MAX_STEP_FRAMES, Plan, Ready, plan
+from services.tokenizer.plan import MAX_STEP_FRAMES, CodecPlan, Ready, plan
 from services.tokenizer.stream import CodecStream, Operation
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class _Step:
     """A planned step with what it takes."""
 
     direction: CodecDirection
-    plan: Plan
+    plan: CodecPlan
     streams: list[CodecStream]
     blocks: list[Block]
 

@@ -17,14 +17,15 @@ from csm.serving import cores
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
 from services.native.build import NativeUnavailable
-from services.tokenizer.codec import MimiConfig
+from services.tokenizer import bounds
+from services.tokenizer.codec import MimiConfig, read_config
 from services.tokenizer.decoding import DecodeLimits, Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder, Threads
 from services.tokenizer.loading import digest, load_codec
 from services.tokenizer.native.directions import NativeHalf
 from services.tokenizer.native.select import LARGE_PARAMETERS, halves, weights_for
 from services.tokenizer.pool import CodecPool, PoolLimits
-from services.tokenizer.servicer import TokenizerServicer
+from services.tokenizer.servicer import CodecInfo, TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
 
 log = logging.getLogger(__name__)
@@ -33,17 +34,6 @@ log = logging.getLogger(__name__)
 _MAX_CHUNK_BYTES = 1 << 20
 _MESSAGE_OVERHEAD_BYTES = 1 << 10
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
-
-
-@dataclass(frozen=True)
-class CodecInfo:
-    """What the codec is."""
-
-    model: str
-    config: MimiConfig
-    digest: str
-    device: str
-    dtype: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +83,16 @@ class TokenizerService:
     def alive(self) -> bool:
         """Whether the worker runs and is not stuck in a step."""
         return self._loaded is None or self._loaded.pool.alive(self.settings.stuck_after_s)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """What the codec and its clients take of the host's memory, by part; asked before
+        `start`."""
+        try:
+            config = read_config(self.settings.model)
+        except (ValueError, OSError):
+            # `start` says what is wrong with it.
+            return {}
+        return bounds.memory_bytes(config, self.settings)
 
     async def drain(self, finish_s: float) -> None:
         """Lets calls finish for `finish_s` seconds; the rest ends with UNAVAILABLE."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from grpc.aio import ServicerContext
@@ -14,35 +15,27 @@ from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
 from services.tokenizer import messages
 from services.tokenizer.codec import MimiConfig
 from services.tokenizer.decoding import Decoder
-from services.tokenizer.encoding import Encoded, Encoder
+from services.tokenizer.encoding import Encoder, EncodingSummary
 from services.tokenizer.settings import TokenizerSettings
 
 # A whole decoding is handed to the codec in blocks, so that its queue stays short.
 _BLOCK_FRAMES = 64
 
 
-class CodecInfo(Protocol):
+@dataclass(frozen=True)
+class CodecInfo:
     """What the codec is."""
 
-    @property
-    def model(self) -> str:
-        """Name of its model directory."""
-
-    @property
-    def config(self) -> MimiConfig:
-        """Its shape."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of its weights, hexadecimal."""
-
-    @property
-    def dtype(self) -> str:
-        """What it decodes in."""
-
-    @property
-    def device(self) -> str:
-        """Where it runs."""
+    model: str
+    """Name of its model directory."""
+    config: MimiConfig
+    """Its shape."""
+    digest: str
+    """SHA-256 of its weights, hexadecimal."""
+    device: str
+    """Where it runs."""
+    dtype: str
+    """What it decodes in."""
 
 
 class Tokenizer(Protocol):
@@ -127,7 +120,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         first_frame = 0
         async with contextlib.aclosing(outputs):
             async for output in outputs:
-                if isinstance(output, Encoded):
+                if isinstance(output, EncodingSummary):
                     yield tokenizer_pb2.StreamingEncodeResponse(
                         completed=tokenizer_pb2.StreamingEncodeCompleted(
                             num_samples=output.num_samples, num_frames=output.num_frames

@@ -304,6 +304,10 @@ def test_all_names_of_the_package_are_there_and_none_is_loaded_before_it_is_aske
     for name in csm.__all__:
         assert getattr(csm, name) is not None
     assert set(csm.__all__) <= set(dir(csm))
+    names: dict[str, object] = {}
+    exec("from csm import *", names)
+    assert set(csm.__all__) <= set(names)
+    assert {*csm.client.__all__, "__version__"} == set(csm.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = csm.Nonsense
     code = (

@@ -56,6 +56,7 @@ def test_a_file_larger_than_a_message_is_refused_here_with_the_remedy(
             max_audio_ms=0,
             format=None,
             max_lead_ms=0,
+            text_options=None,
         )
     (violation,) = caught.value.violations
     assert violation.field == "context[1].audio_file"

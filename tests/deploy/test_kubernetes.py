@@ -3,7 +3,9 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -23,7 +25,12 @@ each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 @cache
 def rendered(overlay: str) -> tuple[Manifest, ...]:
     """The objects of an overlay, as `kubectl kustomize` (or kustomize) writes them."""
-    path = str(KUBERNETES / overlay)
+    return kustomized(KUBERNETES / overlay)
+
+
+def kustomized(folder: Path) -> tuple[Manifest, ...]:
+    """What kustomize makes of a folder."""
+    path = str(folder)
     for command in (["kubectl", "kustomize", path], ["kustomize", "build", path]):
         if shutil.which(command[0]):
             done = subprocess.run(command, capture_output=True, text=True)
@@ -230,35 +237,70 @@ def test_an_overlay_names_the_version_of_its_images(service: ServiceFacts, overl
     assert re.fullmatch(r"csm-[a-z-]+:\d+\.\d+\.\d+", container(overlay, service.name)["image"])
 
 
-def test_the_model_volume_gives_both_model_services_the_same_directory(tmp_path: Any) -> None:
-    if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed")
-    overlay = KUBERNETES / "overlays" / "cpu"
+def with_model_volume(folder: Path, overlay: str) -> tuple[Manifest, ...]:
+    """The objects of an overlay with the component of another model beside it."""
     component = KUBERNETES / "components" / "model-volume"
     # Kustomize takes relative paths only.
-    depth = "../" * (len(tmp_path.resolve().parts) - 1)
-    (tmp_path / "kustomization.yaml").write_text(
+    depth = "../" * (len(folder.resolve().parts) - 1)
+    (folder / "kustomization.yaml").write_text(
         yaml.safe_dump(
             {
                 "apiVersion": "kustomize.config.k8s.io/v1beta1",
                 "kind": "Kustomization",
-                "resources": [depth + str(overlay)[1:]],
+                "resources": [depth + str(KUBERNETES / "overlays" / overlay)[1:]],
                 "components": [depth + str(component)[1:]],
             }
         )
     )
-    done = subprocess.run(["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    objects = list(yaml.safe_load_all(done.stdout))
+    return kustomized(folder)
+
+
+def with_model_volume_inside(folder: Path, overlay: str) -> tuple[Manifest, ...]:
+    """The same with the component named by the overlay itself, as the component's header says."""
+    copy = folder / "kubernetes"
+    shutil.copytree(KUBERNETES, copy)
+    path = copy / "overlays" / overlay / "kustomization.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["components"] = ["../../components/model-volume"]
+    path.write_text(yaml.safe_dump(content))
+    return kustomized(path.parent)
+
+
+def deployment_of(objects: tuple[Manifest, ...], name: str) -> Manifest:
+    (found,) = (
+        each
+        for each in objects
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+    )
+    return found
+
+
+WAYS = [with_model_volume, with_model_volume_inside]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("overlay", "memory"), [("cpu", ("4Gi", "6Gi")), ("gpu", ("8Gi", "16Gi"))])
+def test_the_model_volume_takes_no_memory_from_an_overlay_that_gives_more(
+    tmp_path: Path,
+    overlay: str,
+    memory: tuple[str, str],
+    way: Callable[[Path, str], tuple[Manifest, ...]],
+) -> None:
+    generator = deployment_of(way(tmp_path, overlay), "generator")
+    (it,) = generator["spec"]["template"]["spec"]["containers"]
+    given = it["resources"]
+    assert (given["requests"]["memory"], given["limits"]["memory"]) == memory
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
+def test_the_model_volume_gives_both_model_services_the_same_directory(
+    tmp_path: Path, overlay: str
+) -> None:
+    objects = with_model_volume(tmp_path, overlay)
     for each in objects:
         kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
     for name in ("tokenizer", "generator"):
-        (deployment,) = (
-            each
-            for each in objects
-            if each["kind"] == "Deployment" and each["metadata"]["name"] == name
-        )
-        spec = deployment["spec"]["template"]["spec"]
+        spec = deployment_of(objects, name)["spec"]["template"]["spec"]
         (it,) = spec["containers"]
         mount = next(each for each in it["volumeMounts"] if each["name"] == "models")
         assert mount["readOnly"] is True

@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 
 from csm import errors
+from csm.audio.pcm import BYTES_PER_SAMPLE
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -91,6 +92,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         """Turn of a stream (from 0) -> the reason it ends with instead of EOS."""
         self.fail_before_frame: dict[int, Exception] = {}
         """Frames that were sent in all -> what the next stream raises instead of the next frame."""
+        self.early: dict[int, int] = {}
+        """Turn of a stream (from 0) -> the frames after which it ends, once."""
         self.deaf_to_cancel = False
         self.mute = asyncio.Event()
         self.mute.set()
@@ -111,6 +114,13 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         self.max_pinned_positions = 1 << 30
         """Frames and characters of pinned segments beyond which a stream is refused."""
         self.voices: list[generator_pb2.ModelVoice] = []
+        self.default_max_audio_ms = 600_000
+        self.characters = ""
+        """Those that it can read; empty: any."""
+        self.counted: list[list[str]] = []
+        """The texts of each CountPositions call."""
+        self.refuse_streams: list[errors.ServiceError] = []
+        """Raised by the next calls at once, one each."""
 
     def register(self, server: grpc.aio.Server) -> None:
         generator_pb2_grpc.add_GeneratorServiceServicer_to_server(self, server)
@@ -127,7 +137,15 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
             digest="ab",
             max_text_chars=4096,
             voices=self.voices,
+            default_max_audio_ms=self.default_max_audio_ms,
+            characters=self.characters,
         )
+
+    async def CountPositions(self, request: Any, context: Any) -> Any:
+        texts = list(request.texts)
+        self.counted.append(texts)
+        counts = [len(text) + 2 if any(map(str.isalnum, text)) else 0 for text in texts]
+        return generator_pb2.CountPositionsResponse(positions=counts)
 
     async def GetLoad(self, request: Any, context: Any) -> Any:
         return self.load
@@ -137,6 +155,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         return generator_pb2.EvictConversationResponse(evicted=True)
 
     async def Generate(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        if self.refuse_streams:
+            raise self.refuse_streams.pop(0)
         stream = Stream(self)
         self.streams.append(stream)
         self.metadata.append(dict(context.invocation_metadata()))
@@ -159,6 +179,7 @@ class Stream:
         self.config = generator_pb2.GenerateConfig()
         self.context: list[common_pb2.Segment] = []
         self.texts: list[str] = []
+        self.flushes: list[generator_pb2.GenerateFlush] = []
         self.cancels: list[tuple[str, int | None]] = []
         self.credit = 0
         self.credit_messages = 0
@@ -166,7 +187,7 @@ class Stream:
         self.over = False
         self._text = ""
         self._too_long: errors.ServiceError | None = None
-        self._flushes: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
+        self._flushes: asyncio.Queue[tuple[Any, str] | None] = asyncio.Queue()
         self._cancelled: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -192,7 +213,8 @@ class Stream:
                 self._text += request.text.text
             elif kind == "flush":
                 self.texts.append(self._text)
-                self._flushes.put_nowait((request.flush.turn_id, self._text))
+                self.flushes.append(request.flush)
+                self._flushes.put_nowait((request.flush, self._text))
                 self._text = ""
             elif kind == "cancel":
                 keep = (
@@ -209,31 +231,33 @@ class Stream:
 
     async def answers(self) -> AsyncIterator[Any]:
         number = 0
-        while (flush := await self._flushes.get()) is not None:
-            turn_id, text = flush
+        while (flushed := await self._flushes.get()) is not None:
+            flush, text = flushed
             if self.generator.refuse:
                 raise self.generator.refuse.pop(0)
             if self.generator.streams.index(self) in self.generator.silent_streams:
                 await asyncio.Event().wait()
             wrong = [e for part, e in self.generator.unspeakable.items() if part in text]
             if wrong:
-                yield _refused(turn_id, wrong[0])
+                yield _refused(flush.turn_id, wrong[0])
                 continue
-            async for answer in self._turn(number, turn_id, text):
+            async for answer in self._turn(number, flush, text):
                 yield answer
             number += 1
         if self._too_long is not None:
             raise self._too_long
 
-    async def _turn(self, number: int, turn_id: str, text: str) -> AsyncIterator[Any]:
-        generator = self.generator
-        seed = self.config.sampling.seed if self.config.sampling.HasField("seed") else 1000
+    async def _turn(self, number: int, flush: Any, text: str) -> AsyncIterator[Any]:
+        generator, turn_id = self.generator, flush.turn_id
+        first = self.config.sampling.seed if self.config.sampling.HasField("seed") else 1000
+        seed = flush.seed if flush.HasField("seed") else first + number
         yield generator_pb2.GenerateResponse(
-            started=generator_pb2.GenerateStarted(turn_id=turn_id, seed=seed + number)
+            started=generator_pb2.GenerateStarted(turn_id=turn_id, seed=seed)
         )
         wanted = max(1, math.ceil(len(text) * generator.frames_per_char)) if text else 5
         reason = EOS
-        limit = self.config.max_audio_ms // FRAME_MS
+        wanted = generator.early.pop(number, wanted)
+        limit = (flush.max_audio_ms or self.config.max_audio_ms) // FRAME_MS
         if limit and wanted >= limit:
             wanted, reason = limit, MAX_DURATION
         made = 0
@@ -300,6 +324,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.fail_encode: list[errors.ServiceError] = []
         self.digest = "cd"
         self.decoded_frames: list[int] = []
+        self.formats: list[common_pb2.AudioFormat] = []
+        """What each decoder was asked for."""
+        self.heard_formats: list[common_pb2.AudioFormat] = []
+        self.heard_bytes = 0
         self.files: list[bytes] = []
         self.max_samples: list[int] = []
         """What each Encode call could use."""
@@ -313,6 +341,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.hearing = asyncio.Event()
         self.hearing.set()
         """Cleared: no heard audio is taken in."""
+        self.refuse_files: list[errors.ServiceError] = []
+        """Raised by the next Encode calls, one each."""
 
     def register(self, server: grpc.aio.Server) -> None:
         tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server(self, server)
@@ -329,6 +359,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         )
 
     async def Encode(self, request_iterator: Any, context: Any) -> Any:
+        if self.refuse_files:
+            raise self.refuse_files.pop(0)
         data = b""
         async for request in request_iterator:
             data += request.audio
@@ -365,6 +397,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                 await self.hearing.wait()
                 if self.fail_encode:
                     raise self.fail_encode.pop()
+                if request.WhichOneof("request") == "config":
+                    self.heard_formats.append(request.config.format)
+                self.heard_bytes += len(request.audio)
                 pending += len(request.audio)
                 while pending >= 2 * FRAME_SAMPLES:
                     pending -= 2 * FRAME_SAMPLES
@@ -387,8 +422,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             async for request in request_iterator:
                 if request.WhichOneof("request") == "config":
                     form = request.config.format
-                    if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
-                        width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels * 4
+                    self.formats.append(form)
+                    width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels
+                    width *= BYTES_PER_SAMPLE[form.encoding]
                     continue
                 codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
                 assert request.frames.first_frame == frames

@@ -10,7 +10,7 @@ import pytest
 from csm import errors
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.failure import BackendFailure
-from gateway.commands import AudioFormat
+from gateway.commands import StreamFormat
 from gateway.converse_call import MAX_WAITING_TURNS
 from gateway.hearing.heard_audio import MAX_WAITING_BYTES, HeardAudio
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
@@ -558,7 +558,7 @@ async def test_a_cancel_is_obeyed_however_many_turns_wait(running: Stack) -> Non
 
 def heard_audio(running: Stack) -> HeardAudio:
     """What a call of an hour would feed."""
-    form = AudioFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, RATE, 1)
+    form = StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, RATE, 1)
     return HeardAudio(running.service.backends, form, 3_600_000, 20.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 from csm import errors
 from csm.v1 import common_pb2
 from tests.gateway.calls import Conversation, synthesize, turns_of
-from tests.gateway.fakes import EOS, ERROR, Stack, stack
+from tests.gateway.fakes import EOS, ERROR, MAX_DURATION, Stack, stack
 
 
 @pytest.mark.parametrize("text", ["🙂 ...", "👍", "...", "   ", "\n\t"])
@@ -51,6 +51,36 @@ async def test_a_sentence_that_the_model_cannot_say_is_left_out_and_named(runnin
         "Hello. Bye.",
         "A good turn.",
     ]
+
+
+async def test_a_sentence_that_is_too_long_for_the_model_is_named_as_that(running: Stack) -> None:
+    too_long = errors.TooLong(errors.FieldViolation("text", "484 positions; at most 400"))
+    running.generator.unspeakable = {"numbers": too_long}
+    text = "Hello. These are numbers. Bye."
+    heard = await synthesize(running, text)
+    (warning,) = heard.completed[0].warnings
+    assert warning.kind == common_pb2.WARNING_KIND_TOO_LONG
+    assert text[warning.first_char : warning.end_char] == "These are numbers."
+    assert warning.description == "not spoken: 484 positions; at most 400"
+
+
+async def test_a_sentence_that_was_cut_at_the_models_longest_is_named(running: Stack) -> None:
+    running.generator.finish = {1: MAX_DURATION}
+    text = "Hello. This one does not end. Bye."
+    async with Conversation(running, conversation_id="cut") as call:
+        await call.say(text)
+        await call.end()
+        completed = await call.until("turn_completed")
+        await call.done()
+    (warning,) = completed.warnings
+    assert warning.kind == common_pb2.WARNING_KIND_CUT
+    assert text[warning.first_char : warning.end_char] == "This one does not end."
+    assert "max_audio_ms" in warning.description
+    # What follows is still said; of what was cut the history has the words that were.
+    ((_, _, kept, *_),) = await turns_of(running, "cut")
+    assert kept.startswith("Hello. This one")
+    assert kept.endswith(" Bye.")
+    assert "end" not in kept
 
 
 async def test_a_full_generator_ends_the_turn_in_band_and_not_the_call(running: Stack) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from csm.audio.opus import ENCODER_BYTES
 from gateway.memory_bounds import memory_bytes
 from gateway.settings import GatewaySettings
 
@@ -36,3 +37,10 @@ def test_each_bound_counts_in_its_part(setting: str, value: int, part: str) -> N
     usual = memory_bytes(GatewaySettings())
     larger = memory_bytes(GatewaySettings(**{setting: value}))
     assert {name for name in usual if larger[name] > usual[name]} == {part}
+
+
+def test_a_turn_in_opus_has_its_encoder_beside_its_pcm() -> None:
+    narrow = GatewaySettings(max_pcm_bytes=64 << 10)
+    streams = narrow.max_streams
+    assert memory_bytes(narrow)["audio for clients"] == streams * ((64 << 10) + ENCODER_BYTES)
+    assert memory_bytes(GatewaySettings())["audio for clients"] == streams * (2 << 20)

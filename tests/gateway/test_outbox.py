@@ -6,7 +6,7 @@ import pytest
 
 from csm import errors
 from csm.v1 import common_pb2
-from gateway.speaking.events import Audio, TurnStarted
+from gateway.speaking.events import Audio, SpeechTurnStarted
 from gateway.speaking.outbox import MAX_WAITING_EVENTS, Outbox
 
 
@@ -31,7 +31,7 @@ def chunk(source: Source, number: int) -> Audio:
     return Audio(source, b"", 0, number, 0, 0.08)
 
 
-STARTED = TurnStarted("t", common_pb2.AudioFormat(), 1)
+STARTED = SpeechTurnStarted("t", common_pb2.AudioFormat(), 1)
 
 
 async def test_a_chunk_is_taken_when_it_leaves_and_written_when_the_next_is_asked_for() -> None:
@@ -78,7 +78,7 @@ async def test_a_chunk_that_waits_for_its_time_can_still_be_dropped() -> None:
 async def test_a_call_whose_answers_pile_up_unread_is_ended() -> None:
     outbox = Outbox()
     for number in range(MAX_WAITING_EVENTS + 2):
-        outbox.put(TurnStarted(str(number), common_pb2.AudioFormat(), 0))
+        outbox.put(SpeechTurnStarted(str(number), common_pb2.AudioFormat(), 0))
     assert outbox.failed
     with pytest.raises(errors.QueueFull, match="4096 answers"):
         await anext(aiter(outbox))

@@ -182,7 +182,9 @@ async def test_turns_of_a_conversation_join_it_and_are_sent_as_context(running: 
 
 async def test_a_slow_reader_pauses_its_own_turn_and_no_other(running: Stack) -> None:
     # A second of text is far more than the credit; what the client does not read stays unmade.
-    slow = running.stub.Synthesize(speech_pb2.SynthesizeRequest(text="x" * 199 + ".", voice=""))
+    slow = running.stub.Synthesize(
+        speech_pb2.SynthesizeRequest(text="x" * 199 + ".", max_audio_ms=600_000)
+    )
     running.generator.frames_per_char = 20
     await slow.read()
     last, since = -1, time.monotonic()

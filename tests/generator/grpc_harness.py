@@ -59,10 +59,10 @@ class Stream:
     async def config(self, **fields: Any) -> None:
         await self.send(config=generator_pb2.GenerateConfig(**fields))
 
-    async def say(self, text: str, turn_id: str = "turn") -> None:
+    async def say(self, text: str, turn_id: str = "turn", **flush: Any) -> None:
         if text:
             await self.send(text=generator_pb2.GenerateText(text=text))
-        await self.send(flush=generator_pb2.GenerateFlush(turn_id=turn_id))
+        await self.send(flush=generator_pb2.GenerateFlush(turn_id=turn_id, **flush))
 
     async def context(self, *segments: common_pb2.Segment, replace: bool = False) -> None:
         await self.send(segments=generator_pb2.GenerateSegments(segments=segments, replace=replace))
@@ -156,6 +156,10 @@ class Serving:
         await stream.end()
         return heard
 
+    async def positions(self, *texts: str, speaker: int = 0) -> list[int]:
+        request = generator_pb2.CountPositionsRequest(texts=texts, speaker=speaker)
+        return list((await self.stub.CountPositions(request)).positions)
+
     async def load(self) -> generator_pb2.GetLoadResponse:
         return await self.stub.GetLoad(generator_pb2.GetLoadRequest())
 
@@ -176,7 +180,7 @@ class Serving:
             lambda: engine.in_flight == 0 and not self.service._streams and not engine.load.running
         )
         await self.settled(lambda: self.sample("requests_running") == 0)
-        assert self.sample("requests_waiting") == 0
+        assert self.sample("requests_waiting") == self.sample("requests_parked") == 0
 
 
 @asynccontextmanager
@@ -199,6 +203,7 @@ async def serving(fake: FakeModel | None = None, **settings: Any) -> AsyncIterat
             defaults=GenerationDefaults(GREEDY, 10),
             description=hub.describe(directory),
             max_context_segments=None,
+            characters="abc",
         )
         positions = loaded_settings.max_positions or fake.config.backbone.max_positions
         runner = Runner(fake, loaded_settings.slots, positions, loaded_settings.prefill_chunk)

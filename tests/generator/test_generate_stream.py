@@ -20,11 +20,12 @@ from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from services.generator.turns import (
     MAX_FRAMES_A_MESSAGE,
+    FlushRequest,
+    GenerationCompleted,
+    GenerationStarted,
     Output,
     StreamConfig,
-    TurnCompleted,
     TurnFrames,
-    TurnStarted,
 )
 from services.model_directory import default_model_directory
 from tests.generator.fake_model import FakeModel, fake_config
@@ -57,7 +58,7 @@ async def take(outputs: AsyncIterator[Output]) -> Output:
 
 async def flush(held: GenerateStream, text: str, turn_id: str) -> None:
     held.append_text(text)
-    await held.flush(turn_id, None, time.monotonic())
+    await held.flush(FlushRequest(turn_id), None, time.monotonic())
 
 
 async def over(turns: Turns) -> None:
@@ -74,7 +75,7 @@ async def test_frames_that_pile_up_leave_in_few_messages_and_none_is_lost() -> N
         held.end_input()
         outputs = [output async for output in held.outputs()]
     kinds = [type(output) for output in outputs]
-    assert kinds == [TurnStarted, TurnFrames, TurnFrames, TurnCompleted]
+    assert kinds == [GenerationStarted, TurnFrames, TurnFrames, GenerationCompleted]
     frames = [output for output in outputs if isinstance(output, TurnFrames)]
     assert [(f.first_frame, len(f.codes)) for f in frames] == [
         (0, MAX_FRAMES_A_MESSAGE),
@@ -88,7 +89,7 @@ async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ende
         held = stream(turns, max_frames=500 if not ended else 300)
         outputs = held.outputs()
         await flush(held, "hello.", "t")
-        assert isinstance(await take(outputs), TurnStarted)
+        assert isinstance(await take(outputs), GenerationStarted)
         first = await take(outputs)
         assert isinstance(first, TurnFrames)
         if ended:
@@ -97,12 +98,12 @@ async def test_a_cancel_takes_back_what_was_not_sent_though_the_reader_lags(ende
         await held.cancel("t", None)
         assert time.monotonic() - began < 1
         last = await take(outputs)
-        assert isinstance(last, TurnCompleted)
+        assert isinstance(last, GenerationCompleted)
         assert last.reason is FinishReason.CANCELLED
         # Exactly the frames that were sent are context of the next turn.
         await flush(held, "again.", "u")
         again = await take(outputs)
-        assert isinstance(again, TurnStarted)
+        assert isinstance(again, GenerationStarted)
         assert again.prompt_frames == 11 + len(first.codes) + 1 + 11
         held.close(deadline_passed=False)
 
@@ -118,13 +119,13 @@ async def test_a_cancel_before_the_first_frame_leaves_no_trace_in_the_context() 
         await asyncio.sleep(0.01)
         turns.model.gates["prefill"].open()
         await cancelling
-        while not isinstance(last := await take(outputs), TurnCompleted):
-            assert isinstance(last, TurnStarted)
+        while not isinstance(last := await take(outputs), GenerationCompleted):
+            assert isinstance(last, GenerationStarted)
         # The step that was under way may have made one; it was not sent.
         assert last.finished.generated_frames <= 1
         await flush(held, "again.", "u")
         again = await take(outputs)
-        assert isinstance(again, TurnStarted)
+        assert isinstance(again, GenerationStarted)
         assert again.prompt_frames == 11
         held.close(deadline_passed=False)
 
@@ -134,11 +135,11 @@ async def test_frames_taken_back_give_their_credit_back() -> None:
         held = stream(turns, credit=20)
         outputs = held.outputs()
         await flush(held, "hello.", "t")
-        assert isinstance(await take(outputs), TurnStarted)
+        assert isinstance(await take(outputs), GenerationStarted)
         await turns.settled(lambda: not turns.engine._scheduler.runnable)
         await asyncio.sleep(0.02)
         await held.cancel("t", None)
-        assert isinstance(await take(outputs), TurnCompleted)
+        assert isinstance(await take(outputs), GenerationCompleted)
         await flush(held, "again.", "u")
         frames = 0
         while frames < 20:
@@ -153,7 +154,7 @@ async def test_a_turn_whose_deadline_has_passed_is_refused_before_it_is_queued()
         held = stream(turns)
         held.append_text("hello")
         with pytest.raises(errors.DeadlineExceeded):
-            await held.flush("t", 5.0, 5.0)
+            await held.flush(FlushRequest("t"), 5.0, 5.0)
         assert turns.engine.in_flight == 0
 
 
@@ -162,7 +163,7 @@ async def test_a_failure_overtakes_what_was_queued_and_stops_the_turn() -> None:
         held = stream(turns, max_frames=900)
         await flush(held, "hello.", "t")
         outputs = held.outputs()
-        assert isinstance(await take(outputs), TurnStarted)
+        assert isinstance(await take(outputs), GenerationStarted)
         held.fail(errors.invalid("config", "wrong"))
         with pytest.raises(errors.InvalidArgument):
             await take(outputs)
@@ -179,7 +180,7 @@ async def test_a_stream_without_a_name_gives_its_slot_back_when_it_closes() -> N
         held.end_input()
         outputs = [output async for output in held.outputs()]
         completed = outputs[-1]
-        assert isinstance(completed, TurnCompleted)
+        assert isinstance(completed, GenerationCompleted)
         np.testing.assert_equal(completed.finished.generated_frames, 5)
         await turns.idle(cached=1)
         held.close(deadline_passed=False)

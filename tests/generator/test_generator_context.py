@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csm.errors import InvalidArgument
-from services.generator.context import Context, ContextLimits, PinnedSegment, TooLongError
-from services.generator.model.prompt import Segment, segment_frames
+from csm.errors import InvalidArgument, TooLong
+from services.generator.context import Context, ContextLimits, PinnedSegment
+from services.generator.model.prompt import PromptSegment, segment_frames
 from services.generator.model.text import TextTokenizer
 from services.model_directory import default_model_directory
 
@@ -24,7 +24,7 @@ def codes(frames: int, fill: int = 3) -> np.ndarray:
 
 
 def rows(text: str, spoken: np.ndarray | None = None, speaker: int = 0) -> np.ndarray:
-    return segment_frames(Segment(speaker, text, spoken), TOKENIZER, BOOKS)
+    return segment_frames(PromptSegment(speaker, text, spoken), TOKENIZER, BOOKS)
 
 
 def context(max_positions: int = 200, max_frames: int = 50, limit: int | None = None) -> Context:
@@ -33,7 +33,7 @@ def context(max_positions: int = 200, max_frames: int = 50, limit: int | None = 
 
 
 def turn(text: str = "a", frames: int = 10, *, pinned: bool = False) -> PinnedSegment:
-    return PinnedSegment(Segment(0, text, codes(frames)), pinned)
+    return PinnedSegment(PromptSegment(0, text, codes(frames)), pinned)
 
 
 def violation(error: pytest.ExceptionInfo[InvalidArgument]) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def violation(error: pytest.ExceptionInfo[InvalidArgument]) -> tuple[str, str]:
 
 def test_a_prompt_is_the_segments_in_order_and_the_text_to_speak() -> None:
     held = context()
-    held.add([turn("one", pinned=True), PinnedSegment(Segment(1, "two"))])
+    held.add([turn("one", pinned=True), PinnedSegment(PromptSegment(1, "two"))])
     prompt = held.prompt("three.")
     expected = [rows("one", codes(10)), rows("two", speaker=1), rows("three.")]
     np.testing.assert_array_equal(prompt.rows, np.concatenate(expected))
@@ -74,7 +74,7 @@ def test_replace_forgets_the_context_first() -> None:
 
 def test_an_empty_text_continues_the_last_audio_without_its_eos_frame() -> None:
     held = context()
-    held.add([turn("one"), PinnedSegment(Segment(7, "two", codes(4)))])
+    held.add([turn("one"), PinnedSegment(PromptSegment(7, "two", codes(4)))])
     prompt = held.prompt("")
     expected = np.concatenate([rows("one", codes(10)), rows("two", codes(4), speaker=7)[:-1]])
     np.testing.assert_array_equal(prompt.rows, expected)
@@ -92,7 +92,7 @@ def test_a_voice_prompt_alone_can_be_continued() -> None:
     np.testing.assert_array_equal(held.prompt("").rows, rows("one", codes(10))[:-1])
 
 
-@pytest.mark.parametrize("segments", [[], [PinnedSegment(Segment(0, "text only"))]])
+@pytest.mark.parametrize("segments", [[], [PinnedSegment(PromptSegment(0, "text only"))]])
 def test_an_empty_text_needs_audio_to_continue(segments: list[PinnedSegment]) -> None:
     held = context()
     held.add(segments)
@@ -125,8 +125,8 @@ def test_a_text_that_cannot_be_spoken_is_refused_with_the_reason(text: str, says
     ("segments", "field", "says"),
     [
         ([turn(), turn(pinned=True)], "segments[1].pinned", "must precede"),
-        ([turn(), PinnedSegment(Segment(0, ""))], "segments[1]", "neither text nor frames"),
-        ([PinnedSegment(Segment(0, "", codes(0)))], "segments[0]", "neither text nor frames"),
+        ([turn(), PinnedSegment(PromptSegment(0, ""))], "segments[1]", "neither text nor frames"),
+        ([PinnedSegment(PromptSegment(0, "", codes(0)))], "segments[0]", "neither text nor frames"),
         ([turn("a" * 41)], "segments[0].text", "41 characters; at most 40"),
     ],
 )
@@ -144,7 +144,7 @@ def test_segments_that_cannot_be_used_are_refused_and_change_nothing(
 
 def test_a_voice_that_the_context_cannot_hold_is_too_long() -> None:
     taken = len(rows("a", codes(200)))
-    with pytest.raises(TooLongError, match=f"pinned segments take {taken} positions; at most 150"):
+    with pytest.raises(TooLong, match=f"pinned segments take {taken} positions; at most 150"):
         context().add([turn(frames=200, pinned=True)])
 
 
@@ -159,7 +159,7 @@ def test_a_full_context_evicts_whole_turns_from_the_oldest_and_never_the_voice()
     held = context(max_positions=200, max_frames=50)
     held.add([turn("v", frames=20, pinned=True)])
     for index in range(12):
-        held.add([PinnedSegment(Segment(0, "abcdefghij"[: index % 9 + 1], codes(10, index)))])
+        held.add([PinnedSegment(PromptSegment(0, "abcdefghij"[: index % 9 + 1], codes(10, index)))])
     prompt = held.prompt("x")
     assert len(prompt.rows) <= held.capacity == 150
     assert prompt.evicted == 12 - (len(held) - 1) > 0
@@ -198,7 +198,7 @@ def test_the_cut_is_the_same_whether_the_history_stays_or_is_sent_anew() -> None
         np.testing.assert_array_equal(anew.prompt("abc").rows, prompt.rows)
         spoken = codes(5 + index % 7, index)
         staying.complete(prompt, spoken)
-        history.append(PinnedSegment(Segment(0, "abc", spoken)))
+        history.append(PinnedSegment(PromptSegment(0, "abc", spoken)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -217,7 +217,7 @@ def test_a_prompt_always_fits_and_is_pinned_then_a_suffix_of_the_history(
     kept: list[np.ndarray] = []
     for text, frames in history:
         if text or frames:
-            held.add([PinnedSegment(Segment(0, text, codes(frames)))])
+            held.add([PinnedSegment(PromptSegment(0, text, codes(frames)))])
             kept.append(rows(text, codes(frames) if frames else None))
     prompt = held.prompt("abc")
     assert len(prompt.rows) <= held.capacity
@@ -246,7 +246,7 @@ def test_a_limit_of_segments_shows_the_newest() -> None:
 def test_a_text_that_does_not_fit_beside_the_voice_is_too_long() -> None:
     held = context(max_positions=100, max_frames=40)
     held.add([turn("v", frames=40, pinned=True)])
-    with pytest.raises(TooLongError) as error:
+    with pytest.raises(TooLong) as error:
         held.prompt("a" * 30)
     text, voice = len(rows("a" * 30)), len(rows("v", codes(40)))
     assert violation(error) == (
@@ -272,8 +272,8 @@ def test_megabytes_of_text_build_no_more_than_what_fits(monkeypatch: pytest.Monk
         return encode_within(self, speaker, text, most)
 
     monkeypatch.setattr(TextTokenizer, "encode_within", counting)
-    message = [PinnedSegment(Segment(0, f"{n} ".ljust(4096, "a"))) for n in range(256)]
-    message += [PinnedSegment(Segment(0, f"{n} ".ljust(100, "b"))) for n in range(20)]
+    message = [PinnedSegment(PromptSegment(0, f"{n} ".ljust(4096, "a"))) for n in range(256)]
+    message += [PinnedSegment(PromptSegment(0, f"{n} ".ljust(100, "b"))) for n in range(20)]
     tracemalloc.start()
     held.add(message)
     for _ in range(3):
@@ -292,8 +292,8 @@ def test_megabytes_of_text_build_no_more_than_what_fits(monkeypatch: pytest.Monk
 def test_pinned_texts_that_cannot_fit_are_refused_before_all_are_counted() -> None:
     limits = ContextLimits(640, 32, max_text_chars=4096)
     held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
-    message = [PinnedSegment(Segment(0, "a" * 4000), pinned=True) for _ in range(250)]
-    with pytest.raises(TooLongError, match="the pinned segments take at least 1281 posi"):
+    message = [PinnedSegment(PromptSegment(0, "a" * 4000), pinned=True) for _ in range(250)]
+    with pytest.raises(TooLong, match="the pinned segments take at least 1281 posi"):
         held.add(message)
 
 
@@ -301,7 +301,7 @@ def test_a_text_far_too_long_is_refused_after_a_part_of_it() -> None:
     limits = ContextLimits(640, 32, max_text_chars=1_000_000)
     held = Context(TOKENIZER, limits, speaker=0, max_frames=100)
     began = time.monotonic()
-    with pytest.raises(TooLongError, match="at least 1281 positions beside 0 of pinned"):
+    with pytest.raises(TooLong, match="at least 1281 positions beside 0 of pinned"):
         held.prompt("1234567890" * 100_000)
     # All of it takes some 15 s.
     assert time.monotonic() - began < 3
@@ -316,7 +316,7 @@ def test_no_word_of_the_text_is_in_the_error(text: str) -> None:
 
 def test_a_segment_too_long_for_any_prompt_gives_way_with_all_before_it() -> None:
     held = context(max_positions=100, max_frames=40)
-    held.add([turn("old"), PinnedSegment(Segment(0, "a", codes(300))), turn("new")])
+    held.add([turn("old"), PinnedSegment(PromptSegment(0, "a", codes(300))), turn("new")])
     np.testing.assert_array_equal(
         held.prompt("x").rows, np.concatenate([rows("new", codes(10)), rows("x")])
     )

@@ -27,7 +27,7 @@ from csm.v1 import common_pb2, generator_pb2, generator_pb2_grpc
 from services.generator.loading import load
 from services.generator.main import build
 from services.generator.model.generate import generate
-from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.model.prompt import PromptSegment, prompt_frames
 from services.generator.settings import GeneratorSettings
 from services.model_directory import default_model_directory
 from tests.generator.grpc_harness import Stream, segment, serving
@@ -47,7 +47,7 @@ def _one_thread() -> Iterator[None]:
 
 async def test_pico_speaks_over_the_wire_as_in_the_plain_loop_whatever_else_runs() -> None:
     loaded = load(PICO, device="cpu", dtype="float32")
-    rows = prompt_frames([Segment(0, "hello there.")], loaded.tokenizer, BOOKS)
+    rows = prompt_frames([PromptSegment(0, "hello there.")], loaded.tokenizer, BOOKS)
     expected = generate(
         loaded.model, rows, loaded.defaults.sampling, loaded.defaults.max_frames, 9
     ).numpy()

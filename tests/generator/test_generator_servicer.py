@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 
+from csm import errors
 from csm.v1 import common_pb2, generator_pb2
 from services.generator.servicer import GeneratorServicer
 from tests.generator.fake_model import FakeModel, fake_config
@@ -304,7 +305,6 @@ async def test_every_wrong_field_of_a_config_is_named_at_once() -> None:
         ({}, "request", "the message is empty"),
         ({"credit": {"frames": 0}}, "credit.frames", "at least 1"),
         ({"flush": {"turn_id": "x" * 129}}, "flush.turn_id", "129 characters; at most 128"),
-        ({"text": {"text": "a" * 5000}}, "text", "5000 characters; at most 4096"),
         (
             {"segments": {"segments": [segment("ok"), segment("x", speaker=65536)]}},
             "segments.segments[1].speaker",
@@ -361,8 +361,7 @@ def refused(heard: Heard, code: grpc.StatusCode = INVALID) -> dict[str, str]:
     status = heard.completed.error
     assert status.code == code.value[0]
     request = error_details_pb2.BadRequest()
-    (detail,) = status.details
-    assert detail.Unpack(request)
+    assert status.details[0].Unpack(request)
     return {v.field: v.description for v in request.field_violations}
 
 
@@ -466,6 +465,8 @@ async def test_a_fifth_caller_is_heard_though_four_never_read() -> None:
         load = await server.load()
         assert load.waiting == 0
         assert load.running == 3
+        # Who gave up a slot waits for credit, not for a slot.
+        await server.settled(lambda: server.sample("requests_parked") == 1)
         for stream in unread:
             await stream.send(credit=generator_pb2.GenerateCredit(frames=100))
             slow = await stream.turn()
@@ -527,14 +528,23 @@ async def test_segments_left_out_are_counted_once_though_sent_with_every_call() 
         assert counts[0] <= counts[1] <= counts[2] == left_out < 10
 
 
-async def test_a_text_of_many_parts_is_refused_when_it_grows_too_long() -> None:
+@pytest.mark.parametrize("parts", [[120], [40, 40, 40], [200, 1]])
+async def test_a_text_over_the_limit_ends_its_turn_in_band_and_the_stream_goes_on(
+    parts: list[int],
+) -> None:
     async with serving(max_text_chars=100) as server:
         stream = await server.open()
-        for _ in range(3):
-            await stream.send(text=generator_pb2.GenerateText(text="a" * 40))
-        assert (await stream.error()).violations == {
-            "text": "120 characters; at most 100 are allowed"
-        }
+        for length in parts:
+            await stream.send(text=generator_pb2.GenerateText(text="a" * length))
+        await stream.say("", "long")
+        heard = await stream.turn()
+        assert heard.completed
+        assert heard.completed.turn_id == "long"
+        assert refused(heard) == {"text": f"{sum(parts)} characters; at most 100 are allowed"}
+        await stream.say("a" * 100)
+        assert len((await stream.turn()).codes) == 10
+        await stream.end()
+        assert server.sample("rejected_total", reason="too_long") == 1
 
 
 async def test_a_first_message_that_is_no_config_is_refused() -> None:
@@ -555,9 +565,15 @@ async def test_a_text_too_long_for_the_context_ends_its_turn_in_band_and_is_coun
     async with serving(max_positions=64) as server:
         stream = await server.open()
         await stream.say("a" * 79 + ".")
-        violations = refused(await stream.turn())
+        heard = await stream.turn()
+        violations = refused(heard)
         assert violations.keys() == {"text"}
         assert "85 positions" in violations["text"]
+        # By its reason the gateway knows that the text may be said in shorter parts.
+        info = error_details_pb2.ErrorInfo()
+        assert heard.completed is not None
+        assert heard.completed.error.details[1].Unpack(info)
+        assert info.reason == errors.TOO_LONG
         assert server.sample("rejected_total", reason="too_long") == 1
         await stream.say("a" * 20)
         assert len((await stream.turn()).codes) == 10
@@ -618,5 +634,5 @@ async def test_a_full_queue_refuses_at_once_with_retry_info() -> None:
 
 def test_every_streaming_handler_is_an_async_generator() -> None:
     assert inspect.isasyncgenfunction(GeneratorServicer.Generate)
-    for name in ("GetModelInfo", "GetLoad", "EvictConversation"):
+    for name in ("GetModelInfo", "CountPositions", "GetLoad", "EvictConversation"):
         assert inspect.iscoroutinefunction(getattr(GeneratorServicer, name))

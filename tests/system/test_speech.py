@@ -12,7 +12,7 @@ from services.all_in_one import AllInOne
 from services.generator.model import weights
 from services.generator.model.generate import generate
 from services.generator.model.generation_config import GenerationDefaults
-from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.model.prompt import PromptSegment, prompt_frames
 from services.generator.model.text import TextTokenizer
 from services.tokenizer.codec import weights as codec_weights
 from tests.pico import BOOKS
@@ -46,7 +46,7 @@ def test_streamed_audio_equals_the_models_run_alone_at_once(client: Client) -> N
     streamed = client.synthesize(TEXT, seed=7, format=FLOAT).read_all()
     model = weights.load(PICO)
     tokenizer = TextTokenizer.from_directory(PICO)
-    prompt = prompt_frames([Segment(0, TEXT, None)], tokenizer, model.config.num_codebooks)
+    prompt = prompt_frames([PromptSegment(0, TEXT, None)], tokenizer, model.config.num_codebooks)
     defaults = GenerationDefaults.from_directory(PICO)
     with torch.inference_mode():
         codes = generate(model, torch.as_tensor(prompt), defaults.sampling, max_frames=125, seed=7)

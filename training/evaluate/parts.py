@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from services.generator.model.prompt import Segment
+from services.generator.model.prompt import PromptSegment
 from training.corpus.store import SAMPLE_RATE_HZ, Corpus
 from training.evaluate import quality, speed
 from training.evaluate.clip import Clip, Part
@@ -105,7 +105,7 @@ def _context(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict
     voice, lines = evaluation.voice, []
     for item in evaluation.items:
         segments = tuple(
-            Segment(turn.utterance.speaker, turn.utterance.text, voice.encode(turn.audio))
+            PromptSegment(turn.utterance.speaker, turn.utterance.text, voice.encode(turn.audio))
             for turn in contexts.before(item)
         )
         line = replace(line_of(voice, item, evaluation.seed), context=segments)

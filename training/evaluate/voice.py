@@ -19,7 +19,7 @@ from services.generator.engine.events import Event, Finished, FinishReason, Fram
 from services.generator.engine.runner import Runner
 from services.generator.engine.turn import TurnRequest
 from services.generator.loading import DtypeName
-from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.model.prompt import PromptSegment, prompt_frames
 from services.generator.native.select import NativeMode
 from services.tokenizer import codec
 
@@ -36,7 +36,7 @@ class Line:
     text: str
     max_frames: int
     seed: int
-    context: tuple[Segment, ...] = ()
+    context: tuple[PromptSegment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Voice:
 
     def prompt(self, line: Line) -> np.ndarray:
         """Return the rows that a line is prompted with."""
-        segments = [*line.context, Segment(line.speaker, line.text)]
+        segments = [*line.context, PromptSegment(line.speaker, line.text)]
         size = self.mimi.config.codebook_size
         return prompt_frames(
             segments, self.loaded.tokenizer, self.num_codebooks, codebook_size=size

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.generator.model.prompt import Encoder, Segment, segment_frames
+from services.generator.model.prompt import PromptSegment, TextEncoder, segment_frames
 from training.corpus.store import Utterance
 from training.language_model.alignment import LABELS_PER_FRAME, align, frames_of
 
@@ -57,7 +57,7 @@ def lay_out(
     utterances: Sequence[Utterance],
     codes: np.ndarray,
     offset: np.ndarray,
-    encoder: Encoder,
+    encoder: TextEncoder,
     *,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> SegmentTable:
@@ -105,7 +105,7 @@ def lay_out(
 
 
 def _segment(
-    utterance: Utterance, codes: np.ndarray, encoder: Encoder
+    utterance: Utterance, codes: np.ndarray, encoder: TextEncoder
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return frames, places and phones of one segment."""
     expected = frames_of(utterance.samples)
@@ -114,7 +114,7 @@ def _segment(
     if len(codes) and not codes[:, 0].all():
         frame = int(np.flatnonzero(codes[:, 0] == 0)[0])
         raise ValueError(f"codes[{frame}][0]: 0 is not allowed, it is kept for the EOS frame")
-    segment = Segment(utterance.speaker, utterance.text, codes)
+    segment = PromptSegment(utterance.speaker, utterance.text, codes)
     frames = segment_frames(segment, encoder, codes.shape[1])
     text_positions = len(frames) - len(codes) - 1
     # BOS, the prefix, the text, EOS.

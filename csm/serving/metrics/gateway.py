@@ -80,6 +80,11 @@ class GatewayMetrics:
             ("service", "code"),
             registry=registry,
         )
+        self.sentences_repeated = Counter(
+            "csm_gateway_sentences_repeated_total",
+            "Sentences said once more because their speech ended far too early.",
+            registry=registry,
+        )
         self.cancel_latency_seconds = histogram(
             registry,
             "csm_gateway_cancel_latency_seconds",

@@ -31,6 +31,9 @@ class GeneratorMetrics:
 
         self.requests_running = gauge("requests_running", "Turns that hold a slot and run.")
         self.requests_waiting = gauge("requests_waiting", "Turns that wait for a slot.")
+        self.requests_parked = gauge(
+            "requests_parked", "Turns that gave up their slot for want of credit."
+        )
         self.slots = gauge("slots", "Slots in all.")
         self.kv_cache_usage_ratio = gauge("kv_cache_usage_ratio", "Share of KV positions in use.")
         self.conversations_cached = gauge(

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from services.generator.engine.events import FinishReason
-from services.generator.engine.turn import Turn
+from services.generator.engine.turn import EngineTurn
 
 
 @dataclass(frozen=True, eq=False)
 class Submit:
     """Run the turn. It was admitted."""
 
-    turn: Turn
+    turn: EngineTurn
 
 
 @dataclass(frozen=True)
-class Cancel:
+class CancelTurn:
     """End the turn; `requested_s` on the monotonic clock."""
 
     key: str
@@ -54,4 +54,4 @@ class Stop:
     """End every turn, and the thread."""
 
 
-Command: TypeAlias = Submit | Cancel | Credit | Release | EndAll | Stop
+Command: TypeAlias = Submit | CancelTurn | Credit | Release | EndAll | Stop

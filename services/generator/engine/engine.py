@@ -22,7 +22,7 @@ from services.generator.engine.admission import (
     Reservation,
 )
 from services.generator.engine.commands import (
-    Cancel,
+    CancelTurn,
     Command,
     Credit,
     EndAll,
@@ -34,7 +34,7 @@ from services.generator.engine.events import Event, Finished, FinishReason, Sink
 from services.generator.engine.observer import Load, Observer, StepStats
 from services.generator.engine.runner import Runner
 from services.generator.engine.scheduler import Scheduler
-from services.generator.engine.turn import Turn, TurnRequest
+from services.generator.engine.turn import EngineTurn, TurnRequest
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Engine:
             raise ValueError(f"max_frames: {request.max_frames}, must be >= 1")
         self._check_running()
         self._admission.begin(request.key, request.owner, reservation)
-        self._commands.put(Submit(Turn(request, sink)))
+        self._commands.put(Submit(EngineTurn(request, sink)))
 
     def _check_running(self) -> None:
         if not self._thread.is_alive():
@@ -158,7 +158,7 @@ class Engine:
 
     def cancel(self, key: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """Ends the turn before the next step. Idempotent; unknown turns are ignored."""
-        self._commands.put(Cancel(key, reason, time.monotonic()))
+        self._commands.put(CancelTurn(key, reason, time.monotonic()))
 
     def credit(self, key: str, frames: int) -> None:
         """Allows the turn that many more frames."""
@@ -263,7 +263,7 @@ class Engine:
         match command:
             case Submit(turn):
                 scheduler.submit(turn)
-            case Cancel(key, reason, requested_s):
+            case CancelTurn(key, reason, requested_s):
                 scheduler.cancel(key, reason, requested_s, now)
             case Credit(key, frames):
                 scheduler.credit(key, frames)
@@ -284,7 +284,7 @@ class Engine:
 
     def _deliver(
         self,
-        events: list[tuple[Turn, Event]],
+        events: list[tuple[EngineTurn, Event]],
         phases_s: dict[str, float],
         advanced: int,
         blocked: int,
@@ -301,7 +301,7 @@ class Engine:
         stats = StepStats(load, phases_s, advanced, blocked, evicted, released)
         self._call(self._dispatch, stats, events)
 
-    def _dispatch(self, stats: StepStats, events: list[tuple[Turn, Event]]) -> None:
+    def _dispatch(self, stats: StepStats, events: list[tuple[EngineTurn, Event]]) -> None:
         self._told(self._observer.stats, stats)
         for turn, event in events:
             self._told(self._observer.event, event)

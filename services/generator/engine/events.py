@@ -8,29 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from csm.finish_reason import FinishReason as FinishReason
+
 FrameCodes: TypeAlias = NDArray[np.int64]
 """[K]: the codes of one frame."""
 
 
-class FinishReason(Enum):
-    """Why a turn ended; the values are the labels of the metric."""
-
-    EOS = "eos"
-    MAX_DURATION = "max_duration"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
-
-
 @dataclass(frozen=True)
-class Timing:
+class EngineTiming:
     """Where the time of a turn went, in seconds; None for what it never reached."""
 
     queue_s: float | None
@@ -67,7 +57,7 @@ class Finished:
     reused_frames: int
     computed_frames: int
     generated_frames: int
-    timing: Timing
+    timing: EngineTiming
     cancel_latency_s: float | None = None
     error: BaseException | None = None
 

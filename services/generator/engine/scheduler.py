@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from services.generator.engine.cache_rows import CacheRecord
 from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.slots import Copy, SlotTable
-from services.generator.engine.turn import MASKED, Parked, PromptRows, Turn, TurnState
+from services.generator.engine.turn import MASKED, EngineTurn, EngineTurnState, Parked, PromptRows
 from services.generator.model.sampling import SamplingParams
 
 OLDEST_FIRST_EVERY = 4
@@ -93,11 +93,11 @@ class Scheduler:
         self.record = record
         self.slots = SlotTable(record)
         self._stall_s, self._stall_slot_s = stall_s, stall_slot_s
-        self._waiting: list[Turn] = []
-        self._parked: list[Turn] = []
-        self._running: dict[int, Turn] = {}
-        self._by_key: dict[str, Turn] = {}
-        self._events: list[tuple[Turn, Event]] = []
+        self._waiting: list[EngineTurn] = []
+        self._parked: list[EngineTurn] = []
+        self._running: dict[int, EngineTurn] = {}
+        self._by_key: dict[str, EngineTurn] = {}
+        self._events: list[tuple[EngineTurn, Event]] = []
         self._left: list[Parked] = []
         self._prefill_steps = 0
         self.evictions = 0
@@ -121,7 +121,8 @@ class Scheduler:
     def runnable(self) -> bool:
         """Whether a step would do anything."""
         return any(
-            turn.state is TurnState.PREFILL or turn.has_credit for turn in self._running.values()
+            turn.state is EngineTurnState.PREFILL or turn.has_credit
+            for turn in self._running.values()
         ) or bool(self._waiting and len(self._running) < len(self.slots))
 
     def next_expiry_s(self) -> float | None:
@@ -136,7 +137,7 @@ class Scheduler:
             times += [_blocked_s(t) + self._stall_slot_s for t in self._standing()]
         return min((time_s for time_s in times if time_s is not None), default=None)
 
-    def submit(self, turn: Turn) -> None:
+    def submit(self, turn: EngineTurn) -> None:
         """Puts the turn at the end of the queue."""
         self._enqueue(turn)
         self._by_key[turn.request.key] = turn
@@ -153,9 +154,9 @@ class Scheduler:
         if turn and turn.credit is not None:
             turn.credit += frames
             turn.blocked_since_s = None
-            if turn.state is TurnState.PARKED and turn.has_credit:
+            if turn.state is EngineTurnState.PARKED and turn.has_credit:
                 self._parked.remove(turn)
-                turn.state = TurnState.QUEUED
+                turn.state = EngineTurnState.QUEUED
                 self._enqueue(turn)
 
     def end_all(self, reason: FinishReason, now: float, error: BaseException | None = None) -> None:
@@ -186,7 +187,7 @@ class Scheduler:
         self._left = []
         self._admit(plan, now)
         for slot, turn in self._running.items():
-            if turn.state is not TurnState.DECODE:
+            if turn.state is not EngineTurnState.DECODE:
                 continue
             if not turn.has_credit:
                 plan.blocked += 1
@@ -198,7 +199,7 @@ class Scheduler:
         plan.unending = [slot for slot in plan.sample if not self._running[slot].may_end]
         return plan
 
-    def commit(self, plan: Plan, outcome: Outcome, now: float) -> list[tuple[Turn, Event]]:
+    def commit(self, plan: Plan, outcome: Outcome, now: float) -> list[tuple[EngineTurn, Event]]:
         """Books what the step did; returns what the turns are to hear, in order."""
         for slot, error in outcome.failed.items():
             if turn := self._running.get(slot):
@@ -218,7 +219,7 @@ class Scheduler:
                     self._commit_frame(self._running[slot], outcome.codes[slot], now)
         return self.take_events()
 
-    def take_events(self) -> list[tuple[Turn, Event]]:
+    def take_events(self) -> list[tuple[EngineTurn, Event]]:
         """What happened since the last call."""
         events, self._events = self._events, []
         return events
@@ -228,18 +229,18 @@ class Scheduler:
         """Whether a turn that could go on finds every slot taken."""
         return len(self._running) == len(self.slots) and any(t.has_credit for t in self._waiting)
 
-    def _standing(self) -> list[Turn]:
+    def _standing(self) -> list[EngineTurn]:
         """Turns that hold a slot and cannot use it."""
         return [
             turn
             for turn in self._running.values()
-            if turn.state is TurnState.DECODE and turn.blocked_since_s is not None
+            if turn.state is EngineTurnState.DECODE and turn.blocked_since_s is not None
         ]
 
-    def _enqueue(self, turn: Turn) -> None:
+    def _enqueue(self, turn: EngineTurn) -> None:
         bisect.insort(self._waiting, turn, key=lambda t: t.accepted_s)
 
-    def _park(self, turn: Turn) -> None:
+    def _park(self, turn: EngineTurn) -> None:
         """Takes the turn out of its slot; the rows stay there until another's prefill."""
         rows = self.record.rows(turn.slot)
         turn.rows = rows.copy()
@@ -251,7 +252,7 @@ class Scheduler:
         self.slots.vacate(turn)
         turn.slot, turn.computed = -1, 0
         turn.begun = turn.hidden_ready = False
-        turn.state = TurnState.PARKED
+        turn.state = EngineTurnState.PARKED
         self._parked.append(turn)
 
     def _admit(self, plan: Plan, now: float) -> None:
@@ -266,14 +267,14 @@ class Scheduler:
             slot, evicted = acquired
             self.evictions += evicted is not None
             self._running[slot.index] = turn
-            turn.state = TurnState.PREFILL
+            turn.state = EngineTurnState.PREFILL
             if turn.slot_s is None:
                 turn.slot_s = now
             request = turn.request
             plan.began.append(Begin(slot.index, request.sampling, request.seed, turn.parked))
 
     def _plan_prefill(self, plan: Plan, now: float) -> None:
-        turns = [t for t in self._running.values() if t.state is TurnState.PREFILL]
+        turns = [t for t in self._running.values() if t.state is EngineTurnState.PREFILL]
         if not turns:
             return
         self._prefill_steps += 1
@@ -297,7 +298,7 @@ class Scheduler:
             if last and turn.has_credit:
                 plan.sample.append(turn.slot)
 
-    def _begin(self, turn: Turn, plan: Plan, now: float) -> None:
+    def _begin(self, turn: EngineTurn, plan: Plan, now: float) -> None:
         if copy := self.slots.adopt(turn):
             plan.copies.append(copy)
         turn.begun = True
@@ -317,13 +318,13 @@ class Scheduler:
         turn.computed = chunk.start + len(chunk.rows)
         turn.prefilled += len(chunk.rows)
         if chunk.last:
-            turn.state = TurnState.DECODE
+            turn.state = EngineTurnState.DECODE
             if turn.prefilled_s is None:
                 turn.prefilled_s = now
             turn.hidden_ready = True
             self._note_credit(turn, now)
 
-    def _commit_frame(self, turn: Turn, codes: NDArray[np.int64], now: float) -> None:
+    def _commit_frame(self, turn: EngineTurn, codes: NDArray[np.int64], now: float) -> None:
         turn.hidden_ready = False
         if not codes.any():
             self._finish(turn, FinishReason.EOS, now)
@@ -343,13 +344,13 @@ class Scheduler:
         if turn.frames >= turn.request.max_frames or full:
             self._finish(turn, FinishReason.MAX_DURATION, now)
 
-    def _note_credit(self, turn: Turn, now: float) -> None:
+    def _note_credit(self, turn: EngineTurn, now: float) -> None:
         if not turn.has_credit and turn.blocked_since_s is None:
             turn.blocked_since_s = now
 
     def _finish(
         self,
-        turn: Turn,
+        turn: EngineTurn,
         reason: FinishReason,
         now: float,
         *,
@@ -357,19 +358,19 @@ class Scheduler:
         error: BaseException | None = None,
     ) -> None:
         del self._by_key[turn.request.key]
-        if turn.state is TurnState.QUEUED:
+        if turn.state is EngineTurnState.QUEUED:
             self._waiting.remove(turn)
-        elif turn.state is TurnState.PARKED:
+        elif turn.state is EngineTurnState.PARKED:
             self._parked.remove(turn)
         else:
             del self._running[turn.slot]
             self.slots.vacate(turn)
-        turn.state = TurnState.FINISHED
+        turn.state = EngineTurnState.FINISHED
         finished: Finished = turn.finished(reason, now, requested_s=requested_s, error=error)
         self._events.append((turn, finished))
 
 
-def _blocked_s(turn: Turn) -> float:
+def _blocked_s(turn: EngineTurn) -> float:
     """Since when the turn has had no credit; never, where it has some."""
     return float("inf") if turn.blocked_since_s is None else turn.blocked_since_s
 

@@ -4,7 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from services.generator.engine.cache_rows import CacheRecord
-from services.generator.engine.turn import PromptRows, Turn
+from services.generator.engine.turn import EngineTurn, PromptRows
 
 MIN_OWN_POSITIONS = 16
 """Below this an owner gives up its matching rows: what others share may be more."""
@@ -17,7 +17,7 @@ class Slot:
 
     index: int
     owner: str | None = None
-    turn: Turn | None = None
+    turn: EngineTurn | None = None
     rows_owner: str | None = None
     last_used: int = 0
 
@@ -59,7 +59,9 @@ class SlotTable:
         """Live positions of all slots that have an owner."""
         return sum(self.record.length(s.index) for s in self._slots if s.owner is not None)
 
-    def acquire(self, turn: Turn, spared: Container[str | None]) -> tuple[Slot, str | None] | None:
+    def acquire(
+        self, turn: EngineTurn, spared: Container[str | None]
+    ) -> tuple[Slot, str | None] | None:
         """Gives the turn a slot: its owner's, the lowest free one, or of the owner idle longest.
 
         `spared` are owners with a turn in the queue; theirs go last. Returns the slot and the owner
@@ -79,7 +81,7 @@ class SlotTable:
         self._touch(slot)
         return slot, evicted
 
-    def vacate(self, turn: Turn) -> None:
+    def vacate(self, turn: EngineTurn) -> None:
         """The turn is over, or parked; its owner keeps the slot, idle."""
         slot = self._slots[turn.slot]
         slot.turn = None
@@ -102,7 +104,7 @@ class SlotTable:
         slot.owner = slot.rows_owner = slot.turn = None
         self.record.truncate(index, 0)
 
-    def adopt(self, turn: Turn) -> Copy | None:
+    def adopt(self, turn: EngineTurn) -> Copy | None:
         """Keeps in the turn's slot what its prompt can reuse, and forgets the rest.
 
         The owner's own rows are reused to the last position that matches. Where they are another's,

@@ -1,7 +1,7 @@
 """A turn as the engine sees it: plain data, no torch, no gRPC.
 
-A `TurnRequest` goes in; what comes out is in `events`. `Turn` is the engine thread's own record of
-what runs.
+A `TurnRequest` goes in; what comes out is in `events`. `EngineTurn` is the engine thread's own
+record of what runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from services.generator.engine.events import Finished, FinishReason, FrameCodes, Sink, Timing
+from services.generator.engine.events import EngineTiming, Finished, FinishReason, FrameCodes, Sink
 from services.generator.model.sampling import SamplingParams
 
 MASKED = -1
@@ -24,7 +24,7 @@ PromptRows: TypeAlias = NDArray[np.int64]
 """[T, K + 1]: columns 0..K-1 audio codes, column K a text id, -1 masked out."""
 
 
-class TurnState(Enum):
+class EngineTurnState(Enum):
     """Where a turn is on its way."""
 
     QUEUED = "queued"
@@ -64,7 +64,7 @@ class Parked:
 
 
 @dataclass(eq=False)
-class Turn:
+class EngineTurn:
     """A turn under way. `rows` is what its prefill has to bring into the cache: the prompt, and
     behind a pause the frames made so far; `computed` counts the positions of it that are there,
     `prefilled` all that were computed. `slot` is -1 while it has none; `hidden_ready` says that its
@@ -73,7 +73,7 @@ class Turn:
     request: TurnRequest
     sink: Sink
     accepted_s: float = field(default_factory=time.monotonic)
-    state: TurnState = TurnState.QUEUED
+    state: EngineTurnState = EngineTurnState.QUEUED
     rows: PromptRows = field(init=False)
     slot: int = -1
     begun: bool = False
@@ -129,7 +129,7 @@ class Turn:
             reused_frames=self.reused,
             computed_frames=self.prefilled,
             generated_frames=self.frames,
-            timing=Timing(
+            timing=EngineTiming(
                 queue_s=None if self.slot_s is None else self.slot_s - self.accepted_s,
                 prefill_s=None if began is None or done is None else done - began,
                 first_frame_s=(

@@ -17,14 +17,14 @@ ABSENT = -1
 """A column that takes no part in a frame."""
 
 
-class Encoder(Protocol):
+class TextEncoder(Protocol):
     """What is needed of a text tokenizer (`text.TextTokenizer`)."""
 
     def encode(self, speaker: int, text: str) -> list[int]: ...
 
 
 @dataclass(frozen=True)
-class Segment:
+class PromptSegment:
     """One turn of the prompt: who, what was said, and how it sounded.
 
     `codes` is uint16 [frames, num_codebooks], or None for a turn that is still to be spoken.
@@ -86,8 +86,8 @@ def audio_frames(
 
 
 def segment_frames(
-    segment: Segment,
-    text_tokenizer: Encoder,
+    segment: PromptSegment,
+    text_tokenizer: TextEncoder,
     num_codebooks: int,
     *,
     codebook_size: int | None = None,
@@ -106,8 +106,8 @@ def segment_frames(
 
 
 def prompt_frames(
-    segments: Sequence[Segment],
-    text_tokenizer: Encoder,
+    segments: Sequence[PromptSegment],
+    text_tokenizer: TextEncoder,
     num_codebooks: int,
     *,
     codebook_size: int | None = None,

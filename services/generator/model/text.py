@@ -96,6 +96,24 @@ class TextTokenizer:
         return [token for token in found if token is not None][:1]
 
     @property
+    def words(self) -> dict[str, int]:
+        """What the vocabulary holds of text, and its ids: no special tokens, and no token for the
+        unknown."""
+        special = self._tokenizer.get_added_tokens_decoder()
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        return {
+            word: number
+            for word, number in vocabulary.items()
+            if number not in special and word != unknown
+        }
+
+    @property
+    def reads_bytes(self) -> bool:
+        """Whether what has no token of its own is spelled in bytes, so that any text is read."""
+        return len(self.content(_NO_MEANING)) > 1
+
+    @property
     def vocab_size(self) -> int:
         """Ids are below this."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
@@ -141,4 +159,7 @@ class TextTokenizer:
 
         Empty where the model has no token for anything in it (pico, given only emoji).
         """
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        # Of the library's ways this lets go of the interpreter's lock, and `encode` does not: a
+        # text of 4,000 characters would hold up every thread of the process for 30 ms.
+        (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
+        return encoding.ids

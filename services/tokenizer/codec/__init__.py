@@ -4,7 +4,7 @@ from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.layout import state_dict_hf, state_dict_kyutai
 from services.tokenizer.codec.mimi import DecoderState, EncoderState, Mimi
 from services.tokenizer.codec.random import create
-from services.tokenizer.codec.weights import CodecWeightsError, load
+from services.tokenizer.codec.weights import CodecWeightsError, load, read_config
 
 __all__ = [
     "CodecWeightsError",
@@ -14,6 +14,7 @@ __all__ = [
     "MimiConfig",
     "create",
     "load",
+    "read_config",
     "state_dict_hf",
     "state_dict_kyutai",
 ]

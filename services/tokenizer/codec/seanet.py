@@ -15,20 +15,20 @@ from torch import Tensor, nn
 
 from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.conv import CausalConv1d, CausalConvTranspose1d
-from services.tokenizer.codec.streaming import State
+from services.tokenizer.codec.streaming import LayerState
 
 
-class Layer(Protocol):
+class StreamingLayer(Protocol):
     """A module of a stack: what it computes, and the state it needs to do so in steps."""
 
-    def state(self, rows: int) -> State | None: ...
+    def state(self, rows: int) -> LayerState | None: ...
 
 
 @dataclass
 class StackState:
     """The states of a stack of layers, in their order; None where a layer has no past."""
 
-    layers: tuple[State | None, ...]
+    layers: tuple[LayerState | None, ...]
 
     def reset(self, mask: Tensor | None = None) -> None:
         for layer in self.layers:
@@ -43,7 +43,7 @@ class Elu(nn.Module):
         return None
 
     def forward(
-        self, x: Tensor, state: State | None = None, exec_mask: Tensor | None = None
+        self, x: Tensor, state: LayerState | None = None, exec_mask: Tensor | None = None
     ) -> Tensor:
         return F.elu(x)
 
@@ -57,7 +57,7 @@ class Stack(nn.Module):
 
     def state(self, rows: int) -> StackState:
         """A fresh state for `rows` streams."""
-        layers = cast(Iterable[Layer], self.layers)
+        layers = cast(Iterable[StreamingLayer], self.layers)
         return StackState(tuple(layer.state(rows) for layer in layers))
 
     def forward(
@@ -93,12 +93,12 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut = CausalConv1d(channels, channels, 1) if config.use_conv_shortcut else None
 
-    def state(self, rows: int) -> State | None:
+    def state(self, rows: int) -> LayerState | None:
         """A fresh state for `rows` streams: that of the one layer that looks back."""
         return cast(CausalConv1d, self.block[1]).state(rows)
 
     def forward(
-        self, x: Tensor, state: State | None = None, exec_mask: Tensor | None = None
+        self, x: Tensor, state: LayerState | None = None, exec_mask: Tensor | None = None
     ) -> Tensor:
         """`[rows, time, channels]` to the same shape."""
         residual = x if self.shortcut is None else self.shortcut(x)

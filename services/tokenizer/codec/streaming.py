@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 
-class State(Protocol):
+class LayerState(Protocol):
     """What a layer remembers of each stream between two steps."""
 
     def reset(self, mask: Tensor | None = None) -> None:

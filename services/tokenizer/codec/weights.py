@@ -25,7 +25,14 @@ from services.tokenizer.codec.layout import (
 from services.tokenizer.codec.mimi import Mimi
 from services.tokenizer.codec.random import create
 
-__all__ = ["CodecWeightsError", "create", "load", "state_dict_hf", "state_dict_kyutai"]
+__all__ = [
+    "CodecWeightsError",
+    "create",
+    "load",
+    "read_config",
+    "state_dict_hf",
+    "state_dict_kyutai",
+]
 
 # Flags of training that say nothing about the function.
 _IGNORED_SUFFIXES = (".initialized", "._initialized")
@@ -82,7 +89,7 @@ def load(
     found = _find(path)
     kyutai = found.layout is _Layout.KYUTAI
     if config is None:
-        config = _kyutai_config(found) if kyutai else _config(path, found.layout)
+        config = _config_of(path, found)
     if kyutai:
         try:
             check_kyutai(config)
@@ -94,6 +101,22 @@ def load(
     mimi.to(device=device, dtype=dtype).quantizer.float()
     load_hf(mimi, kyutai_to_hf(mimi, tensors) if kyutai else tensors)
     return mimi
+
+
+def read_config(path: Path | str) -> MimiConfig:
+    """Return the config of the codec that `load` would load, without its weights.
+
+    Raises:
+        CodecWeightsError: `path` holds no codec, or its config cannot be used.
+    """
+    path = Path(path)
+    return _config_of(path, _find(path))
+
+
+def _config_of(path: Path, found: _CodecFiles) -> MimiConfig:
+    if found.layout is _Layout.KYUTAI:
+        return _kyutai_config(found)
+    return _config(path, found.layout)
 
 
 def _find(path: Path) -> _CodecFiles:

@@ -1,6 +1,7 @@
 """Three services in one process: they start, speak, drain in order and leave nothing behind."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -170,3 +171,75 @@ def test_the_environment_speaks_where_no_flag_does(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CSM_GENERATOR_THREADS", "2")
     settings = make_settings(GeneratorSettings, {"slots": None, "threads": 1})
     assert (settings.slots, settings.threads) == (3, 1)
+
+
+async def test_whoever_is_accepted_is_spoken_to_the_last_sentence() -> None:
+    """The generator's queue, the tokenizer's streams and the gateway's places agree."""
+    text = "One. Two. Three."
+
+    async def speak(client: AsyncClient, seed: int) -> bool:
+        """Whether the text was accepted; all of it was spoken then."""
+        speech = client.synthesize(text, seed=seed, timeout_s=60)
+        last = 0
+        try:
+            async for chunk in speech:
+                last = chunk.text_chars
+        except errors.QueueFull:
+            assert not last, "refused after it had begun"
+            return False
+        assert speech.completed is not None
+        assert speech.completed.finish_reason is FinishReason.EOS
+        assert not speech.completed.warnings
+        assert last == len(text)
+        return True
+
+    async with (
+        AllInOne(
+            model=PICO, slots=2, threads=1, tokenizer={"max_streams": 2}, generator={"max_queue": 3}
+        ) as running,
+        AsyncClient(running.address) as client,
+    ):
+        accepted = await asyncio.gather(*(speak(client, seed) for seed in range(8)))
+        assert sum(accepted) >= 5
+        assert await speak(client, 8)
+
+
+async def test_a_caller_whose_text_still_comes_is_not_put_out_by_the_next() -> None:
+    async with (
+        AllInOne(model=PICO, slots=1, threads=1, generator={"max_queue": 0}) as running,
+        AsyncClient(running.address) as client,
+    ):
+        async with client.converse(timeout_s=60) as first:
+            await first.say("Hello there. ")
+            async for event in first:
+                if getattr(event, "pcm", b""):
+                    break
+            second = client.synthesize("Me too.", timeout_s=60)
+            outcome = asyncio.create_task(second.read_pcm())
+            await asyncio.sleep(0.5)
+            await first.say("And this is the rest.")
+            await first.end_turn()
+            completed = await terminal_of(first)
+            assert completed.finish_reason is FinishReason.EOS
+            assert completed.error is None
+        with contextlib.suppress(errors.QueueFull):
+            assert await outcome
+
+
+async def test_a_sentence_that_the_model_cannot_say_costs_itself_alone(stack: AllInOne) -> None:
+    text = "Hello. Привет, мир. Bye."
+    async with (
+        AsyncClient(stack.address) as client,
+        client.converse(conversation_id="mixed", timeout_s=60) as conversation,
+    ):
+        for said in (text, "👍", "A good turn."):
+            await conversation.say(said)
+            await conversation.end_turn()
+        first, second, third = [await terminal_of(conversation) for _ in range(3)]
+        for completed in (first, second, third):
+            assert completed.finish_reason is FinishReason.EOS
+            assert completed.error is None
+        (warning,) = first.warnings
+        assert text[warning.first_char : warning.end_char] == "Привет, мир."
+        assert second.kept_audio_ms == 0
+        assert third.kept_audio_ms > 0

@@ -38,3 +38,13 @@ def test_a_recording_as_it_should_be_is_encoded_without_a_word(csm: Csm, tmp_pat
     assert result.exit_code == 0, result.output
     assert "warning" not in result.stderr
     assert CodeFile.read(tmp_path / "a.safetensors").num_samples == RATE_HZ
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.ulaw", ()), ("a.raw", ("--encoding", "mulaw"))])
+def test_samples_without_a_header_are_not_mended(
+    csm: Csm, tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / name).write_bytes(b"\xff" * 8000)
+    result = csm("encode", tmp_path / name, "--mend", *options, *LOCAL)
+    assert result.exit_code == 1
+    assert "--mend is for files with a header" in result.stderr

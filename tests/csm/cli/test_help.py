@@ -95,7 +95,7 @@ def test_wrong_usage_ends_with_2(csm: Csm, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("speak", "hi", "-o", "x.txt"), ("x.txt", ".wav, .flac, .ogg, .mp3")),
+        (("speak", "hi", "-o", "x.txt"), ("x.txt", ".wav, .flac, .ogg, .opus, .mp3")),
         (("speak", "hi", "-o", "/nowhere/x.wav"), ("/nowhere/x.wav", "no directory")),
         (("speak", "hi", "-o", "/tmp"), ("/tmp", "--format")),
         (("speak", "hi", "-o", "x.flac", "--bit-depth", "32"), ("32", "flac", "8, 16, 24")),

@@ -10,7 +10,7 @@ import soundfile
 from csm.cli.options import Container, SampleFormat
 from csm.cli.output import Output
 from csm.cli.reporting import CommandError
-from csm.client.messages import AudioFormat, from_float
+from csm.client.formats import AudioFormat, from_float
 from tests.csm.cli.conftest import chirp
 
 RATE_HZ = 24_000
@@ -49,7 +49,7 @@ def test_each_depth_is_stored_as_such_and_to_its_own_precision(
     np.testing.assert_allclose(found, samples, atol=0.5 * STEP[depth] + 1e-12)
 
 
-@pytest.mark.parametrize("container", ["ogg", "mp3"])
+@pytest.mark.parametrize("container", ["ogg", "opus", "mp3"])
 def test_the_lossy_formats_hold_the_same_sound(tmp_path: Path, container: str) -> None:
     samples = chirp(RATE_HZ, 1.0)
     found, sound = written(Output(tmp_path / f"x.{container}", None, 0, None), samples)
@@ -67,7 +67,7 @@ def test_the_format_may_differ_from_the_suffix(tmp_path: Path) -> None:
 
 
 def test_what_was_written_before_a_failure_is_a_whole_file(tmp_path: Path) -> None:
-    for container in Container:
+    for container in set(Container) - {Container.RAW}:
         output = Output(tmp_path / f"x.{container.value}", None, RATE_HZ, None)
 
         def broken(output: Output = output) -> None:

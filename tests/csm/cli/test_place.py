@@ -19,7 +19,7 @@ from csm.cli.options import Container
 from csm.cli.output import Output
 from csm.cli.place import check_writable, whole_file
 from csm.cli.reporting import CommandError
-from csm.client.messages import AudioFormat, from_float
+from csm.client.formats import AudioFormat, from_float
 from tests.csm.cli.conftest import ROOT, chirp
 
 RATE_HZ = 24_000

@@ -207,6 +207,23 @@ def test_a_taken_port_is_named() -> None:
             assert port in said[0]
 
 
+def test_a_failed_start_ends_with_1_whatever_goes_wrong_at_the_interpreters_end() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        arguments = ["csm", "serve", *FREE, "--model", str(PICO), "--metrics-port", port]
+        code = (
+            "import atexit, os, sys; atexit.register(os.abort); "
+            f"sys.argv = {arguments}; from csm.cli.main import main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 1, done.stderr
+    assert port in done.stderr
+
+
 @pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["heeds", "ignores"])
 def parent(request: pytest.FixtureRequest) -> Iterator[None]:
     """This process, as a shell starts it in the foreground and in the background."""

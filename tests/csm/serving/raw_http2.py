@@ -4,7 +4,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
-HEADERS, DATA, SETTINGS, GOAWAY = 1, 0, 4, 7
+HEADERS, DATA, SETTINGS, GOAWAY, WINDOW_UPDATE = 1, 0, 4, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 0x1, 0x4, 0x1
 _INITIAL_WINDOW_SIZE = 4
 
@@ -48,6 +48,10 @@ class RawConnection:
     def data(self, stream: int, payload: bytes, *, end: bool = False) -> None:
         """Sends bytes of a call."""
         self._frame(DATA, _END_STREAM if end else 0, stream, payload)
+
+    def more_window(self, stream: int, size: int) -> None:
+        """Lets the peer send so many more bytes of a call."""
+        self._frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size))
 
     def read(self, seconds: float = 0.3) -> bytes:
         """What comes within the time, or until the peer closes."""

@@ -17,12 +17,15 @@ from tests.csm.serving.raw_http2 import RawConnection, message, rpc_headers
 ROOT = Path(__file__).resolve().parents[3]
 PROCESS = """
 import asyncio, sys, time
+from csm import errors
 from csm.serving import bootstrap
 from csm.serving.settings import ServiceSettings
 
 class Slow:
     name = "csm.v1.GeneratorService"
     async def start(self):
+        if sys.argv[1] == "failing":
+            raise errors.FailedPrecondition("no such model")
         if sys.argv[1] == "loading":
             print("loading", flush=True)
             await asyncio.to_thread(time.sleep, 60)
@@ -46,7 +49,7 @@ if sys.argv[1] == "watched":
     async def drain(self, finish_s): pass
     Slow.drain = drain
     more = {"port": int(sys.argv[2]), "log_format": "json", "drain_finish_s": 0}
-bootstrap.run(lambda metrics: Slow(), ServiceSettings(**{"port": 0, **more}))
+bootstrap.run(lambda metrics: Slow(), ServiceSettings(**{"port": 0, **more}), "slow")
 """
 
 
@@ -92,6 +95,27 @@ def test_a_second_signal_ends_a_drain_at_once_by_an_exit_not_by_a_default_action
         process.send_signal(number)
         # A default action would show as -15, and process 1 of a container has none.
         assert process.wait(10) == 128 + number
+
+
+ABORTS = """
+import atexit, os
+atexit.register(os.abort)
+"""
+"""What happens where one of gRPC's threads meets the interpreter's own end, now and then."""
+
+
+def test_a_drain_ends_with_0_whatever_goes_wrong_at_the_interpreters_end() -> None:
+    with started("-c", ABORTS + PROCESS, "watched", "0") as process:
+        wait_for(process, "ready")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_a_start_that_fails_ends_with_1_whatever_goes_wrong_at_the_interpreters_end() -> None:
+    with started("-c", ABORTS + PROCESS, "failing") as process:
+        assert process.wait(10) == 1
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines()[-1] == "slow: no such model"
 
 
 def test_a_loop_that_hangs_in_a_drain_is_ended_well_after_its_time() -> None:

@@ -1,10 +1,10 @@
 """Conversations for the tests."""
 
-from gateway.conversations.conversation import Limits
+from gateway.conversations.conversation import ConversationLimits
 from gateway.conversations.segment import Segment
 from gateway.conversations.turn import Turn
 
-WIDE = Limits(max_turns=1000, max_frames=1_000_000)
+WIDE = ConversationLimits(max_turns=1000, max_frames=1_000_000)
 
 
 def segment(text: str, num_frames: int, speaker: int = 0) -> Segment:

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conversations.conversation import Conversation, Limits
+from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.segment import Segment
 from tests.gateway.conversations.making import WIDE, segment, turn
 
 
 def test_the_oldest_turns_go_in_one_stride_when_there_are_too_many() -> None:
-    conversation = Conversation("c", "v", Limits(max_turns=8, max_frames=1000))
+    conversation = StoredConversation("c", "v", ConversationLimits(max_turns=8, max_frames=1000))
     kept = []
     for number in range(20):
         conversation.add(turn(str(number), segment("x", 1)))
@@ -20,7 +20,7 @@ def test_the_oldest_turns_go_in_one_stride_when_there_are_too_many() -> None:
 
 
 def test_the_oldest_turns_go_when_there_are_too_many_frames() -> None:
-    conversation = Conversation("c", "v", Limits(max_turns=100, max_frames=100))
+    conversation = StoredConversation("c", "v", ConversationLimits(max_turns=100, max_frames=100))
     for number in range(11):
         conversation.add(turn(str(number), segment("x", 10)))
     assert sum(t.num_frames for t in conversation.turns) <= 75
@@ -30,7 +30,7 @@ def test_the_oldest_turns_go_when_there_are_too_many_frames() -> None:
 
 
 def test_history_leaves_out_what_no_context_could_hold_and_its_start_moves_seldom() -> None:
-    conversation = Conversation("c", "v", WIDE)
+    conversation = StoredConversation("c", "v", WIDE)
     starts, lengths = [], []
     for number in range(60):
         conversation.add(turn(str(number), segment(f"{number}", 20)))
@@ -44,7 +44,7 @@ def test_history_leaves_out_what_no_context_could_hold_and_its_start_moves_seldo
 
 
 def test_a_turn_that_is_longer_than_any_context_is_not_sent() -> None:
-    conversation = Conversation("c", "v", WIDE)
+    conversation = StoredConversation("c", "v", WIDE)
     conversation.add(turn("long", segment("heard for minutes", 201), heard=True))
     conversation.add(turn("short", segment("yes", 20)))
     assert [s.text for s in conversation.history(max_positions=200)] == ["yes"]
@@ -52,7 +52,7 @@ def test_a_turn_that_is_longer_than_any_context_is_not_sent() -> None:
 
 
 def test_a_turn_that_is_never_sent_takes_no_others_place() -> None:
-    conversation = Conversation("c", "v", WIDE)
+    conversation = StoredConversation("c", "v", WIDE)
     conversation.add(turn("before", segment("before", 20)))
     conversation.add(turn("long", segment("heard for minutes", 4000), heard=True))
     conversation.add(turn("after", segment("after", 20)))
@@ -60,12 +60,12 @@ def test_a_turn_that_is_never_sent_takes_no_others_place() -> None:
 
 
 def test_truncating_away_a_turn_that_is_no_longer_sent_leaves_the_others_in_the_context() -> None:
-    conversation = Conversation("c", "v", WIDE)
+    conversation = StoredConversation("c", "v", WIDE)
     for number in range(20):
         conversation.add(turn(str(number), segment(f"{number}", 50)))
     sent = [s.text for s in conversation.history(max_positions=200)]
     assert sent[0] != "0"
-    conversation.truncate("0", 0)
+    conversation.truncate("0", 0, 80.0)
     assert [s.text for s in conversation.history(max_positions=200)] == sent
 
 
@@ -85,7 +85,7 @@ def test_a_turn_leaves_the_context_only_for_want_of_room_and_never_comes_back(
     steps: list[tuple[str, int, int]], max_turns: int, max_frames: int
 ) -> None:
     """Against a model that knows turns by name, where the conversation counts places."""
-    conversation = Conversation("c", "v", Limits(max_turns, max_frames))
+    conversation = StoredConversation("c", "v", ConversationLimits(max_turns, max_frames))
     sizes: list[int] = []
     conversation.on_resized = lambda _, num_bytes: sizes.append(num_bytes)
     base = conversation.num_bytes
@@ -97,7 +97,7 @@ def test_a_turn_leaves_the_context_only_for_want_of_room_and_never_comes_back(
             conversation.add(turn(str(added), *segments))
             added += 1
         elif step == "truncate":
-            conversation.truncate(str(number), more)
+            conversation.truncate(str(number), 80 * more, 80.0)
         elif step == "drop":
             conversation.drop_oldest(number)
         else:
@@ -130,7 +130,7 @@ def test_a_turn_leaves_the_context_only_for_want_of_room_and_never_comes_back(
 
 
 def test_dropping_takes_the_oldest_turns_a_quarter_at_least_and_never_the_last() -> None:
-    conversation = Conversation("c", "v", WIDE)
+    conversation = StoredConversation("c", "v", WIDE)
     for number in range(40):
         conversation.add(turn(str(number), segment("x", 250)))
     whole = conversation.num_bytes
@@ -144,8 +144,8 @@ def test_dropping_takes_the_oldest_turns_a_quarter_at_least_and_never_the_last()
 
 
 def test_text_of_a_truncated_turn_no_longer_counts() -> None:
-    conversation = Conversation("c", "v", WIDE)
+    conversation = StoredConversation("c", "v", WIDE)
     conversation.add(turn("t", Segment(0, "word " * 100, bytes(400), 100)))
     before = conversation.num_bytes
-    conversation.truncate("t", 50)
+    conversation.truncate("t", 4000, 80.0)
     assert before - conversation.num_bytes == 200 + len("word " * 50) + 1

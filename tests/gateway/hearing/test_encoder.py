@@ -9,8 +9,8 @@ import pytest
 from csm import errors
 from csm.errors import asked_wait_s, rpc_error_details
 from csm.v1 import common_pb2, speech_pb2
-from gateway.commands import ContextTurn
-from gateway.hearing.encoder import Encoder
+from gateway.commands import ContextEntry
+from gateway.hearing.encoder import AudioEncoder
 from tests.gateway.calls import synthesize, violations
 from tests.gateway.fakes import FRAME_SAMPLES, Stack, stack
 
@@ -71,9 +71,9 @@ async def test_context_of_all_calls_together_is_bounded_and_the_refusal_says_whe
 
 async def test_texts_and_frames_count_as_context_too_and_one_alone_is_let_in() -> None:
     async with stack(max_context_bytes=1 << 20) as running:
-        encoder = Encoder(running.service.backends, running.settings)
-        words = [ContextTurn("context[0]", 0, "中" * 100_000)] * 2
-        codes = [ContextTurn("context[0]", 0, "", codes=bytes(100_000))]
+        encoder = AudioEncoder(running.service.backends, running.settings)
+        words = [ContextEntry("context[0]", 0, "中" * 100_000)] * 2
+        codes = [ContextEntry("context[0]", 0, "", codes=bytes(100_000))]
         with encoder.holding(words), pytest.raises(errors.QueueFull), encoder.holding(codes):
             pass
         with encoder.holding(words * 10):

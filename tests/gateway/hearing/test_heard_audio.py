@@ -7,13 +7,13 @@ import pytest
 
 from csm.v1 import common_pb2
 from gateway.backends.failure import BackendFailure
-from gateway.commands import AudioFormat
-from gateway.hearing.encoder import Encoder
+from gateway.commands import StreamFormat
+from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.heard_audio import MIN_WAITING_BYTES
 from tests.gateway.calls import Conversation
 from tests.gateway.fakes import ERROR, FRAME_SAMPLES, RATE, Stack, stack
 
-FORM = AudioFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, RATE, 1)
+FORM = StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, RATE, 1)
 FRAME = bytes(2 * FRAME_SAMPLES)
 
 
@@ -73,7 +73,7 @@ async def test_a_speaker_who_pauses_is_waited_for() -> None:
 async def test_when_all_calls_together_are_far_behind_each_is_held_back_sooner() -> None:
     async with stack(max_heard_waiting_bytes=1 << 20, max_heard_audio_ms=3_600_000) as running:
         running.tokenizer.hearing.clear()
-        encoder: Encoder = running.service._speech.encoder
+        encoder: AudioEncoder = running.service._speech.encoder
         first, second = encoder.hear(FORM, 20.0), encoder.hear(FORM, 20.0)
         chunk = bytes(64 << 10)
 

@@ -105,7 +105,7 @@ async def test_a_listener_in_the_largest_format_who_does_not_read_costs_little()
             decoded = len(running.tokenizer.decoded_frames)
         # Beyond what gRPC has taken for the client's window, which is the client's to choose.
         (live,) = running.service._speech._live
-        waiting = decoded - live.turn._sent_frames  # type: ignore[attr-defined]
+        waiting = decoded - live.turn._delivery.sent_frames  # type: ignore[attr-defined]
         assert 0 < waiting * frame_bytes <= 2 << 20
         assert decoded < 102
         while True:

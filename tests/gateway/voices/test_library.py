@@ -1,5 +1,6 @@
 """Voices of a folder, and how they reach the generator."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -7,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from csm.errors import InvalidArgument
+from csm.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    QueueFull,
+    ServiceError,
+    Unavailable,
+)
 from csm.serving.metrics import Metrics
 from csm.v1 import generator_pb2, speech_pb2
 from gateway.service import GatewayService
-from gateway.speech import Speech
+from gateway.speech import SpeechHandler
 from gateway.voices.voice import Voices
 from tests.gateway.calls import Conversation, synthesize, turns_of
 from tests.gateway.fakes import Stack, stack
@@ -126,7 +134,7 @@ SPEAKERS = [
 
 
 @contextlib.asynccontextmanager
-async def stack_over(running: Stack, **settings: object) -> AsyncIterator[Speech]:
+async def stack_over(running: Stack, **settings: object) -> AsyncIterator[SpeechHandler]:
     """A further gateway over the same backends."""
     service = GatewayService(running.settings.model_copy(update=settings), Metrics())
     try:
@@ -260,6 +268,61 @@ def test_who_is_heard_by_default_is_a_speaker_of_the_model_and_not_the_voices_ow
     named = Voices({}, "", {0: "slt", 1: "rms", 3: "kal"})
     assert [named.listener_of(speaker) for speaker in (0, 1, 3)] == [1, 3, 0]
     assert Voices({}, "").listener_of(3) == 4
+
+
+async def test_backends_that_are_busy_while_voices_load_are_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"RIFF" + bytes(296))
+    running = Stack()
+    running.tokenizer.refuse_files = [QueueFull("busy"), Unavailable("draining")]
+    running.generator.refuse_streams = [QueueFull("busy"), DeadlineExceeded("late")]
+    try:
+        start = asyncio.create_task(running.up(voices_directory=tmp_path))
+        while running.tokenizer.refuse_files:
+            await asyncio.sleep(0.001)
+        assert not start.done()
+        assert not running.host.state().ready
+        async with asyncio.timeout(10):
+            await start
+        assert running.host.state().ready
+        answer = await running.stub.ListVoices(speech_pb2.ListVoicesRequest())
+        assert [v.name for v in answer.voices] == ["anna", "fake"]
+    finally:
+        await running.down()
+    waits = [r for r in caplog.records if "cannot be loaded yet" in r.message]
+    assert len(waits) == 4
+
+
+async def test_a_codec_that_changes_while_voices_load_is_the_one_that_counts(
+    tmp_path: Path,
+) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"RIFF" + bytes(296))
+    running = Stack()
+    running.tokenizer.refuse_files = [Unavailable("draining")]
+    try:
+        # Long enough between two tries for a look at the tokenizer.
+        start = asyncio.create_task(
+            running.up(voices_directory=tmp_path, backend_refresh_s=0.05, backend_retry_s=0.5)
+        )
+        while running.tokenizer.refuse_files:
+            await asyncio.sleep(0.001)
+        running.tokenizer.digest = "another"
+        async with asyncio.timeout(10):
+            await start
+        await asyncio.sleep(2 * running.settings.backend_refresh_s)
+        assert running.host.state().ready
+    finally:
+        await running.down()
+
+
+async def test_a_backend_that_fails_for_good_stops_the_start(tmp_path: Path) -> None:
+    voice(tmp_path, "anna", ANNA, one=b"RIFF" + bytes(296))
+    async with stack() as running:
+        running.tokenizer.refuse_files = [FailedPrecondition("no such codec")]
+        with pytest.raises(ServiceError, match="no such codec"):
+            async with stack_over(running, voices_directory=tmp_path):
+                pass
 
 
 async def test_what_is_odd_about_a_prompt_is_logged_at_the_start_without_its_words(

@@ -14,7 +14,7 @@ from services.generator.engine.events import FinishReason
 from services.generator.engine.protocol import Model
 from services.generator.loading import load
 from services.generator.model.generate import generate
-from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.model.prompt import PromptSegment, prompt_frames
 from services.generator.model.sampling import GREEDY
 from services.generator.native.native_csm import NativeCsm
 from services.model_directory import default_model_directory
@@ -137,11 +137,11 @@ async def test_a_second_turn_on_the_cache_equals_a_full_prefill() -> None:
 async def test_pico_says_the_same_in_the_engine_as_in_the_plain_loop() -> None:
     loaded = load(default_model_directory(), device="cpu", dtype="float32")
     books = loaded.model.config.num_codebooks
-    prompt = prompt_frames([Segment(0, "hello there.")], loaded.tokenizer, books)
+    prompt = prompt_frames([PromptSegment(0, "hello there.")], loaded.tokenizer, books)
     expected = generate(loaded.model, prompt, loaded.defaults.sampling, 60, 3).numpy()
     async with running(loaded.model, slots=2, chunk=64) as turns:
         company = turns.submit(
-            prompt_frames([Segment(0, "who else is here?")], loaded.tokenizer, books),
+            prompt_frames([PromptSegment(0, "who else is here?")], loaded.tokenizer, books),
             sampling=loaded.defaults.sampling,
             max_frames=60,
         )
@@ -184,7 +184,7 @@ async def test_pico_goes_on_with_the_same_codes_where_it_gave_its_slot_up(native
         default_model_directory(), device="cpu", dtype="float32", native=native, threads=1
     )
     books = loaded.model.config.num_codebooks
-    prompt = prompt_frames([Segment(0, "good morning to you.")], loaded.tokenizer, books)
+    prompt = prompt_frames([PromptSegment(0, "good morning to you.")], loaded.tokenizer, books)
     await parked_and_back(
         loaded.model, prompt, True, sampling=loaded.defaults.sampling, seed=3, max_frames=60
     )

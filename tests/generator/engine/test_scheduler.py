@@ -6,7 +6,7 @@ import pytest
 from services.generator.engine.cache_rows import CacheRecord
 from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
 from services.generator.engine.scheduler import Outcome, Plan, Scheduler
-from services.generator.engine.turn import PromptRows, Turn, TurnRequest, TurnState
+from services.generator.engine.turn import EngineTurn, EngineTurnState, PromptRows, TurnRequest
 from services.generator.model.sampling import GREEDY
 from tests.generator.harness import audio_rows, random_rows, text_rows
 
@@ -22,10 +22,10 @@ class Bench:
         self.now = 0.0
         self.heard: dict[str, list[Event]] = {}
 
-    def submit(self, prompt: PromptRows, key: str, **options: object) -> Turn:
+    def submit(self, prompt: PromptRows, key: str, **options: object) -> EngineTurn:
         values: dict = {"owner": key, "sampling": GREEDY, "seed": 0, "max_frames": 10, **options}
         self.heard[key] = []
-        turn = Turn(TurnRequest(key=key, prompt=prompt, **values), self.heard[key].append)
+        turn = EngineTurn(TurnRequest(key=key, prompt=prompt, **values), self.heard[key].append)
         turn.accepted_s = self.now
         self.scheduler.submit(turn)
         return turn
@@ -116,7 +116,7 @@ def test_chunk_boundaries_do_not_depend_on_company() -> None:
         bench.step()
         turn = bench.submit(random_rows(29, 9), "a")
         found = []
-        while turn.state is not TurnState.DECODE:
+        while turn.state is not EngineTurnState.DECODE:
             plan = bench.step()
             found += [(p.start, len(p.rows)) for p in plan.prefills if p.slot == turn.slot]
         return found
@@ -133,10 +133,10 @@ def test_a_short_prompt_overtakes_a_long_prefill_but_does_not_starve_it() -> Non
         bench.submit(random_rows(8, 100 + index), f"short-{index}", max_frames=1)
         bench.step()
         served.append(long.computed)
-        if long.state is not TurnState.PREFILL:
+        if long.state is not EngineTurnState.PREFILL:
             break
     assert isinstance(bench.heard["short-0"][1], FrameReady)
-    assert long.state is not TurnState.PREFILL
+    assert long.state is not EngineTurnState.PREFILL
     assert len(served) < 40
 
 
@@ -207,7 +207,7 @@ def test_a_running_turn_is_never_evicted() -> None:
     bench.submit(random_rows(4, 2), "b")
     for _ in range(5):
         bench.step()
-    assert turn.state is TurnState.DECODE
+    assert turn.state is EngineTurnState.DECODE
     assert bench.scheduler.waiting == 1
     assert not bench.scheduler.slots.release("a")
 
@@ -384,7 +384,7 @@ def test_a_turn_without_credit_gives_its_slot_to_those_who_wait_and_comes_back_i
     bench.submit(random_rows(4, 3), "third", max_frames=3)
     assert bench.step().prefills == []  # blocked since the third step, for two seconds
     plan = bench.step()
-    assert slow.state is TurnState.PARKED
+    assert slow.state is EngineTurnState.PARKED
     assert [parked.slot for parked in plan.parked] == [0]
     counts = bench.scheduler
     assert (counts.running, counts.waiting, counts.parked) == (1, 1, 1)

@@ -17,7 +17,7 @@ from services.generator.model.config import CsmConfig, LlamaConfig, RopeScaling
 from services.generator.model.csm import Csm
 from services.generator.model.generate import generate
 from services.generator.model.llama import Rope
-from services.generator.model.prompt import Segment, audio_frames, prompt_frames, text_frames
+from services.generator.model.prompt import PromptSegment, audio_frames, prompt_frames, text_frames
 from services.generator.model.sampler import SamplingRows
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
@@ -185,7 +185,7 @@ def test_pico_speaks_the_oracles_frames(text: str) -> None:
     theirs = CsmForConditionalGeneration.from_pretrained(PICO, dtype=torch.float32).eval()
     tokenizer = TextTokenizer.from_directory(PICO, model.config.token_ids)
     expected = model_oracle.their_greedy(theirs, tokenizer.encode(0, text), 50)
-    frames = prompt_frames([Segment(0, text)], tokenizer, model.config.num_codebooks)
+    frames = prompt_frames([PromptSegment(0, text)], tokenizer, model.config.num_codebooks)
     ours = generate(model, frames, GREEDY, 50)
     assert len(ours) > 10
     assert torch.equal(ours, expected[: len(ours)])

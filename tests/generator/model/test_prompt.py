@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.generator.model.prompt import (
-    Segment,
+    PromptSegment,
     audio_frames,
     prompt_frames,
     segment_frames,
@@ -38,7 +38,7 @@ def test_audio_frames_end_with_a_frame_of_zeros_without_text() -> None:
 
 
 def test_a_segment_is_text_then_audio_then_its_end() -> None:
-    frames = segment_frames(Segment(2, "a", CODES), Letters(), 3)
+    frames = segment_frames(PromptSegment(2, "a", CODES), Letters(), 3)
     text = [1, *map(ord, "[2]a"), 2]
     assert frames[:, -1].tolist() == [*text, -1, -1, -1]
     assert (frames[: len(text), :3] == -1).all()
@@ -46,13 +46,17 @@ def test_a_segment_is_text_then_audio_then_its_end() -> None:
 
 
 def test_a_turn_to_speak_is_text_alone() -> None:
-    frames = segment_frames(Segment(0, "b"), Letters(), 3)
+    frames = segment_frames(PromptSegment(0, "b"), Letters(), 3)
     assert frames.shape == (6, 4)
     assert (frames[:, :3] == -1).all()
 
 
 def test_a_prompt_is_its_segments_in_order() -> None:
-    segments = [Segment(0, "a", CODES), Segment(1, "bc", CODES[:1]), Segment(0, "d")]
+    segments = [
+        PromptSegment(0, "a", CODES),
+        PromptSegment(1, "bc", CODES[:1]),
+        PromptSegment(0, "d"),
+    ]
     frames = prompt_frames(segments, Letters(), 3)
     parts = [segment_frames(segment, Letters(), 3) for segment in segments]
     assert np.array_equal(frames, np.concatenate(parts))
@@ -74,7 +78,7 @@ def test_a_segment_of_no_frames_has_only_its_end() -> None:
 )
 def test_wrong_codes_are_named(codes: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        segment_frames(Segment(0, "a", codes), Letters(), 3, codebook_size=64)
+        segment_frames(PromptSegment(0, "a", codes), Letters(), 3, codebook_size=64)
 
 
 def test_an_empty_prompt_is_refused() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.generator.model.generate import generate
-from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.model.prompt import PromptSegment, prompt_frames
 from training.evaluate.voice import Line, Voice
 
 PICO = Path(__file__).resolve().parents[3] / "models" / "pico"
@@ -17,14 +17,14 @@ def voice() -> Voice:
 
 def test_the_engine_speaks_what_the_model_alone_does(voice: Voice) -> None:
     codes = voice.encode(np.sin(np.arange(24_000) / 20).astype(np.float32) * 0.2)
-    before = Segment(0, "well.", codes)
+    before = PromptSegment(0, "well.", codes)
     lines = [Line(0, "hello there.", 40, seed=7), Line(0, "yes.", 6, seed=8, context=(before,))]
     done: list[int] = []
     spoken = voice.speak(lines, lambda: done.append(1))
     assert len(done) == 2
     for line, one in zip(lines, spoken, strict=True):
         prompt = prompt_frames(
-            [*line.context, Segment(line.speaker, line.text)],
+            [*line.context, PromptSegment(line.speaker, line.text)],
             voice.loaded.tokenizer,
             voice.num_codebooks,
         )

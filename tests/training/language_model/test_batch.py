@@ -7,7 +7,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from services.generator.model.prompt import Segment, segment_frames
+from services.generator.model.prompt import PromptSegment, segment_frames
 from services.generator.model.text import TextTokenizer
 from tests.training.language_model.voice import codes_of
 from training.corpus.store import Corpus
@@ -32,7 +32,9 @@ def test_a_conversation_is_its_segments_frames_but_the_last(
     wanted = np.concatenate(
         [
             segment_frames(
-                Segment(said[i].speaker, said[i].text, codes[offset[i] : offset[i + 1]]), encoder, 3
+                PromptSegment(said[i].speaker, said[i].text, codes[offset[i] : offset[i + 1]]),
+                encoder,
+                3,
             )
             for i in conversation
         ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from services.generator.model.prompt import Segment, segment_frames
+from services.generator.model.prompt import PromptSegment, segment_frames
 from services.generator.model.text import TextTokenizer
 from tests.training.language_model.voice import codes_of
 from training.codec.codes import codes_path
@@ -28,7 +28,7 @@ def test_frames_are_those_of_the_prompt(work: Path, tokenizer: Tokenizer) -> Non
     assert len(table) == len(corpus) == 48
     for index in (0, 20, 47):
         said = corpus.utterances[index]
-        segment = Segment(said.speaker, said.text, codes[offset[index] : offset[index + 1]])
+        segment = PromptSegment(said.speaker, said.text, codes[offset[index] : offset[index + 1]])
         own = slice(table.offset[index], table.offset[index + 1])
         assert np.array_equal(table.frames[own], segment_frames(segment, encoder, 3))
         assert table.speaker[index] == said.speaker

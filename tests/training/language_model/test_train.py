@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from services.generator.model import weights
 from services.generator.model.generate import generate
-from services.generator.model.prompt import Segment, prompt_frames
+from services.generator.model.prompt import PromptSegment, prompt_frames
 from services.generator.model.sampling import GREEDY
 from services.generator.model.text import TextTokenizer
 from tests.training.language_model.voice import write_voice
@@ -81,7 +81,7 @@ def test_it_learns_to_speak_and_to_end(
     model = trained_model(work)
     said = Corpus.open(work / "corpus", "train").utterances[0]
     prompt = prompt_frames(
-        [Segment(said.speaker, said.text)], TextTokenizer(tokenizer, shape.TOKEN_IDS), 3
+        [PromptSegment(said.speaker, said.text)], TextTokenizer(tokenizer, shape.TOKEN_IDS), 3
     )
     with torch.inference_mode():
         codes = generate(model, prompt, GREEDY, 200)

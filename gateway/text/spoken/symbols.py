@@ -1,0 +1,201 @@
+"""Signs by name, and dashes, quotes and runs of marks as pauses."""
+
+# ruff: noqa: RUF001 (the signs are what this file is about)
+
+import re
+
+from gateway.text.spoken.rule import Rule, rule
+
+_NAMES: dict[str, str] = {
+    "&": "and",
+    "@": "at",
+    "+": "plus",
+    "=": "equals",
+    "%": "percent",
+    "\\": "backslash",
+    "±": "plus or minus",
+    "×": "times",
+    "÷": "divided by",
+    "≠": "is not equal to",
+    "≤": "less than or equal to",
+    "≥": "greater than or equal to",
+    "≈": "approximately",
+    "≡": "is identical to",
+    "∝": "is proportional to",
+    "∞": "infinity",
+    "√": "square root of",
+    "∛": "cube root of",
+    "∑": "sum of",
+    "∏": "product of",
+    "∫": "integral of",
+    "∂": "partial",
+    "∆": "delta",
+    "∇": "nabla",
+    "∈": "in",
+    "∉": "not in",
+    "∪": "union",
+    "∩": "intersection",
+    "⊂": "subset of",
+    "∀": "for all",
+    "∃": "there exists",
+    "¬": "not",
+    "∧": "and",
+    "∨": "or",
+    "∴": "therefore",
+    "∵": "because",
+    "→": "to",
+    "⇒": "implies",
+    "↔": "to and from",
+    "⇔": "if and only if",
+    "←": "from",
+    "↑": "up",
+    "↓": "down",
+    "§": "section",
+    "¶": "paragraph",
+    "©": "copyright",
+    "°": "degrees",
+    "Ω": "ohms",
+    "$": "dollars",
+    "€": "euros",
+    "£": "pounds",
+    "¥": "yen",
+    "₹": "rupees",
+    "¢": "cents",
+    "♯": "sharp",
+    "♭": "flat",
+    "✓": "check",
+    "✔": "check",
+    "½": "half",
+    "#": "hash",
+    "<": "less than",
+    ">": "greater than",
+    "~": "about",
+    "^": "caret",
+}
+_GREEK = {
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "δ": "delta",
+    "ε": "epsilon",
+    "ζ": "zeta",
+    "η": "eta",
+    "θ": "theta",
+    "ι": "iota",
+    "κ": "kappa",
+    "λ": "lambda",
+    "μ": "mu",
+    "ν": "nu",
+    "ξ": "xi",
+    "ο": "omicron",
+    "π": "pi",
+    "ρ": "rho",
+    "σ": "sigma",
+    "τ": "tau",
+    "υ": "upsilon",
+    "φ": "phi",
+    "χ": "chi",
+    "ψ": "psi",
+    "ω": "omega",
+}
+_GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
+_ARROWS = {"->": "to", "-->": "to", "=>": "implies", "<-": "from", "<=": "less than or equal to"}
+_ARROWS |= {">=": "greater than or equal to", "!=": "is not equal to", "==": "equals"}
+_ARROWS |= {"+/-": "plus or minus", "&&": "and", "||": "or", "<>": "is not equal to", "::": ":"}
+_COMPARED = ("less", "greater")
+
+
+def _spaced(word: str) -> str:
+    return f" {word} "
+
+
+def _is(match: re.Match[str]) -> bool:
+    """Whether something is compared with what follows: 5 < 10 is a sentence, ≥5 is none."""
+    before = match.string[max(0, match.start() - 3) : match.start()].rstrip()
+    return before[-1:].isalnum() or before[-1:] == ")"
+
+
+def _arrow(match: re.Match[str]) -> str:
+    name = _ARROWS[match[0]]
+    return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
+
+
+def _sign(match: re.Match[str]) -> str:
+    name = _NAMES[match[0]]
+    return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
+
+
+def _greek(match: re.Match[str]) -> str:
+    return _GREEK[match[0]]
+
+
+def _marks(match: re.Match[str]) -> str:
+    """A run of marks as one: !!!! is !, ???!!! is ?!, ..... is an ellipsis."""
+    run = match[0]
+    if set(run) <= set("."):
+        return "..." if len(run) > 2 else "."
+    return ("?" if "?" in run else "") + ("!" if "!" in run else "")
+
+
+EARLY: tuple[Rule, ...] = (
+    # A rule of signs says nothing.
+    rule(
+        r"([-=_*#~+/\\|^<>$%&@:;,])\1{3,}+|([=_*#~|^])\2\2++",
+        " ",
+        re.compile(r"[-=_*#~+/\\|^<>$%&@:;,]{3}"),
+    ),
+    rule(r"[.!?]{2,}+", _marks, re.compile("[.!?]{2}")),
+    rule(r"(?<!\w)I <3 (?=\w)", "I love ", re.compile("<3")),
+    rule(r"(?<!\w)<3(?!\w)", "love", re.compile("<3")),
+    rule(r"\b([cCfF])#(?!\w)", lambda match: f"{match[1].upper()} sharp", re.compile("#")),
+    rule(
+        r"\b[cC]\+\+(?!\w)", lambda match: f"{match[0][0].upper()} plus plus", re.compile(r"\+\+")
+    ),
+    rule(r"\b[gG]\+\+(?!\w)", "G plus plus", re.compile(r"\+\+")),
+    # Two sentences without a space between.
+    rule(
+        r"(?<=[a-z][a-z])(?P<it>[.!?])(?=[A-Z](?:[a-z]{1,24}+\b(?!\.\w|/)| ))",
+        lambda match: match["it"] + " ",
+        re.compile("[.!?][A-Z]"),
+    ),
+    rule(
+        r"\+/-|-->|->|=>|<-(?!\d)|<=|>=|!=|==|&&|\|\||<>",
+        _arrow,
+        re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
+    ),
+    rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
+    rule(r"(?P<it>~ ?)(?=[$€£¥]?\.?\d)", "about ", re.compile("~")),
+)
+"""Before the numbers are read."""
+
+_AMID = re.compile(r"[^\x00-\x7f]|[&@+=%\\<>~^#$*_|/]")
+
+LATE: tuple[Rule, ...] = (
+    rule(r"(?<![^\W\d_])[Α-Ωα-ω](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
+    rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
+    rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ", re.compile("_")),
+    rule(r"(?<=[^\W_]) ?/ ?(?=[^\W_])", " slash ", re.compile("/")),
+    rule(r"(?<=\d)(?= ?°)", " ", re.compile("°")),
+    rule(r"\s*[|¦]\s*", ", ", re.compile(r"[|¦]")),
+    rule(r"[_*`•·†‡◦▪●■□○★☆/]", " ", re.compile(r"[_*`•·†‡◦▪●■□○★☆/]")),
+    # A dash between words is a pause.
+    rule(
+        r"\b([A-Z])[–-]([A-Z])\b(?!\w)(?![–-])",
+        lambda match: f"{match[1]} to {match[2]}",
+        re.compile("[A-Z][–-][A-Z]"),
+    ),
+    rule(r"(?<=\w)[–](?=\w)", "-", re.compile("–")),
+    rule(
+        r"(?<=[^\s.,;:!?]) *(?:[–—―]|--+) *(?=[^\s.,;:!?])|(?<=[\w)\"']) - (?=\S)",
+        ", ",
+        re.compile("[–—―]|--| - "),
+    ),
+    rule(r"[–—―]|--+", " ", re.compile("[–—―]|--")),
+)
+"""Behind the numbers: what is left of signs."""
+
+SPACES: tuple[Rule, ...] = (
+    rule(r"[,;](?<=[^\W\d_].)(?=[^\W\d_])", lambda match: match[0] + " "),
+    rule(r"\s{2,}+|[\t\r\n\f\v]", " ", re.compile(r"[ \t\r\n\f\v](?:\s|(?<! ))")),
+    rule(r" (?=[,.;:!?](?:\s|\Z|[\"')]))", ""),
+)

@@ -1,0 +1,69 @@
+"""A spoken turn whose text is still coming."""
+
+import asyncio
+from collections.abc import Callable
+
+from csm import errors
+from gateway.speaking.spoken_turn import SpokenTurn
+from gateway.text.front_end import FrontEnd
+from gateway.text.sentence import Sentence
+
+
+class Writing:
+    """The turn, and the text of it that is not yet certain."""
+
+    def __init__(
+        self,
+        turn: SpokenTurn,
+        front_end: FrontEnd,
+        max_chars: int,
+        quiet_ms: int,
+        on_sentences: Callable[[], None],
+    ) -> None:
+        """`on_sentences` is called when the turn has got something to speak. After `quiet_ms`
+        without more text that is also a sentence which lacks only the character that would prove
+        its end; 0: never."""
+        self.turn = turn
+        self.queued = False
+        self._front_end = front_end
+        self._max_chars = max_chars
+        self._quiet_s = quiet_ms / 1000
+        self._on_sentences = on_sentences
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, text: str) -> None:
+        """More text. Raises `InvalidArgument` where the turn's text gets too long."""
+        num_chars = self._front_end.num_chars + len(text)
+        if num_chars > self._max_chars:
+            raise errors.invalid(
+                "text", f"{num_chars} characters in one turn; allowed are 1..{self._max_chars}"
+            )
+        self._take(self._front_end.feed(text))
+        self.close()
+        if self._quiet_s and self._front_end.complete:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._quiet_s, self.flush)
+
+    def flush(self) -> None:
+        """Speaks what is there, without waiting for more of its sentence."""
+        self.close()
+        self._take(self._front_end.flush())
+
+    def finish(self) -> None:
+        """The text is complete."""
+        self.close()
+        self._take(self._front_end.finish())
+        self.turn.end_text(self._front_end.trailing_pause_ms)
+
+    def close(self) -> None:
+        """Waits for no quiet any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _take(self, sentences: list[Sentence]) -> None:
+        self.turn.text_chars = self._front_end.num_chars
+        self.turn.warn(self._front_end.warnings())
+        if sentences:
+            self.turn.add(sentences)
+            self._on_sentences()
