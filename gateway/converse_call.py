@@ -113,6 +113,7 @@ class ConverseCall:
         self._wake = asyncio.Event()
         self._closing = False
         self._draining = False
+        self._feeding = False
 
     async def run(self, commands: AsyncIterator[Command]) -> AsyncGenerator[Event, None]:
         """The events of the call; ends when the client has half-closed and all is said."""
@@ -155,7 +156,7 @@ class ConverseCall:
                 if isinstance(command, HeardPart):
                     await self._hear(command.pcm)
                 elif isinstance(command, TextPart):
-                    self._write(command.text)
+                    await self._write(command.text)
                 elif isinstance(command, Flush):
                     if self._writing is not None:
                         self._writing.flush()
@@ -180,7 +181,7 @@ class ConverseCall:
         self._hearing.feed(pcm)
         await self._hearing.room()
 
-    def _write(self, text: str) -> None:
+    async def _write(self, text: str) -> None:
         if not text:
             return
         if self._writing is None and text.isspace():
@@ -189,7 +190,12 @@ class ConverseCall:
         self._interrupted = False
         if self._writing is None:
             self._writing = self._begin_writing()
-        self._writing.feed(text)
+        self._feeding = True
+        try:
+            await self._writing.feed(text)
+        finally:
+            self._feeding = False
+            self._wake.set()
 
     def _begin_writing(self) -> Writing:
         return Writing(
@@ -310,7 +316,8 @@ class ConverseCall:
                 if self._closing:
                     self._outbox.close()
                     return
-                if self._draining:
+                # What was accepted is spoken, and so is a text that is still worked on.
+                if self._draining and not self._feeding:
                     self._outbox.fail(errors.Unavailable("the gateway is shutting down"))
                     return
                 self._wake.clear()

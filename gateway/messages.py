@@ -37,8 +37,8 @@ from gateway.speaking.events import (
     SpeechTurnTruncated,
     TurnWarning,
 )
+from gateway.text.markup.characters import speakable
 from gateway.text.options import TextRules
-from gateway.text.sentence import speakable
 from gateway.text_messages import prepared as prepared
 from gateway.text_messages import text_rules_of
 from gateway.violations import Violations

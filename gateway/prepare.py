@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.backends.backends import Backends
 from gateway.text.front_end import FrontEnd
+from gateway.text.off_loop import off_loop
 from gateway.text.options import TextWarning
 from gateway.text.sentence import Sentence
 
@@ -33,7 +34,7 @@ async def prepare(
     text: str, front_end: FrontEnd, speaker: int, backends: Backends
 ) -> PreparedSentences:
     """The text's sentences, measured by the generator. Raises its `ServiceError`."""
-    sentences = front_end.feed(text) + front_end.finish()
+    sentences = await off_loop(len(text), lambda: front_end.whole(text))
     positions = await backends.count_positions(speaker, [s.text for s in sentences])
     return PreparedSentences(
         sentences, positions, front_end.warnings(), front_end.trailing_pause_ms

@@ -20,6 +20,7 @@ from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
 from gateway.speaking.warnings import of_recording
+from gateway.text.off_loop import off_loop
 from gateway.text.sentence import CONTINUE
 from gateway.texts import Texts
 from gateway.voices.library import LibraryVoice
@@ -91,7 +92,7 @@ class SynthesizeCall:
         turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
             front_end = parts.texts.front_end(asked.text_rules, parts.voice)
-            turn.add(front_end.feed(asked.text) + front_end.finish())
+            turn.add(await off_loop(len(asked.text), lambda: front_end.whole(asked.text)))
             turn.warn(front_end.warnings())
             turn.end_text(front_end.trailing_pause_ms)
         else:

@@ -14,7 +14,7 @@ from csm.limits import (
     sampling_violations,
 )
 from csm.v1 import common_pb2
-from gateway.text.sentence import speakable
+from gateway.text.markup.characters import speakable
 
 MAX_LEAD_MS = 600_000
 

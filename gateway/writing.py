@@ -6,6 +6,7 @@ from collections.abc import Callable
 from csm import errors
 from gateway.speaking.spoken_turn import SpokenTurn
 from gateway.text.front_end import FrontEnd
+from gateway.text.off_loop import off_loop
 from gateway.text.sentence import Sentence
 
 
@@ -31,15 +32,17 @@ class Writing:
         self._on_sentences = on_sentences
         self._timer: asyncio.TimerHandle | None = None
 
-    def feed(self, text: str) -> None:
-        """More text. Raises `InvalidArgument` where the turn's text gets too long."""
+    async def feed(self, text: str) -> None:
+        """More text; one call at a time. Raises `InvalidArgument` where the turn's text gets too
+        long."""
         num_chars = self._front_end.num_chars + len(text)
         if num_chars > self._max_chars:
             raise errors.invalid(
                 "text", f"{num_chars} characters in one turn; allowed are 1..{self._max_chars}"
             )
-        self._take(self._front_end.feed(text))
+        # First, or the quiet would flush what another thread works on.
         self.close()
+        self._take(await off_loop(len(text), lambda: self._front_end.feed(text)))
         if self._quiet_s and self._front_end.complete:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._quiet_s, self.flush)

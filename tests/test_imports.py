@@ -42,6 +42,8 @@ FORBIDDEN = {
     "services.generator.graphs": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine": ("grpc", "google.protobuf", "csm.v1", "csm.serving"),
     "services.generator.engine.scheduler": ("torch",),
+    "services.generator.engine.plan": ("torch",),
+    "services.generator.engine.stalls": ("torch",),
     "services.generator.engine.turn": ("torch",),
     "services.generator.engine.events": ("torch",),
     "services.generator.engine.admission": ("torch",),

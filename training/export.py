@@ -21,7 +21,7 @@ from training.arguments import parser
 from training.codec.polish import polished_codec
 from training.language_model.run import trained_model
 from training.language_model.sampling import SAMPLING
-from training.text.normalizer import build_tokenizer
+from training.tokenizer import build_tokenizer
 
 # A turn of the longest sentence trained on (14 s), and a little more.
 _MOST_FRAMES = 190

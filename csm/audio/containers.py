@@ -24,7 +24,7 @@ _SLACK_S = Fraction(1, 4)
 
 
 class ContainerDecoder:
-    """An open file of one of these kinds; see `csm.audio.decoders.Decoder`."""
+    """An open file of one of these kinds; see `csm.audio.decoders.FileDecoder`."""
 
     is_float = False
     gain = 1.0

@@ -27,7 +27,7 @@ _MPEG_SLACK_SAMPLES = 3 * 1152
 _FLOATS = ("FLOAT", "DOUBLE")
 
 
-class Decoder(Protocol):
+class FileDecoder(Protocol):
     """An open file."""
 
     rate_hz: int
@@ -56,7 +56,7 @@ class _Sequential(soundfile.SoundFile):
 
 
 class SoundFileDecoder:
-    """What libsndfile has opened; see `Decoder`."""
+    """What libsndfile has opened; see `FileDecoder`."""
 
     def __init__(self, sound: soundfile.SoundFile, field: str) -> None:
         self._sound = sound
@@ -71,14 +71,14 @@ class SoundFileDecoder:
         self.warnings: tuple[str, ...] = ()
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """See `Decoder`."""
+        """See `FileDecoder`."""
         buffer = np.empty((BLOCK_SAMPLES, self.channels), np.float32)
         while count := self._sound.buffer_read_into(buffer, "float32"):
             yield buffer[:count]
 
 
 @contextlib.contextmanager
-def opened(file: BinaryIO, field: str) -> Iterator[Decoder]:
+def opened(file: BinaryIO, field: str) -> Iterator[FileDecoder]:
     """A file recognised by its content, its rate and channels checked.
 
     Raises `AudioError` about `field`: it is none that is read here, or broken, or out of range.

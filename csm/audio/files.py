@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.audio.decoders import Decoder, opened
+from csm.audio.decoders import FileDecoder, opened
 from csm.audio.pcm import AudioError, AudioTooLong, Samples, check_finite
 from csm.audio.recording import Reading, reading_of
 from csm.audio.resample import Resampler
@@ -141,7 +141,7 @@ class Recording:
                 yield resampler.feed(mono)
         yield resampler.finish()
 
-    def _limited(self, decoder: Decoder) -> Generator[NDArray[np.float32], None, None]:
+    def _limited(self, decoder: FileDecoder) -> Generator[NDArray[np.float32], None, None]:
         limit, total = self._limit(decoder), 0
         for block in decoder.blocks():
             total += len(block)
@@ -149,7 +149,7 @@ class Recording:
                 raise self._too_long()
             yield block
 
-    def _limit(self, decoder: Decoder) -> int | None:
+    def _limit(self, decoder: FileDecoder) -> int | None:
         if self._max_seconds is None:
             return None
         limit = int(self._max_seconds * decoder.rate_hz)
@@ -164,7 +164,7 @@ class Recording:
             for channel in block.T:
                 check_finite(channel, self._field, first_sample)
 
-    def _check_length(self, decoder: Decoder, num_samples: int) -> None:
+    def _check_length(self, decoder: FileDecoder, num_samples: int) -> None:
         if not num_samples:
             raise AudioError(self._field, "has zero frames; allowed is at least 1")
         declared, slack = decoder.declared, decoder.slack_samples

@@ -90,7 +90,7 @@ def serve(
     # isort: split
     from csm.cli.reporting import CommandError, describe
     from csm.serving import logging as csm_logging
-    from csm.serving.bootstrap import expose_metrics
+    from csm.serving.bootstrap import event_loop, expose_metrics
     from csm.serving.metrics import Metrics
 
     metrics = Metrics().with_process()
@@ -135,7 +135,9 @@ def serve(
             expose_metrics(metrics, host, metrics_port or None)
         except OSError as error:
             raise CommandError(f"--metrics-port: {error.strerror}") from None
-        asyncio.run(_life(running, tell, _address(host, metrics_port) if metrics_port else None))
+        life = _life(running, tell, _address(host, metrics_port) if metrics_port else None)
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            runner.run(life)
     except Exception as error:
         message = describe(error)
         if log_format != "json" or message is None:

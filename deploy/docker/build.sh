@@ -47,6 +47,13 @@ if [[ -z ${CSM_BASE_IMAGE:-} ]] && ! have "$base"; then
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
     debootstrap --variant=minbase bookworm "$root" >/dev/null
+    # As the slim images of Debian: of the documentation the licences alone, and one language.
+    unwanted=(/usr/share/man /usr/share/info /usr/share/locale)
+    printf 'path-exclude=%s/*\n' "${unwanted[@]}" >"$root/etc/dpkg/dpkg.cfg.d/slim"
+    printf 'path-exclude=/usr/share/doc/*\npath-include=/usr/share/doc/*/copyright\n' \
+      >>"$root/etc/dpkg/dpkg.cfg.d/slim"
+    rm -rf "${unwanted[@]/#/$root}" "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
+    find "$root/usr/share/doc" ! -type d ! -name copyright -delete
     tar -C "$root" -c . | "$engine" import - "$base" >/dev/null
   fi
 fi
@@ -64,11 +71,15 @@ if [[ -d $wheels ]]; then
 fi
 [[ -f $ca ]] && options+=(--secret "id=ca,src=$ca")
 [[ -f ${CSM_PIP_CONF:-} ]] && options+=(--secret "id=pip,src=$CSM_PIP_CONF")
+run=("$engine" run --rm)
 if [[ $engine == podman ]]; then
   # The OCI format has no health checks. The limits are lower than podman's own, which a machine
   # that is itself confined may not grant.
-  options+=(--format docker --ulimit nofile=10000:10000 --ulimit nproc=4096:4096)
+  limits=(--ulimit nofile=10000:10000 --ulimit nproc=4096:4096)
+  options+=(--format docker "${limits[@]}")
+  run+=("${limits[@]}")
 fi
+uses_gpu='import sys, torch; sys.exit(not (torch.version.cuda or torch.version.hip))'
 
 for name in $targets; do
   # A GPU's torch never comes from CSM_WHEELS unasked: what lies there is for this machine.
@@ -77,4 +88,9 @@ for name in $targets; do
   echo "building csm-$name:$tag on $base, torch for $torch"
   "$engine" build -q -f deploy/docker/Dockerfile --target "$target" -t "csm-$name:$tag" \
     --build-arg "TORCH_BACKEND=$torch" "${options[@]}" .
+  if [[ $name == generator-gpu ]] && ! "${run[@]}" --entrypoint python \
+    "csm-$name:$tag" -c "$uses_gpu"; then
+    echo "csm-$name:$tag has a torch that uses no GPU; set CSM_TORCH_GPU_BACKEND (it is $torch)" >&2
+    exit 1
+  fi
 done

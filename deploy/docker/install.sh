@@ -22,7 +22,7 @@ case $1 in
     else
       # uv knows where PyTorch keeps the builds of each backend. It stays out of /venv.
       $pip install -q uv
-      /pip/bin/uv pip install --no-cache --python /venv/bin/python -c constraints.txt \
+      /pip/bin/uv pip install --no-cache --compile-bytecode --python /venv/bin/python -c constraints.txt \
         --find-links /wheels --torch-backend "${TORCH_BACKEND:-cpu}" torch
     fi
     ;;
@@ -36,7 +36,8 @@ case $1 in
         rm -rf "${site:?}/$name"
       done
       # torch's own tests; torch_shm_manager beside them is looked for at every import.
-      rm -rf "$site"/torch/bin/test_* "$site"/torch/bin/*Test "$site"/torch/bin/protoc*
+      rm -rf "$site"/torch/test "$site"/torch/bin/test_* "$site"/torch/bin/*Test \
+        "$site"/torch/bin/protoc* "$site"/torch/lib/*_test.so
       rm -rf "$site"/sympy-*.dist-info "$site"/mpmath-*.dist-info "$site"/networkx-*.dist-info \
         "$site"/setuptools-*.dist-info
     fi

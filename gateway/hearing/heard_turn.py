@@ -9,7 +9,7 @@ from gateway.hearing.encoder import about
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.speaking.events import FinishReason, SpeechTurnCompleted, TurnTiming, TurnUsage
 from gateway.speaking.fate import REFUSED
-from gateway.text.sentence import speakable
+from gateway.text.markup.characters import speakable
 
 
 class HeardTurn:

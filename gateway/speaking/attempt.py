@@ -36,15 +36,14 @@ from gateway.speaking.attempt_events import (
     Began,
     EndedEarly,
     ReachedCap,
-    Silence,
     Skipped,
-    Sound,
     SpokenSentence,
 )
 from gateway.speaking.events import FinishReason, TurnUsage
 from gateway.speaking.fate import Fate, Source, fate
 from gateway.speaking.late_decoder import LateDecoder
 from gateway.speaking.meter import TurnMeter
+from gateway.speaking.pauses import Pauses
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.text.expectation import CHARS_PER_SECOND, cap_ms, too_early
 from gateway.text.sentence import Sentence
@@ -96,9 +95,7 @@ class Attempt:
         self._generation = Generation(
             backends, options.generation, self._context, options.timeout_s
         )
-        self._pauses: deque[tuple[int, int]] = deque()
-        """Silence to come: frames before it, milliseconds."""
-        self._sounded_frames = 0
+        self._pauses = Pauses(options.form.sample_bytes)
         self._decoder = LateDecoder(
             Decoding(backends, options.form, options.timeout_s),
             self._frame_bytes,
@@ -259,7 +256,7 @@ class Attempt:
                     self._tell(Began(answer.seed))
                     self._other_seed = (answer.seed + OTHER_SEED) % SEEDS
                 if sentence.pause_ms and seed is None:
-                    self._pauses.append((self.num_frames, sentence.pause_ms))
+                    self._pauses.add(self.num_frames, sentence.pause_ms)
             else:
                 self._running, self._owed_since = "", None
                 self._meter.sentence_ended()
@@ -366,18 +363,8 @@ class Attempt:
 
     def _sound(self, pcm: bytes, num_frames: int) -> None:
         self._meter.decoded()
-        while self._pauses and self._pauses[0][0] < num_frames:
-            frame, pause_ms = self._pauses.popleft()
-            done = self._sounded_frames
-            if frame > done:
-                sample_bytes = self._options.form.sample_bytes
-                num_samples = len(pcm) // sample_bytes * (frame - done) // (num_frames - done)
-                before, pcm = pcm[: num_samples * sample_bytes], pcm[num_samples * sample_bytes :]
-                self._tell(Sound(before, frame))
-                self._sounded_frames = frame
-            self._tell(Silence(pause_ms, frame))
-        self._sounded_frames = num_frames
-        self._tell(Sound(pcm, num_frames))
+        for event in self._pauses.between(pcm, num_frames):
+            self._tell(event)
 
     async def _watch(self) -> None:
         """Fails where a backend owes an answer and gives none: it may hold its connection."""

@@ -10,13 +10,15 @@ NEVER = _words(
     """
     mr mrs ms dr prof rev gen sen rep gov capt cmdr lt col sgt maj hon pres messrs mmes
     vs cf e.g eg i.e ie viz a.k.a aka p.s n.b approx
+    sra srta sig dott dhr mevr bijv
     hr herr fr mme mlle bzw z.b d.h u.a s.o vgl bspw sog
     """
 )
 """Always followed by more of the same sentence."""
 NUMBERED = _words(
     """
-    no nos nr fig figs eq eqs vol vols p pp ch chap sec art v ver ca c pt para pg ill tab ref refs
+    no nos nr rs fig figs eq eqs vol vols p pp ch chap sec art ver ca c pt pág núm para pg ill tab
+    ref refs
     """
 )
 """A number follows; words of their own where none does: "No. 5", "No."."""
@@ -27,9 +29,17 @@ NUMBER_MAY_FOLLOW = _words(
     """
 )
 """A number or a small letter goes on with the sentence: "Jan. 1"."""
+MONTHS = _words(
+    """
+    jan feb mar apr may jun jul aug sep sept oct nov dec january february march april june july
+    august september october november december
+    """
+)
+"""Goes on with a day: "Fri. Dec. 5"."""
 NAMED = _words(
     """
     inc ltd co corp jr sr esq univ assn bros ave blvd rd st mt ft hwy sq pl u.s u.k u.n e.u u.s.a
+    calif fla tex conn mich minn tenn colo ariz
     ph.d b.a m.a b.sc m.sc m.d d.c ll.c bldg intl natl govt
     """
 )

@@ -13,10 +13,11 @@ from gateway.text.expectation import expected_ms
 from gateway.text.fit import Room, pieces
 from gateway.text.lexicon import Lexicon
 from gateway.text.mapped import MappedText
+from gateway.text.markup.characters import speakable
 from gateway.text.options import MAX_PAUSE_MS, TextRules, TextWarning
 from gateway.text.protection import protected_spans, revealed, without_private
 from gateway.text.reader import Piece, TextReader
-from gateway.text.sentence import Sentence, speakable
+from gateway.text.sentence import Sentence
 from gateway.text.spoken import spoken_form
 
 SENTENCE_SHARE = 0.5
@@ -85,6 +86,10 @@ class FrontEnd:
     def finish(self) -> list[Sentence]:
         """The rest of the text."""
         return self._sentences(self._reader.finish())
+
+    def whole(self, text: str) -> list[Sentence]:
+        """The sentences of a text that is there as a whole."""
+        return self.feed(text) + self.finish()
 
     def warnings(self) -> list[TextWarning]:
         """What there is to say of the text since it was asked last."""

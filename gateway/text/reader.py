@@ -12,6 +12,12 @@ from gateway.text.options import TextRules, TextWarning
 from gateway.text.sentences import SentenceCutter, Span
 
 _SPACES = re.compile(r"\s+")
+_MAX_OPENING_CHARS = 256
+"""Signs before a sentence's first character that still are the sentence's, at the most."""
+# Those that write ordinals with a full stop.
+_ORDINAL_LANGUAGES = frozenset(
+    ("cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr")
+)
 _PUNCTUATION = ",.!?;:"
 
 
@@ -32,6 +38,10 @@ class Piece:
     """Spans [start, end) of `text` that were asked to be spelled and are, letter by letter."""
 
 
+def _has_ordinals(language: str) -> bool:
+    return language.partition("-")[0].lower() in _ORDINAL_LANGUAGES
+
+
 class TextReader:
     """Takes the parts of one turn's text, gives its sentences as soon as each is certain: the
     same however the text is cut."""
@@ -41,7 +51,7 @@ class TextReader:
         self._options = options
         self._markup = MarkupReader(options.markup)
         self._cleaned = self._markup.output.cleaned
-        self._cutter = SentenceCutter(self._cleaned, max_chars)
+        self._cutter = SentenceCutter(self._cleaned, max_chars, _has_ordinals(options.language))
         self._raw: list[str] = []
         """The caller's text from `_raw_first` on."""
         self._raw_first = 0
@@ -70,8 +80,9 @@ class TextReader:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to speak that waits for more of the text."""
-        return speakable(self._cleaned.text[self._cutter.first :]) or speakable(self._markup.tail)
+        """Whether there is something to speak that waits for more of the text. Rarely it is
+        markup within signs that are not certain yet, of which a flush gives nothing."""
+        return speakable(self._cleaned.text[self._cutter.first :]) or speakable(self._markup.held)
 
     @property
     def complete(self) -> bool:
@@ -126,6 +137,8 @@ class TextReader:
             written_end = self._markup.position
         written_end = max(written_end, self._written_first)
         first = self._written_first
+        if cleaned.firsts[start] - first > _MAX_OPENING_CHARS:
+            first = cleaned.firsts[start]
         self._written_first = written_end
         text = MappedText(
             cleaned.text[start:end], cleaned.firsts[start:end], cleaned.ends[start:end]
@@ -169,7 +182,9 @@ class TextReader:
         gone = cutter.first
         self._cleaned.drop(gone)
         cutter.forget(gone)
-        kept = self._written_first - self._raw_first
-        if kept:
-            del self._raw[:kept]
-            self._raw_first = self._written_first
+        first = self._written_first
+        if not self._cleaned.text and self._markup.position - first > _MAX_OPENING_CHARS:
+            first = self._markup.position
+        if first > self._raw_first:
+            del self._raw[: first - self._raw_first]
+            self._raw_first = first

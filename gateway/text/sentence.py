@@ -1,6 +1,5 @@
 """A sentence ready to be spoken."""
 
-import unicodedata
 from dataclasses import dataclass
 
 from gateway.text.mapped import MappedText
@@ -39,8 +38,3 @@ class Sentence:
 
 CONTINUE = Sentence(MappedText.of(""), "", 0, 0)
 """No words: the generator goes on with the last audio of the context."""
-
-
-def speakable(text: str) -> bool:
-    """Whether there is a letter or a digit, of any script, to speak."""
-    return any(unicodedata.category(c)[0] in "LN" for c in text)

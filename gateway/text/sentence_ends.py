@@ -13,6 +13,7 @@ from gateway.text.abbreviations import (
     CLOCK,
     CONNECTING,
     ENDERS,
+    MONTHS,
     NAMED,
     NEVER,
     NUMBER_MAY_FOLLOW,
@@ -31,8 +32,12 @@ LOOK_AHEAD_CHARS = 32
 
 _OPENERS = "\"'“‘«‹([{¿¡—–-"
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_LAST_NUMBER = re.compile(r"[0-9.,]*[0-9]\Z")
 _ROMAN = re.compile(r"[IVXLC]{2,7}")
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
+_PARTING = re.compile(r"[–—/-]")
+_SHORT = re.compile(r"[bcdfghjklmnpqrstvwxz]{2,4}")
+"""Abbreviations, as no word is without a vowel."""
 _JOINED = re.compile(r"[a-z]{2,}|[A-Z][a-z]+")
 _MIN_WRAPPED_COLUMNS = 40
 _MIN_WRAPPED_NAMES_COLUMNS = 55
@@ -66,7 +71,7 @@ def ends_sentence(
             return True
         if not known:
             return None
-        if continues:
+        if continues or (following.isdigit() and not closed):
             return False
         if not closed and following == "I":
             # Capital wherever it stands: "Hm... I see."
@@ -75,28 +80,39 @@ def ends_sentence(
         return True
     whole = before.split()[-1] if before and not before[-1].isspace() else ""
     word = whole.lstrip(_OPENERS)
-    key = word.lower()
+    key = _PARTING.split(word)[-1].lower()
     alone = at_start and len(before.strip()) == len(whole)
     if key in NEVER:
         return False
     if alone and word == whole and (word.isdecimal() or (len(word) == 1 and word.isalpha())):
         return False  # the number of a list's item
     verdict: bool | None
-    if key in NUMBERED or (len(word) == 1 and word.islower()):
+    if key == "v":
+        verdict = False if after[:1].isdigit() else _after_name(after, final, False)
+    elif key in NUMBERED or (len(word) == 1 and word.islower()):
         verdict = _after_numbered(key, after, known, continues and not alone, final)
     elif len(word) == 1 and word.isupper() and word != "I":
         verdict = _after_name(after, final, alone)  # an initial: J. S. Bach; or vitamin C.
     elif key in NUMBER_MAY_FOLLOW:
-        verdict = None if not known else not (continues or following.isdigit())
+        verdict = _after_date(after, known, continues, final)
     elif key in CLOCK:
         verdict = _after_clock(after, known, continues, final)
     elif key in NAMED or (_DOTTED.fullmatch(word) and word[0].isupper()):
         verdict = _after_name(after, final, False)
-    elif key in ENDERS or "." in word or closed:
+    elif key in ENDERS or "." in word or closed or _SHORT.fullmatch(key):
         verdict = None if not known else not continues
     else:
         verdict = True
     return verdict
+
+
+def ends_ordinal(before: str, after: str, final: bool) -> bool | None:
+    """Whether the stop behind a number ends a sentence, in languages where such a stop makes it
+    an ordinal: "am 3. Mai", "um 3. Dann"."""
+    number = _LAST_NUMBER.search(before)
+    if number is None or len(number[0]) > 2:
+        return ends_sentence(before, ".", False, False, after, final)
+    return _after_name(after, final, False)
 
 
 def _after_numbered(key: str, after: str, known: bool, continues: bool, final: bool) -> bool | None:
@@ -122,6 +138,15 @@ def _after_name(after: str, final: bool, alone: bool) -> bool | None:
     if word is None:
         return None
     return word.lower().replace("’", "'") in STARTERS and not alone
+
+
+def _after_date(after: str, known: bool, continues: bool, final: bool) -> bool | None:
+    if not known:
+        return None
+    if continues or after[:1].isdigit():
+        return False
+    word = next_word(after, final)
+    return None if word is None else word.lower() not in MONTHS
 
 
 def _after_clock(after: str, known: bool, continues: bool, final: bool) -> bool | None:

@@ -12,7 +12,6 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from gateway.text.markup.characters import speakable
 from gateway.text.markup.cleaned import HARD_BREAKS, LINE, Cleaned
 from gateway.text.sentence_ends import (
     CLOSERS,
@@ -20,13 +19,11 @@ from gateway.text.sentence_ends import (
     LOOK_BACK_CHARS,
     STOPS,
     WIDE_STOPS,
+    ends_ordinal,
     ends_sentence,
     ends_without_space,
     goes_on,
 )
-from gateway.text.splitter import SentenceSplitter, SplitSentence, clean
-
-__all__ = ["SentenceCutter", "SentenceSplitter", "Span", "SplitSentence", "clean", "speakable"]
 
 _CLAUSE_MARKS = frozenset(",;:–—،؛")
 _WIDE_CLAUSE_MARKS = frozenset("，、；：")
@@ -50,9 +47,11 @@ class Span(NamedTuple):
 class SentenceCutter:
     """Finds the sentences of `cleaned`; indices are those of its text."""
 
-    def __init__(self, cleaned: Cleaned, max_chars: int) -> None:
-        """Sentences of more than `max_chars` characters are cut."""
+    def __init__(self, cleaned: Cleaned, max_chars: int, ordinals: bool = False) -> None:
+        """Sentences of more than `max_chars` characters are cut. `ordinals`: a full stop behind a
+        number makes it an ordinal, as in German."""
         self._cleaned = cleaned
+        self._ordinals = ordinals
         self._max_chars = max_chars
         self.first = 0
         """Where the sentence begins that is not yet complete."""
@@ -125,9 +124,10 @@ class SentenceCutter:
     ) -> bool | None:
         text = self._cleaned.text
         start = max(self.first, mark - LOOK_BACK_CHARS)
-        return ends_sentence(
-            text[start:mark], text[mark:marks_end], closed, start == self.first, after, final
-        )
+        before, marks = text[start:mark], text[mark:marks_end]
+        if self._ordinals and marks == "." and before[-1:].isdigit():
+            return ends_ordinal(before, after, final)
+        return ends_sentence(before, marks, closed, start == self.first, after, final)
 
     def _end(self, final: bool) -> int | None:
         """Where the sentence at `first` ends."""
@@ -148,7 +148,7 @@ class SentenceCutter:
                 if char in HARD_BREAKS:
                     return self._at
                 if char == LINE:
-                    verdict = self._ends_at_line(self._at, self._at, final)
+                    verdict = self._ends_at_line(self._at, final)
                     if verdict is None:
                         return None
                     if verdict:
@@ -196,10 +196,11 @@ class SentenceCutter:
             return ends_without_space(text[start:mark], text[mark:marks_end], closed, after, final)
         gap = _GAP.match(text, end)
         assert gap is not None
-        if _HARD.search(text, end, gap.end()):
-            return True
         if not set(text[mark:marks_end]).isdisjoint(WIDE_STOPS):
             return True
+        if _HARD.search(text, end, gap.end()):
+            # Only stops that end nothing leave the end to the break.
+            return self._verdict(mark, marks_end, closed, "", False) is not False
         after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
         if text.rfind("«", self.first, mark) > text.rfind("»", self.first, mark):
             if not after and not final:
@@ -207,10 +208,9 @@ class SentenceCutter:
             if after[:1] == "»":  # « Bonjour. »
                 return self._ends_behind(gap.end() + 1, final)
         verdict = self._verdict(mark, marks_end, closed, after, final)
-        line = text.find(LINE, end, gap.end())
-        if line < 0 or verdict is not False:
-            return verdict
-        return self._ends_at_line(line, end, final)
+        if verdict is False and text[end] == LINE:
+            return self._ends_at_line(end, final)
+        return verdict
 
     def _ends_behind(self, end: int, final: bool) -> bool | None:
         """Whether the sentence ends at `end`, behind a sign that closes it after a space."""
@@ -223,16 +223,16 @@ class SentenceCutter:
             self._closed_end = end
         return verdict
 
-    def _ends_at_line(self, line: int, end: int, final: bool) -> bool | None:
+    def _ends_at_line(self, line: int, final: bool) -> bool | None:
         text = self._cleaned.text
         gap = _GAP.match(text, line)
         assert gap is not None
         if _HARD.search(text, line, gap.end()):
             return True
-        columns = end - self._line
+        columns = line - self._line
         after = text[gap.end() : gap.end() + LOOK_AHEAD_CHARS]
-        start = max(self.first, end - LOOK_BACK_CHARS)
-        on = goes_on(text[start:end], columns, self._wrapped, after, final)
+        start = max(self.first, line - LOOK_BACK_CHARS)
+        on = goes_on(text[start:line], columns, self._wrapped, after, final)
         if on:
             self._line, self._wrapped = line + 1, columns >= _MIN_WRAPPED_COLUMNS
         return None if on is None else not on

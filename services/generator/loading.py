@@ -22,6 +22,7 @@ from services.generator.model.text import TextTokenizer
 from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import NativeMode, accelerate
 from services.generator.voices import ModelVoice, load_voices
+from services.model_directory import missing
 from services.native.build import NativeUnavailable
 
 DtypeName = Literal["auto", "float32", "bfloat16", "int8"]
@@ -92,7 +93,7 @@ def load(
             native frames are required and cannot be had.
     """
     if not path.exists():
-        raise FailedPrecondition(f"model: {path} does not exist; it must be a model directory")
+        raise FailedPrecondition(missing(path))
     if device == "cuda" and not torch.cuda.is_available():
         raise FailedPrecondition("device: cuda is not available on this machine; use cpu or auto")
     directory = path if path.is_dir() else path.parent

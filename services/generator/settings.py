@@ -36,8 +36,8 @@ class GeneratorSettings(ServiceSettings):
     graphs: Literal["auto", "off", "buckets"] = Field(
         "auto",
         description="frames as CUDA graphs; auto: on CUDA, in one shape for all slots; buckets: "
-        "by batch size and length, faster with many idle slots, but company may change a seed's "
-        "codes; off: kernel by kernel",
+        "by batch size and length, faster with many idle slots, but a seed's codes may change with "
+        "what else runs; off: kernel by kernel",
     )
     compiled: bool = Field(
         False,

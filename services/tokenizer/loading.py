@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from csm.errors import FailedPrecondition
+from services.model_directory import missing
 from services.tokenizer import codec
 from services.tokenizer.codec import Mimi
 
@@ -24,7 +25,7 @@ def load_codec(path: Path, device: Device) -> Mimi:
         FailedPrecondition: what is wrong with which file, or that there is no such device.
     """
     if not path.exists():
-        raise FailedPrecondition(f"model: {path} does not exist; it must be a model directory")
+        raise FailedPrecondition(missing(path))
     if device == "cuda" and not torch.cuda.is_available():
         raise FailedPrecondition("device: cuda is not available on this machine; use cpu or auto")
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

@@ -14,31 +14,22 @@ import heapq
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from csm import errors
 from csm.serving.metrics import TokenizerMetrics
 from services.tokenizer.direction import Block, CodecDirection
+from services.tokenizer.open_calls import OpenCalls
 from services.tokenizer.plan import MAX_STEP_FRAMES, CodecPlan, Ready, plan
 from services.tokenizer.stream import CodecStream, Operation
+from services.tokenizer.waiting import PoolLimits, WaitingList
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class PoolLimits:
-    """How long a stream may wait, and be waited for."""
-
-    wait_s: float = 10.0
-    """Seconds for a row, while all are in use."""
-    max_waiting: int = 64
-    """Streams that wait for a row of a direction; more are refused at once."""
-    max_idle_s: float = 300.0
-    """Seconds for a reader that takes no outputs, while its stream holds a row."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +65,21 @@ class CodecPool:
         self._prepare = prepare
         self._wake = threading.Condition()
         self._streams: set[CodecStream] = set()
-        self._open: set[CodecStream] = set()
-        self._calls = 0
-        self._waiting: dict[Operation, deque[asyncio.Future[CodecStream]]] = {
-            one.operation: deque() for one in directions
+        self._calls = OpenCalls()
+        self._waiting = {
+            one.operation: WaitingList(
+                f"all {one.rows} {one.operation} streams are in use",
+                partial(self._opened, one.operation),
+                self._limits,
+                metrics,
+            )
+            for one in directions
         }
-        self._shutdown: asyncio.Future[None] | None = None
         self._steps = 0
         self._stopping = False
         self._step_began: float | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._all_closed: asyncio.Event | None = None
 
     async def start(self) -> None:
         """Starts the worker and warms it up. Raises what the warm-up raised.
@@ -93,8 +87,7 @@ class CodecPool:
         Where it raises, or is cancelled, the worker ends; `stop` need not be called.
         """
         self._loop = asyncio.get_running_loop()
-        self._all_closed = asyncio.Event()
-        self._shutdown = self._loop.create_future()
+        self._calls.start()
         warmed: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(warmed,), name="codec")
         self._thread.start()
@@ -115,18 +108,13 @@ class CodecPool:
     async def drain(self, finish_s: float, error: BaseException) -> None:
         """Lets calls finish for `finish_s` seconds; the rest fails with `error`, those as well that
         wait for a row or for their first frame."""
-        await self._until_closed(finish_s)
-        if self._shutdown is not None and not self._shutdown.done():
-            self._shutdown.set_exception(error)
-            # There may be nobody who waits.
-            self._shutdown.exception()
-        for places in self._waiting.values():
-            for place in places:
-                if not place.done():
-                    place.set_exception(error)
-        for stream in list(self._open):
+        await self._calls.until_closed(finish_s)
+        self._calls.shut_down(error)
+        for waiting in self._waiting.values():
+            waiting.fail(error)
+        for stream in list(self._calls.streams):
             stream.fail(error)
-        await self._until_closed(1.0)
+        await self._calls.until_closed(1.0)
 
     async def stop(self) -> None:
         """Ends the worker after its step."""
@@ -148,61 +136,18 @@ class CodecPool:
 
     async def before_shutdown(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns; it is cancelled, and the drain's error raised, when one ends."""
-        if self._shutdown is None:
-            return await work
-        task = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait((task, self._shutdown), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                self._shutdown.result()
-            return await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            # Its error holds this frame: a cycle, which would keep the call's audio for long.
-            del task
+        return await self._calls.before_shutdown(work)
 
     async def acquire(self, operation: Operation) -> CodecStream:
         """A new stream, which must be closed. Waits for a row, first come first served.
 
         Raises `QueueFull` where too many wait already, and where none is free in time.
         """
-        places, limits = self._waiting[operation], self._limits
-        if not places and (stream := self._opened(operation)):
-            return stream
-        rows = self._directions[operation].rows
-        if len(places) >= limits.max_waiting:
-            raise self._refusal(f"all {rows} {operation} streams are in use, {len(places)} wait")
-        place: asyncio.Future[CodecStream] = asyncio.get_running_loop().create_future()
-        places.append(place)
-        taken = False
-        try:
-            async with asyncio.timeout(limits.wait_s):
-                stream = await place
-            taken = True
-            return stream
-        except TimeoutError:
-            raise self._refusal(
-                f"all {rows} {operation} streams are in use, none was free within "
-                f"{limits.wait_s:g} s (stream_wait_s)"
-            ) from None
-        finally:
-            if not taken:
-                self._leave(places, place)
+        return await self._waiting[operation].acquire()
 
-    def _leave(
-        self, places: deque[asyncio.Future[CodecStream]], place: asyncio.Future[CodecStream]
-    ) -> None:
-        if place in places:
-            places.remove(place)
-        elif not place.cancelled() and place.exception() is None:
-            # The row came in the moment in which its call was cancelled.
-            place.result().close()
-        place.cancel()
-
-    def _refusal(self, why: str) -> errors.QueueFull:
-        self._metrics.rejected.labels("streams_full").inc()
-        return errors.QueueFull(why)
+    def call(self) -> AbstractContextManager[None]:
+        """A call is under way, whether or not it has a stream yet: a drain waits for it."""
+        return self._calls.call()
 
     def _opened(self, operation: Operation) -> CodecStream | None:
         """A stream with a row; None where all are taken."""
@@ -213,20 +158,9 @@ class CodecPool:
             row = heapq.heappop(self._free[operation])
             stream = CodecStream(self, operation, row, self._limits.max_idle_s)
             self._streams.add(stream)
-        self._open.add(stream)
+        self._calls.streams.add(stream)
         self._metrics.sessions_active.labels(operation).inc()
         return stream
-
-    def _serve_waiting(self, operation: Operation) -> None:
-        """Gives the rows that are free to those who wait for them."""
-        places = self._waiting[operation]
-        while places:
-            if places[0].done():
-                places.popleft()
-            elif (stream := self._opened(operation)) is not None:
-                places.popleft().set_result(stream)
-            else:
-                return
 
     def submit(self, stream: CodecStream, block: Block) -> None:
         """Frames for a stream."""
@@ -253,42 +187,17 @@ class CodecPool:
             if not stream.in_step:
                 heapq.heappush(self._free[stream.operation], stream.row)
         self._metrics.sessions_active.labels(stream.operation).dec()
-        self._serve_waiting(stream.operation)
+        self._waiting[stream.operation].serve()
 
     def close(self, stream: CodecStream) -> None:
         """The stream is over, read to its end or given up."""
         self.free_row(stream)
-        self._open.discard(stream)
-        self._note_closed()
-
-    @contextlib.contextmanager
-    def call(self) -> Iterator[None]:
-        """A call is under way, whether or not it has a stream yet: a drain waits for it."""
-        self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
-            self._note_closed()
-
-    @property
-    def _busy(self) -> bool:
-        return bool(self._calls or self._open)
-
-    def _note_closed(self) -> None:
-        if not self._busy and self._all_closed is not None:
-            self._all_closed.set()
-
-    async def _until_closed(self, within_s: float) -> None:
-        if self._busy and self._all_closed is not None:
-            self._all_closed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_closed.wait(), within_s)
+        self._calls.close(stream)
 
     def _deliver(self, step: _Step, outputs: list[Block] | None, seconds: float) -> None:
         operation = step.direction.operation
         # Of a stream that was closed amid the step.
-        self._serve_waiting(operation)
+        self._waiting[operation].serve()
         if outputs is None:
             for stream in step.streams:
                 stream.fail(errors.Internal("the codec failed; the server's log says why"))

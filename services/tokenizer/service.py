@@ -22,11 +22,12 @@ from services.tokenizer.codec import MimiConfig, read_config
 from services.tokenizer.decoding import DecodeLimits, Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder, Threads
 from services.tokenizer.loading import digest, load_codec
-from services.tokenizer.native.directions import NativeHalf
-from services.tokenizer.native.select import LARGE_PARAMETERS, halves, weights_for
-from services.tokenizer.pool import CodecPool, PoolLimits
+from services.tokenizer.native.directions import NativeDirection
+from services.tokenizer.native.select import LARGE_PARAMETERS, directions, weights_for
+from services.tokenizer.pool import CodecPool
 from services.tokenizer.servicer import CodecInfo, TokenizerServicer
 from services.tokenizer.settings import TokenizerSettings
+from services.tokenizer.waiting import PoolLimits
 
 log = logging.getLogger(__name__)
 
@@ -142,14 +143,14 @@ class TokenizerService:
         threads = self._threads(parameters)
         weights = weights_for(parameters, settings.dtype)
         try:
-            both = halves(mimi, settings.max_streams, settings.native, weights, threads=threads)
+            both = directions(mimi, settings.max_streams, settings.native, weights, threads=threads)
         except NativeUnavailable as error:
             raise errors.FailedPrecondition(
                 f"native: required cannot be had here: {error}"
             ) from error
         # The setting is of this thread, and of whichever one of the process first uses torch next.
         # A native codec has threads of its own, beside which torch's would only spin.
-        native = isinstance(both[1], NativeHalf)
+        native = isinstance(both[1], NativeDirection)
         info = CodecInfo(
             model=(path if path.is_dir() else path.parent).resolve().name,
             config=config,

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy import compose_file, dockerfile
-from tests.deploy.facts import DEPLOY, SERVICES, ServiceFacts
+from tests.deploy.facts import DEPLOY, SERVICES, VERSION, ServiceFacts
 
 COMPOSE = compose_file.load()
 OURS = {
@@ -72,6 +72,7 @@ def test_a_service_is_built_from_its_stage(name: str, facts: ServiceFacts) -> No
         if keyword == "ARG"
     } | {"BASE"}
     assert set(build["args"]) <= arguments
+    assert build["args"]["VERSION"] == VERSION
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])

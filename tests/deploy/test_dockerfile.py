@@ -137,10 +137,10 @@ def test_a_model_service_loads_and_runs_without_what_its_image_trims(
 import numpy as np
 from services.model_directory import default_model_directory
 from services.tokenizer.loading import load_codec
-from services.tokenizer.native.select import halves
+from services.tokenizer.native.select import directions
 for mode in ("off", "auto"):
     mimi = load_codec(default_model_directory(), "cpu")
-    encode, decode = halves(mimi, 1, mode, threads=1)
+    encode, decode = directions(mimi, 1, mode, threads=1)
     codes = encode.step(0, [encode.silence(2)])[0]
     assert decode.step(0, [codes])[0].shape[0] == 2
 """,
@@ -231,50 +231,36 @@ def test_an_image_carries_no_installer_and_says_what_it_is(service: ServiceFacts
     assert steps[-1][0] == "LABEL"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "images"),
-    [
-        (["7"], "gateway tokenizer generator"),
-        (["7", "gpu"], "generator-gpu"),
-        (["7", "all"], "gateway tokenizer generator generator-gpu"),
-    ],
-)
-def test_the_build_script_makes_the_images_it_is_asked_for(
-    arguments: list[str], images: str, tmp_path: Path
-) -> None:
-    engine = tmp_path / "docker"
-    engine.write_text('#!/bin/sh\necho "$@" >> "$LOG"\n')
-    engine.chmod(0o700)
-    log = tmp_path / "log"
-    done = subprocess.run(
-        [DEPLOY / "docker" / "build.sh", *arguments],
-        env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(log), "CSM_ENGINE": "docker",
-            "HOME": str(tmp_path), "CSM_SOURCE": "https://example.org/csm",
-        },
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    builds = [line.split() for line in log.read_text().splitlines() if line.startswith("build ")]
-    assert [line[line.index("-t") + 1] for line in builds] == [
-        f"csm-{name}:7" for name in images.split()
-    ]
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for line in builds:
-        is_gpu = "csm-generator-gpu:7" in line
-        assert line[line.index("--target") + 1] in SERVICES
-        assert f"TORCH_BACKEND={'cu130' if is_gpu else 'cpu'}" in line
-        assert f"VERSION={version}" in line
-        assert "SOURCE=https://example.org/csm" in line
-        assert any(re.fullmatch(r"REVISION=([0-9a-f]{40}|unknown)", one) for one in line)
+def test_what_an_image_runs_is_compiled() -> None:
+    """Its root is read-only: what is not would be compiled at every start and every probe."""
+    assert dockerfile.environment("models")["PIP_COMPILE"] == "1"
+    uv = re.search(r"uv pip install.*", (DEPLOY / "docker" / "install.sh").read_text())
+    assert uv is not None
+    assert "--compile-bytecode" in uv[0]
+    for service in SERVICES:
+        steps = dockerfile.stages()[service]
+        copied = {
+            rest.split()[0].split("/")[0]
+            for keyword, rest in steps
+            if keyword == "COPY" and "--from=" not in rest and not rest.startswith("models")
+        }
+        (compiling,) = [
+            rest for keyword, rest in steps if keyword == "RUN" and "compileall" in rest
+        ]
+        assert copied == set(compiling.split(" -q ")[1].split())
+        # Only root can write there.
+        user = steps.index(("USER", "1000:1000"))
+        assert "compileall" not in " ".join(rest for _, rest in steps[user:])
 
 
-def test_the_build_script_refuses_an_image_it_does_not_know() -> None:
-    script = [DEPLOY / "docker" / "build.sh", "7", "tpu"]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "tpu is not allowed, must be cpu, gpu or all" in done.stderr
+@each_service
+def test_a_change_in_our_code_leaves_the_large_layers_alone(service: ServiceFacts) -> None:
+    copied = [rest for keyword, rest in dockerfile.stages()[service.name] if keyword == "COPY"]
+    large = [at for at, rest in enumerate(copied) if rest.startswith(("--from=", "models"))]
+    ours = [at for at, rest in enumerate(copied) if rest.split()[0] in ("csm", "gateway")]
+    native = [at for at, rest in enumerate(copied) if "from=native" in rest]
+    assert ours
+    assert max(set(large) - set(native)) < min(ours)
 
 
 def test_the_gateway_image_takes_nothing_from_the_stage_with_torch() -> None:

@@ -1,27 +1,19 @@
 """What one caller sends never holds up the event loop, and with it everybody's audio."""
 
 import asyncio
-import time
+import threading
 
 import grpc
+import pytest
 
 from csm.v1 import speech_pb2
-from tests.gateway.fakes import Stack
+from gateway.text.front_end import FrontEnd
+from gateway.text.sentence import Sentence
+from tests.gateway.calls import Conversation
+from tests.gateway.fakes import SHUTDOWN, Stack
+from tests.loop_gap import check_gap
 
-MAX_GAP_S = 0.1
 DIGITS = "0123456789" * 400
-
-
-async def longest_gap_s(callers: list[asyncio.Task[None]]) -> float:
-    """The longest time in which the loop ran nothing else, while the callers are busy."""
-    worst, last = 0.0, time.perf_counter()
-    while not all(caller.done() for caller in callers):
-        await asyncio.sleep(0.001)
-        now = time.perf_counter()
-        worst, last = max(worst, now - last), now
-    for caller in callers:
-        caller.result()
-    return worst
 
 
 async def test_callers_with_60_kb_of_digits_do_not_stop_the_loop(running: Stack) -> None:
@@ -40,10 +32,28 @@ async def test_callers_with_60_kb_of_digits_do_not_stop_the_loop(running: Stack)
                 if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                     raise
 
-    # A busy machine makes a gap longer and never shorter: the shortest of three is ours.
-    gaps_s = []
-    for _ in range(3):
-        gaps_s.append(await longest_gap_s([asyncio.create_task(send()) for _ in range(4)]))
-        if gaps_s[-1] < MAX_GAP_S:
-            break
-    assert min(gaps_s) < MAX_GAP_S, gaps_s
+    await check_gap(send, 4)
+
+
+async def test_a_turn_is_ended_while_its_text_is_worked_on(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working, go_on = threading.Event(), threading.Event()
+    usual = FrontEnd.feed
+
+    def feed(self: FrontEnd, part: str) -> list[Sentence]:
+        working.set()
+        assert go_on.wait(10)
+        return usual(self, part)
+
+    monkeypatch.setattr(FrontEnd, "feed", feed)
+    async with Conversation(running) as call:
+        await call.say("One sentence of many. " * 40)
+        await asyncio.to_thread(working.wait, 10)
+        stopping = asyncio.create_task(running.service.drain(0.1))
+        assert (await call.until("turn_completed")).finish_reason == SHUTDOWN
+        # What comes of the text now belongs to a turn that is over.
+        go_on.set()
+        await call.done()
+    await stopping
+    await running.settled()

@@ -320,3 +320,26 @@ def test_a_segment_too_long_for_any_prompt_gives_way_with_all_before_it() -> Non
     np.testing.assert_array_equal(
         held.prompt("x").rows, np.concatenate([rows("new", codes(10)), rows("x")])
     )
+
+
+def test_a_turn_of_more_frames_takes_its_room_from_the_history_alone() -> None:
+    history = [turn("v", frames=40, pinned=True), *(turn(text, frames=40) for text in "abcdef")]
+
+    def prompted(max_frames: int | None) -> int:
+        held = context(max_positions=400, max_frames=50)
+        held.add(history)
+        return len(held.prompt("x", max_frames).rows)
+
+    usual = prompted(None)
+    assert prompted(1) == prompted(50) == usual
+    assert prompted(180) <= 400 - 180 < usual
+    # No frames are left beside what stays: then the turn ends early.
+    voice_and_text = len(rows("v", codes(40))) + len(rows("x"))
+    assert prompted(10_000) >= voice_and_text
+
+
+def test_a_voice_that_fills_its_room_is_not_refused_for_a_longer_turn() -> None:
+    held = context(max_positions=100, max_frames=30)
+    held.add([turn("v", frames=50, pinned=True), turn("a", frames=1)])
+    expected = np.concatenate([rows("v", codes(50)), rows("x")])
+    np.testing.assert_array_equal(held.prompt("x", 500).rows, expected)

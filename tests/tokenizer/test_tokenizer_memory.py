@@ -12,7 +12,7 @@ from csm.serving.memory import MemoryLimit
 from csm.serving.metrics import Metrics
 from services.tokenizer import bounds
 from services.tokenizer.codec import MimiConfig, load, read_config
-from services.tokenizer.native.select import halves, weights_for
+from services.tokenizer.native.select import directions, weights_for
 from services.tokenizer.service import TokenizerService
 from services.tokenizer.settings import TokenizerSettings
 from tests.pico import PICO
@@ -26,7 +26,7 @@ def test_native_weights_take_what_was_said(dtype: str) -> None:
     settings = TokenizerSettings(device="cpu", dtype=dtype)  # type: ignore[arg-type]
     mimi = load(PICO)
     weights = weights_for(1, settings.dtype)
-    encode, decode = halves(mimi, 1, "required", weights, threads=1)
+    encode, decode = directions(mimi, 1, "required", weights, threads=1)
     quantizer = mimi.quantizer
     books = sum(each.codebooks.nbytes for each in (quantizer.semantic, quantizer.acoustic))
     taken = encode.nbytes + decode.nbytes + books  # type: ignore[attr-defined]

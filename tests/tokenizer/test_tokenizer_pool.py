@@ -13,9 +13,10 @@ from csm.errors import DeadlineExceeded, Internal, QueueFull, Unavailable
 from csm.serving.metrics import Metrics, TokenizerMetrics
 from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.plan import CPU, MAX_STEP_FRAMES
-from services.tokenizer.pool import CodecPool, PoolLimits
+from services.tokenizer.pool import CodecPool
 from services.tokenizer.stream import MAX_UNREAD_FRAMES, MAX_WAITING_FRAMES, CodecStream
 from services.tokenizer.streaming import run_codec
+from services.tokenizer.waiting import PoolLimits
 
 ROWS = 6
 

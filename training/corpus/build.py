@@ -22,7 +22,7 @@ from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, PartWriter
 from training.corpus.teachers.festival import Festival
 from training.corpus.teachers.flite import Flite
 from training.corpus.teachers.speech import Speech, TeacherError, prepare
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 _PART_SENTENCES = 400
 # Longer than what a turn of the language model may hold in training; a clause splits before it.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus, Utterance
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 SENTENCES = Path(__file__).resolve().parents[1] / "corpus" / "sentences" / "held_out.txt"
 # A turn of context is a short one: three turns and the answer must fit a small model's context.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 _NO_WORD = re.compile(r"[^a-z' ]")
 # An apostrophe belongs to a word only within it.

@@ -11,7 +11,7 @@ from training.language_model.settings import TrainingSettings
 from training.language_model.shape import SIZES
 from training.language_model.train import train
 from training.memory import keep_freed_memory
-from training.text.normalizer import build_tokenizer
+from training.tokenizer import build_tokenizer
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -25,7 +25,7 @@ def open_table(work: Path, split: str, tokenizer: Tokenizer) -> SegmentTable:
     Args:
         work: the voice's work directory, with `corpus/` and `codes/`.
         split: `train` or `validation`.
-        tokenizer: the voice's own (`training.text.normalizer.build_tokenizer`).
+        tokenizer: the voice's own (`training.tokenizer.build_tokenizer`).
 
     Raises:
         FileNotFoundError: there is no corpus or there are no codes; the message says what makes

@@ -35,7 +35,7 @@ from training.language_model.run import trained_model
 from training.language_model.sampling import SAMPLING
 from training.language_model.segments import SegmentTable
 from training.memory import keep_freed_memory
-from training.text.normalizer import build_tokenizer
+from training.tokenizer import build_tokenizer
 
 _POSITIONS_PER_BATCH = 4000
 _FRAMES_PER_DRAW = 256

@@ -4,7 +4,13 @@ from gateway.text.markup.characters import is_wide
 
 MAX_RUN = 64
 """Signs that are looked at together, at the most."""
+_IN_ADDRESSES = frozenset("/(-=&?#%@~+:_*")
 _OF_ADDRESSES = frozenset("/=@")
+
+
+def goes_on(after: str) -> bool:
+    """Whether an address goes on behind a sign in it."""
+    return after[:1].isalnum() or after[:1] in _IN_ADDRESSES
 
 
 def is_plain(sign: str, num_signs: int, before: str, after: str, final: bool) -> bool | None:

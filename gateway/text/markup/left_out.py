@@ -27,6 +27,7 @@ class SkippedMarkup:
         self._output = output
         self._elements = elements
         self._part: SkippedPart | None = None
+        self._part_at = 0
         self._fence = ""
         """What opened a block of code."""
         self._fence_at = 0
@@ -40,9 +41,9 @@ class SkippedMarkup:
         """Whether a part is being read."""
         return bool(self._part or self._fence or self._elements.dropping)
 
-    def begin(self, part: SkippedPart) -> None:
+    def begin(self, part: SkippedPart, position: int) -> None:
         """A part begins."""
-        self._part = part
+        self._part, self._part_at = part, position
 
     def begin_code(self, fence: str, position: int) -> None:
         """A block of code begins."""
@@ -63,6 +64,8 @@ class SkippedMarkup:
         """The text has ended at `position`."""
         if self._fence:
             self._end_code(position)
+        if self._part is SkippedPart.COMMENT:
+            self._elements.warn(self._part_at, position, "a comment without an end is left out")
         if self._elements.dropping:
             self._elements.end_drop(position)
 
@@ -89,7 +92,8 @@ class SkippedMarkup:
         ending = part.value
         found = text.find(ending, at)
         # The last characters may be the first of the ending.
-        kept = 0 if final else len(ending) - 1
+        begun = (num for num in range(len(ending) - 1, 0, -1) if text.endswith(ending[:num]))
+        kept = 0 if final else next(begun, 0)
         end = found if found >= 0 else max(at, len(text) - kept)
         if part is SkippedPart.CDATA:
             for index in range(at, end):

@@ -9,12 +9,13 @@ text, and what it says does not depend on how much that is. So the text may be c
 
 import html
 import re
+from html.entities import html5
 
 from gateway.text.markup.blocks import Block, read_line_start
 from gateway.text.markup.brackets import Bracket, read_bracket
 from gateway.text.markup.cleaned import LINE, LINE_END, PARAGRAPH
 from gateway.text.markup.elements import Elements
-from gateway.text.markup.emphasis import MAX_RUN, is_plain
+from gateway.text.markup.emphasis import MAX_RUN, goes_on, is_plain
 from gateway.text.markup.left_out import SkippedMarkup, SkippedPart
 from gateway.text.markup.output import MarkupOutput
 from gateway.text.markup.tags import Angle, Tag, read_tag
@@ -30,6 +31,8 @@ _MAYBE_ENTITY = re.compile(
     r"&(?:#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]{0,31})?\Z"
 )
 _LINE_BREAKS = "\r\n\x0b\x0c\x85\u2028\u2029"
+_GOES_ON = re.compile(r"<|\[pause", re.IGNORECASE)
+"""What a flush leaves as it is."""
 _HEADING_END = re.compile(r"#+[ \t]*(?=[\r\n]|\Z)")
 _ESCAPABLE = frozenset("`*_{}[]()#+-.!|~<>&\"'\\")
 
@@ -54,6 +57,10 @@ class MarkupReader:
         """Whether the line is a row of a table."""
         self._code = 0
         """Backticks that opened code in a line."""
+        self._word_end = ""
+        """The last letters of the word."""
+        self._in_address = False
+        """Whether the word is an address: https://, www."""
         self._links: dict[int, int] = {}
         """Where the words of links end, and where all of the link does."""
         self._angles: set[int] = set()
@@ -68,6 +75,11 @@ class MarkupReader:
         """Signs that are not certain yet are plain ones; only a tag may still go on."""
         self._read(True, True)
 
+    @property
+    def held(self) -> str:
+        """What is not certain yet, and a flush would give."""
+        return "" if self._left_out.active or _GOES_ON.match(self.tail) else self.tail
+
     def finish(self) -> None:
         """The text has ended."""
         self._read(True, False)
@@ -77,7 +89,7 @@ class MarkupReader:
     def _read(self, final: bool, tags_go_on: bool) -> None:
         text, at, origin = self.tail, 0, self.position
         while at < len(text):
-            ended = final and not (tags_go_on and text[at] == "<")
+            ended = final and not (tags_go_on and _GOES_ON.match(text, at))
             after = self._step(text, at, origin, ended)
             if after is None:
                 break
@@ -124,23 +136,34 @@ class MarkupReader:
             # What was left out has passed over some of them.
             self._links = {p: e for p, e in self._links.items() if p >= origin + at}
             self._angles = {p for p in self._angles if p >= origin + at}
+        run = text[at:end]
         self._line_start = False
-        self.output.copy(text[at:end], origin + at)
+        self._word_end += run
+        if "://" in self._word_end or "www." in self._word_end:
+            self._in_address = True
+        self._word_end = self._word_end[-3:]
+        self.output.copy(run, origin + at)
         return end
 
     def _closing(self, at: int, origin: int) -> int:
         """What closes the words of a link, or of an address in angle signs."""
         self._angles.discard(origin + at)
+        self._end_word()
         return self._links.pop(origin + at, origin + at + 1) - origin
 
     def _character(self, text: str, at: int, origin: int) -> int:
         char, position = text[at], origin + at
+        if not char.isalnum():
+            self._end_word()
         if char in _LINE_BREAKS:
             self._break_line(char, position)
         else:
             self._line_start = self._line_start and char in " \t"
             self.output.show(char, self._before, position, position + 1)
         return at + 1
+
+    def _end_word(self) -> None:
+        self._in_address, self._word_end = False, ""
 
     def _break_line(self, char: str, position: int) -> None:
         if char == "\n" and self._before == "\r":
@@ -184,7 +207,7 @@ class MarkupReader:
             plain = is_plain(char, num_signs, before, after, final)
             if plain is None:
                 return None
-            if plain:
+            if plain or (self._in_address and goes_on(after)):
                 self.output.copy(text[at:end], origin + at)
         elif not self._code and num_signs == 1 and before.isalnum() and after[:1].isalnum():
             self.output.give("'", origin + at, origin + end)
@@ -201,10 +224,10 @@ class MarkupReader:
         if found is Angle.PLAIN:
             return self._character(text, at, origin)
         if found is Angle.COMMENT:
-            self._left_out.begin(SkippedPart.COMMENT)
+            self._left_out.begin(SkippedPart.COMMENT, origin + at)
             return at + len("<!--")
         if found is Angle.CDATA:
-            self._left_out.begin(SkippedPart.CDATA)
+            self._left_out.begin(SkippedPart.CDATA, origin + at)
             return at + len("<![CDATA[")
         if isinstance(found, Tag):
             self.elements.meet(found, origin + at, origin + found.end)
@@ -216,9 +239,10 @@ class MarkupReader:
         entity = _ENTITY.match(text, at)
         if entity is None and not final and _MAYBE_ENTITY.match(text, at):
             return None
-        chars = html.unescape(entity[0]) if entity else ""
-        if entity is None or chars == entity[0]:
+        known = entity and (entity[0][1] == "#" or entity[0][1:] in html5)
+        if entity is None or not known:
             return self._character(text, at, origin)
+        chars = html.unescape(entity[0])
         self.output.put_words(chars, origin + at, origin + entity.end())
         return entity.end()
 
@@ -236,7 +260,7 @@ class MarkupReader:
         if kind is Bracket.PAUSE:
             self.elements.pause(found.pause_ms, origin + at, origin + found.end)
         elif kind is Bracket.DEFINITION:
-            self._left_out.begin(SkippedPart.LINE)
+            self._left_out.begin(SkippedPart.LINE, origin + at)
         return found.end
 
     def _sign(self, text: str, at: int, origin: int, final: bool) -> int | None:

@@ -1,5 +1,6 @@
 """Tags of HTML and SSML: where one stands in a text, and which do what."""
 
+import html
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -149,7 +150,7 @@ def _as_tag(match: re.Match[str], at: int, behind_word: bool) -> Tag | Angled | 
         key, value = one[1].lower(), one[2]
         if value is None:
             words = words or key not in _BARE
-        attributes[key] = (value or "").strip("\"'")
+        attributes[key] = html.unescape((value or "").strip("\"'"))
     if words:  # a < b and c > d without its spaces, or <your name here>
         return Angle.PLAIN if behind_word or closing else Angled(at + match.end() - 1)
     if behind_word and not closing and not attributes and _is_type(match[2]):

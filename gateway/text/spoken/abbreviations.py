@@ -2,150 +2,18 @@
 
 import re
 
-from gateway.text.spoken.rule import DIGIT, Rule, any_of, rule, word_after, word_before, word_set
-
-# Always that word, before anything.
-_WORDS: dict[str, str] = {
-    "Mr": "Mister",
-    "Mrs": "Missus",
-    "Ms": "Miz",
-    "Messrs": "Messieurs",
-    "Prof": "Professor",
-    "Gen": "General",
-    "Capt": "Captain",
-    "Cpt": "Captain",
-    "Cmdr": "Commander",
-    "Sgt": "Sergeant",
-    "Lt": "Lieutenant",
-    "Col": "Colonel",
-    "Maj": "Major",
-    "Cpl": "Corporal",
-    "Pvt": "Private",
-    "Adm": "Admiral",
-    "Gov": "Governor",
-    "Sen": "Senator",
-    "Rep": "Representative",
-    "Rev": "Reverend",
-    "Hon": "Honorable",
-    "Pres": "President",
-    "Supt": "Superintendent",
-    "Atty": "Attorney",
-    "Mt": "Mount",
-    "Ft": "Fort",
-    "Jr": "Junior",
-    "Sr": "Senior",
-    "Esq": "Esquire",
-    "Inc": "Incorporated",
-    "Ltd": "Limited",
-    "Corp": "Corporation",
-    "Co": "Company",
-    "Bros": "Brothers",
-    "Assn": "Association",
-    "Univ": "University",
-    "Inst": "Institute",
-    "Ave": "Avenue",
-    "Blvd": "Boulevard",
-    "Rd": "Road",
-    "Ln": "Lane",
-    "Ct": "Court",
-    "Pl": "Place",
-    "Pkwy": "Parkway",
-    "Hwy": "Highway",
-    "Sq": "Square",
-    "Bldg": "Building",
-    "dept": "department",
-    "approx": "approximately",
-    "appt": "appointment",
-    "misc": "miscellaneous",
-    "govt": "government",
-    "est": "estimated",
-    "avg": "average",
-    "max": "maximum",
-    "temp": "temperature",
-    "tel": "telephone",
-    "ext": "extension",
-    "apt": "apartment",
-    "ste": "suite",
-    "vs": "versus",
-    "etc": "et cetera",
-    "cf": "compare",
-    "ca": "circa",
-    "resp": "respectively",
-    "incl": "including",
-    "excl": "excluding",
-    "esp": "especially",
-    "orig": "originally",
-    "intl": "international",
-    "natl": "national",
-    "dist": "district",
-    "div": "division",
-    "ed": "edition",
-    "eds": "editors",
-    "trans": "translated",
-    "viz": "namely",
-    "ibid": "ibidem",
-    "attn": "attention",
-    "assoc": "associate",
-    "asst": "assistant",
-    "qty": "quantity",
-    "tbsp": "tablespoon",
-    "tsp": "teaspoon",
-    "al": "al",
-    "std": "standard",
-    "wt": "weight",
-    "yrs": "years",
-    "hrs": "hours",
-    "mins": "minutes",
-    "secs": "seconds",
-}
-_ANY_CASE = frozenset(word for word in _WORDS if word.islower())
-_NO_DOT = word_set("Mr Mrs Ms vs Jr Sr Inc Ltd dept govt approx Blvd Hwy Pkwy Sgt Capt Lt")
-"""Read in full without their dot too."""
-_BEFORE_NAME = word_set(
-    "Gen Col Maj Rep Hon Pres Sen Adm Mt Ft Gov Rev Lt Capt Prof Mr Mrs Ms Supt Atty Cpl Pvt"
+from gateway.text.spoken.abbreviation_words import (
+    ANY_CASE,
+    BEFORE_CAPITAL,
+    BEHIND_NAME,
+    LAST,
+    NO_DOT,
+    NUMBERED,
+    OPENERS,
+    WORDS,
 )
-_BEFORE_CAPITAL = word_set("Gen Col Maj Rep Hon Pres Adm Mt Ft")
-"""Words of their own unless a name follows."""
-_OPENERS = word_set("The She He It They We I You A An In On At But And This That There My His Her")
-"""Words that begin a sentence far more often than a name."""
-_BEHIND_NAME = word_set("Ave Blvd Rd Ln Ct Pl Sq Co")
+from gateway.text.spoken.rule import Rule, any_of, rule, word_after, word_before
 
-# Only before a number (or a letter that stands for one).
-_NUMBERED: dict[str, str] = {
-    "no": "number",
-    "nos": "numbers",
-    "nr": "number",
-    "p": "page",
-    "pp": "pages",
-    "pg": "page",
-    "vol": "volume",
-    "vols": "volumes",
-    "fig": "figure",
-    "figs": "figures",
-    "ch": "chapter",
-    "chap": "chapter",
-    "sec": "section",
-    "sect": "section",
-    "art": "article",
-    "eq": "equation",
-    "ex": "example",
-    "app": "appendix",
-    "par": "paragraph",
-    "v": "verse",
-    "l": "line",
-    "ll": "lines",
-    "n": "note",
-    "c": "circa",
-    "min": "minimum",
-    "ver": "version",
-    "rm": "room",
-    "tab": "table",
-    "lvl": "level",
-    "est": "established",
-    "op": "opus",
-    "ser": "series",
-    "ph": "phone",
-}
 _DOTTED: tuple[tuple[str, str], ...] = (
     (r"\b([eE])\.? ?g\.(?:,|(?!\w))", "for example"),
     (r"\b([iI])\.? ?e\.(?:,|(?!\w))", "that is"),
@@ -155,6 +23,8 @@ _DOTTED: tuple[tuple[str, str], ...] = (
 )
 _STROKES = {
     "w/o": "without",
+    "w/out": "without",
+    "w/in": "within",
     "w/": "with ",
     "c/o": "care of",
     "b/c": "because",
@@ -171,24 +41,24 @@ def _case(written: str, word: str) -> str:
 def _ends(match: re.Match[str]) -> bool:
     """Whether a match ends the sentence too, so that its dot stays: the end, or a new sentence."""
     after = match.string[match.end() : match.end() + 8].lstrip("\"')]")
-    return not after.strip()
+    return not after.strip() or word_after(match) in OPENERS
 
 
 def _word(match: re.Match[str]) -> str | None:
     written, dot = match["word"], match["dot"]
-    key = written if written in _WORDS else written.lower()
-    if key not in _WORDS or (key not in _ANY_CASE and key != written):
+    key = written if written in WORDS else written.lower()
+    if key not in WORDS or (key not in ANY_CASE and key != written):
         return None
-    if not dot and key not in _NO_DOT:
+    if not dot and key not in NO_DOT:
         return None
     after = match.string[match.end() : match.end() + 2]
-    if key in _BEFORE_CAPITAL and not after[1:].isupper():
+    if key in BEFORE_CAPITAL and not after[1:].isupper():
         return None
-    if key in _BEHIND_NAME and not _behind_name(match):
+    if key in BEHIND_NAME and not _behind_name(match):
         return None
-    new_sentence = bool(dot) and key not in _BEFORE_NAME and after[1:].isupper()
-    ends = dot and (_ends(match) or (new_sentence and key in ("etc", "al")))
-    return _case(written, _WORDS[key]) + ("." if ends else "")
+    ends = dot and key in LAST and (_ends(match) or (key == "etc" and after[1:].isupper()))
+    ends = ends or (dot and not match.string[match.end() : match.end() + 4].strip("\"') "))
+    return _case(written, WORDS[key]) + ("." if ends else "")
 
 
 def _behind_name(match: re.Match[str]) -> bool:
@@ -216,7 +86,7 @@ def _saint_or_street(match: re.Match[str]) -> str | None:
         return "Saint"
     if not match["dot"] and not _behind_name(match):
         return None
-    ends = match["dot"] and (_ends(match) or word_after(match) in _OPENERS)
+    ends = match["dot"] and _ends(match)
     return "Street" + ("." if ends else "")
 
 
@@ -233,22 +103,31 @@ def _is_street(match: re.Match[str]) -> bool:
 
 
 def _numbered(match: re.Match[str]) -> str:
-    return _case(match["word"], _NUMBERED[match["word"].lower()]) + " "
+    if match[0] in ("v.", "V."):
+        return "version "  # v.2, and not the verse of v. 2
+    return _case(match["word"], NUMBERED[match["word"].lower()]) + " "
 
 
 def _dotted(pattern: str, words: str) -> Rule:
-    return rule(
-        pattern,
-        lambda match: _case(match[1], words) + ("," if match[0][-1] == "," else ""),
-        _LETTER_DOT,
-    )
+    def say(match: re.Match[str]) -> str:
+        # A pause is heard behind "for example", written or not.
+        spaced = match.string[match.end() : match.end() + 1] == " "
+        paused = match[0].endswith(",") or (spaced and words in ("for example", "that is"))
+        return _case(match[1], words) + ("," if paused else "")
+
+    return rule(pattern, say, _LETTER_DOT)
 
 
 def _initials(match: re.Match[str]) -> str:
     """U.S., A.I., J. R. R.: letters apart; the dot stays where the sentence ends."""
-    letters = [char for char in match[0] if char.isalpha()]
+    letters = [char for char in match[0] if char.isupper()]
     plural = match["tail"] or ""
     return " ".join(letters) + plural + ("." if match[0].endswith(".") and _ends(match) else "")
+
+
+def _initial(match: re.Match[str]) -> str | None:
+    """J. K. Rowling, but "plan B. They"."""
+    return None if word_after(match) in OPENERS else ""
 
 
 def _degree(match: re.Match[str]) -> str:
@@ -259,8 +138,8 @@ def _degree(match: re.Match[str]) -> str:
 
 _LETTER_DOT = re.compile(r"[egkbrtaEGKBRTA]\.|aka|wrt")
 _INITIAL = re.compile(r"[A-Z]\. ?[A-Z]")
-_LOWER_OR_TITLE = any_of([*_WORDS, *(word.title() for word in _ANY_CASE)])
-_NUMBERED_WORDS = any_of([*_NUMBERED, *(word.title() for word in _NUMBERED)])
+_LOWER_OR_TITLE = any_of([*WORDS, *(word.title() for word in ANY_CASE)])
+_NUMBERED_WORDS = any_of([*NUMBERED, *(word.title() for word in NUMBERED)])
 
 RULES: tuple[Rule, ...] = (
     *(_dotted(pattern, words) for pattern, words in _DOTTED),
@@ -274,16 +153,16 @@ RULES: tuple[Rule, ...] = (
         _degree,
         re.compile(r"[Pp]h\.? ?D|Sc|[BM]\. ?[AS]\."),
     ),
-    rule(rf"(?<![\w.-])(?P<word>{_NUMBERED_WORDS})\. ?(?=#?\d)", _numbered, DIGIT),
+    rule(rf"(?<![\w.-])(?P<word>{_NUMBERED_WORDS})\. ?(?=#?\d|(?!I\b)[IVX]++(?!\w))", _numbered),
     rule(r"(?<![\w.])(?P<it>[AaPp]\.m\.)(?!\w)", _degree, re.compile(r"[AaPp]\.m\.")),
     rule(r"\bDr(?P<dot>\.)?(?!\w)", _doctor_or_drive, re.compile("Dr")),
     rule(r"\bSt(?P<dot>\.)?(?![\w'])", _saint_or_street, re.compile(r"\bSt\b")),
-    rule(rf"(?<![\w.-])(?P<word>{_LOWER_OR_TITLE})(?P<dot>\.)?(?![\w-])", _word),
+    rule(rf"(?<![\w.-])(?P<word>{_LOWER_OR_TITLE})(?:(?P<dot>\.(?![a-z\d.-]))|(?![\w-]))", _word),
     rule(
         r"(?<![\w.])(?:[A-Z]\.){2,12}+(?P<tail>'?s\b)?(?!\w)",
         _initials,
         re.compile(r"[A-Z]\.[A-Z]"),
     ),
     # J. K. Rowling: an initial and its name.
-    rule(r"(?<![\w.'])(?<![A-Z] )[A-Z](?P<it>\.)(?= [A-Z][\w.])", "", _INITIAL),
+    rule(r"(?<![\w.'])(?<![A-Z] )[A-HJ-Z](?P<it>\.)(?= [A-Z][\w.])", _initial, _INITIAL),
 )

@@ -34,7 +34,7 @@ _SPELLED = word_set(
     """
 )
 """Parts that are said letter by letter although some could be read."""
-_SAID = {"jpg": "jpeg", "jpeg": "jpeg", "etc": "etc", "src": "source", "usr": "user", "tmp": "temp"}
+_SAID = {"jpg": "jpeg", "jpeg": "jpeg", "src": "source", "usr": "user", "tmp": "temp"}
 _SAID |= {"lib": "lib", "id": "I D"}
 _DOMAINS = word_set(
     """
@@ -159,6 +159,7 @@ RULES: tuple[Rule, ...] = (
         _plain,
         re.compile(r"\w\.[a-z]"),
     ),
+    rule(r"(?<![\w.@/-])localhost:\d{1,5}(?:/[^\s<>\"]*+)?", _plain, re.compile("localhost")),
     # Windows and Unix paths.
     rule(
         r"(?<!\w)[A-Za-z]:\\[^\s<>\"|]*+|(?<![\w\\])\\\\[\w$][^\s<>\"|]*+",
@@ -166,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         re.compile(r"\\"),
     ),
     rule(
-        r"(?<![\w.~/:)\]<])(?:~|\.{1,2})?/(?:[\w.@+-]++/)*+[\w.@+-]*+(?<=\w|/)(?<!\A/)(?![\w/])",
+        r"(?<![\w.~/:)\]<$€£¥₹%°²³])(?:~|\.{1,2})?/(?:[\w.@+-]++/)*+[\w.@+-]*+(?<=\w|/)(?<!\A/)(?![\w/])",
         lambda match: None if len(match[0]) < 3 else _plain(match),
         re.compile("/"),
     ),
@@ -175,7 +176,10 @@ RULES: tuple[Rule, ...] = (
         _plain,
         re.compile(r"\w\.\w"),
     ),
-    rule(r"(?<!\w)\.(NET|env|git\w{0,12}|bashrc|zshrc|profile)\b", lambda match: f"dot {match[1]}"),
+    rule(
+        r"(?<![^\s(\"'])\.(NET|env|git\w{0,12}|bashrc|zshrc|profile|[a-z]{2,4})\b",
+        lambda match: f"dot {match[1]}",
+    ),
     rule(r"(?<![\w&])#(?P<name>\w{1,60}+)", _hash, re.compile("#")),
     rule(r"(?<![\w.])@(?P<name>[^\W_]\w{0,40})(?!\w)", _handle, re.compile("@")),
     rule(r"(?<!\w)0[xX](?P<hex>[0-9a-fA-F]{1,32})(?!\w)", _hex, re.compile("0[xX]")),

@@ -10,7 +10,7 @@ from gateway.text.spoken.rule import Rule, rule
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f"
 _SPACES += "\u205f\u3000\u200b\u2028\u2029\u0085"
 _DROPPED = "\u00ad\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
-_DROPPED += "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufe0e\ufe0f™®"
+_DROPPED += "\u20e3\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufe0e\ufe0f™®"
 
 _PLAIN = {
     **dict.fromkeys(_SPACES, " "),
@@ -64,8 +64,10 @@ def _plain(match: re.Match[str]) -> str | None:
         return plain
     if "\uff01" <= char <= "\uff5e":
         return chr(ord(char) - 0xFEE0)
+    if "\ufb00" <= char <= "\ufb06":
+        return unicodedata.normalize("NFKC", char)  # ﬁ
     if "\u2160" <= char <= "\u217f" or "\u2460" <= char <= "\u2473":
-        return unicodedata.normalize("NFKC", char)  # Ⅳ and ④
+        return f" {unicodedata.normalize('NFKC', char)} "  # Ⅳ and ④
     digit = unicodedata.decimal(char, None)
     return None if digit is None else str(digit)
 

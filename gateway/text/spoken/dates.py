@@ -110,7 +110,9 @@ def _month_alone(match: re.Match[str]) -> str:
 
 
 def _weekday(match: re.Match[str]) -> str:
-    return _SHORT_DAYS[match["it"].rstrip(".")]
+    written = match["it"]
+    ends = written.endswith(".") and match.end() == len(match.string)
+    return _SHORT_DAYS[written.rstrip(".")] + ("." if ends else "")
 
 
 RULES: tuple[Rule, ...] = (
@@ -131,6 +133,16 @@ RULES: tuple[Rule, ...] = (
         _day_and_month,
         _SLASHED,
     ),
+    # 5-May-2024, and what stands between two dates.
+    rule(
+        rf"(?<![\w-])(?P<day>{_DAY})[-/](?P<month>{_MONTH}|{_SHORTS})[-/](?P<year>{_YEAR})(?![\w-])",
+        lambda match: (
+            f"the {numbers.ordinal(match['day'])} of {_name(match['month'])}, "
+            f"{numbers.year(match['year'])}"
+        ),
+        DIGIT,
+    ),
+    rule(rf"(?<=\d)(?P<it> [–-] )(?=(?:{_MONTH}|{_SHORTS})\b)", " to ", DIGIT),
     # Jan.-Mar. 2024, Dec. 5, 5 Dec: the whole month, and the word between two of them.
     rule(
         rf"\b(?P<it>{_SHORTS}\.?)(?= ?[–-] ?(?:{_SHORTS}|{_MONTH})\b)", _month_alone, _SHORT_NEEDS
@@ -153,15 +165,16 @@ RULES: tuple[Rule, ...] = (
         _ordinals,
         DIGIT,
     ),
+    rule(r"\b(?P<it>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri)\.)(?!\w)", _weekday, _WEEKDAYS),
     rule(
         r"\b(?P<it>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.?)"
-        r"(?=(?:,? \d|, (?:the\b|[A-Z])|(?<=\.) (?:at|to|and|or|from|until|through)\b"
+        r"(?=(?:,? \d|, (?:the\b|[A-Z])|(?<=\.) (?:at|to|and|or|from|until|through|the)\b"
         r"| ?[–-] ?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)))",
         _weekday,
         _WEEKDAYS,
     ),
     rule(
-        r"(?<=day)(?P<it> ?[–-] ?)(?P<last>(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\b)",
+        r"(?<=day)(?P<it> ?[–-] ?)(?=(?:Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun))",
         " to ",
         _WEEKDAYS,
     ),

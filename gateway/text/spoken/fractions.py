@@ -19,6 +19,12 @@ def _fraction(match: re.Match[str]) -> str | None:
     above, below = match["above"], match["below"]
     if not match["whole"] and match[0] in _PAIRS:
         return _PAIRS[match[0]]
+    if above == below and match.string.startswith(" time", match.end()):
+        return f"{numbers.whole(above)} {numbers.whole(below)}"
+    if above == below and int(above) > 1 and not match["whole"]:
+        return f"{numbers.whole(above)} out of {numbers.whole(below)}"
+    if len(above) == 4 and len(below) == 2 and above[:2] in ("19", "20"):
+        return f"{numbers.year(above)} {numbers.two_digits(below)}"
     if below in ("5", "10", "100") and not match["whole"]:
         after = match.string[match.end() : match.end() + 7]
         if _RATED.search(

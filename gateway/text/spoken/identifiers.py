@@ -36,6 +36,8 @@ def _identifier(match: re.Match[str]) -> str | None:
     for piece in pieces:
         if "0" <= piece[0] <= "9":
             words.append(numbers.pairs(piece))
+        elif piece == "s" and words and len(pieces) > 1 and piece is pieces[-1]:
+            words[-1] = numbers.plural(words[-1])  # MP3s
         elif len(piece) <= 3 and piece.isupper():
             words.append(" ".join(piece))
         elif len(piece) <= 3 and piece.islower() and not re.search("[aeiouy]", piece):
@@ -48,11 +50,18 @@ def _identifier(match: re.Match[str]) -> str | None:
 def _hyphened(match: re.Match[str]) -> str:
     """COVID-19, GPT-4, F-16: the name is left to the acronyms."""
     number = match["number"]
-    return f"{match['name']} {numbers.pairs(number) if len(number) < 4 else _long(number)}"
+    words = numbers.pairs(number) if len(number) < 4 else _long(number)
+    return f"{match['name']} {numbers.plural(words) if match['plural'] else words}"
 
 
 def _long(number: str) -> str:
     return numbers.pairs(number) if len(number) == 4 else numbers.whole(number)
+
+
+def _ers(match: re.Match[str]) -> str:
+    """The 49ers are the forty niners."""
+    words = numbers.cardinal(match[1])
+    return words + ("rs" if words.endswith("e") else "ers")
 
 
 def _standard(match: re.Match[str]) -> str:
@@ -78,8 +87,17 @@ RULES: tuple[Rule, ...] = (
         _standard,
         DIGIT,
     ),
+    rule(r"(?<![\w.,])(\d{1,3})ers(?!\w)", _ers, DIGIT),
     rule(
-        r"(?<![\w-])(?P<name>[^\W\d_]{1,24}+)-(?P<number>\d{1,6})(?![\w-]|\.\d)", _hyphened, _MIXED
+        r"(?<![\w.,])(\d{3})\(([a-z])\)",
+        lambda match: f"{numbers.pairs(match[1])} {match[2]}",  # 401(k)
+        re.compile(r"\d\([a-z]\)"),
+    ),
+    rule(r"(?<![\w.])[A-Z]{1,4}(?P<it>\.)(?=\d{1,4}(?!\w))", " point ", DIGIT),
+    rule(
+        r"(?<![\w-])(?P<name>[^\W\d_]{1,24}+)-(?P<number>\d{1,6})(?P<plural>s)?(?![\w-]|\.\d)",
+        _hyphened,
+        _MIXED,
     ),
     rule(
         r"(?<![\w.,])(?!\d++(?:st|nd|rd|th|s)(?!\w))(?=[^\W_]{0,24}\d)(?=\d{0,24}[^\W\d_⁰-⁹²³¹])"

@@ -7,22 +7,14 @@ import re
 from gateway.text.spoken import numbers
 from gateway.text.spoken.currencies import CODES, SCALES, SIGNS, Currency
 from gateway.text.spoken.numbers import AT_NUMBER, NUMBER
-from gateway.text.spoken.rule import DIGIT, Rule, any_of, rule, word_after, word_before, word_set
+from gateway.text.spoken.rule import DIGIT, Rule, any_of, is_adjective, rule, word_set
 
 _CURRENCIES = SIGNS | CODES
-_NEEDS = re.compile(r"[$€£¥₹₩₽₺₪₴₦₱₫₿฿¢]|\bRs|\bkr\b|zł|Kč|\b[A-Z]{3}\b|\dp\b")
+_NEEDS = re.compile(r"[$€£¥₹₩₽₺₪₴₦₱₫₿฿¢]|\bRs|\bkr\b|zł|Kč|[A-Z]{3}|\dp\b")
 _MARKS = any_of(_CURRENCIES)
 _SCALE = rf"(?P<scale> ?{any_of(SCALES)}(?!\w))?"
 _AMOUNT = rf"(?P<amount>{NUMBER}){_SCALE}"
 
-_ARTICLES = word_set("a an the this that our his her my their your its another every each")
-_NO_NOUN = word_set(
-    """
-    for in and or to of a an the per is was were are that which from at on with by more less
-    than as but each off into i we you he she they it if when while because plus minus so now
-    today yesterday ago worth
-    """
-)
 _PER = {"hr": "hour", "h": "hour", "mo": "month", "yr": "year", "wk": "week", "pp": "person"}
 _PER |= {word: word for word in word_set("hour day week month year person night unit share seat")}
 _PER |= {"lb": "pound", "kg": "kilogram", "gal": "gallon", "l": "liter", "sq ft": "square foot"}
@@ -47,17 +39,9 @@ def _sum(currency: Currency, written: str, scale: str, adjective: bool = False) 
     return f"{numbers.number(written)} {name}"
 
 
-def _is_adjective(match: re.Match[str]) -> bool:
-    if word_before(match) not in _ARTICLES:
-        return False
-    return match.string[match.end() : match.end() + 1] in (" ", "-") and (
-        bool(word_after(match)) and word_after(match).lower() not in _NO_NOUN
-    )
-
-
 def _money(match: re.Match[str]) -> str | None:
     currency = _CURRENCIES[match["mark"]]
-    adjective = _is_adjective(match)
+    adjective = is_adjective(match)
     words = _sum(currency, match["amount"], match["scale"] or "", adjective)
     if match["minus"]:
         words = f"minus {words}"
@@ -76,12 +60,18 @@ def _money(match: re.Match[str]) -> str | None:
 def _behind(match: re.Match[str]) -> str:
     """5 EUR, 5€, 99p."""
     currency = _CURRENCIES[match["mark"]]
-    return _sum(currency, match["amount"], match["scale"] or "", _is_adjective(match))
+    words = _sum(currency, match["amount"], match["scale"] or "", is_adjective(match))
+    return f"{words} per {_PER[match['per']]}" if match["per"] else words
 
 
-def _small(match: re.Match[str]) -> str:
+_RESOLUTIONS = word_set("144 240 360 480 576 720 1080 1440 2160 4320")
+
+
+def _small(match: re.Match[str]) -> str | None:
+    if match["small"] == "p" and match["amount"] in _RESOLUTIONS:
+        return None
     one, many = ("penny", "pence") if match["small"] == "p" else ("cent", "cents")
-    name = one if match["amount"] == "1" or _is_adjective(match) else many
+    name = one if match["amount"] == "1" or is_adjective(match) else many
     return f"{numbers.number(match['amount'])} {name}"
 
 
@@ -95,6 +85,11 @@ RULES: tuple[Rule, ...] = (
         _money,
         _NEEDS,
     ),
-    rule(rf"{AT_NUMBER}{_AMOUNT} ?(?P<mark>{_BEHIND})(?!\w)", _behind, _NEEDS),
+    rule(
+        rf"{AT_NUMBER}{_AMOUNT} ?(?P<mark>{_BEHIND})(?!\w)"
+        rf"(?: ?/ ?(?P<per>{any_of(_PER)})(?!\w))?",
+        _behind,
+        _NEEDS,
+    ),
     rule(rf"{AT_NUMBER}(?P<amount>{NUMBER}) ?(?P<small>¢|(?<=\d)p(?!\w))", _small, DIGIT),
 )

@@ -41,7 +41,7 @@ MAX_DIGITS = 3 * len(_GROUPS)
 
 NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?|\.\d++)"
 """A number as it is written in English once `numerals.GROUPING` has been applied."""
-AT_NUMBER = r"(?<!\w)(?<!\d[.,:/])"
+AT_NUMBER = r"(?<!\w)(?<!\d[.,:/])(?<![A-Za-z]-)"
 """To stand before it: where a number begins."""
 AMOUNT = rf"(?:(?:\d++ )?\d++/[1-9]\d*+(?![\d/])|{NUMBER})"
 """A number or a fraction: 5, 2 1/2, 3/4, 1,000.5."""

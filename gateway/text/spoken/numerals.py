@@ -39,6 +39,9 @@ _NOT_COUNTED = word_set(
 )
 
 
+_FRACTION = re.compile(r"\d/\d")
+
+
 def _ungrouped(match: re.Match[str]) -> str:
     return re.sub(r"[^\d]", ",", match[0])
 
@@ -60,9 +63,16 @@ def _lakhs(match: re.Match[str]) -> str:
 
 
 GROUPING: tuple[Rule, ...] = (
+    # 5-1/2 is 5 1/2.
+    rule(r"(?<![\w.,/-])\d{1,3}(?P<it>-)(?=[1-9]\d?/\d{1,2}(?![\w/]))", " ", _FRACTION),
     rule(r"(?<![\w.,])\d{1,3}(?:[\u00a0\u2009\u202f'’]\d{3})++(?!\w)", _ungrouped, DIGIT),
     rule(
         r"(?<![\w.,+/:-])(?<!\d )\d{1,3}(?: \d{3}){1,7}+(?![\w/:-])(?!(?: |[.,])\d)", _spaced, DIGIT
+    ),
+    rule(
+        r"(?<![\w.,+/:-])(?<!\d )(\d{1,3}(?: \d{3}){1,7}),(\d\d?)(?![\w,])",
+        lambda match: f"{match[1].replace(' ', ',')}.{match[2]}",
+        DIGIT,
     ),
     rule(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})++),(\d++)(?![\w,])", _continental, DIGIT),
     rule(r"(?<![\w.,])\d{1,3}(?:\.\d{3}){2,9}+(?![\w.])", _ungrouped, DIGIT),
@@ -82,20 +92,32 @@ def _spaced_dash(match: re.Match[str]) -> str:
 _SUM = re.compile(r"[$€£¥₹][\d.,]{1,20}[kKmMbB]?\Z")
 
 
+_EQUALS = re.compile(r"[\d.,]{1,20} ?=")
+_EVEN_BEFORE = re.compile(r"(?<!\d)50\Z")
+_EVEN_AFTER = re.compile(r"50(?![\d.,]?\d|%)")
+
+
 def _to(match: re.Match[str]) -> str | None:
     """5-10; $5-10 is left to the money."""
-    start = match.start()
+    start, end = match.span()
+    if _EVEN_BEFORE.search(match.string, max(0, start - 4), start) and _EVEN_AFTER.match(
+        match.string, end
+    ):
+        return " "  # fifty fifty
+    if _EQUALS.match(match.string, end):
+        return " minus "
     return None if _SUM.search(match.string, max(0, start - 24), start) else " to "
 
 
 RANGES: tuple[Rule, ...] = (
+    rule(r"\b([A-Z])\d{1,2}(?P<it> ?[–-] ?)(?=\1\d)", " to ", DIGIT),
     rule(r"(?<=[\d%°])(?: ?[–—] ?|-)(?=[$€£¥₹]?\.?\d)", _to, DIGIT),
     rule(r"(?<=\d)(?:st|nd|rd|th)(?P<it> ?[–-] ?)(?=\d)", " to ", DIGIT),
     rule(r"(?<=[\d%°]) - (?=[$€£¥₹]?\d)", _spaced_dash, DIGIT),
     rule(r"(?<=\d)(?: ?[a-zA-Z]{1,3})(?P<it> ?– ?)(?=\d)", " to ", DIGIT),
 )
 MINUS: tuple[Rule, ...] = (
-    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])-(?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
+    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])[-–](?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
 )
 
 
@@ -155,6 +177,8 @@ def _plain(match: re.Match[str]) -> str:
 
 
 DECADES: tuple[Rule, ...] = (
+    rule(r"(?<=\d0s)(?: ?[–-] ?)(?='?\d{1,3}0s)", " to ", DIGIT),
+    rule(r"(?<![\w'])'(\d\d)(?![\w'.,]\w|['\w])", lambda match: numbers.whole(match[1]), DIGIT),
     rule(r"(?<!\w)(?P<it>'\d0'?s)(?!\w)", _decade, DIGIT),
     rule(rf"\b(?:{_DECADE_WORDS})[ -](?P<it>[2-9]0'?s)(?!\w)", _decade, DIGIT),
     rule(r"(?<![\w.,])(?P<it>[1-9]\d\d0'?s)(?!\w)", _decade, DIGIT),

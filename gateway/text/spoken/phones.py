@@ -85,7 +85,7 @@ RULES: tuple[Rule, ...] = (
         _phone,
         _LONG,
     ),
-    rule(rf"(?<![\w.-])(?P<phone>\d{{3}}[-.]\d{{4}})(?![\w-])(?!\.\d){_EXTENSION}", _phone, _LONG),
+    rule(rf"(?<![\w.-])(?P<phone>\d{{3}}-\d{{4}})(?![\w-])(?!\.\d){_EXTENSION}", _phone, _LONG),
     # With a trunk prefix, as in Britain: 020 7946 0958.
     rule(
         r"(?<![\w.-])(?P<phone>\(?0\d{1,4}\)?(?: \d{2,6}){1,4})(?![\w-])(?!\.\d)",
@@ -109,9 +109,11 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         r"\b(?i:room|suite|apartment|apt\.?|flight|route|highway|hwy\.?|interstate|bus|gate|channel"
-        r"|building|unit|boeing|airbus|area)(?: number)? "
-        r"(?P<it>[1-9]\d{2,3})(?!\w|[.,:/-]\d)",
-        lambda match: numbers.pairs(match["it"]),
+        r"|building|unit|boeing|xbox|airbus|area)(?: number| [A-Z]{2})? "
+        r"(?P<it>([1-9]\d{2,3})(s)?)(?!\w|[.,:/-]\d)",
+        lambda match: (
+            numbers.plural(numbers.pairs(match[2])) if match[3] else numbers.pairs(match[2])
+        ),
         DIGIT,
     ),
     rule(

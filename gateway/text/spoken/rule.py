@@ -9,6 +9,11 @@ from gateway.text.mapped import Edit, MappedText
 Say = Callable[[re.Match[str]], str | None]
 
 
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text that lists them."""
+    return frozenset(words.split())
+
+
 class Rule(NamedTuple):
     """`say` gives what takes the place of a match, or of its group "it" where it has one.
 
@@ -97,10 +102,23 @@ def word_after(match: re.Match[str], group: str | int = 0) -> str:
     return found[1] if found else ""
 
 
+_ARTICLES = word_set("a an the this that our his her my their your its another every each")
+_NO_NOUN = word_set(
+    """
+    for in and or to of a an the per is was were are that which from at on with by more less
+    than as but each off into i we you he she they it if when while because plus minus so now
+    today yesterday ago worth
+    """
+)
+
+
+def is_adjective(match: re.Match[str]) -> bool:
+    """Whether an amount stands between an article and its noun: a $5 bill, the 3.5 GHz chip."""
+    if word_before(match) not in _ARTICLES:
+        return False
+    after = word_after(match)
+    return bool(after) and after.islower() and after not in _NO_NOUN
+
+
 _LAST_WORD = re.compile(r"([^\W\d_]++)[ -]{0,2}\Z")
 _NEXT_WORD = re.compile(r"[ -]{1,2}([^\W\d_]++)")
-
-
-def word_set(words: str) -> frozenset[str]:
-    """The words of a text that lists them."""
-    return frozenset(words.split())

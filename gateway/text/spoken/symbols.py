@@ -99,10 +99,16 @@ _GREEK = {
     "ω": "omega",
 }
 _GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
+_PER = {"yr": "year", "hr": "hour", "mo": "month", "wk": "week", "sec": "second", "min": "minute"}
+_PER |= {word: word for word in ("day", "week", "month", "year", "night", "person")}
 _ARROWS = {"->": "to", "-->": "to", "=>": "implies", "<-": "from", "<=": "less than or equal to"}
 _ARROWS |= {">=": "greater than or equal to", "!=": "is not equal to", "==": "equals"}
 _ARROWS |= {"+/-": "plus or minus", "&&": "and", "||": "or", "<>": "is not equal to", "::": ":"}
 _COMPARED = ("less", "greater")
+_MORE = {"<": "less than", ">": "more than"}
+
+
+_PREFIXED = re.compile(r"(?:\A|\s|\()[<>][^\s<>]")
 
 
 def _spaced(word: str) -> str:
@@ -122,6 +128,8 @@ def _arrow(match: re.Match[str]) -> str:
 
 def _sign(match: re.Match[str]) -> str:
     name = _NAMES[match[0]]
+    if match[0] in _MORE and _PREFIXED.match(match.string, max(0, match.start() - 1)):
+        return _spaced(_MORE[match[0]])  # >50, and not 5 > 3
     return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
 
 
@@ -134,7 +142,16 @@ def _marks(match: re.Match[str]) -> str:
     run = match[0]
     if set(run) <= set("."):
         return "..." if len(run) > 2 else "."
-    return ("?" if "?" in run else "") + ("!" if "!" in run else "")
+    # The dot of "etc.?" is the word's.
+    dot = "." if run[0] == "." and run[1] != "." else ""
+    return dot + ("?" if "?" in run else "") + ("!" if "!" in run else "")
+
+
+def _space(match: re.Match[str]) -> str:
+    """A blank line ends a sentence that has no mark."""
+    last = match.string[match.start() - 1] if match.start() else ""
+    ends = match[0].count("\n") > 1 and last.isalnum() and match.end() < len(match.string)
+    return ". " if ends else " "
 
 
 EARLY: tuple[Rule, ...] = (
@@ -164,23 +181,44 @@ EARLY: tuple[Rule, ...] = (
         re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
+    # A way through menus: Settings > Privacy.
+    rule(r"(?<=[A-Za-z]) > (?=[A-Z][a-z])", ", ", re.compile(" > ")),
+    rule(r"(?<![\w&])#(?= \w)", "number", re.compile("#")),
+    rule(
+        r"(?<=\b[A-Z])/(?=[A-Z]\b)|(?<=\b[A-Z]{2})/(?=[A-Z]{2,4}\b)|(?<=\b[A-Z]{3})/(?=[A-Z]{2,4}\b)",
+        " ",
+        re.compile("[A-Z]/[A-Z]"),
+    ),
     rule(r"(?P<it>~ ?)(?=[$€£¥]?\.?\d)", "about ", re.compile("~")),
 )
 """Before the numbers are read."""
 
 _AMID = re.compile(r"[^\x00-\x7f]|[&@+=%\\<>~^#$*_|/]")
 
+UNDERSCORES: tuple[Rule, ...] = (rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ", re.compile("_")),)
+"""Before the acronyms, of which some have one."""
+
 LATE: tuple[Rule, ...] = (
     rule(r"(?<![^\W\d_])[Α-Ωα-ω](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
     rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
-    rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ", re.compile("_")),
+    rule(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", re.compile(r"[a-z]\.[a-z]")),
+    rule(
+        rf"(?<=[a-z])/({'|'.join(_PER)})(?!\w)",
+        lambda match: f" per {_PER[match[1]]}",
+        re.compile("/"),
+    ),
     rule(r"(?<=[^\W_]) ?/ ?(?=[^\W_])", " slash ", re.compile("/")),
     rule(r"(?<=\d)(?= ?°)", " ", re.compile("°")),
     rule(r"\s*[|¦]\s*", ", ", re.compile(r"[|¦]")),
     rule(r"[_*`•·†‡◦▪●■□○★☆/]", " ", re.compile(r"[_*`•·†‡◦▪●■□○★☆/]")),
     # A dash between words is a pause.
     rule(
-        r"\b([A-Z])[–-]([A-Z])\b(?!\w)(?![–-])",
+        r"(?<![\w-])[A-Z](?:-[A-Z]){2,30}+(?!\w)",
+        lambda match: match[0].replace("-", " "),  # S-M-I-T-H
+        re.compile("[A-Z]-[A-Z]-"),
+    ),
+    rule(
+        r"(?<![\w–-])(?<![A-Z] )([A-Z])[–-]([A-Z])(?![\w–-])",
         lambda match: f"{match[1]} to {match[2]}",
         re.compile("[A-Z][–-][A-Z]"),
     ),
@@ -196,6 +234,7 @@ LATE: tuple[Rule, ...] = (
 
 SPACES: tuple[Rule, ...] = (
     rule(r"[,;](?<=[^\W\d_].)(?=[^\W\d_])", lambda match: match[0] + " "),
-    rule(r"\s{2,}+|[\t\r\n\f\v]", " ", re.compile(r"[ \t\r\n\f\v](?:\s|(?<! ))")),
+    rule(r"\s{2,}+|[\t\r\n\f\v]", _space, re.compile(r"[ \t\r\n\f\v](?:\s|(?<! ))")),
+    rule(r"(?<=\w)\.(?=[?!])", ""),
     rule(r" (?=[,.;:!?](?:\s|\Z|[\"')]))", ""),
 )

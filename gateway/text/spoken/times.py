@@ -57,6 +57,19 @@ def _duration(match: re.Match[str]) -> str:
     return " ".join(parts)
 
 
+_VERSES = re.compile(
+    r"(?:Genesis|Exodus|Psalms?|Proverbs|Isaiah|Matthew|Mark|Luke|John|Acts|Romans|Corinthians"
+    r"|Hebrews|James|Peter|Revelation|Surah?|Quran) \Z"
+)
+
+
+def _verse(match: re.Match[str]) -> str | None:
+    """John 3:16, Psalm 23:1."""
+    if not _VERSES.search(match.string, max(0, match.start() - 16), match.start()):
+        return None
+    return f"{numbers.cardinal(match[1])} {numbers.cardinal(match[2])}"
+
+
 def _time(match: re.Match[str]) -> str | None:
     hours, minutes = match["hours"], match["minutes"]
     if word_before(match) in _ODDS or word_after(match) in _ODDS:
@@ -101,8 +114,8 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<=\d)(?P<it> ?[–-] ?)(?=\d\d?:\d\d(?!\d))", " to ", _COLON),
     rule(r"(?<=\d)(?: ?[aApP]\.?[mM]\.?)(?P<it> ?[–-] ?)(?=\d)", " to ", _HALF_DAY),
     rule(
-        r"(?<![\w.:/])(?P<it>\d{1,2}[–-]\d{1,2})(?= ?[aApP]\.?[mM]\b)",
-        lambda match: re.sub("[–-]", " to ", match["it"]),
+        r"(?<![\w.:/])(?P<it>\d{1,2} ?[–-] ?\d{1,2})(?= ?[aApP]\.?[mM]\b)",
+        lambda match: re.sub(" ?[–-] ?", " to ", match["it"]),
         _HALF_DAY,
     ),
     rule(
@@ -127,6 +140,7 @@ RULES: tuple[Rule, ...] = (
         _military,
         _HALF_DAY,
     ),
+    rule(r"(?<![\w.,:])(\d{1,3}):(\d{1,3})(?![\w:])", _verse, _COLON),
     # Odds and ratios.
     rule(r"(?<=\d)\s?:\s?(?=\d)", " to ", re.compile(r"\d ?: ?\d")),
 )

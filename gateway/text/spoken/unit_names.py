@@ -93,6 +93,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "yrs": ("year", "years"),
     "mph": ("mile per hour", "miles per hour"),
     "kph": ("kilometer per hour", "kilometers per hour"),
+    "kmph": ("kilometer per hour", "kilometers per hour"),
     "kmh": ("kilometer per hour", "kilometers per hour"),
     "mpg": ("mile per gallon", "miles per gallon"),
     "fps": ("frame per second", "frames per second"),
@@ -188,6 +189,8 @@ PER: dict[str, str] = {
     "mol": "mole",
     "K": "kelvin",
     "person": "person",
+    "100 km": "one hundred kilometers",
+    "100km": "one hundred kilometers",
 }
 """What may stand behind the stroke of a unit: km/h, mg/dL."""
 

@@ -6,7 +6,7 @@ import re
 
 from gateway.text.spoken import numbers
 from gateway.text.spoken.numbers import AMOUNT, AT_NUMBER, NUMBER
-from gateway.text.spoken.rule import DIGIT, Rule, any_of, rule, word_after
+from gateway.text.spoken.rule import DIGIT, Rule, any_of, is_adjective, rule, word_after
 from gateway.text.spoken.unit_names import AMBIGUOUS, NAMES, PER
 
 _POWERS = {"²": "square", "2": "square", "^2": "square", "³": "cubic", "3": "cubic", "^3": "cubic"}
@@ -60,7 +60,7 @@ def _unit(match: re.Match[str]) -> str | None:
         return None
     one, many = names
     written = match["amount"]
-    if match["hyphen"]:
+    if match["hyphen"] or (is_adjective(match) and not numbers.is_part(written)):
         return f"{numbers.amount(written)} {one}"
     return _named(written, one, many)
 
@@ -68,6 +68,8 @@ def _unit(match: re.Match[str]) -> str | None:
 def _inches(match: re.Match[str]) -> str | None:
     """5 in. is inches; a bare "in" only where a size is spoken of."""
     after = word_after(match).lower()
+    if after in ("screen", "monitor", "display", "tv", "pizza", "pipe"):
+        return f"{numbers.amount(match['amount'])} inch"
     if after not in ("wide", "tall", "long", "deep", "high", "thick", "by", "x"):
         return None
     return _named(match["amount"], "inch", "inches")
@@ -83,6 +85,8 @@ def _quoted_inches(match: re.Match[str]) -> str | None:
     start = match.start()
     if match.string.count('"', max(0, start - _QUOTED_CHARS), start) % 2:
         return None
+    if is_adjective(match):
+        return f"{numbers.amount(match['amount'])} inch"
     return _named(match["amount"], "inch", "inches")
 
 
@@ -109,6 +113,8 @@ def _times(match: re.Match[str]) -> str:
 def _by(match: re.Match[str]) -> str:
     """1920x1080 and 3 x 4 m; the last number is left to its unit."""
     first = match["first"]
+    if (first, match["second"]) == ("24", "7"):
+        return "twenty four seven"
     said = numbers.pairs(first) if len(first) == 4 and first.isdecimal() else numbers.number(first)
     second = match["second"]
     by = "times" if "×" in match[0] else "by"
@@ -136,7 +142,7 @@ RULES: tuple[Rule, ...] = (
     rule(
         rf"{AT_NUMBER}(?P<amount>{AMOUNT})(?:(?P<hyphen>-)(?=[a-zA-Z])| ?)"
         rf"(?:(?P<length>{_LENGTHS})(?P<power>[²³]|\^?[23](?!\d))|(?P<unit>{_UNIT}|in(?=\.(?:\s|\Z|,))))"
-        rf"(?:/(?P<per>{any_of(PER)})(?P<per_power>[²³]|\^?[23])?)?(?![\w²³^/])"
+        rf"(?: ?/ ?(?P<per>{any_of(PER)})(?P<per_power>[²³]|\^?[23])?)?(?![\w²³^])(?!/\D)"
         rf"(?P<dot>\.(?=\s++[a-z]|,))?",
         _unit,
         DIGIT,
@@ -148,5 +154,5 @@ RULES: tuple[Rule, ...] = (
         _scaled,
         DIGIT,
     ),
-    rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[x×](?!\w)(?! ?\d)", _times, DIGIT),
+    rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[xX×](?!\w)(?! ?[\d+=*/^-])", _times, DIGIT),
 )

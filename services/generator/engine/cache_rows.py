@@ -15,7 +15,7 @@ class CacheRecord:
     A prefill is cut into chunks of at most `chunk` positions. On a model that `cuts_freely`, keys
     and values are the same bits however they were computed. On another, chunks end on a fixed grid,
     and only those that were computed whole are shared between conversations: their shapes are those
-    the other conversation would have had. So company never changes a result.
+    the other conversation would have had. So other turns never change a result.
 
     Shared is by whole chunks on any model: how many rows were found is told to the caller, who
     must not learn another's text a token at a time.

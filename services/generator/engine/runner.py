@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from services.generator.engine.kv_cache import KVCache
+from services.generator.engine.plan import Outcome, Plan
 from services.generator.engine.protocol import Model
-from services.generator.engine.scheduler import Outcome, Plan
 from services.generator.model.noise import noise_for
 from services.generator.model.sampler import SamplingRows
 

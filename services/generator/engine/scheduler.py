@@ -9,73 +9,19 @@ that running turns keep their 80 ms whatever joins.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.generator.engine.cache_rows import CacheRecord
 from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
-from services.generator.engine.slots import Copy, SlotTable
-from services.generator.engine.turn import MASKED, EngineTurn, EngineTurnState, Parked, PromptRows
-from services.generator.model.sampling import SamplingParams
+from services.generator.engine.plan import Begin, Outcome, Plan, Prefill, frame_row
+from services.generator.engine.slots import SlotTable
+from services.generator.engine.stalls import StallLimits
+from services.generator.engine.turn import EngineTurn, EngineTurnState, Parked
 
 OLDEST_FIRST_EVERY = 4
 """Prefill serves the turn with the least left; every so many steps, the oldest (no starvation)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Begin:
-    """A turn takes its slot: how its codes are drawn from here on. `parked`: it goes on, drawing
-    where it left off."""
-
-    slot: int
-    sampling: SamplingParams
-    seed: int
-    parked: Parked | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Prefill:
-    """Positions `start`.. of a slot, from prompt rows [T, K + 1]. `last`: the prompt ends here."""
-
-    slot: int
-    start: int
-    rows: PromptRows
-    last: bool
-
-
-@dataclass(eq=False)
-class Plan:
-    """One step. `decode` feeds each slot's last frame back at its position; `sample` draws a frame
-    from each slot's hidden state, after prefill and decode; those of `unending` must not draw the
-    EOS frame yet; turns of `parked` have left their slots. In this order throughout."""
-
-    parked: list[Parked] = field(default_factory=list)
-    began: list[Begin] = field(default_factory=list)
-    copies: list[Copy] = field(default_factory=list)
-    prefills: list[Prefill] = field(default_factory=list)
-    decode: dict[int, int] = field(default_factory=dict)
-    sample: list[int] = field(default_factory=list)
-    unending: list[int] = field(default_factory=list)
-    blocked: int = 0
-
-    @property
-    def slots(self) -> set[int]:
-        """Every slot that the step touches."""
-        began = {b.slot for b in self.began} | {p.slot for p in self.prefills}
-        return began | set(self.decode) | set(self.sample)
-
-
-@dataclass(eq=False)
-class Outcome:
-    """What became of a plan: codes [slots, K] where something was sampled, and slots that failed;
-    `batch_failed` where no single row was at fault."""
-
-    codes: NDArray[np.int64] | None = None
-    failed: dict[int, BaseException] = field(default_factory=dict)
-    batch_failed: bool = False
-    phases_s: dict[str, float] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -92,7 +38,7 @@ class Scheduler:
         a slot that others wait for."""
         self.record = record
         self.slots = SlotTable(record)
-        self._stall_s, self._stall_slot_s = stall_s, stall_slot_s
+        self._limits = StallLimits(stall_s, stall_slot_s)
         self._waiting: list[EngineTurn] = []
         self._parked: list[EngineTurn] = []
         self._running: dict[int, EngineTurn] = {}
@@ -127,15 +73,8 @@ class Scheduler:
 
     def next_expiry_s(self) -> float | None:
         """When the next turn runs out of time, on the monotonic clock."""
-        times: list[float | None] = [t.request.deadline_s for t in self._by_key.values()]
-        times += [
-            t.blocked_since_s + self._stall_s
-            for t in self._by_key.values()
-            if t.blocked_since_s is not None
-        ]
-        if self._crowded:
-            times += [_blocked_s(t) + self._stall_slot_s for t in self._standing()]
-        return min((time_s for time_s in times if time_s is not None), default=None)
+        crowded = self._running.values() if self._crowded else ()
+        return self._limits.next_expiry_s(self._by_key.values(), crowded)
 
     def submit(self, turn: EngineTurn) -> None:
         """Puts the turn at the end of the queue."""
@@ -169,15 +108,11 @@ class Scheduler:
         waited for credit for too long; takes slots that others wait for from those who stand still.
         """
         for turn in list(self._by_key.values()):
-            deadline_s, blocked_s = turn.request.deadline_s, turn.blocked_since_s
-            late = deadline_s is not None and now >= deadline_s
-            stalled = blocked_s is not None and now - blocked_s >= self._stall_s
-            if late or stalled:
+            if self._limits.is_over(turn, now):
                 self._finish(turn, FinishReason.DEADLINE, now)
         if self._crowded:
-            standing = [t for t in self._standing() if now - _blocked_s(t) >= self._stall_slot_s]
-            standing.sort(key=_blocked_s)
-            for turn in standing[: sum(t.has_credit for t in self._waiting)]:
+            wanted = sum(turn.has_credit for turn in self._waiting)
+            for turn in self._limits.must_leave(self._running.values(), now)[:wanted]:
                 self._park(turn)
 
     def schedule(self, now: float) -> Plan:
@@ -228,14 +163,6 @@ class Scheduler:
     def _crowded(self) -> bool:
         """Whether a turn that could go on finds every slot taken."""
         return len(self._running) == len(self.slots) and any(t.has_credit for t in self._waiting)
-
-    def _standing(self) -> list[EngineTurn]:
-        """Turns that hold a slot and cannot use it."""
-        return [
-            turn
-            for turn in self._running.values()
-            if turn.state is EngineTurnState.DECODE and turn.blocked_since_s is not None
-        ]
 
     def _enqueue(self, turn: EngineTurn) -> None:
         bisect.insort(self._waiting, turn, key=lambda t: t.accepted_s)
@@ -368,15 +295,3 @@ class Scheduler:
         turn.state = EngineTurnState.FINISHED
         finished: Finished = turn.finished(reason, now, requested_s=requested_s, error=error)
         self._events.append((turn, finished))
-
-
-def _blocked_s(turn: EngineTurn) -> float:
-    """Since when the turn has had no credit; never, where it has some."""
-    return float("inf") if turn.blocked_since_s is None else turn.blocked_since_s
-
-
-def frame_row(codes: NDArray[np.int64] | None) -> PromptRows:
-    """The prompt row [1, K + 1] that feeding back a frame [K] amounts to."""
-    if codes is None:
-        raise ValueError("codes: None; there is no frame to feed back")
-    return np.append(codes, MASKED)[None]

@@ -5,8 +5,8 @@ than the device needs for it. Here each of the two is a CUDA graph. One shape fo
 the promise that the same seed gives the same codes whatever else is in the batch: libraries choose
 their kernels, and so their rounding, by shape. With `buckets`, graphs are recorded for a few batch
 sizes and lengths of context instead, and a step takes the smallest that holds it: faster where most
-of many slots are idle, but company may change a code. Free slots are taken from the lowest, so a
-batch is the first so many of them, and nothing is gathered or copied to form one.
+of many slots are idle, but other turns may change a code. Free slots are taken from the lowest, so
+a batch is the first so many of them, and nothing is gathered or copied to form one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Operations whose result for a row does not depend on the other rows of the batch.
 
-"The same seed gives the same codes, alone or in company" needs arithmetic that is the same bit for
+"The same seed gives the same codes, alone or in a batch" needs arithmetic that is the same bit for
 bit wherever a row sits and whoever its neighbours are. MKL's fp32 matrix product is not: with two
 threads it sums the last rows of a batch of 5, 6, 7 or 9 to 11 in another order than the first ones.
 oneDNN's is (checked for batches of 1 to 64 and 1 to 4 threads, fp32 and bf16), and reads the

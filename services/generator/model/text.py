@@ -25,6 +25,8 @@ _NO_MEANING = "\ue000"
 
 PART_CHARS = 4096
 """How much of a text is looked at first."""
+LOCKED_CHARS = 256
+"""From here on encoding lets other threads run: the event loop among them."""
 CUT_IDS = 64
 """Ids that a cut may add where the whole text has fewer, larger ones."""
 
@@ -159,7 +161,7 @@ class TextTokenizer:
 
         Empty where the model has no token for anything in it (pico, given only emoji).
         """
-        # Of the library's ways this lets go of the interpreter's lock, and `encode` does not: a
-        # text of 4,000 characters would hold up every thread of the process for 30 ms.
-        (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
-        return encoding.ids
+        if len(text) <= LOCKED_CHARS:
+            return self._tokenizer.encode(text, add_special_tokens=False).ids
+        # Of the two only this one lets go of the interpreter's lock.
+        return self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids

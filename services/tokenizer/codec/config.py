@@ -17,10 +17,10 @@ _RATE_TOLERANCE = 1e-6
 class MimiConfig:
     """Sizes of a Mimi codec; the defaults are the published model at its full 32 codebooks.
 
-    Names follow DESIGN.md where Hugging Face's differ: `num_codebooks` is their `num_quantizers`,
-    `num_semantic_codebooks` their `num_semantic_quantizers`, `codebook_dim` their
-    `vector_quantization_hidden_dimension` as well. Source of the defaults: kyutai-labs/moshi,
-    `models/loaders.py`.
+    Names are this project's where Hugging Face's differ (a code is one integer of one codebook):
+    `num_codebooks` is their `num_quantizers`, `num_semantic_codebooks` their
+    `num_semantic_quantizers`, `codebook_dim` their `vector_quantization_hidden_dimension` as well.
+    Source of the defaults: kyutai-labs/moshi, `models/loaders.py`.
 
     Raises:
         ValueError: a field is out of range; the message names field, value and what is allowed.

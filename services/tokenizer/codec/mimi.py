@@ -24,8 +24,8 @@ _MAX_STEP_FRAMES = 16
 
 
 @dataclass
-class _HalfState:
-    """What one half of the codec remembers of `rows` streams; streams share nothing."""
+class _DirectionState:
+    """What one direction of the codec remembers of `rows` streams; streams share nothing."""
 
     rows: int
     seanet: StackState
@@ -44,11 +44,11 @@ class _HalfState:
                 part.reset(mask)
 
 
-class EncoderState(_HalfState):
+class EncoderState(_DirectionState):
     """The state of `Mimi.encode_step`."""
 
 
-class DecoderState(_HalfState):
+class DecoderState(_DirectionState):
     """The state of `Mimi.decode_step`."""
 
 
@@ -288,7 +288,7 @@ class Mimi(nn.Module):
             raise ValueError(f"codes has the value {wrong}; allowed: 0 to {size - 1}")
 
     def _check_step(
-        self, rows: int, state: _HalfState, exec_mask: Tensor | None, name: str
+        self, rows: int, state: _DirectionState, exec_mask: Tensor | None, name: str
     ) -> Tensor | None:
         if rows != state.rows:
             raise ValueError(f"{name} has {rows} rows; allowed: {state.rows}, those of the state")

@@ -15,7 +15,7 @@ from services.native.levels import Level
 from services.native.memory import address
 from services.tokenizer.codec import Mimi
 from services.tokenizer.native import library
-from services.tokenizer.native.packing import PackedHalf
+from services.tokenizer.native.packing import PackedDirection
 
 WeightFormat = Literal["fp32", "bf16"]
 """What matrices are packed as. Sums are fp32 in either; inputs of bf16 may be rounded to bf16 too
@@ -36,7 +36,7 @@ def check_place(mimi: Mimi) -> None:
         raise NativeUnavailable(f"the codec is in {parameter.dtype} on {parameter.device}")
 
 
-class _NativeHalf:
+class _NativeCodec:
     """What both directions share; `rows` streams, each with its own state."""
 
     _encodes: bool
@@ -61,7 +61,7 @@ class _NativeHalf:
             raise ValueError(f"threads is {count}; allowed: 1 to 1024")
         check_place(mimi)
         self.config, self.rows, self.threads = mimi.config, rows, count
-        self._packed = PackedHalf(
+        self._packed = PackedDirection(
             library.load(level),
             mimi,
             Format[weights.upper()],
@@ -100,7 +100,7 @@ class _NativeHalf:
             raise ValueError(f"{name} has 0 frames; allowed: at least 1")
 
 
-class NativeDecoder(_NativeHalf):
+class NativeDecoder(_NativeCodec):
     """Codes to audio, `Mimi.decode_step` for rows of its own.
 
     A row's audio is the same bit for bit whatever the other rows do, however its frames are cut
@@ -153,7 +153,7 @@ class NativeDecoder(_NativeHalf):
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-class NativeEncoder(_NativeHalf):
+class NativeEncoder(_NativeCodec):
     """Audio to codes, `Mimi.encode_step` for rows of its own; as bit-exact as `NativeDecoder`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The codec's two halves over all rows, natively."""
+"""The codec's two directions over all rows, natively."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.tokenizer.native.codec import NativeDecoder, NativeEncoder, Weight
 from services.tokenizer.plan import NATIVE
 
 
-class NativeHalf(CodecDirection):
+class NativeDirection(CodecDirection):
     """One direction in C++. Rows that sit a step out cost nothing and are not touched."""
 
     costs = NATIVE
@@ -37,7 +37,7 @@ class NativeHalf(CodecDirection):
         return self._codec.step(rows, batch)
 
 
-class NativeEncodeHalf(NativeHalf):
+class NativeEncodeDirection(NativeDirection):
     """Audio to frames: blocks [n, frame_samples] float32 in, [n, num_codebooks] uint16 out."""
 
     operation = "encode"
@@ -54,7 +54,7 @@ class NativeEncodeHalf(NativeHalf):
         return super()._step(rows, batch).astype(np.uint16)
 
 
-class NativeDecodeHalf(NativeHalf):
+class NativeDecodeDirection(NativeDirection):
     """Frames to audio: blocks [n, num_codebooks] uint16 in, [n, frame_samples] float32 out."""
 
     operation = "decode"

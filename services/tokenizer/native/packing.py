@@ -1,4 +1,4 @@
-"""One half of a Mimi's weights, packed for the native library."""
+"""The weights of one direction of a Mimi, packed for the native library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from services.tokenizer.native.library import (
 )
 
 
-class PackedHalf:
+class PackedDirection:
     """An encoder or a decoder inside the native library with the state of `rows` streams.
 
     Freed with this object. Holds its own copy of every matrix; of the torch model it keeps only
@@ -76,7 +76,7 @@ class PackedHalf:
         return self.native.codec_bytes(self.handle)
 
     def call(self, function: Callable[..., int], *arguments: object) -> None:
-        """Call a function of the library on this half.
+        """Call a function of the library on this direction.
 
         Raises:
             MemoryError: it says so.

@@ -1,4 +1,4 @@
-"""The codec's halves by the way that is wanted: native, or by torch."""
+"""The codec's directions by the way that is wanted: native, or by torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from services.tokenizer.direction import CodecDirection
 from services.tokenizer.native import codec
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.codec import WeightFormat
-from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf
+from services.tokenizer.native.directions import NativeDecodeDirection, NativeEncodeDirection
 from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 
-__all__ = ["LARGE_PARAMETERS", "NativeMode", "halves", "weights_for"]
+__all__ = ["LARGE_PARAMETERS", "NativeMode", "directions", "weights_for"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def weights_for(
     return "bf16" if dtype == "bfloat16" else "fp32"
 
 
-def halves(
+def directions(
     mimi: Mimi,
     rows: int,
     mode: NativeMode = "auto",
@@ -44,11 +44,11 @@ def halves(
     """Return the encoder and the decoder for `rows` streams each.
 
     Args:
-        mimi: may be dropped by the caller when native halves come back.
+        mimi: may be dropped by the caller when native directions come back.
         rows: streams of each direction.
         mode: see `NativeMode`.
         weights: of a native decoder. An encoder's stay fp32: a code turns by the smallest change.
-        threads: of native halves; None: as many as torch uses in the calling thread.
+        threads: of native directions; None: as many as torch uses in the calling thread.
 
     Raises:
         NativeUnavailable: `mode` is required and it cannot be.
@@ -58,8 +58,8 @@ def halves(
     def native() -> tuple[CodecDirection, CodecDirection]:
         codec.check_place(mimi)
         level = select.level_for(LIBRARY, mode)
-        encode = NativeEncodeHalf(mimi, rows, threads=threads, level=level)
-        decode = NativeDecodeHalf(mimi, rows, weights, threads=threads, level=level)
+        encode = NativeEncodeDirection(mimi, rows, threads=threads, level=level)
+        decode = NativeDecodeDirection(mimi, rows, weights, threads=threads, level=level)
         mib = (encode.nbytes + decode.nbytes) / 2**20
         log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
         return encode, decode

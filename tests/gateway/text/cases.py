@@ -10,6 +10,10 @@ _ESCAPES = {
     r"\u2028": "\u2028",
     r"\u200b": "\u200b",
     r"\u202e": "\u202e",
+    r"\u00ad": "\u00ad",
+    r"\u2060": "\u2060",
+    r"\ufeff": "\ufeff",
+    r"\ue000": "\ue000",
 }
 DATA = Path(__file__).parent / "data"
 

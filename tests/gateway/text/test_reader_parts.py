@@ -91,7 +91,7 @@ def test_any_text_is_the_same_in_whatever_parts_it_arrives(
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_case_is_the_same_for_every_single_cut(text: str) -> None:
     whole = read([text], 200, TextRules())
-    for at in range(len(text)):
+    for at in range(0, len(text), 1 + len(text) // 80):
         assert read([text[:at], text[at:]], 200, TextRules()) == whole
 
 
@@ -106,3 +106,27 @@ def test_no_word_of_plain_text_is_lost_and_no_sentence_is_too_long(
     assert all(len(piece.text) <= max_chars for piece in pieces)
     spoken = "".join(piece.text.text for piece in pieces)
     assert not any(unicodedata.category(c) in ("Cc", "Co", "Cs") for c in spoken)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES, max_size=40), st.integers(20, 60), OPTIONS, st.sets(st.integers(0, 40)))
+def test_a_flush_gives_all_that_is_pending_and_the_text_goes_on(
+    parts: list[str], max_chars: int, options: TextRules, flushes: set[int]
+) -> None:
+    text = "".join(parts)
+    reader = TextReader(options, max_chars)
+    pieces: list[Piece] = []
+    for number, part in enumerate(parts):
+        pieces += reader.feed(part)
+        if number in flushes:
+            pending = reader.pending
+            flushed = reader.flush()
+            assert pending or not flushed
+            assert not reader.pending
+            pieces += flushed
+    pieces += reader.finish()
+    end = 0
+    for piece in pieces:
+        assert end <= piece.first_char < piece.end_char
+        assert text[piece.first_char : piece.end_char] == piece.written
+        end = piece.end_char

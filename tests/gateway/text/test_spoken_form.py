@@ -99,6 +99,23 @@ def test_origins_are_in_order_whatever_the_text() -> None:
         )
 
 
+def test_a_text_with_mistakes_is_read_too() -> None:
+    rng = random.Random(5)
+    odd = (
+        "0123456789.,:;-–—/'\"()<>$€£%#@&*+=~^_|!? \n\tabcxyzABCIVXsmkg°²½×±π①Ⅳ٣\u0301\u200b\u202e’"
+    )
+    rows = [written for written, _ in _rows("spoken_more.tsv")]
+    for _ in range(600):
+        chars = list(rng.choice(rows) + " " + rng.choice(rows))
+        for _ in range(rng.randrange(1, 6)):
+            at = rng.randrange(len(chars))
+            chars[at : at + rng.randrange(3)] = rng.choice(odd)
+        written = "".join(chars)
+        text = spoken_form(MappedText.of(written))
+        assert list(text.firsts) == sorted(text.firsts), written
+        assert not any(char.isdecimal() for char in text.text), (written, text.text)
+
+
 def test_no_digit_and_no_control_character_is_left() -> None:
     odd = [
         f"{a}{b}5{a} 1{b}{a}{b}"
@@ -166,11 +183,11 @@ def test_what_a_lexicon_puts_in_is_not_touched() -> None:
     ids=lambda piece: f"{piece!a}",
 )
 def test_a_hostile_text_takes_linear_time(piece: str) -> None:
-    sizes = (2_500, 20_000)
-    seconds = [min(_spent("a " + piece * (size // len(piece))) for _ in range(2)) for size in sizes]
+    small, large = ("a " + piece * (size // len(piece)) for size in (1_000, 8_000))
+    seconds = min(_spent(small) for _ in range(2)), _spent(large)
     # Eight times the text; what is quadratic takes 64 times the time.
-    assert seconds[1] < 0.02 + 20 * seconds[0], seconds
-    assert seconds[1] < 3
+    assert seconds[1] < 0.03 + 20 * seconds[0], seconds
+    assert seconds[1] < 2
 
 
 @pytest.mark.parametrize(
@@ -179,7 +196,7 @@ def test_a_hostile_text_takes_linear_time(piece: str) -> None:
 def test_a_long_run_of_one_character_takes_little_time(char: str) -> None:
     # About 0.4 s for the digits, which become half a million characters; with room for a machine
     # that has much else to do.
-    assert min(_spent(char * 100_000) for _ in range(2)) < 1.5
+    assert _spent(char * 100_000) < 2
 
 
 def _spent(text: str) -> float:

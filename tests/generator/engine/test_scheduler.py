@@ -5,7 +5,8 @@ import pytest
 
 from services.generator.engine.cache_rows import CacheRecord
 from services.generator.engine.events import Event, Finished, FinishReason, FrameReady, Started
-from services.generator.engine.scheduler import Outcome, Plan, Scheduler
+from services.generator.engine.plan import Outcome, Plan
+from services.generator.engine.scheduler import Scheduler
 from services.generator.engine.turn import EngineTurn, EngineTurnState, PromptRows, TurnRequest
 from services.generator.model.sampling import GREEDY
 from tests.generator.harness import audio_rows, random_rows, text_rows

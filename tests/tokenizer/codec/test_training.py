@@ -12,7 +12,7 @@ from tests.tokenizer.codec.cases import BIASED, FIVE, FULL, NINE, noise, random_
 
 
 @pytest.mark.parametrize("config", [FIVE, NINE, BIASED], ids=["five", "nine", "biased"])
-def test_every_parameter_of_both_halves_gets_a_gradient(config):
+def test_every_parameter_of_both_directions_gets_a_gradient(config):
     mimi = create(config)
     audio = noise(2, 12 * config.frame_samples)
     mimi.synthesize(mimi.latents(audio)).square().mean().backward()

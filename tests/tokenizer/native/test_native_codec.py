@@ -47,12 +47,12 @@ def test_audio_is_that_of_mimi(name: str, level: levels.Level) -> None:
 def test_audio_of_bf16_weights_is_40_db_close(name: str, level: levels.Level) -> None:
     model = mimi(name)
     codes = codes_of(model.config, 2, FRAMES)
-    half = NativeDecoder(model, 3, "bf16", threads=1, level=level)
-    got, expected = half.step([2, 0], codes), decoded(model, codes)
+    small = NativeDecoder(model, 3, "bf16", threads=1, level=level)
+    got, expected = small.step([2, 0], codes), decoded(model, codes)
     error = got - expected
     assert 0 < np.square(error).mean() < 1e-4 * np.square(expected).mean()
     whole = NativeDecoder(model, 3, threads=1, level=level)
-    assert half.nbytes < 0.65 * whole.nbytes
+    assert small.nbytes < 0.65 * whole.nbytes
 
 
 @LEVELS

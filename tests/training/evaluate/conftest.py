@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, PartWriter
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 SENTENCES = (
     "The evening train was late again.",

@@ -6,7 +6,7 @@ import pytest
 
 from training.corpus.store import SPEAKERS, Corpus
 from training.evaluate.held_out import Contexts, load_items, read_sentences, sample_of, spread
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 
 def test_each_sentence_is_its_speakers_own_reading(work: Path) -> None:

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 from tests.training.language_model.voice import write_voice
 from training.language_model.settings import TrainingSettings
-from training.text.normalizer import build_tokenizer
+from training.tokenizer import build_tokenizer
 
 
 @pytest.fixture

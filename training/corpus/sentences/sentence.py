@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 MIN_WORDS, MAX_WORDS = 1, 25
 _MAX_CHARS = 180

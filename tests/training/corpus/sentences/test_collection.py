@@ -16,7 +16,7 @@ from training.corpus.sentences.coverage import Coverage, Vocabulary
 from training.corpus.sentences.exclusion import held_out, measured, validation
 from training.corpus.sentences.prose import MissingSourceError
 from training.corpus.sentences.sentence import Sentence, is_plain, words
-from training.text.normalizer import CHARACTERS, normalize
+from training.tokenizer import CHARACTERS, normalize
 
 _SHARES = {"fortunes": 0.5, "own": 0.4, "pairs": 0.1}
 _FILES = {

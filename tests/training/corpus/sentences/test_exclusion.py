@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.corpus.sentences.exclusion import Exclusion, held_out, measured, validation
 from training.corpus.sentences.sentence import words
-from training.text.normalizer import CHARACTERS, normalize
+from training.tokenizer import CHARACTERS, normalize
 
 
 def test_counts_and_mix() -> None:

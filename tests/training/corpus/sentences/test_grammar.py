@@ -10,7 +10,7 @@ import pytest
 from training.corpus.sentences.figures import FIGURES
 from training.corpus.sentences.grammar import Grammar, GrammarError, grammar
 from training.corpus.sentences.sentence import is_fit, words
-from training.text.normalizer import CHARACTERS, normalize
+from training.tokenizer import CHARACTERS, normalize
 
 
 def _grammar(directory: Path, lexicon: str, lines: str) -> Grammar:

@@ -16,7 +16,7 @@ from training.corpus.sentences.sentence import (
     tidy,
     words,
 )
-from training.text.normalizer import normalize
+from training.tokenizer import normalize
 
 
 def test_splits_at_ends_and_not_at_abbreviations() -> None:

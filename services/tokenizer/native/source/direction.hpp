@@ -10,10 +10,10 @@
 
 namespace csm {
 
-class Half {
+class Direction {
  public:
   // The matrices are packed as `format`, fp32 or bf16.
-  Half(bool encodes, int streams, int threads, Format format);
+  Direction(bool encodes, int streams, int threads, Format format);
 
   // Its parts, in any order, before the first step.
   Seanet seanet;

@@ -1,8 +1,8 @@
-#include "half.hpp"
+#include "direction.hpp"
 
 namespace csm {
 
-Half::Half(bool encodes_, int streams_, int threads_, Format format_)
+Direction::Direction(bool encodes_, int streams_, int threads_, Format format_)
     : seanet(streams_, format_),
       encodes(encodes_),
       streams(streams_),
@@ -10,19 +10,19 @@ Half::Half(bool encodes_, int streams_, int threads_, Format format_)
       format(format_),
       pool_(threads_) {}
 
-void Half::reset(int stream) {
+void Direction::reset(int stream) {
   std::lock_guard<std::mutex> lock(one_caller_);
   seanet.reset(stream);
   transformer->reset(stream);
   if (resample) resample->reset(stream);
 }
 
-size_t Half::bytes() const {
+size_t Direction::bytes() const {
   return seanet.bytes() + transformer->bytes() + quantizer->bytes() +
          (resample ? resample->bytes() : 0);
 }
 
-void Half::reserve(const Batch& batch, int frames) {
+void Direction::reserve(const Batch& batch, int frames) {
   const size_t rows = static_cast<size_t>(batch.count) * frames;
   latents_.reserve(rows * transformer->width());
   hidden_.reserve(rows * positions * transformer->width());
@@ -33,7 +33,8 @@ void Half::reserve(const Batch& batch, int frames) {
     window_.reserve(resample->window_floats(batch.count, encodes ? frames * positions : frames));
 }
 
-void Half::decode(const Batch& batch, int frames, const int64_t* codes, int given, float* audio) {
+void Direction::decode(const Batch& batch, int frames, const int64_t* codes, int given,
+                       float* audio) {
   std::lock_guard<std::mutex> lock(one_caller_);
   reserve(batch, frames);
   const size_t width = transformer->width();
@@ -49,7 +50,7 @@ void Half::decode(const Batch& batch, int frames, const int64_t* codes, int give
   transformer->advance(batch, frames * positions);
 }
 
-void Half::encode(const Batch& batch, int frames, const float* audio, int64_t* codes) {
+void Direction::encode(const Batch& batch, int frames, const float* audio, int64_t* codes) {
   std::lock_guard<std::mutex> lock(one_caller_);
   reserve(batch, frames);
   const size_t width = transformer->width();

@@ -17,8 +17,12 @@ from services.native import levels
 from services.native.build import NativeUnavailable
 from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.native.build import LIBRARY
-from services.tokenizer.native.directions import NativeDecodeHalf, NativeEncodeHalf, NativeHalf
-from services.tokenizer.native.select import halves
+from services.tokenizer.native.directions import (
+    NativeDecodeDirection,
+    NativeDirection,
+    NativeEncodeDirection,
+)
+from services.tokenizer.native.select import directions
 from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 from tests.tokenizer.codec.cases import FIVE
 from tests.tokenizer.native.harness import audio_of, codes_of, mimi
@@ -44,13 +48,13 @@ def test_blocks_go_to_their_rows_and_come_back_from_them() -> None:
     codes = codes_of(FIVE, 3, 6).astype(np.uint16)
     audio = audio_of(FIVE, 3, 6)
     for native, by_torch, whole in (
-        (NativeDecodeHalf(model, 4, threads=1), TorchDecodeDirection(model, 4), codes),
-        (NativeEncodeHalf(model, 4, threads=1), TorchEncodeDirection(model, 4), audio),
+        (NativeDecodeDirection(model, 4, threads=1), TorchDecodeDirection(model, 4), codes),
+        (NativeEncodeDirection(model, 4, threads=1), TorchEncodeDirection(model, 4), audio),
     ):
         assert (native.operation, native.rows) == (by_torch.operation, 4)
         blocks: list[Block | None] = [whole[0], None, whole[2]]
-        for half in (0, 3):
-            step = [None if block is None else block[half : half + 3] for block in blocks]
+        for start in (0, 3):
+            step = [None if block is None else block[start : start + 3] for block in blocks]
             ours, theirs = native.step(1, step), by_torch.step(1, step)
             assert ours[1] is None
             for got, expected in ((ours[0], theirs[0]), (ours[2], theirs[2])):
@@ -64,12 +68,12 @@ def test_blocks_go_to_their_rows_and_come_back_from_them() -> None:
 
 def test_off_is_off_and_required_is_native() -> None:
     model = mimi("five")
-    assert [type(half) for half in halves(model, 2, "off")] == [
+    assert [type(one) for one in directions(model, 2, "off")] == [
         TorchEncodeDirection,
         TorchDecodeDirection,
     ]
-    both = halves(model, 2, "required", threads=1)
-    assert [type(half) for half in both] == [NativeEncodeHalf, NativeDecodeHalf]
+    both = directions(model, 2, "required", threads=1)
+    assert [type(one) for one in both] == [NativeEncodeDirection, NativeDecodeDirection]
 
 
 @pytest.mark.usefixtures("no_library")
@@ -78,11 +82,11 @@ def test_without_a_compiler_the_codec_runs_by_torch_and_the_log_says_so(
 ) -> None:
     model = mimi("five")
     with caplog.at_level(logging.WARNING):
-        assert isinstance(halves(model, 2, "auto", threads=1)[1], TorchDecodeDirection)
+        assert isinstance(directions(model, 2, "auto", threads=1)[1], TorchDecodeDirection)
     assert "the codec runs by torch" in caplog.text
     assert "no C++ compiler" in caplog.text
     with pytest.raises(NativeUnavailable, match="no C\\+\\+ compiler"):
-        halves(model, 2, "required", threads=1)
+        directions(model, 2, "required", threads=1)
 
 
 def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
@@ -91,9 +95,9 @@ def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
     monkeypatch.setattr(levels, "available", lambda: [levels.named("generic")])
     model = mimi("five")
     with caplog.at_level(logging.WARNING):
-        assert isinstance(halves(model, 1, "auto", threads=1)[1], TorchDecodeDirection)
+        assert isinstance(directions(model, 1, "auto", threads=1)[1], TorchDecodeDirection)
     assert "the codec runs by torch: only level generic can be had" in caplog.text
-    assert isinstance(halves(model, 1, "required", threads=1)[1], NativeDecodeHalf)
+    assert isinstance(directions(model, 1, "required", threads=1)[1], NativeDecodeDirection)
 
 
 @pytest.mark.usefixtures("no_library")
@@ -107,7 +111,7 @@ async def test_the_service_is_native_by_default_and_sounds_as_by_torch(
 ) -> None:
     native = await start_tokenizer()
     by_torch = await start_tokenizer(native="off")
-    assert isinstance(decoder_of(native), NativeHalf)
+    assert isinstance(decoder_of(native), NativeDirection)
     assert isinstance(decoder_of(by_torch), TorchDecodeDirection)
     codes = random_codes(60)
     ours, theirs = [
@@ -128,9 +132,9 @@ async def test_a_service_decodes_by_the_weights_it_is_told(
     codes = random_codes(60)
     for dtype in ("auto", "float32", "bfloat16"):
         running = await start_tokenizer(dtype=dtype)
-        half = decoder_of(running)
-        assert isinstance(half, NativeHalf)
-        sizes[dtype] = half.nbytes
+        decoder = decoder_of(running)
+        assert isinstance(decoder, NativeDirection)
+        sizes[dtype] = decoder.nbytes
         audio[dtype] = np.frombuffer(await running.decode(codes, S16), "<i2").astype(float)
     # A codec as small as pico's stays as it is.
     assert sizes["auto"] == sizes["float32"]

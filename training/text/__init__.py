@@ -1,1 +1,0 @@
-"""The text front end: what is written becomes the words that are read aloud."""
