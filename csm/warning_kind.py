@@ -18,5 +18,7 @@ class WarningKind(StrEnum):
     """A recording was read differently from what it says, or makes a bad prompt."""
     ENDED_EARLY = "ended_early"
     """Speech ended far too early for its text."""
+    HISTORY_NOT_SAVED = "history_not_saved"
+    """The store of conversations did not take what was said: it is heard, but not remembered."""
     UNKNOWN = "unknown"
     """A kind that this side is too old to know. Never sent."""

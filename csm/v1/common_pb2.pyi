@@ -38,6 +38,7 @@ class WarningKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WARNING_KIND_IGNORED: _ClassVar[WarningKind]
     WARNING_KIND_RECORDING: _ClassVar[WarningKind]
     WARNING_KIND_ENDED_EARLY: _ClassVar[WarningKind]
+    WARNING_KIND_HISTORY_NOT_SAVED: _ClassVar[WarningKind]
 AUDIO_ENCODING_UNSPECIFIED: AudioEncoding
 AUDIO_ENCODING_PCM_S16LE: AudioEncoding
 AUDIO_ENCODING_PCM_S24LE: AudioEncoding
@@ -62,6 +63,7 @@ WARNING_KIND_CUT: WarningKind
 WARNING_KIND_IGNORED: WarningKind
 WARNING_KIND_RECORDING: WarningKind
 WARNING_KIND_ENDED_EARLY: WarningKind
+WARNING_KIND_HISTORY_NOT_SAVED: WarningKind
 
 class AudioFormat(_message.Message):
     __slots__ = ("encoding", "sample_rate_hz", "channels")

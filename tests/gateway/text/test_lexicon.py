@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.text import lexicon
+from csm import lexicon_file
 from gateway.text.lexicon import Lexicon, LexiconError, LexiconFile, read_lexicon
 from gateway.text.mapped import MappedText
 from gateway.text.protection import revealed, without_private
@@ -91,8 +91,8 @@ def test_a_file_of_words_comments_and_blank_lines(tmp_path: Path) -> None:
 def test_an_error_names_the_file_and_the_line(
     content: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lexicon, "MAX_ENTRIES", 2)
-    monkeypatch.setattr(lexicon, "MAX_FILE_BYTES", 2000)
+    monkeypatch.setattr(lexicon_file, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(lexicon_file, "MAX_FILE_BYTES", 2000)
     path = tmp_path / "words.tsv"
     path.write_bytes(content)
     with pytest.raises(LexiconError) as caught:
