@@ -10,9 +10,7 @@ from csm.audio import frames
 from csm.audio.opus import complete_opus_format
 from csm.audio.pcm import AudioError, complete_format
 from csm.errors import InvalidArgument, invalid, status_message
-from csm.limits import (
-    MAX_ID_CHARS,
-)
+from csm.limits import LARGER_FILES, MAX_CONTEXT_FILE_BYTES, MAX_ID_CHARS
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.backends import Info
 from gateway.backends.convert import audio_format
@@ -45,7 +43,6 @@ from gateway.text_messages import prepared as prepared
 from gateway.text_messages import text_rules_of
 from gateway.violations import Violations
 
-MAX_FILE_BYTES = 3 << 20
 MAX_HEARD_BYTES = 1 << 20
 
 
@@ -216,8 +213,12 @@ class Checker:
         sound = turn.WhichOneof("sound")
         if sound == "audio_file":
             size = len(turn.audio_file)
-            if not 0 < size <= MAX_FILE_BYTES:
-                found.add(f"{field}.audio_file", f"{size} bytes; allowed are 1..{MAX_FILE_BYTES}")
+            if not 0 < size <= MAX_CONTEXT_FILE_BYTES:
+                remedy = f"; {LARGER_FILES}" if size else ""
+                found.add(
+                    f"{field}.audio_file",
+                    f"{size} bytes; allowed are 1..{MAX_CONTEXT_FILE_BYTES}{remedy}",
+                )
             return ContextEntry(field, turn.speaker, turn.text, audio_file=turn.audio_file)
         if sound == "frames":
             tokenizer = self._info.tokenizer

@@ -153,6 +153,11 @@ class GatewaySettings(ServiceSettings):
     encode_timeout_s: float = Field(
         60.0, gt=0, le=3600, description="seconds that a file of context may take, or wait to begin"
     )
+    mend_recordings: bool = Field(
+        True,
+        description="recordings of voices and of context are mended where that is harmless: a "
+        "constant offset, a level far off, long silence at the ends; the turn's warnings say so",
+    )
     max_context_bytes: int = Field(
         32 << 20,
         ge=1 << 20,

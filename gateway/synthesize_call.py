@@ -13,11 +13,13 @@ from gateway.backends.convert import context_messages
 from gateway.commands import ContextEntry, Synthesis, TurnOptions
 from gateway.conversations.store import Segment, StoredConversation, Turn, new_turn_id
 from gateway.hearing.encoder import AudioEncoder
+from gateway.hearing.words import misfit
 from gateway.settings import GatewaySettings
-from gateway.speaking.events import FinishReason
+from gateway.speaking.events import FinishReason, TurnWarning
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
+from gateway.speaking.warnings import of_recording
 from gateway.text.off_loop import off_loop
 from gateway.text.sentence import CONTINUE
 from gateway.texts import Texts
@@ -49,6 +51,8 @@ class SynthesizeCall:
         self._asked = asked
         self._parts = parts
         self._context: list[Segment] = []
+        self._recordings: list[list[TurnWarning]] = []
+        """What is odd about each turn of the context."""
         self.outbox = Outbox()
         self.turn: SpokenTurn | None = None
 
@@ -85,6 +89,7 @@ class SynthesizeCall:
             meter,
         )
         turn.text_chars = len(asked.text)
+        turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
             front_end = parts.texts.front_end(asked.text_rules, parts.voice)
             turn.add(await off_loop(len(asked.text), lambda: front_end.whole(asked.text)))
@@ -137,16 +142,25 @@ class SynthesizeCall:
         """
         encoder, deadline = self._parts.encoder, self._parts.deadline
         places = asyncio.Semaphore(FILES_AT_ONCE)
+        self._recordings = [[] for _ in context]
 
-        async def one(turn: ContextEntry) -> Segment:
+        async def one(turn: ContextEntry, odd: list[TurnWarning]) -> Segment:
             if not turn.audio_file:
                 checked(f"{turn.field}.frames.num_frames", turn.num_frames)
+                told(f"{turn.field}.frames", turn, turn.num_frames, odd)
                 return Segment(turn.speaker, turn.text, turn.codes, turn.num_frames)
             field = f"{turn.field}.audio_file"
             async with places:
-                frames = await encoder.encode(turn.audio_file, field, deadline)
+                encoded = await encoder.encode(turn.audio_file, field, deadline)
+            frames = encoded.frames
             checked(field, frames.num_frames)
+            odd += [of_recording(field, description) for description in encoded.warnings]
+            told(field, turn, frames.num_frames, odd)
             return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
+
+        def told(field: str, turn: ContextEntry, num_frames: int, odd: list[TurnWarning]) -> None:
+            if num_frames and (wrong := misfit(turn.text, num_frames * info.frame_ms / 1000)):
+                odd.append(of_recording(field, wrong))
 
         def checked(field: str, num_frames: int) -> None:
             limit = info.generator.max_positions
@@ -157,7 +171,10 @@ class SynthesizeCall:
                     f"context has {limit}",
                 )
 
-        tasks = [asyncio.create_task(one(turn)) for turn in context]
+        tasks = [
+            asyncio.create_task(one(turn, odd))
+            for turn, odd in zip(context, self._recordings, strict=True)
+        ]
         try:
             return await asyncio.gather(*tasks)
         finally:

@@ -21,13 +21,17 @@ _RAW = "Audio without a header"
 
 
 def encode(
-    source: Annotated[Path, typer.Argument(help="WAV, FLAC, Ogg or MP3.", metavar="AUDIO")],
+    source: Annotated[Path, typer.Argument(help="WAV, FLAC, Ogg, MP3 and more.", metavar="AUDIO")],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", help="Default: AUDIO with .safetensors; - is standard output."
         ),
     ] = None,
+    mend: Annotated[
+        bool,
+        typer.Option(help="It is to be a prompt: mend its level, an offset, long silent ends."),
+    ] = False,
     server: Server = None,
     encoding: Annotated[
         options.SampleEncoding | None,
@@ -64,9 +68,11 @@ def encode(
     from csm.cli.code_file import CodeFile
     from csm.cli.place import check_writable
     from csm.cli.raw_audio import RawFormat
-    from csm.cli.reporting import audio_progress, print_figures
+    from csm.cli.reporting import CommandError, audio_progress, print_figures, warn
 
     raw = RawFormat.of(source, encoding, rate, channels)
+    if raw and mend:
+        raise CommandError("--mend is for files with a header")
     target = output or source.with_suffix(".safetensors")
     check_writable(target)
 
@@ -74,9 +80,14 @@ def encode(
         async with _tokenizer(server, model, device, threads) as client:
             info = await client.info()
             longest_s = info.max_audio_ms / 1000
+            odd: list[str] = []
             samples, rate_hz = (
-                raw.read(source, longest_s) if raw else read_audio(source, max_seconds=longest_s)
+                raw.read(source, longest_s)
+                if raw
+                else read_audio(source, max_seconds=longest_s, mend=mend, warnings=odd)
             )
+            for warning in odd:
+                warn(f"{source}: {warning}")
             seconds = len(samples) / rate_hz
             with audio_progress(f"encoding {source}", seconds) as progress:
                 encoded = await client.encode(

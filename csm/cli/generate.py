@@ -25,9 +25,7 @@ def generate(
     weights: Annotated[
         Path, typer.Option("--weights", "-w", help="A model directory or a safetensors file.")
     ],
-    source: Annotated[
-        Path, typer.Option("--input", "-i", help="WAV, FLAC, Ogg or MP3 to be continued.")
-    ],
+    source: Annotated[Path, typer.Option("--input", "-i", help="The recording to be continued.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     flavor: Annotated[
         Flavor | None,
@@ -129,13 +127,16 @@ def generate(
 async def _heard(source: Path, running: "AllInOne", speaker: int, text: str) -> "ContextTurn":
     """The recording as a turn of context, encoded by the tokenizer."""
     from csm.audio.files import read_audio
-    from csm.cli.reporting import audio_progress
+    from csm.cli.reporting import audio_progress, warn
     from csm.client import ContextTurn
     from csm.client.tokenizer import AsyncTokenizerClient
 
     async with AsyncTokenizerClient(running.tokenizer.address) as client:
         longest_ms = (await client.info()).max_audio_ms
-        samples, rate_hz = read_audio(source, max_seconds=longest_ms / 1000)
+        odd: list[str] = []
+        samples, rate_hz = read_audio(source, max_seconds=longest_ms / 1000, warnings=odd)
+        for warning in odd:
+            warn(f"{source}: {warning}")
         with audio_progress(f"encoding {source}", len(samples) / rate_hz) as progress:
             encoded = await client.encode(
                 samples, rate_hz, on_sent=lambda sent: progress.add(sent / rate_hz)

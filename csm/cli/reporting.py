@@ -89,6 +89,11 @@ def _say(message: str) -> None:
     print(f"csm: {message}", file=sys.stderr)
 
 
+def warn(message: str) -> None:
+    """A line about something that is no failure."""
+    console().print(f"csm: warning: {message}", soft_wrap=True)
+
+
 def console() -> "Console":
     """The console on standard error, so that standard output stays for results."""
     from rich.console import Console

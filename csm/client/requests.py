@@ -12,6 +12,7 @@ from csm.audio import frames
 from csm.client.formats import AudioFormat, from_float
 from csm.client.text import TextOptions
 from csm.errors import invalid
+from csm.limits import LARGER_FILES, MAX_CONTEXT_FILE_BYTES
 from csm.v1 import common_pb2, speech_pb2
 
 
@@ -22,21 +23,33 @@ class ContextTurn:
     speaker: int
     text: str = ""
     audio: bytes | Path | None = None
-    """A whole WAV, FLAC, Ogg or MP3 file, or the path of one."""
+    """A whole audio file of at most 3 MiB, or the path of one; docs/audio.md says which are read.
+    A larger one: `AsyncTokenizerClient.encode_file`, and its codes here."""
     codes: NDArray[np.integer] | None = field(default=None, compare=False)
     """Codes [frames, codebooks], 0..codebook_size-1."""
 
-    def to_proto(self) -> speech_pb2.ContextTurn:
-        """The wire message; reads the file where `audio` is a path (OSError)."""
+    def to_proto(self, field: str = "context") -> speech_pb2.ContextTurn:
+        """The wire message; reads the file where `audio` is a path (OSError).
+
+        Raises `InvalidArgument` about `field` where the file is too large for a message.
+        """
         if self.audio is not None and self.codes is not None:
             raise ValueError("context: a turn takes audio or codes, not both")
         message = speech_pb2.ContextTurn(speaker=self.speaker, text=self.text)
         if self.audio is not None:
-            given = self.audio
-            message.audio_file = given.read_bytes() if isinstance(given, Path) else given
+            message.audio_file = _file(self.audio, f"{field}.audio_file")
         if self.codes is not None:
             message.frames.CopyFrom(frames.pack(_checked(self.codes)))
         return message
+
+
+def _file(given: bytes | Path, field: str) -> bytes:
+    size = given.stat().st_size if isinstance(given, Path) else len(given)
+    if size > MAX_CONTEXT_FILE_BYTES:
+        raise invalid(
+            field, f"{size} bytes; allowed are 1..{MAX_CONTEXT_FILE_BYTES}; {LARGER_FILES}"
+        )
+    return given.read_bytes() if isinstance(given, Path) else given
 
 
 def _checked(codes: NDArray[np.integer]) -> NDArray[np.uint16]:
@@ -98,7 +111,7 @@ def synthesize_request(
 ) -> speech_pb2.SynthesizeRequest:
     """The wire message of `synthesize`."""
     message = speech_pb2.SynthesizeRequest(
-        context=[turn.to_proto() for turn in context],
+        context=[turn.to_proto(f"context[{at}]") for at, turn in enumerate(context)],
         sampling=sampling,
         format=format.to_proto() if format else None,
         text_options=text_options.to_proto() if text_options else None,

@@ -1,5 +1,6 @@
 """A client of the tokenizer for asyncio: recordings to codes and codes to audio."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from csm.audio import frames
 from csm.client.answers import TokenizerInfo
 from csm.client.connection import Metadata, check_metadata, check_target, open_async
 from csm.client.formats import AudioFormat
+from csm.client.messages import Warning
 from csm.client.retry import Deadline, from_status
 from csm.errors import ServiceError, invalid
 from csm.status import TrueStatus
-from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
+from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 # A quarter of the wire's 1 MiB: progress is seen, and no message is copied for long.
 _CHUNK_SAMPLES = 65_536
+_CHUNK_BYTES = 4 * _CHUNK_SAMPLES
 # Leaves room for the rest of the message below gRPC's 4 MiB.
 _MAX_CODE_BYTES = (4 << 20) - 4096
 
@@ -35,6 +38,8 @@ class Encoded:
     """True length at the codec's rate."""
     sample_rate_hz: int
     """The codec's rate."""
+    warnings: tuple[Warning, ...] = ()
+    """What was odd about a file: how it was read, what was mended, what makes it a bad prompt."""
 
 
 class AsyncTokenizerClient:
@@ -96,8 +101,33 @@ class AsyncTokenizerClient:
                 if on_sent:
                     on_sent(len(chunk))
 
+        return await self._encoded(messages(), timeout_s)
+
+    async def encode_file(
+        self, audio: bytes | Path, *, mend: bool = False, timeout_s: float | None = None
+    ) -> Encoded:
+        """Encodes a whole audio file, or the one at a path (OSError); see docs/audio.md.
+
+        `mend`: it is to be a prompt, so a constant offset, a level far off and long silence at its
+        ends are mended. `warnings` of the result say what was odd. Raises a
+        `csm.errors.ServiceError`.
+        """
+        data = await asyncio.to_thread(audio.read_bytes) if isinstance(audio, Path) else audio
+
+        async def messages() -> AsyncIterator[tokenizer_pb2.EncodeRequest]:
+            form = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
+            config = tokenizer_pb2.EncodeConfig(format=form, mend=mend)
+            yield tokenizer_pb2.EncodeRequest(config=config)
+            for start in range(0, len(data), _CHUNK_BYTES):
+                yield tokenizer_pb2.EncodeRequest(audio=data[start : start + _CHUNK_BYTES])
+
+        return await self._encoded(messages(), timeout_s)
+
+    async def _encoded(
+        self, messages: AsyncIterator[tokenizer_pb2.EncodeRequest], timeout_s: float | None
+    ) -> Encoded:
         deadline = Deadline(timeout_s)
-        call = self._stub.Encode(messages(), timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Encode(messages, timeout=timeout_s, metadata=self._metadata)
         true_status = TrueStatus(call)
         try:
             answer = await call
@@ -109,6 +139,7 @@ class AsyncTokenizerClient:
             codes.reshape(packed.num_frames, packed.num_codebooks),
             answer.num_samples,
             answer.sample_rate_hz,
+            tuple(Warning.from_proto(one) for one in answer.warnings),
         )
 
     async def decode(

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from weakref import WeakSet
 
 import grpc
@@ -41,6 +42,15 @@ def about(field: str, error: errors.ServiceError) -> errors.ServiceError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedFile:
+    """A file as frames."""
+
+    frames: common_pb2.TokenFrames
+    warnings: tuple[str, ...] = ()
+    """What was odd about it, a sentence each."""
+
+
 class AudioEncoder:
     """The tokenizer's encoding side, shared by all calls of a gateway."""
 
@@ -73,10 +83,8 @@ class AudioEncoder:
         finally:
             self._context_bytes -= num_bytes
 
-    async def encode(
-        self, data: bytes, field: str, deadline: float | None = None
-    ) -> common_pb2.TokenFrames:
-        """The frames of a whole WAV, FLAC, Ogg or MP3 file.
+    async def encode(self, data: bytes, field: str, deadline: float | None = None) -> EncodedFile:
+        """The frames of a whole audio file, which is mended where the settings say so.
 
         `deadline` is the caller's, a time of the monotonic clock; `encode_timeout_s` holds besides.
 
@@ -136,16 +144,19 @@ class AudioEncoder:
                 f"was done within {own_s:g} s"
             ) from None
 
-    async def _encoded(self, data: bytes, timeout_s: float) -> common_pb2.TokenFrames:
+    async def _encoded(self, data: bytes, timeout_s: float) -> EncodedFile:
         info = self._backends.info
         # One sample more than can be used, so that what is too long is told in frames.
         max_samples = info.generator.max_positions * info.tokenizer.frame_samples + 1
 
+        config = tokenizer_pb2.EncodeConfig(
+            format=common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE),
+            max_samples=max_samples,
+            mend=self._settings.mend_recordings,
+        )
+
         def requests() -> Iterator[tokenizer_pb2.EncodeRequest]:
-            form = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
-            yield tokenizer_pb2.EncodeRequest(
-                config=tokenizer_pb2.EncodeConfig(format=form, max_samples=max_samples)
-            )
+            yield tokenizer_pb2.EncodeRequest(config=config)
             for at in range(0, len(data), CHUNK_BYTES):
                 yield tokenizer_pb2.EncodeRequest(audio=data[at : at + CHUNK_BYTES])
 
@@ -156,7 +167,7 @@ class AudioEncoder:
         except grpc.aio.AioRpcError as raised:
             error = await status.of(raised)
             raise BackendFailure.of(Source.TOKENIZER, error) from error
-        return response.frames
+        return EncodedFile(response.frames, tuple(w.description for w in response.warnings))
 
 
 def _left_s(deadline: float | None) -> float | None:

@@ -57,6 +57,7 @@ from gateway.text.sentence import Sentence
 
 MIN_CREDIT_FRAMES = 8
 SEEDS = 1 << 64
+NOT_SPOKEN = (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
 
 
 @dataclass(frozen=True)
@@ -342,7 +343,7 @@ class SpokenTurn:
 
     def _nothing_said(self) -> None:
         """Nothing of the text could be spoken: no failure in a conversation, else the caller's."""
-        if not self.warnings:
+        if all(warning.kind not in NOT_SPOKEN for warning in self.warnings):
             self.warnings.append(nothing_spoken(self.text_chars))
         if not (self._options.in_conversation or self.started):
             raise errors.InvalidArgument(
@@ -352,7 +353,7 @@ class SpokenTurn:
                         f"{w.description} (characters {w.first_char}..{w.end_char})",
                     )
                     for w in self.warnings
-                    if w.kind in (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
+                    if w.kind in NOT_SPOKEN
                 )
             )
 

@@ -47,6 +47,11 @@ def nothing_spoken(text_chars: int) -> TurnWarning:
     return TurnWarning(WarningKind.UNSPEAKABLE, FIELD, 0, text_chars, text)
 
 
+def of_recording(field: str, description: str) -> TurnWarning:
+    """What is odd about a recording that was given as `field`."""
+    return TurnWarning(WarningKind.RECORDING, field, 0, 0, description)
+
+
 def _span(sentence: Sentence) -> tuple[int, int]:
     return sentence.first_char, sentence.end_char
 

@@ -1,6 +1,7 @@
 """The library of voices: the model's own, and those of a folder NAME/voice.json."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,11 +9,14 @@ from csm import errors
 from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
 from gateway.hearing.encoder import AudioEncoder
+from gateway.hearing.words import misfit
 from gateway.voices.prompt_check import check_prompts
 from gateway.voices.voice import LibraryVoice, Voices, speaker_problem
 from gateway.voices.voice_file import read_voice_file, voice_files
 
 __all__ = ["LibraryVoice", "Voices", "load_voices"]
+
+log = logging.getLogger(__name__)
 
 CHECK_TIMEOUT_S = 60.0
 
@@ -70,9 +74,13 @@ async def _load(
     prompts = []
     for prompt, (audio, data) in zip(content.prompts, recordings, strict=True):
         try:
-            frames = await encoder.encode(data, str(audio))
+            encoded = await encoder.encode(data, str(audio))
         except errors.InvalidArgument as error:
             raise ValueError(f"{path}: {error.message}") from None
+        frames = encoded.frames
+        wrong = misfit(prompt.text, frames.num_frames * backends.info.frame_ms / 1000)
+        for warning in (*encoded.warnings, *([wrong] if wrong else [])):
+            log.warning("%s: %s", audio, warning)
         prompts.append(Segment(content.speaker, prompt.text, frames.codes, frames.num_frames))
     try:
         await check_prompts(backends, content.speaker, prompts, CHECK_TIMEOUT_S)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 from prometheus_client import Histogram
 
-from csm.audio.files import read_blocks
+from csm.audio.files import Recording
 from csm.audio.frames import Codes
 from csm.audio.pcm import AudioTooLong, PcmReader, Samples
 from csm.errors import QueueFull, invalid
@@ -26,7 +26,9 @@ from services.tokenizer.pool import CodecPool
 from services.tokenizer.streaming import run_codec
 
 _FORMAT, _AUDIO = "config.format", "audio"
+_MEND = "config.mend"
 _FILE = common_pb2.AUDIO_ENCODING_FILE
+Item = TypeVar("Item")
 # Converting less than this is over before a thread would have begun it.
 _INLINE_BYTES = 64 << 10
 # At most this much PCM is converted ahead of the codec: 8 s of 8 bits at 8 kHz.
@@ -50,6 +52,8 @@ class EncodingSummary:
     num_samples: int
     """True length at the codec's rate."""
     num_frames: int
+    warnings: tuple[str, ...] = ()
+    """What was odd about a file, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,20 @@ class Encoder:
         self._files_bytes = 0
 
     async def recording(
-        self, form: common_pb2.AudioFormat, chunks: AsyncIterator[bytes], max_samples: int = 0
+        self,
+        form: common_pb2.AudioFormat,
+        chunks: AsyncIterator[bytes],
+        max_samples: int = 0,
+        mend: bool = False,
     ) -> tuple[Codes, EncodingSummary]:
         """A whole recording as codes [F, num_codebooks].
 
         More than `max_samples`, at the codec's rate, is refused; 0: the server's own limit alone.
-        A file is read twice, block by block: first to see that it can be used, so that one that
-        cannot costs the codec nothing, then for the codec.
+        A file is read twice, block by block: first to see that it can be used and what it is like,
+        so that one that cannot costs the codec nothing, then for the codec. `mend` is for files.
 
         Raises:
-            InvalidArgument: about `config.format` or `audio`.
+            InvalidArgument: about `config.format`, `config.mend` or `audio`.
             QueueFull: all streams are in use, or too many files are held already.
             DeadlineExceeded: nothing came for too long.
         """
@@ -98,7 +106,9 @@ class Encoder:
         with self._counted() as payload:
             call = _Call(self._config)
             if form.encoding == _FILE:
-                samples = self._file(payload.counted(chunks), limit)
+                samples = self._file(payload.counted(chunks), limit, mend, call)
+            elif mend:
+                raise invalid(_MEND, "is for files; allowed with AUDIO_ENCODING_FILE alone")
             else:
                 rate_hz = self._config.sampling_rate_hz
                 reader = PcmReader(form, rate_hz, _FORMAT, _AUDIO, also=[_FILE])
@@ -173,22 +183,21 @@ class Encoder:
             yield samples
 
     async def _file(
-        self, chunks: AsyncIterator[bytes], max_samples: int
+        self, chunks: AsyncIterator[bytes], max_samples: int, mend: bool, call: _Call
     ) -> AsyncGenerator[Samples, None]:
         file = io.BytesIO()
         rate_hz = self._config.sampling_rate_hz
-        read = functools.partial(
-            read_blocks, file, name=_AUDIO, max_seconds=Fraction(max_samples, rate_hz)
-        )
         held_bytes = 0
         try:
             async for chunk in chunks:
                 self._hold(held_bytes, len(chunk))
                 held_bytes += len(chunk)
                 file.write(chunk)
-            async for _ in self._in_thread(read()):
+            recording = Recording(file, _AUDIO, Fraction(max_samples, rate_hz), mend)
+            async for _ in self._in_thread(recording.survey()):
                 pass
-            async for samples in self._in_thread(read(rate_hz=rate_hz)):
+            call.warnings = tuple(recording.warnings)
+            async for samples in self._in_thread(recording.blocks(rate_hz)):
                 yield samples
         finally:
             self._files_bytes -= held_bytes
@@ -209,7 +218,7 @@ class Encoder:
             )
         self._files_bytes += more_bytes
 
-    async def _in_thread(self, blocks: Iterator[Samples]) -> AsyncGenerator[Samples, None]:
+    async def _in_thread(self, blocks: Iterator[Item]) -> AsyncGenerator[Item, None]:
         """The blocks, each read when it is asked for: files take turns, and none is held whole."""
         loop = asyncio.get_running_loop()
         while (
@@ -225,11 +234,12 @@ class _Call:
         self._framer = Framer(config.frame_samples)
         self._num_samples = 0
         self._num_frames = 0
+        self.warnings: tuple[str, ...] = ()
 
     @property
     def encoded(self) -> EncodingSummary:
         """What went through; complete when `frames` is exhausted."""
-        return EncodingSummary(self._num_samples, self._num_frames)
+        return EncodingSummary(self._num_samples, self._num_frames, self.warnings)
 
     async def frames(self, parts: AsyncIterator[Samples]) -> AsyncGenerator[Samples, None]:
         """Samples [N] as frames [n, frame_samples]; the last one padded with silence."""

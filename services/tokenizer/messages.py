@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from csm.audio.frames import Codes, unpack
@@ -61,6 +61,16 @@ async def audio_chunks(
                 "audio", f"a message has {len(chunk)} bytes; allowed are {MAX_CHUNK_BYTES} each"
             )
         yield chunk
+
+
+def recording_warnings(warnings: Sequence[str]) -> list[common_pb2.Warning]:
+    """What was odd about a recording, as the wire says it."""
+    return [
+        common_pb2.Warning(
+            kind=common_pb2.WARNING_KIND_RECORDING, field="audio", description=description
+        )
+        for description in warnings
+    ]
 
 
 async def frame_blocks(

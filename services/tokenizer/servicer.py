@@ -73,11 +73,13 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
             config.format,
             messages.audio_chunks(request_iterator, self._max_idle_s),
             config.max_samples,
+            config.mend,
         )
         return tokenizer_pb2.EncodeResponse(
             frames=pack(codes),
             num_samples=encoded.num_samples,
             sample_rate_hz=self._service.info.config.sampling_rate_hz,
+            warnings=messages.recording_warnings(encoded.warnings),
         )
 
     async def Decode(
@@ -108,6 +110,8 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
         context: ServicerContext,
     ) -> AsyncGenerator[tokenizer_pb2.StreamingEncodeResponse, None]:
         config = await messages.first_config(request_iterator)
+        if config.mend:
+            raise invalid("config.mend", "is for files; live audio is encoded as it comes")
         outputs = self._service.encoder.live(
             config.format,
             messages.audio_chunks(request_iterator, self._max_idle_s),

@@ -331,6 +331,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.files: list[bytes] = []
         self.max_samples: list[int] = []
         """What each Encode call could use."""
+        self.mends: list[bool] = []
+        """Whether each Encode call was to mend."""
+        self.odd: list[str] = []
+        """What Encode says of every file."""
         self.encode_s = 0.0
         """Seconds that a file takes."""
         self.encodes = self.most_encodes = 0
@@ -362,6 +366,7 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             data += request.audio
             if request.WhichOneof("request") == "config":
                 self.max_samples.append(request.config.max_samples)
+                self.mends.append(request.config.mend)
             if len(data) >= 4 and not data.startswith(b"RIFF"):
                 break
         self.files.append(data)
@@ -375,7 +380,13 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         return tokenizer_pb2.EncodeResponse(
             frames=common_pb2.TokenFrames(
                 codes=codes.tobytes(), num_frames=len(codes), num_codebooks=K
-            )
+            ),
+            warnings=[
+                common_pb2.Warning(
+                    kind=common_pb2.WARNING_KIND_RECORDING, field="audio", description=one
+                )
+                for one in self.odd
+            ],
         )
 
     async def StreamingEncode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:

@@ -298,7 +298,8 @@ async def test_the_formats_of_the_document_are_those_that_come(
     running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source = example("from pathlib").replace("127.0.0.1:50050", running.host.address)
+    source = example("from pathlib import Path\n\nfrom csm import AudioFormat")
+    source = source.replace("127.0.0.1:50050", running.host.address)
     names: dict[str, Any] = {}
     await asyncio.to_thread(exec, source, names)
     found = soundfile.info("hello.opus")

@@ -81,10 +81,11 @@ class Tokenizer:
                 await asyncio.sleep(0.01)
 
     async def encode(
-        self, form: common_pb2.AudioFormat, chunks: Iterable[bytes]
+        self, form: common_pb2.AudioFormat, chunks: Iterable[bytes], mend: bool = False
     ) -> tokenizer_pb2.EncodeResponse:
         async def requests() -> AsyncIterator[tokenizer_pb2.EncodeRequest]:
-            yield tokenizer_pb2.EncodeRequest(config=tokenizer_pb2.EncodeConfig(format=form))
+            config = tokenizer_pb2.EncodeConfig(format=form, mend=mend)
+            yield tokenizer_pb2.EncodeRequest(config=config)
             for chunk in chunks:
                 yield tokenizer_pb2.EncodeRequest(audio=chunk)
 

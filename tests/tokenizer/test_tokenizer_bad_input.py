@@ -69,8 +69,8 @@ async def unharmed(tokenizer: Tokenizer) -> None:
 
 GOOD = wav(chirp(8000))
 BAD_FILES: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is empty (0 bytes); allowed are WAV, FLAC, Ogg and MP3"),
-    "not audio": (b"Once upon a time", "is not audio (begins with b'Once')"),
+    "empty": (b"", "is empty (0 bytes); allowed are WAV, FLAC, Ogg, MP3"),
+    "not audio": (b"Once upon a time", "is not audio (is text)"),
     "truncated": (GOOD[:5000], "declares 16000 bytes of samples, 4956 are there"),
     "cut within the header": (GOOD[:30], "is truncated"),
     "a lying header": (

@@ -8,7 +8,7 @@ import pytest
 
 from csm import errors
 from csm.errors import asked_wait_s, rpc_error_details
-from csm.v1 import speech_pb2
+from csm.v1 import common_pb2, speech_pb2
 from gateway.commands import ContextEntry
 from gateway.hearing.encoder import AudioEncoder
 from tests.gateway.calls import synthesize, violations
@@ -111,3 +111,53 @@ async def test_a_file_that_gets_no_place_in_time_is_refused() -> None:
         encoder._places = asyncio.Semaphore(0)
         with pytest.raises(errors.QueueFull, match=r"none was done within 0\.6 s"):
             await encoder.encode(b"RIFF", "audio")
+
+
+async def test_what_is_odd_about_a_file_of_context_is_in_the_turns_terminal(
+    running: Stack,
+) -> None:
+    running.tokenizer.odd = ["it is clipped", "it is quiet"]
+    words = "Many words that nobody says in two frames of eighty milliseconds. " * 3
+    context = [
+        speech_pb2.ContextTurn(text="Plain."),
+        file_turn(300),
+        speech_pb2.ContextTurn(text=words, audio_file=b"RIFF" + bytes(200)),
+        speech_pb2.ContextTurn(text=words, frames=frames_of(2)),
+    ]
+    heard = await synthesize(running, "Hello.", context=context)
+    told = [(w.field, w.description[:16]) for w in heard.completed[0].warnings]
+    assert told == [
+        ("context[1].audio_file", "it is clipped"),
+        ("context[1].audio_file", "it is quiet"),
+        ("context[2].audio_file", "it is clipped"),
+        ("context[2].audio_file", "it is quiet"),
+        ("context[2].audio_file", "its 198 characte"),
+        ("context[3].frames", "its 198 characte"),
+    ]
+    kinds = {w.kind for w in heard.completed[0].warnings}
+    assert kinds == {common_pb2.WARNING_KIND_RECORDING}
+
+
+async def test_a_text_without_words_is_refused_beside_an_odd_recording(running: Stack) -> None:
+    running.tokenizer.odd = ["it is clipped"]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "...", context=[file_turn(300)])
+    assert list(violations(caught.value)) == ["text"]
+
+
+@pytest.mark.parametrize("mend", [True, False])
+async def test_files_are_mended_as_the_setting_says(mend: bool) -> None:
+    async with stack(mend_recordings=mend) as running:
+        await synthesize(running, "Hello.", context=[file_turn(300)])
+        assert running.tokenizer.mends == [mend]
+
+
+async def test_a_file_larger_than_a_message_is_refused_with_the_remedy(running: Stack) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await synthesize(running, "Hello.", context=[file_turn((3 << 20) + 1)])
+    (told,) = violations(caught.value).values()
+    assert "3145729 bytes; allowed are 1..3145728; encode a larger one by the tokenizer" in told
+
+
+def frames_of(number: int) -> common_pb2.TokenFrames:
+    return common_pb2.TokenFrames(codes=bytes(number * 8 * 2), num_frames=number, num_codebooks=8)

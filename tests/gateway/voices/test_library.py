@@ -323,3 +323,17 @@ async def test_a_backend_that_fails_for_good_stops_the_start(tmp_path: Path) -> 
         with pytest.raises(ServiceError, match="no such codec"):
             async with stack_over(running, voices_directory=tmp_path):
                 pass
+
+
+async def test_what_is_odd_about_a_prompt_is_logged_at_the_start_without_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "A prompt of a great many words, which nobody can say in a tenth of a second at all."
+    content = {"speaker": 4, "prompts": [{"audio": "one.wav", "text": words}]}
+    voice(tmp_path, "anna", content, one=b"RIFF" + bytes(296))
+    async with stack(voices_directory=tmp_path):
+        pass
+    told = [r.getMessage() for r in caplog.records if r.name == "gateway.voices.library"]
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path / 'anna' / 'one.wav'}: its 83 characters take about")
+    assert "prompt" not in told[0].removeprefix(str(tmp_path))
