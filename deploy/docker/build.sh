@@ -90,7 +90,8 @@ for name in $targets; do
     --build-arg "TORCH_BACKEND=$torch" "${options[@]}" .
   if [[ $name == generator-gpu ]] && ! "${run[@]}" --entrypoint python \
     "csm-$name:$tag" -c "$uses_gpu"; then
-    echo "csm-$name:$tag has a torch that uses no GPU; set CSM_TORCH_GPU_BACKEND (it is $torch)" >&2
+    "$engine" image rm "csm-$name:$tag" >/dev/null
+    echo "csm-$name:$tag had a torch that uses no GPU; set CSM_TORCH_GPU_BACKEND (it is $torch)" >&2
     exit 1
   fi
 done

@@ -49,20 +49,22 @@ def test_the_build_script_makes_the_images_it_is_asked_for(
 
 def test_the_build_script_refuses_a_gpu_image_whose_torch_uses_no_gpu(tmp_path: Path) -> None:
     engine = tmp_path / "docker"
-    engine.write_text('#!/bin/sh\n[ "$1" != run ]\n')
+    log = tmp_path / "log"
+    engine.write_text('#!/bin/sh\necho "$@" >> "$LOG"\n[ "$1" != run ]\n')
     engine.chmod(0o700)
     done = subprocess.run(
         [DEPLOY / "docker" / "build.sh", "7", "gpu"],
         env={
             "PATH": f"{tmp_path}:/usr/bin:/bin", "CSM_ENGINE": "docker", "HOME": str(tmp_path),
-            "CSM_TORCH_GPU_BACKEND": "pip",
+            "CSM_TORCH_GPU_BACKEND": "pip", "LOG": str(log),
         },
         capture_output=True,
         text=True,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "csm-generator-gpu:7 has a torch that uses no GPU" in done.stderr
+    assert "csm-generator-gpu:7 had a torch that uses no GPU" in done.stderr
     assert "CSM_TORCH_GPU_BACKEND (it is pip)" in done.stderr
+    assert log.read_text().splitlines()[-1] == "image rm csm-generator-gpu:7"
 
 
 def test_the_build_script_refuses_an_image_it_does_not_know() -> None:
