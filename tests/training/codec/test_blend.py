@@ -26,6 +26,7 @@ def states(work_of_tones: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return found[0], found[1]
 
 
+@pytest.mark.slow
 def test_a_blend_lies_between_two_decoders_and_keeps_the_codes(
     work_of_tones: Path, states: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
@@ -59,6 +60,7 @@ def test_what_cannot_be_blended_is_named(states: tuple[dict[str, Any], dict[str,
         blend.blend(after, {**before, "average": short}, 0.5)
 
 
+@pytest.mark.slow
 def test_the_command_blends_in_place(
     work_of_tones: Path,
     states: tuple[dict[str, Any], dict[str, Any]],

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from tests.training.codec.test_training import POLISH, trained
@@ -31,6 +32,7 @@ def test_a_step_has_the_phone_at_the_middle_of_what_it_hears() -> None:
         assert abs(centre - sample) < 100
 
 
+@pytest.mark.slow
 def test_it_learns_phones_and_speakers(work_of_tones: Path) -> None:
     trained(work_of_tones, 1)
     held = Crops(
@@ -70,6 +72,7 @@ def test_the_same_sounds_alike_and_noise_does_not() -> None:
     assert 0 < near < far
 
 
+@pytest.mark.slow
 def test_polishing_minds_a_listener_where_there_is_one(work_of_tones: Path) -> None:
     trained(work_of_tones, 8)
     settings = replace(POLISH, adversary_steps=0)
@@ -89,6 +92,7 @@ def test_polishing_minds_a_listener_where_there_is_one(work_of_tones: Path) -> N
     assert '"apart"' in log
 
 
+@pytest.mark.slow
 def test_the_listener_makes_the_decoder_sound_more_alike(work_of_tones: Path) -> None:
     trained(work_of_tones, 8)
     codec = train.trained_codec(work_of_tones)

@@ -95,6 +95,7 @@ def test_polishing_changes_the_sound_and_no_code(work_of_tones: Path) -> None:
     assert not torch.equal(plain.decode(codes), shiny.decode(codes))
 
 
+@pytest.mark.slow
 def test_polishing_another_codec_is_refused(work_of_tones: Path) -> None:
     trained(work_of_tones, 6)
     polish.polish(work_of_tones, POLISH, most_steps=1)
@@ -106,6 +107,7 @@ def test_polishing_another_codec_is_refused(work_of_tones: Path) -> None:
         polish.polished_codec(work_of_tones)
 
 
+@pytest.mark.slow
 def test_a_finished_training_that_runs_again_leaves_its_checkpoint(work_of_tones: Path) -> None:
     trained(work_of_tones, 6)
     path = checkpoint.path_of(work_of_tones, "codec")
@@ -165,6 +167,7 @@ def test_predicted_codes_lie_beside_their_audio(work_of_tones: Path, frames: int
     assert torch.equal(again.batch(5, 2)[0], codes)
 
 
+@pytest.mark.slow
 def test_polishing_reads_predicted_codes_where_there_are_any(work_of_tones: Path) -> None:
     trained(work_of_tones, 8)
     polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)

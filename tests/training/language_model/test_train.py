@@ -61,6 +61,7 @@ def lines(work: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_it_learns_to_speak_and_to_end(
     work: Path, tokenizer: Tokenizer, settings: TrainingSettings
 ) -> None:
