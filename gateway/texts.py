@@ -18,6 +18,10 @@ def rules_of(settings: GatewaySettings) -> TextRules:
     )
 
 
+MIN_POSITIONS = 64
+"""For a sentence, however long a voice's prompts."""
+
+
 class Texts:
     """Makes the front end of a turn."""
 
@@ -36,9 +40,10 @@ class Texts:
         if self._lexicon is not None:
             lexicon = lexicon.over(self._lexicon.current())
         info = self._backends.info
+        prompts = sum(p.num_frames + len(p.text.encode()) for p in voice.prompts)
         limits = Limits.of_model(
             self._settings.max_sentence_chars,
-            info.generator.max_positions,
+            max(MIN_POSITIONS, info.generator.max_positions - prompts),
             info.frame_ms,
             info.generator.characters,
         )

@@ -10,6 +10,7 @@ import typer
 
 from csm.cli import options
 from csm.cli.reporting import CommandError
+from csm.cli.text import Language, LexiconOption, MarkupOption, NoNormalize, text_options
 
 # Of standard input: an hour of speech and more.
 _MOST_BYTES = 1 << 20
@@ -24,7 +25,7 @@ def speak(
     voice: Annotated[str, typer.Option(help="The voice, by name.")] = "",
     speaker: Annotated[int | None, typer.Option(help="Speaker number.", min=0, max=65535)] = None,
     max_audio_ms: Annotated[
-        int, typer.Option(help="Longest audio; 0: the model's default.", min=0)
+        int, typer.Option(help="Longest audio; 0: as long as the text takes.", min=0)
     ] = 0,
     timeout_s: Annotated[
         float | None, typer.Option(help="Give up after so many seconds.", min=0.001)
@@ -34,6 +35,10 @@ def speak(
     top_k: options.TopK = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
+    no_normalize: NoNormalize = False,
+    language: Language = "",
+    markup: MarkupOption = None,
+    lexicon: LexiconOption = None,
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
@@ -52,6 +57,8 @@ def speak(
     )
     target = Output(output, format, rate, bit_depth, encoding)
     said = _standard_input() if text == "-" else text
+
+    wanted = text_options(no_normalize, language, markup, lexicon)
 
     async def life() -> None:
         import contextlib
@@ -94,6 +101,7 @@ def speak(
                         top_p=top_p,
                         seed=seed,
                         max_audio_ms=max_audio_ms,
+                        text_options=wanted,
                         format=target.format,
                         timeout_s=deadline.remaining_s(),
                     ),

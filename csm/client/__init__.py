@@ -44,6 +44,11 @@ from csm.client.speech import (
     AsyncSpeech,
     Speech,
 )
+from csm.client.text import (
+    PreparedSentence,
+    PreparedText,
+    TextOptions,
+)
 from csm.client.tokenizer import (
     AsyncTokenizerClient,
     Encoded,
@@ -84,6 +89,8 @@ __all__ = [
     "Internal",
     "InvalidArgument",
     "NotFound",
+    "PreparedSentence",
+    "PreparedText",
     "QueueFull",
     "RetryPolicy",
     "RetryableError",
@@ -91,6 +98,7 @@ __all__ = [
     "ServerInfo",
     "ServiceError",
     "Speech",
+    "TextOptions",
     "Timing",
     "TokenizerInfo",
     "TurnCompleted",

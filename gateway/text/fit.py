@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.text.expectation import cap_ms, expected_ms
+from gateway.text.expectation import expected_ms
 from gateway.text.mapped import MappedText
 
 _CLAUSE_MARKS = frozenset(",;:–—،؛")
@@ -15,6 +15,8 @@ _MAX_MARKS = 32
 """Marks that a letter may carry and not be parted from: Unicode's own bound is 30."""
 _TEMPLATE_POSITIONS = 8
 """What CSM's template puts around a text: BOS, EOS, and the speaker's number."""
+_SLOWER = 1.25
+"""A slow speaker takes so much more than is expected."""
 _MIN_CHARS = 16
 
 
@@ -30,7 +32,7 @@ class Room:
         """Whether a sentence fits, whatever the text tokenizer: none makes more tokens of a text
         than it has bytes."""
         positions = len(spoken_form.encode()) + _TEMPLATE_POSITIONS
-        frames = cap_ms(expected_ms(spoken_form)) / self.frame_ms
+        frames = _SLOWER * expected_ms(spoken_form) / self.frame_ms
         return positions + frames <= self.max_positions
 
 

@@ -20,9 +20,8 @@ from gateway.text.reader import Piece, TextReader
 from gateway.text.sentence import Sentence
 from gateway.text.spoken import spoken_form
 
-SENTENCE_SHARE = 0.5
-"""Of the context, for one sentence: the rest is for the voice's prompts and what was said before.
-"""
+SENTENCE_SHARE = 0.9
+"""Of what the context has beside the voice's prompts, for one sentence."""
 MAX_WARNINGS = 64
 """Of one turn; the last one says that there were more."""
 
@@ -42,8 +41,8 @@ class Limits:
     def of_model(
         cls, max_chars: int, max_positions: int, frame_ms: float, characters: str
     ) -> "Limits":
-        """For a model with a context of `max_positions`, of which a sentence gets its share, that
-        can read `characters`; empty: any."""
+        """For a model with `max_positions` beside the voice's prompts, that can read `characters`;
+        empty: any."""
         room = Room(round(max_positions * SENTENCE_SHARE), frame_ms)
         return cls(max_chars, room, Characters(characters) if characters else None)
 
