@@ -22,6 +22,8 @@ from gateway.text.markup.tags import Angle, Tag, read_tag
 from gateway.text.options import Markup
 
 # Characters that mean themselves wherever they stand. A digit may begin a keycap.
+_WORDS = re.compile(r"(?:[,;]? [A-Za-z]++(?![^A-Za-z ,;.?'-]))++")
+"""Further words behind one, up to the first sign that may be more than itself."""
 _ORDINARY = re.compile(
     r"(?:[A-Za-z,.;:?'\"()/%$+={}^@\u00a1-\u00ac\u00ae-\u02ff‘’“”–—…-]"
     r"|[0-9](?=[^\ufe0f\u20e3]))+"
@@ -110,7 +112,12 @@ class MarkupReader:
             return at + 1 if char in " \t" else self._start_line(text, at, origin, final)
         run = _ORDINARY.match(text, at)
         if run:
-            return self._ordinary(text, at, run.end(), origin)
+            end = run.end()
+            if not (self._links or self._angles or self._in_address or self.output.spelled):
+                # Most of any text: several words at once.
+                words = _WORDS.match(text, end)
+                end = words.end() if words else end
+            return self._ordinary(text, at, end, origin)
         position = origin + at
         if position in self._links or position in self._angles:
             return self._closing(at, origin)
@@ -138,7 +145,10 @@ class MarkupReader:
             self._angles = {p for p in self._angles if p >= origin + at}
         run = text[at:end]
         self._line_start = False
-        self._word_end += run
+        word = run.rpartition(" ")[2]
+        if len(word) < len(run):
+            self._end_word()
+        self._word_end += word
         if "://" in self._word_end or "www." in self._word_end:
             self._in_address = True
         self._word_end = self._word_end[-3:]

@@ -45,20 +45,23 @@ def rule(pattern: str, say: Say | str, *needs: re.Pattern[str]) -> Rule:
 
 def applied(rules: Iterable[Rule], text: MappedText) -> MappedText:
     """The text after each of the rules, in their order."""
-    written, digit = text.text, DIGIT.search(text.text) is not None
+    written = text.text
+    there: dict[re.Pattern[str], bool] = {}
+    """What was looked for in the text as it is now: many rules need the same."""
     for pattern, say, needs, apart in rules:
-        if needs and not _may_match(written, needs, digit):
-            continue
-        edits = _edits(written, pattern, say, apart)
-        if edits:
-            text = text.edited(edits)
-            written, digit = text.text, DIGIT.search(text.text) is not None
+        for need in needs:
+            found = there.get(need)
+            if found is None:
+                found = there[need] = need.search(written) is not None
+            if not found:
+                break
+        else:
+            edits = _edits(written, pattern, say, apart)
+            if edits:
+                text = text.edited(edits)
+                written = text.text
+                there.clear()
     return text
-
-
-def _may_match(written: str, needs: tuple[re.Pattern[str], ...], digit: bool) -> bool:
-    """Whether all of `needs` are there; whether digits are is known."""
-    return all(digit if need is DIGIT else need.search(written) for need in needs)
 
 
 def _edits(written: str, pattern: re.Pattern[str], say: Say, apart: bool) -> list[Edit]:
