@@ -423,8 +423,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                 if request.WhichOneof("request") == "config":
                     form = request.config.format
                     self.formats.append(form)
-                    width = form.sample_rate_hz * FRAME_MS // 1000 * form.channels
-                    width *= BYTES_PER_SAMPLE[form.encoding]
+                    width = (form.sample_rate_hz or RATE) * FRAME_MS // 1000 * (form.channels or 1)
+                    width *= BYTES_PER_SAMPLE[form.encoding] if form.encoding else 2
                     continue
                 codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
                 assert request.frames.first_frame == frames

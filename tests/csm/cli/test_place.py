@@ -33,6 +33,10 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
+FILES = [container for container in Container if container is not Container.RAW]
+"""Raw samples say nothing of themselves, and are written by `tests/csm/cli/test_telephone.py`."""
+
+
 def write(path: Path, container: Container) -> None:
     """Half a second of sound through the command line's own output."""
     output = Output(path, container, RATE_HZ, None)
@@ -44,7 +48,7 @@ def names(directory: Path) -> list[str]:
     return sorted(one.name for one in directory.iterdir())
 
 
-@pytest.mark.parametrize("container", list(Container))
+@pytest.mark.parametrize("container", FILES)
 def test_a_link_stays_and_what_it_points_to_is_replaced(
     tmp_path: Path, container: Container
 ) -> None:
@@ -66,7 +70,7 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(
     assert names(tmp_path) == ["link.audio", "second.audio", "there"]
 
 
-@pytest.mark.parametrize("container", list(Container))
+@pytest.mark.parametrize("container", FILES)
 def test_a_device_stays_one(container: Container) -> None:
     write(Path("/dev/null"), container)
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
@@ -81,7 +85,7 @@ def test_a_device_that_is_full_is_an_error(container: Container) -> None:
         write(Path("/dev/full"), container)
 
 
-@pytest.mark.parametrize("container", list(Container))
+@pytest.mark.parametrize("container", FILES)
 def test_a_fifo_passes_on_what_a_file_would_hold(tmp_path: Path, container: Container) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

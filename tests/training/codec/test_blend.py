@@ -46,6 +46,7 @@ def test_a_blend_lies_between_two_decoders_and_keeps_the_codes(
     polish.polish(work_of_tones, POLISH, most_steps=13, log_every=1)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_blended_is_named(states: tuple[dict[str, Any], dict[str, Any]]) -> None:
     before, after = states
     with pytest.raises(ValueError, match=r"share: 1.5 is not allowed, must be in \[0, 1\]"):
