@@ -13,7 +13,7 @@ MAX_ID_CHARS = 128
 MAX_SPEAKER = 65535
 MAX_CONTEXT_FILE_BYTES = 3 << 20
 """Of a file in a turn of context: it travels in one message."""
-LARGER_FILES = "encode a larger one by the tokenizer (`csm encode`, `encode_file`) and give frames"
+LARGER_FILES = "encode a larger one by the tokenizer (`csm encode`, `context_turn`) and give frames"
 MIN_AUDIO_MS, MAX_AUDIO_MS = 80, 600_000
 MAX_TEMPERATURE = 10.0
 MAX_TOP_K = 65536

@@ -52,6 +52,7 @@ from csm.client.text import (
 from csm.client.tokenizer import (
     AsyncTokenizerClient,
     Encoded,
+    TokenizerClient,
 )
 from csm.errors import (
     DeadlineExceeded,
@@ -100,6 +101,7 @@ __all__ = [
     "Speech",
     "TextOptions",
     "Timing",
+    "TokenizerClient",
     "TokenizerInfo",
     "TurnCompleted",
     "TurnStarted",

@@ -24,7 +24,7 @@ class ContextTurn:
     text: str = ""
     audio: bytes | Path | None = None
     """A whole audio file of at most 3 MiB, or the path of one; docs/audio.md says which are read.
-    A larger one: `AsyncTokenizerClient.encode_file`, and its codes here."""
+    A larger one: `TokenizerClient.context_turn`."""
     codes: NDArray[np.integer] | None = field(default=None, compare=False)
     """Codes [frames, codebooks], 0..codebook_size-1."""
 

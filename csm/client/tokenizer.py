@@ -1,7 +1,7 @@
-"""A client of the tokenizer for asyncio: recordings to codes and codes to audio."""
+"""Clients of the tokenizer: recordings to codes and codes to audio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 
 from csm.audio import frames
 from csm.client.answers import TokenizerInfo
-from csm.client.connection import Metadata, check_metadata, check_target, open_async
+from csm.client.connection import (
+    Metadata,
+    check_metadata,
+    check_target,
+    open_async,
+    open_sync,
+)
 from csm.client.formats import AudioFormat
 from csm.client.messages import Warning
+from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, from_status
 from csm.errors import ServiceError, invalid
 from csm.status import TrueStatus
@@ -40,6 +47,76 @@ class Encoded:
     """The codec's rate."""
     warnings: tuple[Warning, ...] = ()
     """What was odd about a file: how it was read, what was mended, what makes it a bad prompt."""
+
+    @classmethod
+    def from_proto(cls, message: tokenizer_pb2.EncodeResponse) -> "Encoded":
+        """The values of a wire message."""
+        packed = message.frames
+        codes = np.frombuffer(packed.codes, frames.WIRE_DTYPE)
+        return cls(
+            codes.reshape(packed.num_frames, packed.num_codebooks),
+            message.num_samples,
+            message.sample_rate_hz,
+            tuple(Warning.from_proto(one) for one in message.warnings),
+        )
+
+
+def _file_messages(data: bytes, mend: bool) -> Iterator[tokenizer_pb2.EncodeRequest]:
+    form = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
+    yield tokenizer_pb2.EncodeRequest(config=tokenizer_pb2.EncodeConfig(format=form, mend=mend))
+    for start in range(0, len(data), _CHUNK_BYTES):
+        yield tokenizer_pb2.EncodeRequest(audio=data[start : start + _CHUNK_BYTES])
+
+
+class TokenizerClient:
+    """Encodes files at the tokenizer at `target`, blocking. Close it, or use it in a `with` block.
+
+    The arguments are those of `csm.client.client.Client`.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        root_certificates: bytes | Path | None = None,
+        metadata: Metadata = (),
+        use_proxy: bool = False,
+    ) -> None:
+        self.target = check_target(target, example=DEFAULT_TARGET)
+        self._metadata = check_metadata(metadata)
+        self._channel = open_sync(target, root_certificates, use_proxy)
+        self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+
+    def encode_file(
+        self, audio: bytes | Path, *, mend: bool = False, timeout_s: float | None = None
+    ) -> Encoded:
+        """As `AsyncTokenizerClient.encode_file`."""
+        data = audio.read_bytes() if isinstance(audio, Path) else audio
+        deadline = Deadline(timeout_s)
+        try:
+            answer = self._stub.Encode(
+                _file_messages(data, mend), timeout=timeout_s, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            raise from_status(error, self.target, deadline, "tokenizer") from None
+        return Encoded.from_proto(answer)
+
+    def context_turn(
+        self, speaker: int, text: str, audio: bytes | Path, *, timeout_s: float | None = None
+    ) -> ContextTurn:
+        """A turn of context whose recording may be larger than a message: sent as its codes."""
+        encoded = self.encode_file(audio, mend=True, timeout_s=timeout_s)
+        return ContextTurn(speaker, text, codes=encoded.codes)
+
+    def close(self) -> None:
+        """Closes the channel; calls under way end."""
+        self._channel.close()
+
+    def __enter__(self) -> "TokenizerClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class AsyncTokenizerClient:
@@ -115,13 +192,17 @@ class AsyncTokenizerClient:
         data = await asyncio.to_thread(audio.read_bytes) if isinstance(audio, Path) else audio
 
         async def messages() -> AsyncIterator[tokenizer_pb2.EncodeRequest]:
-            form = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
-            config = tokenizer_pb2.EncodeConfig(format=form, mend=mend)
-            yield tokenizer_pb2.EncodeRequest(config=config)
-            for start in range(0, len(data), _CHUNK_BYTES):
-                yield tokenizer_pb2.EncodeRequest(audio=data[start : start + _CHUNK_BYTES])
+            for message in _file_messages(data, mend):
+                yield message
 
         return await self._encoded(messages(), timeout_s)
+
+    async def context_turn(
+        self, speaker: int, text: str, audio: bytes | Path, *, timeout_s: float | None = None
+    ) -> ContextTurn:
+        """A turn of context whose recording may be larger than a message: sent as its codes."""
+        encoded = await self.encode_file(audio, mend=True, timeout_s=timeout_s)
+        return ContextTurn(speaker, text, codes=encoded.codes)
 
     async def _encoded(
         self, messages: AsyncIterator[tokenizer_pb2.EncodeRequest], timeout_s: float | None
@@ -133,14 +214,7 @@ class AsyncTokenizerClient:
             answer = await call
         except grpc.aio.AioRpcError as raised:
             raise self._failure(await true_status.of(raised), deadline) from None
-        packed = answer.frames
-        codes = np.frombuffer(packed.codes, frames.WIRE_DTYPE)
-        return Encoded(
-            codes.reshape(packed.num_frames, packed.num_codebooks),
-            answer.num_samples,
-            answer.sample_rate_hz,
-            tuple(Warning.from_proto(one) for one in answer.warnings),
-        )
+        return Encoded.from_proto(answer)
 
     async def decode(
         self,
