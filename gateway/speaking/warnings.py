@@ -47,6 +47,12 @@ def nothing_spoken(text_chars: int) -> TurnWarning:
     return TurnWarning(WarningKind.UNSPEAKABLE, FIELD, 0, text_chars, text)
 
 
+def not_saved(problem: str) -> TurnWarning:
+    """What was said up to now is not in the store of conversations."""
+    text = f"heard, but not saved: {problem}"
+    return TurnWarning(WarningKind.HISTORY_NOT_SAVED, "conversation_id", 0, 0, text)
+
+
 def _span(sentence: Sentence) -> tuple[int, int]:
     return sentence.first_char, sentence.end_char
 
