@@ -50,7 +50,7 @@ class HeadGone(Exception):
 class Differs(Exception):
     """The store has another revision than the writer thinks."""
 
-    revision: int
+    revision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class OpenedHead:
     """A lease, and what the conversation is."""
 
     fence: str
-    revision: int
+    revision: str
+    """Of the last write; empty: there was none."""
     voice: str
     num_records: int
 
@@ -101,7 +102,8 @@ class RedisCommands:
             )
         if status == b"deleted":
             raise LeaseLost("the conversation was deleted")
-        return OpenedHead(answer[1].decode(), int(answer[2]), answer[3].decode(), int(answer[4]))
+        fence, revision, voice = (one.decode() for one in answer[1:4])
+        return OpenedHead(fence, revision, voice, int(answer[4]))
 
     async def turns(self, conversation_id: str) -> tuple[list[Turn], list[RecordKey]]:
         """All turns, and the keys of their records; raises `FailedPrecondition`."""
@@ -132,16 +134,17 @@ class RedisCommands:
         conversation_id: str,
         fence: str,
         voice: str,
-        revision: int,
+        revision: str,
+        next_revision: str,
         num_records: int,
         change: Splice,
         *,
         whole: bool,
-    ) -> int:
-        """One write, whole or not at all, which renews the lease; returns the new revision.
+    ) -> None:
+        """One write, whole or not at all, which renews the lease.
 
-        `num_records` is what the store should have; `whole` replaces whatever it has. Raises
-        `LeaseLost`, `HeadGone` and `Differs`.
+        `revision` and `num_records` are what the store should have; `whole` replaces whatever it
+        has. Raises `LeaseLost`, `HeadGone` and `Differs`.
         """
         answer = await self._run(
             "write",
@@ -156,12 +159,12 @@ class RedisCommands:
             num_records,
             change.drop,
             change.keep,
+            next_revision,
             *change.records,
         )
         if answer[0] == b"differs":
-            raise Differs(int(answer[1]))
+            raise Differs(answer[1].decode())
         _check_lease(answer[0])
-        return int(answer[1])
 
     async def renew(self, conversation_id: str, fence: str) -> None:
         """Renews the lease; raises `LeaseLost` and `HeadGone`."""

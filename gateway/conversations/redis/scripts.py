@@ -9,7 +9,7 @@ A conversation is two keys: a hash, the head, and a list of records, the turns. 
     nonce       of that writer's attempt to open it: asking again for a lost answer is no second one
     opened_ms   when that was, by Redis's clock
     lease_ms    until when the writer has it, by Redis's clock; 0: nobody has
-    revision    counts the writes
+    revision    of the last write: the fence of its writer, a dot, and a number
     deleted     1: a grave, so that a writer that was paused does not bring it back
 
 Under `maxmemory` a script is refused at its first write, or not at all. So `WRITE` begins with one
@@ -57,8 +57,8 @@ if count > 0 and h[3] and h[3] ~= ARGV[6] then return {'codec', h[3]} end
 if h[9] and ARGV[7] == 'again' then return {'deleted'} end
 local micros = time[1] * 1000000 + time[2]
 local fence = string.format('%.0f', math.max(number(h[4]) + 1, micros))
-local voice, revision = h[2] or ARGV[5], h[8] or '0'
-redis.call('PEXPIRE', turns, ARGV[3])
+local voice, revision = h[2] or ARGV[5], h[8] or ''
+if count > 0 then redis.call('PEXPIRE', turns, ARGV[3]) end
 redis.call('HSET', head, 'format', ARGV[4], 'voice', voice, 'codec', ARGV[6], 'fence', fence,
   'nonce', ARGV[1], 'opened_ms', now, 'lease_ms', now + ARGV[2], 'revision', revision)
 redis.call('HDEL', head, 'deleted')
@@ -69,9 +69,9 @@ return {'ok', fence, revision, voice, count}
 
 WRITE = Script(
     """
--- fence, lease_ms, ttl_ms, voice, revision, whole, num_records, drop, keep, records...
--- -> status, revision. The list is cut to `keep` records behind the first `drop`, then the rest is
--- appended; `whole`: whatever is there, it is replaced.
+-- fence, lease_ms, ttl_ms, voice, revision, whole, num_records, drop, keep, next, records...
+-- -> status, revision, which becomes `next`. The list is cut to `keep` records behind the first
+-- `drop`, then the rest is appended; `whole`: whatever is there is replaced.
 local h = redis.call('HMGET', head, 'fence', 'revision', 'deleted')
 if not h[1] then return {'gone'} end
 if h[3] then return {'deleted'} end
@@ -80,18 +80,17 @@ local count = redis.call('LLEN', turns)
 if ARGV[6] == '0' and (h[2] ~= ARGV[5] or count ~= number(ARGV[7])) then
   return {'differs', h[2]}
 end
-local revision = string.format('%.0f', number(h[2]) + 1)
-redis.call('HSET', head, 'revision', revision, 'lease_ms', now + ARGV[2], 'voice', ARGV[4])
+redis.call('HSET', head, 'revision', ARGV[10], 'lease_ms', now + ARGV[2], 'voice', ARGV[4])
 local drop, keep = number(ARGV[8]), number(ARGV[9])
 if keep == 0 or ARGV[6] == '1' then
   redis.call('DEL', turns)
 elseif drop > 0 or drop + keep < count then
   redis.call('LTRIM', turns, drop, drop + keep - 1)
 end
-for i = 10, #ARGV do redis.call('RPUSH', turns, ARGV[i]) end
+for i = 11, #ARGV do redis.call('RPUSH', turns, ARGV[i]) end
 redis.call('PEXPIRE', head, ARGV[3])
 redis.call('PEXPIRE', turns, ARGV[3])
-return {'ok', revision}
+return {'ok'}
 """
 )
 

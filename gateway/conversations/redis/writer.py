@@ -16,12 +16,12 @@ from gateway.conversations.redis.commands import (
     Differs,
     HeadGone,
     LeaseLost,
+    OpenedHead,
     RedisCommands,
     StoreFailure,
 )
 from gateway.conversations.redis.records import RecordKey
 from gateway.conversations.redis.splice import Splice, SpokenRecords, splice
-from gateway.conversations.store import InUse
 from gateway.conversations.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -50,9 +50,10 @@ class ConversationWriter:
         self._known = False
         """It had a lease once."""
         self._nonce = ""
-        self._revision = 0
+        self._revision = ""
+        self._num_writes = 0
         self._stored: list[RecordKey] = []
-        self._pending: tuple[int, list[RecordKey]] | None = None
+        self._pending: tuple[str, list[RecordKey]] | None = None
         """What the store has if the write whose answer was lost was done after all."""
         self._spoken = SpokenRecords()
         self._problem = ""
@@ -91,13 +92,9 @@ class ConversationWriter:
         """
         async with self._lock:
             begun = self._known
-            try:
-                voice = await self._open()
-            except InUse:
-                raise
-            except errors.FailedPrecondition:
-                await self.give_back()  # of what it cannot read
-                raise
+            if self._fence and await self._renewed():
+                return
+            voice = await self._open()
             if not begun:
                 self.conversation.voice = voice
 
@@ -109,7 +106,7 @@ class ConversationWriter:
     async def finish(self) -> bool:
         """Writes what is missing and gives the lease back; whether nothing is missing."""
         await self.pause()
-        await self.write()
+        await self.write(renew=True)
         saved = not (self.lost or self._problem)
         await self.give_back()
         return saved
@@ -123,12 +120,15 @@ class ConversationWriter:
 
     async def give_back(self) -> None:
         """Gives the lease back, even one of which no answer said that it was given."""
-        fence, self._fence, self._nonce = self._fence or self._nonce, "", ""
+        fence = self._fence or self._nonce
         if fence and not self.lost:
             try:
                 await self._commands.close(self.conversation.conversation_id, fence)
             except StoreFailure:
-                log.debug("a lease is left to end by itself")
+                # It ends by itself, unless this writer goes on with it.
+                log.debug("a lease could not be given back")
+                return
+        self._fence = self._nonce = ""
 
     # --- writing ---
 
@@ -181,14 +181,17 @@ class ConversationWriter:
                 change = Splice(0, 0, [], [])
             if change is None:
                 break
-            self._pending = (self._revision + 1, change.after)
+            self._num_writes += 1
+            following = f"{self._fence}.{self._num_writes}"
+            self._pending = (following, change.after)
             began = time.monotonic()
             try:
-                self._revision = await self._commands.write(
+                await self._commands.write(
                     conversation_id,
                     self._fence,
                     self.conversation.voice,
                     self._revision,
+                    following,
                     len(stored),
                     change,
                     whole=whole,
@@ -200,16 +203,22 @@ class ConversationWriter:
             except HeadGone:
                 await self._open()
                 continue
-            self._stored, self._pending, whole = change.after, None, False
+            self._revision, self._stored, self._pending = following, change.after, None
+            whole = False
             self._renewed_at, renew = began, False
-        if renew:
-            began = time.monotonic()
-            try:
-                await self._commands.renew(conversation_id, self._fence)
-            except HeadGone:
-                self._fence = ""
-                await self._write(False)
-            self._renewed_at = began
+        if renew and not await self._renewed():
+            self._fence = ""
+            await self._write(False)
+
+    async def _renewed(self) -> bool:
+        """Renews the lease; False: the store has no such conversation any more."""
+        began = time.monotonic()
+        try:
+            await self._commands.renew(self.conversation.conversation_id, self._fence)
+        except HeadGone:
+            return False
+        self._renewed_at = began
+        return True
 
     async def _open(self) -> str:
         """Returns the voice that the store has for it."""
@@ -223,28 +232,31 @@ class ConversationWriter:
             self._codec(),
             again=self._known,
         )
-        if not self._known:
-            await self._take_over(opened.num_records)
-        elif opened.revision != self._revision and not self._adopt(opened.revision):
-            if opened.revision or opened.num_records:
-                raise LeaseLost("another call has gone on with the conversation")
-            self._stored = []
-        elif opened.num_records != len(self._stored):
-            self._stored = []
+        try:
+            await self._take_over(opened)
+        except (LeaseLost, errors.FailedPrecondition):
+            await self.give_back()
+            raise
         self._fence, self._revision, self._known = opened.fence, opened.revision, True
         self._nonce, self._pending = "", None
         self._renewed_at = time.monotonic()
         return opened.voice
 
-    async def _take_over(self, num_records: int) -> None:
-        """Puts what the store has before what was said since."""
+    async def _take_over(self, opened: OpenedHead) -> None:
+        """What the store has comes before what was said since; of a conversation that this writer
+        had before, it must be what it wrote, or nothing."""
         conversation = self.conversation
-        if num_records:
-            turns, keys = await self._commands.turns(conversation.conversation_id)
-            conversation.restore(turns)
-            self._stored = keys
+        if not self._known:
+            if opened.num_records:
+                turns, keys = await self._commands.turns(conversation.conversation_id)
+                conversation.restore(turns)
+                self._stored = keys
+        elif opened.revision != self._revision and not self._adopt(opened.revision):
+            if opened.revision or opened.num_records:
+                raise LeaseLost("another call has gone on with the conversation")
+            self._stored = []
 
-    def _adopt(self, revision: int) -> bool:
+    def _adopt(self, revision: str) -> bool:
         """Whether the write whose answer was lost is what the store has."""
         if self._pending is None or self._pending[0] != revision:
             return False

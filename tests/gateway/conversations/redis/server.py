@@ -16,7 +16,7 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from csm.serving.metrics import GatewayMetrics
-from gateway.conversations.conversation import ConversationLimits
+from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.memory import ConversationMemory
 from gateway.conversations.redis.commands import RedisCommands
 from gateway.conversations.redis.connection import connect
@@ -161,3 +161,17 @@ async def redis_store(
         yield store
     finally:
         await store.stop()
+
+
+async def closed(store: RedisStore, conversation: StoredConversation) -> None:
+    """Returns when the lease is back."""
+    store.close(conversation)
+    async with asyncio.timeout(3):
+        await conversation.free.wait()
+
+
+def said(conversation: StoredConversation) -> list[tuple[str, str, bool, int, bytes]]:
+    return [
+        (t.turn_id, t.text, t.heard, t.num_frames, b"".join(s.codes for s in t.segments))
+        for t in conversation.turns
+    ]

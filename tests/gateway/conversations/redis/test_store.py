@@ -9,14 +9,15 @@ from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.redis.store import RedisStore
 from gateway.conversations.silences import Silences
-from gateway.conversations.store import ConversationStore
 from gateway.conversations.turn import Turn
 from tests.gateway.conversations.making import segment, turn
 from tests.gateway.conversations.redis.server import (
     RedisServer,
+    closed,
     needs_redis,
     redis_server,
     redis_store,
+    said,
 )
 
 pytestmark = needs_redis
@@ -44,20 +45,6 @@ async def one(server: RedisServer) -> AsyncIterator[RedisStore]:
 async def other(server: RedisServer) -> AsyncIterator[RedisStore]:
     async with redis_store(server.url) as store:
         yield store
-
-
-async def closed(store: ConversationStore, conversation: StoredConversation) -> None:
-    """Returns when the lease is back."""
-    store.close(conversation)
-    async with asyncio.timeout(3):
-        await conversation.free.wait()
-
-
-def said(conversation: StoredConversation) -> list[tuple[str, str, bool, int, bytes]]:
-    return [
-        (t.turn_id, t.text, t.heard, t.num_frames, b"".join(s.codes for s in t.segments))
-        for t in conversation.turns
-    ]
 
 
 async def test_a_conversation_goes_on_in_another_gateway_as_it_was(
