@@ -27,7 +27,7 @@ from gateway.commands import (
     TextPart,
     TurnOptions,
 )
-from gateway.conversations.store import StoredConversation, Turn, new_turn_id
+from gateway.conversations.store import StoredConversation, new_turn_id
 from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
@@ -97,7 +97,12 @@ class ConverseCall:
         )
         self._outbox = Outbox()
         self._turn_ports = TurnPorts(
-            ports.backends, ports.settings, self._outbox, self._context, self._keep, ports.deadline
+            ports.backends,
+            ports.settings,
+            self._outbox,
+            self._context,
+            conversation,
+            ports.deadline,
         )
         self._hearing: HeardAudio | None = None
         self._writing: Writing | None = None
@@ -373,10 +378,6 @@ class ConverseCall:
     def _context(self) -> list[common_pb2.Segment]:
         positions = self._ports.backends.info.generator.max_positions
         return context_messages(self._voice.prompts, self._conversation.history(positions))
-
-    def _keep(self, turn: Turn) -> None:
-        if turn.segments:
-            self._conversation.add(turn)
 
     def _remaining_s(self) -> float | None:
         if self._ports.deadline is None:

@@ -11,8 +11,7 @@ from csm.serving.metrics import GatewayMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
-from gateway.conversations.conversation import ConversationLimits
-from gateway.conversations.memory import MemoryStore
+from gateway.conversations.stores import make_store
 from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
@@ -37,14 +36,8 @@ class GatewayService:
         self._metrics = metrics
         gateway_metrics = GatewayMetrics(metrics.registry)
         self.backends = Backends(settings, metrics)
-        self.store = MemoryStore(
-            max_conversations=settings.max_conversations,
-            max_bytes=settings.max_conversations_bytes,
-            ttl_s=settings.conversation_ttl_s,
-            limits=ConversationLimits(
-                settings.max_conversation_turns, settings.max_conversation_frames
-            ),
-            on_count=gateway_metrics.conversations_active.set,
+        self.store = make_store(
+            settings, gateway_metrics, lambda: self.backends.info.tokenizer.digest
         )
         self._speech = SpeechHandler(
             settings, self.backends, Voices({}, ""), self.store, gateway_metrics
@@ -53,6 +46,7 @@ class GatewayService:
 
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
+        await self.store.start()
         await self.backends.start()
         # Looks for the library of Opus now: no call waits while it is imported.
         await asyncio.to_thread(opus.problem)
@@ -94,8 +88,9 @@ class GatewayService:
         return True
 
     def ready(self) -> bool:
-        """Whether both backends answer; the host's readiness follows it."""
-        return self.backends.ready()
+        """Whether both backends answer and conversations can be opened; the host's readiness
+        follows it."""
+        return self.backends.ready() and self.store.ready()
 
     async def drain(self, finish_s: float) -> None:
         """Lets turns finish; what is left gets its terminal SHUTDOWN."""
@@ -106,9 +101,10 @@ class GatewayService:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self.store.stop()
         await self.backends.stop()
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
-            self.store.sweep()
+            await self.store.sweep()

@@ -83,8 +83,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     async def GetConversation(
         self, request: speech_pb2.GetConversationRequest, context: ServicerContext
     ) -> speech_pb2.GetConversationResponse:
-        checker = self._checker()
-        conversation = self._speech.store.get(checker.conversation_id(request.conversation_id))
+        conversation_id = self._checker().conversation_id(request.conversation_id)
+        conversation = await self._speech.store.read(conversation_id)
         frame_ms = self._speech.backends.info.frame_ms
         return speech_pb2.GetConversationResponse(
             conversation_id=conversation.conversation_id,

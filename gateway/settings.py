@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from csm.serving.settings import Port, ServiceSettings
@@ -145,6 +145,26 @@ class GatewaySettings(ServiceSettings):
         le=1 << 40,
         description="bytes of memory for all conversations; the least recently used go first, "
         "then the oldest turns of the largest",
+    )
+    store_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis or Valkey that keeps conversations: redis://HOST:PORT/DB, rediss://, "
+        "unix://, redis+sentinel://, redis+cluster://; empty: this process",
+    )
+    store_timeout_s: float = Field(
+        0.5, gt=0, le=10, description="seconds that the store may take for an operation"
+    )
+    store_lease_s: float = Field(
+        10.0,
+        ge=0.5,
+        le=600,
+        description="seconds after which a conversation of a gateway that died can be opened "
+        "elsewhere",
+    )
+    store_fail: Literal["open", "closed"] = Field(
+        "open",
+        description="while the store is away: open begins conversations in memory, with a warning; "
+        "closed refuses them, and the gateway is not ready",
     )
 
     max_files_encoding: int = Field(

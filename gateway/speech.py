@@ -106,14 +106,14 @@ class SpeechHandler:
         with contextlib.ExitStack() as held:
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
-            await self.store.given_back(options.conversation_id, GIVE_BACK_S)
-            voice = self.voices.get(options.voice or self.store.voice_of(options.conversation_id))
+            conversation = await self._opened(options.conversation_id, options.voice, held)
+            voice = self.voices.get(options.voice or conversation.voice)
             if options.heard_speaker is None:
                 heard = self.voices.listener_of(voice.speaker)
                 options = replace(options, heard_speaker=heard)
             else:
                 self.voices.check_speaker("config.heard_speaker", options.heard_speaker)
-            conversation = held.enter_context(self._acquired(options.conversation_id, voice.name))
+            conversation.voice = voice.name
             ports = CallPorts(
                 self.backends,
                 self.texts,
@@ -138,8 +138,7 @@ class SpeechHandler:
 
     async def delete_conversation(self, conversation_id: str) -> None:
         """Forgets a conversation here and in the generator. Raises as the store does."""
-        await self.store.given_back(conversation_id, GIVE_BACK_S)
-        self.store.delete(conversation_id)
+        await self.store.delete(conversation_id, GIVE_BACK_S)
         await self.backends.forget(conversation_id)
 
     async def drain(self, finish_s: float) -> None:
@@ -161,11 +160,12 @@ class SpeechHandler:
             self.voices.check_speaker("speaker", asked.speaker)
         for turn in asked.context:
             self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
-        await self.store.given_back(asked.conversation_id, GIVE_BACK_S)
-        voice = self.voices.get(asked.voice or self.store.voice_of(asked.conversation_id))
         conversation: StoredConversation | None = None
         if asked.conversation_id:
-            conversation = held.enter_context(self._acquired(asked.conversation_id, voice.name))
+            conversation = await self._opened(asked.conversation_id, asked.voice, held)
+        voice = self.voices.get(asked.voice or (conversation.voice if conversation else ""))
+        if conversation is not None:
+            conversation.voice = voice.name
         parts = SynthesisParts(
             voice,
             conversation,
@@ -191,11 +191,9 @@ class SpeechHandler:
         finally:
             self._live.discard(live)
 
-    @contextlib.contextmanager
-    def _acquired(self, conversation_id: str, voice: str) -> Iterator[StoredConversation]:
-        conversation = self.store.acquire(conversation_id, voice)
-        conversation.voice = voice
-        try:
-            yield conversation
-        finally:
-            self.store.release(conversation)
+    async def _opened(
+        self, conversation_id: str, voice: str, held: contextlib.ExitStack
+    ) -> StoredConversation:
+        conversation = await self.store.open(conversation_id, voice, GIVE_BACK_S)
+        held.callback(self.store.close, conversation)
+        return conversation

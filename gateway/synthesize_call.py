@@ -11,7 +11,7 @@ from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends, Info
 from gateway.backends.convert import context_messages
 from gateway.commands import ContextEntry, Synthesis, TurnOptions
-from gateway.conversations.store import Segment, StoredConversation, Turn, new_turn_id
+from gateway.conversations.store import Segment, StoredConversation, new_turn_id
 from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.words import misfit
 from gateway.settings import GatewaySettings
@@ -83,7 +83,7 @@ class SynthesizeCall:
                 parts.settings,
                 self.outbox,
                 self._history,
-                self._keep,
+                parts.conversation,
                 parts.deadline,
             ),
             meter,
@@ -130,10 +130,6 @@ class SynthesizeCall:
         if generator.HasField("max_context_segments"):
             return context_messages([*prompts, *self._context], [])
         return context_messages(prompts, self._context)
-
-    def _keep(self, turn: Turn) -> None:
-        if self._parts.conversation is not None and turn.segments:
-            self._parts.conversation.add(turn)
 
     async def _encoded(self, context: Sequence[ContextEntry], info: Info) -> list[Segment]:
         """The context's segments in order, its files encoded side by side, some at a time.

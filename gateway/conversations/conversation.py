@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from gateway.conversations.segment import Segment, text_bytes
 from gateway.conversations.turn import Turn
+from gateway.conversations.write_behind import WriteBehind
 
 _OBJECT_BYTES = 2048
 """The object, its event, its list of turns and its place in the store; see `segment`."""
@@ -31,10 +32,16 @@ class StoredConversation:
     turns: list[Turn] = field(default_factory=list)
     """To read; `add` and `truncate` change them."""
     used_at: float = 0.0
+    opened_at: float = 0.0
+    """When the call that has it, or had it last, began; both by the store's clock."""
     free: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no call has it."""
     on_resized: Callable[["StoredConversation", int], None] | None = None
     """Told of every change of `num_bytes`, and by how much; None: nobody counts."""
+    speaking: Callable[[], Turn] | None = None
+    """To read; `being_spoken` changes it."""
+    writer: WriteBehind | None = None
+    """Writes its turns to a store elsewhere; None: they live in this process alone."""
     num_bytes: int = field(default=0, init=False)
     """Bytes of memory that it takes, Python's own share included."""
     _first_sent: int = field(default=0, init=False)
@@ -112,6 +119,22 @@ class StoredConversation:
         for turn in sendable[skipped:]:
             yield from turn
 
+    def restore(self, turns: list[Turn]) -> None:
+        """Puts the turns that a store has before its own. No limit takes any of them away."""
+        self.turns[:0] = turns
+        self._resize(sum(turn.num_bytes for turn in turns))
+
+    def being_spoken(self, so_far: Callable[[], Turn] | None) -> None:
+        """A turn is being spoken, of which `so_far` gives what was delivered; None: it is over."""
+        self.speaking = so_far
+        if self.writer is not None:
+            self.writer.changed()
+
+    async def unsaved(self) -> str:
+        """Why what was said up to now is not in the store; empty: it is. Waits for a second at the
+        most."""
+        return "" if self.writer is None else await self.writer.unsaved()
+
     def _drop(self, count: int) -> int:
         """Drops the first `count` turns; returns their bytes."""
         freed = sum(turn.num_bytes for turn in self.turns[:count])
@@ -121,5 +144,9 @@ class StoredConversation:
 
     def _resize(self, num_bytes: int) -> None:
         self.num_bytes += num_bytes
-        if num_bytes and self.on_resized is not None:
+        if not num_bytes:
+            return
+        if self.on_resized is not None:
             self.on_resized(self, num_bytes)
+        if self.writer is not None:
+            self.writer.changed()

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 
 from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
+from gateway.conversations.store import InUse
 
 
-class MemoryStore:
-    """A `ConversationStore` in this process; the least recently used goes first.
+class ConversationMemory:
+    """Conversations in the memory of this process; the least recently used goes first.
 
     `max_bytes` holds for all conversations together. Idle ones are forgotten for it, then the
     largest of those in use loses its oldest turns. The last turn of a conversation in use is never
@@ -34,7 +35,7 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._num_bytes = 0
         self._ttl_s = ttl_s
-        self._limits = limits
+        self.limits = limits
         self._on_count = on_count
         self._clock = clock
 
@@ -57,22 +58,26 @@ class MemoryStore:
         if conversation is None:
             self._make_room()
             conversation = StoredConversation(
-                conversation_id or uuid.uuid4().hex, voice, self._limits
+                conversation_id or uuid.uuid4().hex, voice, self.limits
             )
             self._keep(conversation)
         elif not conversation.free.is_set():
-            raise _in_use(conversation_id)
+            raise self._in_use(conversation)
         else:
             conversation.free.clear()
             self._touch(conversation)
+        conversation.opened_at = self._clock()
         return conversation
 
     def release(self, conversation: StoredConversation) -> None:
-        """The call is over; one without turns is forgotten."""
+        """The call is over; one without turns is forgotten, of one that was forgotten nothing is
+        left."""
         conversation.free.set()
+        if self._kept.get(conversation.conversation_id) is not conversation:
+            return
         self._touch(conversation)
         if not conversation.turns:
-            self._forget([conversation.conversation_id])
+            self.forget(conversation)
 
     async def given_back(self, conversation_id: str, timeout_s: float) -> None:
         """Returns when no call has it, or after the timeout."""
@@ -83,22 +88,33 @@ class MemoryStore:
                 async with asyncio.timeout(timeout_s):
                     await conversation.free.wait()
 
-    def voice_of(self, conversation_id: str) -> str:
-        """The voice of a conversation; empty where there is none."""
-        conversation = self._kept.get(conversation_id)
-        return conversation.voice if conversation else ""
+    def found(self, conversation_id: str) -> StoredConversation | None:
+        """The conversation; None where there is none."""
+        self.sweep()
+        return self._kept.get(conversation_id)
+
+    def ids(self) -> list[str]:
+        """Of all, the least recently used first."""
+        self.sweep()
+        return list(self._kept)
+
+    def forget(self, conversation: StoredConversation) -> None:
+        """Forgets it whoever has it; one that is not kept any more: nothing."""
+        if self._kept.get(conversation.conversation_id) is conversation:
+            self._forget([conversation.conversation_id])
 
     def get(self, conversation_id: str) -> StoredConversation:
         """The conversation; raises `NotFound`."""
-        self.sweep()
-        if conversation_id not in self._kept:
+        conversation = self.found(conversation_id)
+        if conversation is None:
             raise errors.NotFound("conversation", conversation_id)
-        return self._kept[conversation_id]
+        return conversation
 
     def delete(self, conversation_id: str) -> None:
         """Forgets a conversation; raises `NotFound`, or `FailedPrecondition` while in use."""
-        if not self.get(conversation_id).free.is_set():
-            raise _in_use(conversation_id)
+        conversation = self.get(conversation_id)
+        if not conversation.free.is_set():
+            raise self._in_use(conversation)
         self._forget([conversation_id])
 
     def sweep(self) -> None:
@@ -163,6 +179,5 @@ class MemoryStore:
                 self._num_bytes -= conversation.num_bytes
         self._on_count(len(self._kept))
 
-
-def _in_use(conversation_id: str) -> errors.FailedPrecondition:
-    return errors.FailedPrecondition(f"conversation {conversation_id!r} is in use by another call")
+    def _in_use(self, conversation: StoredConversation) -> InUse:
+        return InUse(conversation.conversation_id, self._clock() - conversation.opened_at)

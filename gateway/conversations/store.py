@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.segment import Segment, cut, cut_text
 from gateway.conversations.turn import Turn, new_turn_id
@@ -9,6 +10,7 @@ from gateway.conversations.turn import Turn, new_turn_id
 __all__ = [
     "ConversationLimits",
     "ConversationStore",
+    "InUse",
     "Segment",
     "StoredConversation",
     "Turn",
@@ -17,34 +19,59 @@ __all__ = [
     "new_turn_id",
 ]
 
+LISTED = 1000
+"""Ids that `ids` gives at the most."""
+
 
 class ConversationStore(Protocol):
-    """Conversations by id. A conversation serves one call at a time."""
+    """Conversations by id. A conversation has one writer at a time.
+
+    What a call holds is a conversation in memory: adding a turn to it or cutting one never waits.
+    A store elsewhere is written behind, by the conversation's `writer`.
+    """
 
     def __len__(self) -> int:
-        """How many are kept."""
+        """How many are in this process."""
 
-    def acquire(self, conversation_id: str, voice: str) -> StoredConversation:
-        """The conversation, new or known, for one call alone until `release`.
+    async def start(self) -> None:
+        """Begins what runs beside the calls. Never waits for a store elsewhere."""
 
-        `voice` is what a new one gets; an empty id makes a new one with an id of its own. Raises
-        `FailedPrecondition` where another call uses it, `QueueFull` where there is no room.
+    async def stop(self) -> None:
+        """Ends it, after the last call."""
+
+    def ready(self) -> bool:
+        """Whether a conversation can be opened."""
+
+    async def open(self, conversation_id: str, voice: str, wait_s: float) -> StoredConversation:
+        """The conversation, new or known, for one call alone until `close`.
+
+        `voice` is what a new one gets; an empty id makes a new one with an id of its own. Another
+        call may need up to `wait_s` to give it back. Raises `FailedPrecondition` where it does not,
+        `QueueFull` where there is no room, `Unavailable` where the store does not answer.
         """
 
-    def release(self, conversation: StoredConversation) -> None:
-        """The call is over; a conversation without turns is forgotten."""
+    def close(self, conversation: StoredConversation) -> None:
+        """The call is over; a conversation without turns is forgotten. Returns at once: what is
+        left to write is written behind."""
 
-    async def given_back(self, conversation_id: str, timeout_s: float) -> None:
-        """Returns when no call has the conversation, or after the timeout."""
+    async def read(self, conversation_id: str) -> StoredConversation:
+        """The conversation, to read; raises `NotFound`, or `Unavailable`."""
 
-    def voice_of(self, conversation_id: str) -> str:
-        """The voice of a conversation; empty where there is none."""
-
-    def get(self, conversation_id: str) -> StoredConversation:
-        """The conversation; raises `NotFound`."""
-
-    def delete(self, conversation_id: str) -> None:
+    async def delete(self, conversation_id: str, wait_s: float) -> None:
         """Forgets a conversation; raises `NotFound`, or `FailedPrecondition` while in use."""
 
-    def sweep(self) -> None:
+    async def ids(self, owner: str = "") -> list[str]:
+        """The ids of an owner's conversations, in no order, `LISTED` at the most."""
+
+    async def sweep(self) -> None:
         """Forgets what nobody used for the time to live."""
+
+
+class InUse(errors.FailedPrecondition):
+    """A conversation has a writer already."""
+
+    def __init__(self, conversation_id: str, age_s: float) -> None:
+        """`age_s`: since that one opened it."""
+        super().__init__(
+            f"conversation {conversation_id!r} is in use by another call, begun {age_s:.1f} s ago"
+        )

@@ -9,6 +9,7 @@ from gateway.hearing.encoder import about
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.speaking.events import FinishReason, SpeechTurnCompleted, TurnTiming, TurnUsage
 from gateway.speaking.fate import REFUSED
+from gateway.speaking.warnings import not_saved
 from gateway.text.markup.characters import speakable
 
 
@@ -47,6 +48,7 @@ class HeardTurn:
         if num_frames or speakable(self._text):
             segment = Segment(speaker, self._text, codes, num_frames)
             conversation.add(Turn(self.turn_id, speaker, True, [segment]))
+        problem = await conversation.unsaved()
         return SpeechTurnCompleted(
             self.turn_id,
             reason,
@@ -55,4 +57,5 @@ class HeardTurn:
             round(num_frames * frame_ms),
             heard=True,
             error=error,
+            warnings=[not_saved(problem)] if problem else [],
         )

@@ -18,7 +18,7 @@ from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.silences import Silences
-from gateway.conversations.store import Turn
+from gateway.conversations.store import StoredConversation, Turn
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
 from gateway.speaking.attempt_events import (
@@ -48,6 +48,7 @@ from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.warnings import (
     cap_reached,
     ended_early,
+    not_saved,
     nothing_spoken,
     of_text,
     skipped,
@@ -69,8 +70,8 @@ class TurnPorts:
     outbox: Outbox
     context: Callable[[], Iterable[Any]]
     """Asked when generation begins: segments as `context_messages` makes them."""
-    keep: Callable[[Turn], None]
-    """Gets what is kept of the turn."""
+    conversation: StoredConversation | None
+    """What the turn joins; None: nothing."""
     deadline: float | None
     """A time of the monotonic clock."""
 
@@ -156,11 +157,14 @@ class SpokenTurn:
         Raises `ServiceError` where the call is to end with a status instead.
         """
         self.meter.accepted()
+        if (conversation := self._ports.conversation) is not None:
+            conversation.being_spoken(self.so_far)
         try:
             try:
                 reason, error = await self._speak(), None
             except BackendFailure as failure:
                 reason, error = await self._told(failure)
+            await self._save()
             if self._reason is not None:
                 reason, error = self._reason, None
             self._end(reason, error)
@@ -169,6 +173,17 @@ class SpokenTurn:
             raise
         finally:
             self.abandon()
+            if conversation is not None:
+                conversation.being_spoken(None)
+
+    def so_far(self, kept_frames: int | None = None) -> Turn:
+        """The turn as far as it is kept: so many frames, None: what the client has got."""
+        attempt = self._attempt
+        kept = self._delivery.kept_frames if kept_frames is None else kept_frames
+        segments = attempt.segments(kept) if attempt else []
+        frames = sum(s.num_frames for s in segments)
+        silences = Silences(list(self._delivery.silences.until(frames)))
+        return Turn(self.turn_id, self._options.speaker, False, segments, silences)
 
     def refuse(self, error: errors.ServiceError) -> None:
         """Ends a turn that never began, in band: there is no place for it."""
@@ -341,6 +356,12 @@ class SpokenTurn:
             )
         )
 
+    async def _save(self) -> None:
+        """What was delivered is to be in the store; the turn still takes a barge-in meanwhile."""
+        conversation = self._ports.conversation
+        if conversation is not None and (problem := await conversation.unsaved()):
+            self.warnings.append(not_saved(problem))
+
     def _nothing_said(self) -> None:
         """Nothing of the text could be spoken: no failure in a conversation, else the caller's."""
         if all(warning.kind not in NOT_SPOKEN for warning in self.warnings):
@@ -361,14 +382,7 @@ class SpokenTurn:
         if self.ended:
             return
         self._move(TurnState.OVER)
-        attempt = self._attempt
-        segments = (
-            attempt.segments(self._delivery.kept_frames if kept is None else kept)
-            if attempt
-            else []
-        )
-        silences = Silences(
-            list(self._delivery.silences.until(sum(s.num_frames for s in segments)))
-        )
-        self._ports.keep(Turn(self.turn_id, self._options.speaker, False, segments, silences))
+        turn, conversation = self.so_far(kept), self._ports.conversation
+        if conversation is not None and turn.segments:
+            conversation.add(turn)
         self.meter.finish(outcome, self._delivery.underrun_s)

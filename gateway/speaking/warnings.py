@@ -52,6 +52,12 @@ def of_recording(field: str, description: str) -> TurnWarning:
     return TurnWarning(WarningKind.RECORDING, field, 0, 0, description)
 
 
+def not_saved(problem: str) -> TurnWarning:
+    """What was said up to now is not in the store of conversations."""
+    text = f"heard, but not saved: {problem}"
+    return TurnWarning(WarningKind.HISTORY_NOT_SAVED, "conversation_id", 0, 0, text)
+
+
 def _span(sentence: Sentence) -> tuple[int, int]:
     return sentence.first_char, sentence.end_char
 

@@ -7,6 +7,7 @@ from csm.serving.metrics.buckets import (
     FIRST_AUDIO_SECONDS,
     GAP_SECONDS,
     REAL_TIME_FACTOR,
+    STORE_SECONDS,
     UNDERRUN_SECONDS,
     UTTERANCE_SECONDS,
     histogram,
@@ -96,6 +97,19 @@ class GatewayMetrics:
             "csm_gateway_pacing_lead_seconds",
             "How far ahead of real time a chunk was sent.",
             UNDERRUN_SECONDS,
+        )
+        self.store_operations = Counter(
+            "csm_gateway_store_operations_total",
+            "Operations on the store of conversations; outcome says how they ended.",
+            ("operation", "outcome"),
+            registry=registry,
+        )
+        self.store_seconds = histogram(
+            registry,
+            "csm_gateway_store_seconds",
+            "Time of an operation on the store of conversations.",
+            STORE_SECONDS,
+            ("operation",),
         )
         for rpc in self.RPCS:
             self.time_to_first_audio_seconds.labels(rpc)

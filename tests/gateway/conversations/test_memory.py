@@ -8,15 +8,15 @@ import pytest
 from csm import errors
 from gateway.backends.convert import segment_message
 from gateway.conversations.conversation import StoredConversation
-from gateway.conversations.memory import MemoryStore
+from gateway.conversations.memory import ConversationMemory
 from gateway.conversations.segment import Segment
 from gateway.conversations.turn import Turn, new_turn_id
 from tests.gateway.conversations.making import WIDE, segment, turn
 
 
-def store(clock: list[float], **limits: float) -> MemoryStore:
+def store(clock: list[float], **limits: float) -> ConversationMemory:
     counts: list[int] = []
-    kept = MemoryStore(
+    kept = ConversationMemory(
         max_conversations=int(limits.get("max_conversations", 3)),
         max_bytes=int(limits.get("max_bytes", 1 << 30)),
         ttl_s=limits.get("ttl_s", 100.0),
@@ -28,7 +28,7 @@ def store(clock: list[float], **limits: float) -> MemoryStore:
     return kept
 
 
-def use(kept: MemoryStore, name: str) -> StoredConversation:
+def use(kept: ConversationMemory, name: str) -> StoredConversation:
     conversation = kept.acquire(name, "v")
     conversation.add(turn("t", segment("x", 1)))
     kept.release(conversation)
@@ -75,9 +75,11 @@ def test_the_least_recently_used_makes_room_but_never_one_in_use() -> None:
 
 
 def test_a_conversation_serves_one_call_at_a_time() -> None:
-    kept = store([0.0])
+    clock = [0.0]
+    kept = store(clock)
     conversation = kept.acquire("a", "v")
-    with pytest.raises(errors.FailedPrecondition, match="in use"):
+    clock[0] = 12.3
+    with pytest.raises(errors.FailedPrecondition, match=r"in use .* begun 12\.3 s ago"):
         kept.acquire("a", "v")
     with pytest.raises(errors.FailedPrecondition, match="in use"):
         kept.delete("a")
@@ -98,7 +100,9 @@ def test_a_conversation_without_turns_is_not_kept_and_nameless_ones_get_names() 
     assert len(kept) == 1
 
 
-def grow(kept: MemoryStore, name: str, *, turns: int, frames: int, text: str = "Yes.") -> None:
+def grow(
+    kept: ConversationMemory, name: str, *, turns: int, frames: int, text: str = "Yes."
+) -> None:
     """A call that adds turns whose frames are 64 bytes each, as with 32 codebooks."""
     conversation = kept.acquire(name, "v")
     for _ in range(turns):
@@ -148,8 +152,8 @@ def test_the_budget_is_kept_by_the_least_recently_used_of_those_that_are_idle() 
         grow(kept, name, turns=1, frames=300)
     kept.release(kept.acquire("a", "v"))
     grow(kept, "e", turns=1, frames=300)
-    assert [name for name in "abcde" if kept.voice_of(name)] == ["a", "c", "d", "e"]
-    assert kept.voice_of("held")
+    assert [name for name in "abcde" if kept.found(name)] == ["a", "c", "d", "e"]
+    assert kept.found("held")
     assert len(held.turns) == 1
     assert kept.num_bytes <= 101_000
     assert kept.counts[-1] == 5  # type: ignore[attr-defined]
@@ -186,7 +190,7 @@ def test_the_last_turns_of_conversations_in_use_stay_whatever_the_budget() -> No
     assert two.turns
     kept.release(one)
     two.add(turn("u", segment("x", 10)))
-    assert not kept.voice_of("one")
+    assert not kept.found("one")
     assert [t.turn_id for t in two.turns] == ["u"]
     assert kept.num_bytes <= 10_000
 

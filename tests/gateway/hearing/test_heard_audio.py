@@ -57,7 +57,7 @@ async def test_a_tokenizer_that_does_not_end_its_call_has_failed() -> None:
             assert (await call.until("turn_completed")).finish_reason == ERROR
             running.tokenizer.hearing.set()
             await call.done()
-        assert [t.text for t in running.service.store.get("c").turns] == ["Hello."]
+        assert [t.text for t in (await running.service.store.read("c")).turns] == ["Hello."]
 
 
 async def test_a_speaker_who_pauses_is_waited_for() -> None:

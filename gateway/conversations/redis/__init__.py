@@ -1,0 +1,1 @@
+"""Conversations in Redis, Valkey, or whatever speaks their protocol and runs Lua."""

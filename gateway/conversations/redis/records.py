@@ -1,0 +1,114 @@
+"""A turn as bytes: one record where it is over, several while it is spoken.
+
+A record is a byte of the format, four of the length of a JSON header, the header, then codes as
+they travel everywhere (packed little-endian uint16, frame-major). Each record of a turn names all
+its sentences so far and holds the codes of the frames that the ones before do not hold.
+"""
+
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from gateway.conversations.segment import Segment
+from gateway.conversations.silences import Silences
+from gateway.conversations.turn import Turn
+
+_PREFIX = struct.Struct("<cI")
+_FORMAT = b"\x01"
+
+
+class ForeignRecord(ValueError):
+    """Bytes that are no record of this format."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """What tells a record from another, without its content: a turn only grows or is cut."""
+
+    turn_id: str
+    first_frame: int
+    end_frame: int
+    num_segments: int
+    num_chars: int
+    num_silences: int
+
+
+def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
+    """The key of the record that holds the frames of `turn` from `first_frame` on."""
+    return RecordKey(
+        turn.turn_id,
+        first_frame,
+        turn.num_frames,
+        len(turn.segments),
+        sum(len(s.text) + len(s.written) for s in turn.segments),
+        len(turn.silences.found),
+    )
+
+
+def pack(turn: Turn, first_frame: int = 0) -> bytes:
+    """The record that holds the frames of `turn` from `first_frame` on."""
+    header = {
+        "turn_id": turn.turn_id,
+        "speaker": turn.speaker,
+        "heard": turn.heard,
+        "first_frame": first_frame,
+        "segments": [[s.speaker, s.text, s.written, s.num_frames] for s in turn.segments],
+        "silences": turn.silences.found,
+    }
+    told = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    codes = b"".join(s.codes for s in turn.segments)
+    width = len(codes) // turn.num_frames if turn.num_frames else 0
+    return _PREFIX.pack(_FORMAT, len(told)) + told + codes[first_frame * width :]
+
+
+def unpack(records: Iterable[bytes]) -> tuple[list[Turn], list[RecordKey]]:
+    """The turns of a list of records, and each record's key; raises `ForeignRecord`."""
+    try:
+        parts = [_parts(record) for record in records]
+        turns = [_turn(list(same)) for _, same in groupby(parts, key=lambda p: p[0]["turn_id"])]
+        return turns, [_key(told) for told, _ in parts]
+    except ForeignRecord:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, struct.error) as error:
+        raise ForeignRecord(f"a record is damaged ({type(error).__name__})") from None
+
+
+def _key(told: dict[str, Any]) -> RecordKey:
+    segments = told["segments"]
+    return RecordKey(
+        told["turn_id"],
+        told["first_frame"],
+        sum(frames for *_, frames in segments),
+        len(segments),
+        sum(len(text) + len(written) for _, text, written, _ in segments),
+        len(told["silences"]),
+    )
+
+
+def _parts(record: bytes) -> tuple[dict[str, Any], bytes]:
+    kind, length = _PREFIX.unpack_from(record)
+    if kind != _FORMAT:
+        raise ForeignRecord(f"a record begins with {kind.hex()}, not {_FORMAT.hex()}")
+    end = _PREFIX.size + length
+    return json.loads(record[_PREFIX.size : end]), record[end:]
+
+
+def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
+    told = parts[-1][0]
+    codes = b"".join(codes for _, codes in parts)
+    segments = [(int(a), str(b), str(c), int(d)) for a, b, c, d in told["segments"]]
+    num_frames = sum(frames for *_, frames in segments)
+    width, rest = divmod(len(codes), num_frames) if num_frames else (0, len(codes))
+    if rest or min((frames for *_, frames in segments), default=0) < 0:
+        raise ForeignRecord(f"a turn has {len(codes)} bytes of codes for {num_frames} frames")
+    turn = Turn(str(told["turn_id"]), int(told["speaker"]), bool(told["heard"]), [])
+    at = 0
+    for speaker, text, written, frames in segments:
+        end = at + frames * width
+        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written))
+        at = end
+    turn.silences = Silences([(int(frame), int(ms)) for frame, ms in told["silences"]])
+    return turn

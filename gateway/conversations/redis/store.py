@@ -1,0 +1,235 @@
+"""Conversations in Redis: shared by gateways, and there after a restart."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from csm import errors
+from gateway.conversations.conversation import StoredConversation
+from gateway.conversations.memory import ConversationMemory
+from gateway.conversations.redis.commands import LeaseLost, RedisCommands, StoreFailure
+from gateway.conversations.redis.writer import ConversationWriter
+from gateway.conversations.store import LISTED, InUse
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 1.0
+"""Between two looks whether the store answers."""
+POLL_S = 0.05
+"""Between two tries to open what another call is about to give back."""
+
+
+class RedisStore:
+    """A `ConversationStore` over Redis.
+
+    What calls hold, and what could not be written yet when they ended, is in `memory`, within its
+    budget; everything else is in the store alone.
+    """
+
+    def __init__(
+        self,
+        memory: ConversationMemory,
+        commands: RedisCommands,
+        codec: Callable[[], str],
+        fail: Literal["open", "closed"],
+    ) -> None:
+        self._memory = memory
+        self._commands = commands
+        self._codec = codec
+        self._fail = fail
+        self._answers = False
+        self._writers: dict[StoredConversation, ConversationWriter] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._memory)
+
+    async def start(self) -> None:
+        """See `ConversationStore`."""
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """See `ConversationStore`."""
+        self._stopping.set()
+        if self._watcher is not None:
+            await asyncio.wait({self._watcher})
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if left := sum(1 for c in self._writers if c.turns):
+            log.warning("%d conversations end with this process, not saved", left)
+        await self._commands.disconnect()
+
+    def ready(self) -> bool:
+        """See `ConversationStore`."""
+        return self._answers or self._fail == "open"
+
+    async def open(self, conversation_id: str, voice: str, wait_s: float) -> StoredConversation:
+        """See `ConversationStore`."""
+        await self._memory.given_back(conversation_id, wait_s)
+        conversation = self._memory.acquire(conversation_id, voice)
+        # A call that is cancelled while it waits here leaves no lease behind.
+        opening = self._begin(self._open(conversation, wait_s))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._unwanted)
+            raise
+
+    def close(self, conversation: StoredConversation) -> None:
+        """See `ConversationStore`."""
+        self._begin(self._close(conversation))
+
+    async def read(self, conversation_id: str) -> StoredConversation:
+        """See `ConversationStore`."""
+        here = self._memory.found(conversation_id)
+        if here is not None:
+            return here
+        try:
+            voice = await self._commands.voice(conversation_id)
+            turns = [] if voice is None else (await self._commands.turns(conversation_id))[0]
+        except StoreFailure as failure:
+            raise _unavailable(failure) from failure
+        if voice is None:
+            raise errors.NotFound("conversation", conversation_id)
+        return StoredConversation(conversation_id, voice, self._memory.limits, turns)
+
+    async def delete(self, conversation_id: str, wait_s: float) -> None:
+        """See `ConversationStore`."""
+        await self._memory.given_back(conversation_id, wait_s)
+        here = self._memory.found(conversation_id)
+        if here is not None:
+            self._memory.delete(conversation_id)
+            self._writers.pop(here, None)
+        try:
+            there = await self._waiting(wait_s, lambda: self._commands.delete(conversation_id))
+        except StoreFailure as failure:
+            raise _unavailable(failure) from failure
+        if not (there or here):
+            raise errors.NotFound("conversation", conversation_id)
+
+    async def ids(self, owner: str = "") -> list[str]:
+        """See `ConversationStore`."""
+        here = [] if owner else self._memory.ids()
+        try:
+            there = await self._commands.ids(owner)
+        except StoreFailure as failure:
+            raise _unavailable(failure) from failure
+        return list(dict.fromkeys([*here, *there]))[:LISTED]
+
+    async def sweep(self) -> None:
+        """See `ConversationStore`. The store itself drops what is too old."""
+        self._memory.sweep()
+        kept = set(self._memory.ids())
+        for conversation in list(self._writers):
+            if conversation.free.is_set() and conversation.conversation_id not in kept:
+                del self._writers[conversation]
+
+    # --- inside ---
+
+    async def _open(self, conversation: StoredConversation, wait_s: float) -> StoredConversation:
+        writer = self._writers.get(conversation) or self._watched(conversation)
+        try:
+            try:
+                await self._waiting(wait_s, writer.open)
+            except LeaseLost:
+                # The store has gone on without what was never written to it: it is the truth.
+                self._drop(conversation)
+                conversation = self._memory.acquire(conversation.conversation_id, "")
+                writer = self._watched(conversation)
+                await self._waiting(wait_s, writer.open)
+        except StoreFailure as failure:
+            if self._fail == "closed":
+                self._give_up(conversation)
+                raise _unavailable(failure) from failure
+            log.warning("a conversation begins in memory alone: %s", failure)
+        except BaseException:
+            self._give_up(conversation)
+            raise
+        writer.start()
+        return conversation
+
+    async def _close(self, conversation: StoredConversation) -> None:
+        writer = self._writers[conversation]
+        saved = False
+        try:
+            saved = await writer.finish()
+        finally:
+            if saved or writer.lost or not conversation.turns:
+                self._drop(conversation)
+            self._memory.release(conversation)
+
+    def _watched(self, conversation: StoredConversation) -> ConversationWriter:
+        writer = ConversationWriter(conversation, self._commands, self._codec)
+        conversation.writer = self._writers[conversation] = writer
+        return writer
+
+    def _give_up(self, conversation: StoredConversation) -> None:
+        """It was not opened: what was never written stays, a new one goes."""
+        if not conversation.turns:
+            self._drop(conversation)
+        self._memory.release(conversation)
+
+    def _drop(self, conversation: StoredConversation) -> None:
+        self._writers.pop(conversation, None)
+        self._memory.forget(conversation)
+        conversation.free.set()
+
+    async def _waiting(self, wait_s: float, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Tries again while another call has the conversation, for so long."""
+        end = time.monotonic() + wait_s
+        while True:
+            try:
+                return await work()
+            except InUse:
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(POLL_S)
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _unwanted(self, opening: asyncio.Task[StoredConversation]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self.close(opening.result())
+
+    async def _watch(self) -> None:
+        """Whether the store answers; when it does, what could not be written is."""
+        while not self._stopping.is_set():
+            try:
+                await self._commands.ping()
+                if not self._answers:
+                    log.info("the store of conversations answers")
+                self._answers = True
+                await self._save_left()
+            except StoreFailure as failure:
+                if self._answers:
+                    log.warning("%s", failure)
+                self._answers = False
+            except Exception:
+                log.exception("the watch of the store of conversations")
+            # Not by a cancel, which the client of Redis may swallow.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S):
+                    await self._stopping.wait()
+
+    async def _save_left(self) -> None:
+        """Writes what ended calls have left."""
+        await self.sweep()
+        for conversation in [c for c in self._writers if c.free.is_set()]:
+            # One that a call has taken meanwhile is that call's.
+            if conversation.free.is_set() and conversation in self._writers:
+                with contextlib.suppress(errors.ServiceError):
+                    taken = self._memory.acquire(conversation.conversation_id, "")
+                    await self._close(taken)
+
+
+def _unavailable(failure: StoreFailure) -> errors.Unavailable:
+    return errors.Unavailable(str(failure), retry_after_s=WATCH_S)
