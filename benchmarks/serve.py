@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import machine
 from csm.client import AsyncClient
+from csm.serving.bootstrap import event_loop
 from services.all_in_one import AllInOne
 
 TEXTS = (
@@ -118,4 +119,6 @@ def run(
                 listeners = await measure(stack.address, streams, rounds, stagger_ms / 1000)
         return report(listeners, streams, time.monotonic() - began)
 
-    return asyncio.run(life())
+    # On the loop that a service has.
+    with asyncio.Runner(loop_factory=event_loop()) as runner:
+        return runner.run(life())

@@ -90,7 +90,7 @@ def test_a_fifo_passes_on_what_a_file_would_hold(tmp_path: Path, container: Cont
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()))
+    reader = threading.Thread(daemon=True, target=lambda: read.append(fifo.read_bytes()))
     reader.start()
     write(fifo, container)
     reader.join(10)
@@ -106,7 +106,7 @@ def test_codes_go_through_a_fifo_and_a_link(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     link.symlink_to(tmp_path / "real")
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()))
+    reader = threading.Thread(daemon=True, target=lambda: read.append(fifo.read_bytes()))
     reader.start()
     CODES.write(fifo)
     CODES.write(link)
