@@ -206,6 +206,8 @@ class ConversationWriter:
             self._revision, self._stored, self._pending = following, change.after, None
             whole = False
             self._renewed_at, renew = began, False
+            if not change.more:
+                break
         if renew and not await self._renewed():
             self._fence = ""
             await self._write(False)
