@@ -31,7 +31,8 @@ from gateway.conversations.turn import Turn
 log = logging.getLogger(__name__)
 
 PREFIX = f"csm:{FORMAT}:"
-FAILURES = (exceptions.RedisError, OSError, TimeoutError)
+FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError, TimeoutError)
+_CLUSTER_GONE = (exceptions.RedisClusterException, exceptions.ClusterDownError)
 
 
 class StoreFailure(Exception):
@@ -245,7 +246,7 @@ def _failure(error: Exception) -> tuple[str, str]:
         return "timeout", "the store of conversations does not answer in time"
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
         return "refused", "the store of conversations refuses the gateway's user or password"
-    if isinstance(error, exceptions.ConnectionError | OSError):
+    if isinstance(error, (exceptions.ConnectionError, OSError, *_CLUSTER_GONE)):
         return "unreachable", "the store of conversations cannot be reached"
     if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith("OOM"):
         return "full", "the store of conversations is full"

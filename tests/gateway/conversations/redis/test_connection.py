@@ -14,6 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from csm import errors
 from csm.serving.metrics import GatewayMetrics, Metrics
 from gateway.conversations.in_process import InProcessStore
 from gateway.conversations.redis.connection import connect
@@ -73,6 +74,32 @@ async def test_settings_name_the_store_and_hide_its_password() -> None:
 def test_the_package_is_imported_only_where_a_store_is_named() -> None:
     code = "import sys, gateway.main; sys.exit('redis' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_missing_package_is_named_with_what_installs_it() -> None:
+    code = """
+import sys
+sys.modules["redis"] = None
+from gateway.conversations.stores import make_store
+from gateway.settings import GatewaySettings
+from csm.serving.metrics import GatewayMetrics, Metrics
+make_store(GatewaySettings(store_url="redis://h"), GatewayMetrics(Metrics().registry), str)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "ValueError: store_url: needs the package redis; install it" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:{}", "redis+cluster://127.0.0.1:{}",
+            "redis+sentinel://127.0.0.1:{}/main", "unix:///nowhere/{}"],
+)  # fmt: skip
+async def test_servers_of_any_kind_that_are_not_there_cannot_be_reached(url: str) -> None:
+    async with redis_store(url.format(free_port())) as store:
+        here = await store.open("c", "v", 0)
+        here.add(turn("t", segment("x", 2)))
+        assert await here.unsaved() == "the store of conversations cannot be reached"
+        with pytest.raises(errors.Unavailable):
+            await store.ids()
 
 
 def free_port() -> int:
