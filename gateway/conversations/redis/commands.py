@@ -38,6 +38,11 @@ _CLUSTER_GONE = (exceptions.RedisClusterException, exceptions.ClusterDownError)
 class StoreFailure(Exception):
     """The store did not do it, or nobody knows whether it did; says why, as a clause."""
 
+    def __init__(self, why: str, *, answered: bool = False) -> None:
+        """`answered`: it said no."""
+        super().__init__(why)
+        self.answered = answered
+
 
 class LeaseLost(Exception):
     """The conversation is no longer this writer's; says why, as a clause."""
@@ -229,7 +234,7 @@ class RedisCommands:
             raise
         except FAILURES as error:
             outcome, told = _failure(error)
-            raise StoreFailure(told) from error
+            raise StoreFailure(told, answered=outcome in ("full", "refused")) from error
         finally:
             self._metrics.store_operations.labels(operation, outcome).inc()
             self._metrics.store_seconds.labels(operation).observe(time.monotonic() - began)
