@@ -21,6 +21,8 @@ class Turn:
     heard: bool
     segments: list[Segment]
     silences: Silences = field(default_factory=Silences)
+    stored_as: object = field(default=None, compare=False, repr=False)
+    """A store's own mark for what it has of it; None: nothing, or the turn was cut since."""
 
     @property
     def text(self) -> str:
@@ -51,6 +53,7 @@ class Turn:
                 break
             kept.append(cut(segment, left, segment.num_frames))
         self.segments = kept
+        self.stored_as = None
         self.silences = Silences(list(self.silences.until(self.num_frames)))
 
     def audio_ms(self, frame_ms: float) -> int:

@@ -174,7 +174,7 @@ def test_packages_are_installed_by_the_extras_that_the_project_has() -> None:
     stages = dockerfile.stages()
     gateway = " ".join(rest for _, rest in stages["clients"])
     models = " ".join(rest for keyword, rest in stages["models"] if keyword == "RUN")
-    assert ".[serving,cli]" in gateway
+    assert ".[serving,cli,redis]" in gateway
     assert ".[models]" in models
     assert {"serving", "cli", "models"} <= set(extras)
 

@@ -31,11 +31,17 @@ from gateway.conversations.turn import Turn
 log = logging.getLogger(__name__)
 
 PREFIX = f"csm:{FORMAT}:"
-FAILURES = (exceptions.RedisError, OSError, TimeoutError)
+FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError, TimeoutError)
+_CLUSTER_GONE = (exceptions.RedisClusterException, exceptions.ClusterDownError)
 
 
 class StoreFailure(Exception):
     """The store did not do it, or nobody knows whether it did; says why, as a clause."""
+
+    def __init__(self, why: str, *, answered: bool = False) -> None:
+        """`answered`: it said no."""
+        super().__init__(why)
+        self.answered = answered
 
 
 class LeaseLost(Exception):
@@ -228,7 +234,7 @@ class RedisCommands:
             raise
         except FAILURES as error:
             outcome, told = _failure(error)
-            raise StoreFailure(told) from error
+            raise StoreFailure(told, answered=outcome in ("full", "refused")) from error
         finally:
             self._metrics.store_operations.labels(operation, outcome).inc()
             self._metrics.store_seconds.labels(operation).observe(time.monotonic() - began)
@@ -245,7 +251,7 @@ def _failure(error: Exception) -> tuple[str, str]:
         return "timeout", "the store of conversations does not answer in time"
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
         return "refused", "the store of conversations refuses the gateway's user or password"
-    if isinstance(error, exceptions.ConnectionError | OSError):
+    if isinstance(error, (exceptions.ConnectionError, OSError, *_CLUSTER_GONE)):
         return "unreachable", "the store of conversations cannot be reached"
     if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith("OOM"):
         return "full", "the store of conversations is full"

@@ -48,6 +48,14 @@ def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
     )
 
 
+def finished_key(turn: Turn) -> RecordKey:
+    """The key of the one record of a turn that is over, kept with the turn: a conversation has
+    hundreds, and all are looked at whenever one is written."""
+    if not isinstance(turn.stored_as, RecordKey):
+        turn.stored_as = record_key(turn)
+    return turn.stored_as
+
+
 def pack(turn: Turn, first_frame: int = 0) -> bytes:
     """The record that holds the frames of `turn` from `first_frame` on."""
     header = {

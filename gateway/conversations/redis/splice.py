@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
-from gateway.conversations.redis.records import RecordKey, pack, record_key
+from gateway.conversations.redis.records import RecordKey, finished_key, pack, record_key
 from gateway.conversations.turn import Turn
 
 MAX_WRITE_BYTES = 1 << 20
@@ -20,6 +21,8 @@ class Splice:
     records: list[bytes]
     after: list[RecordKey]
     """What the store has once it is written."""
+    more: bool = False
+    """There is more to write behind it."""
 
 
 class SpokenRecords:
@@ -65,15 +68,15 @@ def splice(
     At most `MAX_WRITE_BYTES`; there may be more to do behind it.
     """
     wanted: list[tuple[RecordKey, Callable[[], bytes]]] = [
-        *((record_key(turn), partial(pack, turn)) for turn in turns),
+        *((finished_key(turn), partial(pack, turn)) for turn in turns),
         *spoken,
     ]
     first = wanted[0][0].turn_id if wanted else ""
     drop = next((i for i, key in enumerate(stored) if key.turn_id == first), len(stored))
     keep = 0
-    while (
-        keep < len(wanted) and drop + keep < len(stored) and stored[drop + keep] == wanted[keep][0]
-    ):
+    for (key, _), there in zip(wanted, islice(stored, drop, None), strict=False):
+        if key is not there and key != there:
+            break
         keep += 1
     if drop == 0 and keep == len(wanted) == len(stored):
         return None
@@ -86,4 +89,4 @@ def splice(
             break
         records.append(record)
     after = [key for key, _ in wanted[: keep + len(records)]]
-    return Splice(drop, keep, records, after)
+    return Splice(drop, keep, records, after, more=len(after) < len(wanted))

@@ -70,7 +70,7 @@ class RedisStore:
 
     async def open(self, conversation_id: str, voice: str, wait_s: float) -> StoredConversation:
         """See `ConversationStore`."""
-        await self._memory.given_back(conversation_id, wait_s)
+        await self._given_back(conversation_id, wait_s)
         conversation = self._memory.acquire(conversation_id, voice)
         # A call that is cancelled while it waits here leaves no lease behind.
         opening = self._begin(self._open(conversation, wait_s))
@@ -100,7 +100,7 @@ class RedisStore:
 
     async def delete(self, conversation_id: str, wait_s: float) -> None:
         """See `ConversationStore`."""
-        await self._memory.given_back(conversation_id, wait_s)
+        await self._given_back(conversation_id, wait_s)
         here = self._memory.found(conversation_id)
         if here is not None:
             self._memory.delete(conversation_id)
@@ -130,6 +130,15 @@ class RedisStore:
                 del self._writers[conversation]
 
     # --- inside ---
+
+    async def _given_back(self, conversation_id: str, wait_s: float) -> None:
+        """Returns when no call here has it, or after the timeout. One that only waits for a store
+        that is slow is waited for longer."""
+        here = self._memory.found(conversation_id)
+        writer = None if here is None else self._writers.get(here)
+        if writer is not None and writer.closing:
+            wait_s += 3 * self._commands.timeout_s
+        await self._memory.given_back(conversation_id, wait_s)
 
     async def _open(self, conversation: StoredConversation, wait_s: float) -> StoredConversation:
         writer = self._writers.get(conversation) or self._watched(conversation)
@@ -224,10 +233,12 @@ class RedisStore:
         """Writes what ended calls have left."""
         await self.sweep()
         for conversation in [c for c in self._writers if c.free.is_set()]:
-            # One that a call has taken meanwhile is that call's.
-            if conversation.free.is_set() and conversation in self._writers:
+            # One that a call has taken meanwhile is that call's, and one may have gone for others.
+            kept = self._memory.found(conversation.conversation_id) is conversation
+            if kept and conversation.free.is_set():
                 with contextlib.suppress(errors.ServiceError):
                     taken = self._memory.acquire(conversation.conversation_id, "")
+                    await self._writers[taken].write()
                     await self._close(taken)
 
 

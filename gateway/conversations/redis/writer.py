@@ -57,6 +57,8 @@ class ConversationWriter:
         """What the store has if the write whose answer was lost was done after all."""
         self._spoken = SpokenRecords()
         self._problem = ""
+        self._away = False
+        """The store did not answer the last time."""
         self._renewed_at = 0.0
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -104,12 +106,22 @@ class ConversationWriter:
         self._task = asyncio.create_task(self._run())
 
     async def finish(self) -> bool:
-        """Writes what is missing and gives the lease back; whether nothing is missing."""
+        """Writes what is missing and gives the lease back; whether nothing is missing.
+
+        A store that has just not answered is not asked again: the next call may wait for the end
+        of this one.
+        """
         await self.pause()
-        await self.write(renew=True)
-        saved = not (self.lost or self._problem)
-        await self.give_back()
-        return saved
+        if not self._away:
+            await self.write(renew=True)
+        if not self._away:
+            await self.give_back()
+        return not (self.lost or self._problem)
+
+    @property
+    def closing(self) -> bool:
+        """Whether its call is over."""
+        return self._closing
 
     async def pause(self) -> None:
         """Ends what `start` began, when it has written what it is writing."""
@@ -141,13 +153,15 @@ class ConversationWriter:
                 await self._write(renew)
             except StoreFailure as failure:
                 self._told(str(failure))
+                self._away = not failure.answered
             except LeaseLost as lost:
                 self.lost = str(lost)
                 log.warning("a conversation is written no more: %s", self.lost)
             except errors.FailedPrecondition as refused:
                 self._told(refused.message, "refused")
+                self._away = False
             else:
-                self._problem = ""
+                self._problem, self._away = "", False
 
     async def _run(self) -> None:
         """The task of a call: soon after a change, while a turn is spoken, and for the lease."""
@@ -206,6 +220,8 @@ class ConversationWriter:
             self._revision, self._stored, self._pending = following, change.after, None
             whole = False
             self._renewed_at, renew = began, False
+            if not change.more:
+                break
         if renew and not await self._renewed():
             self._fence = ""
             await self._write(False)

@@ -228,6 +228,23 @@ async def test_what_a_call_left_unsaved_is_saved_when_the_store_is_back(
     assert said(await store.read("c")) == said(here)
 
 
+async def test_the_next_call_has_the_conversation_though_the_line_was_cut_at_the_end_of_the_last(
+    server: RedisServer,
+) -> None:
+    async with relay(server) as between, redis_store(between.url) as store:
+        here = await store.open("c", "v", 0)
+        between.cut()
+        here.add(turn("1", segment("1", 2)))
+        store.close(here)
+        await asyncio.sleep(0.05)
+        again = await store.open("c", "v", 0.25)
+        assert again is here
+        again.add(turn("2", segment("2", 2)))
+        between.mend()
+        await saved(again)
+        assert [t.turn_id for t in (await store._commands.turns("c"))[0]] == ["1", "2"]
+
+
 async def test_what_a_call_left_unsaved_gives_way_to_what_others_have_written_since(
     server: RedisServer, store: RedisStore
 ) -> None:
