@@ -33,7 +33,9 @@ def connect(url: str, timeout_s: float) -> Client:
 
     Raises `ValueError` without the URL, which may hold a password.
     """
-    scheme = url.partition("://")[0]
+    scheme, mark, _ = url.partition("://")
+    if not mark:
+        raise ValueError(f"store_url: has no ://; allowed are {ALLOWED}")
     # Once more on a new connection: those in the pool may be of a server that was restarted. Every
     # script may be run twice.
     options: dict[str, Any] = {

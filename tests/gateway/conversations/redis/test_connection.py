@@ -52,7 +52,7 @@ async def test_a_wrong_url_is_refused_with_what_is_allowed(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:hunter2@host:many", "redis+sentinel://me:hunter2@host:many/main"]
+    "url", ["redis://:hunter2@host:many", "redis+sentinel://me:hunter2@host:many/main", "hunter2@h"]
 )
 async def test_an_error_does_not_tell_the_password(url: str) -> None:
     with pytest.raises(ValueError, match="store_url") as caught:
