@@ -70,7 +70,7 @@ async def test_waiting_for_a_backend_is_told_with_where_and_why(
         start = asyncio.create_task(backends.start())
         try:
             async with asyncio.timeout(10):
-                while "does not answer" not in caplog.text:
+                while f"the tokenizer at {target} does not answer" not in caplog.text:
                     await asyncio.sleep(0.01)
         finally:
             start.cancel()
