@@ -98,7 +98,7 @@ _GREEK = {
     "ψ": "psi",
     "ω": "omega",
 }
-_GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
+_GREEK |= {letter.upper(): name for letter, name in _GREEK.items()} | {"ς": "sigma"}
 _PER = {"yr": "year", "hr": "hour", "mo": "month", "wk": "week", "sec": "second", "min": "minute"}
 _PER |= {word: word for word in ("day", "week", "month", "year", "night", "person")}
 _ARROWS = {"->": "to", "-->": "to", "=>": "implies", "<-": "from", "<=": "less than or equal to"}
@@ -199,7 +199,7 @@ UNDERSCORES: tuple[Rule, ...] = (rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ",
 """Before the acronyms, of which some have one."""
 
 LATE: tuple[Rule, ...] = (
-    rule(r"(?<![^\W\d_])[Α-Ωα-ω](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
+    rule(rf"(?<![^\W\d_])[{''.join(_GREEK)}](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
     rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
     rule(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", re.compile(r"[a-z]\.[a-z]")),
     rule(
