@@ -133,6 +133,13 @@ def _sign(match: re.Match[str]) -> str:
     return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
 
 
+def _difference(match: re.Match[str]) -> str | None:
+    """3x - 4 = 0; between words the dash is a pause."""
+    start, end = match.span("it")
+    beside = match.string[max(0, start - 24) : start] + match.string[end : end + 24]
+    return " minus " if "=" in beside else None
+
+
 def _greek(match: re.Match[str]) -> str:
     return _GREEK[match[0]]
 
@@ -181,6 +188,14 @@ EARLY: tuple[Rule, ...] = (
         re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
+    rule(
+        r"(?:(?<![^\W\d_])[a-z²³]|\))(?P<it> [-–−] )(?=[\d(]|[a-z](?![^\W\d_]))",
+        _difference,
+        re.compile("="),
+    ),
+    rule(r"(?<=\)) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
+    # Drawn out or playful, and no number about: la la la~
+    rule(r"(?<=[^\W\d_])~(?![\w/])", "", re.compile("~")),
     # A way through menus: Settings > Privacy.
     rule(r"(?<=[A-Za-z]) > (?=[A-Z][a-z])", ", ", re.compile(" > ")),
     rule(r"(?<![\w&])#(?= \w)", "number", re.compile("#")),
