@@ -136,7 +136,7 @@ def _sign(match: re.Match[str]) -> str:
 def _difference(match: re.Match[str]) -> str | None:
     """3x - 4 = 0; between words the dash is a pause."""
     start, end = match.span("it")
-    beside = match.string[max(0, start - 24) : start] + match.string[end : end + 24]
+    beside = match.string[max(0, start - 60) : start] + match.string[end : end + 60]
     return " minus " if "=" in beside else None
 
 
@@ -189,10 +189,11 @@ EARLY: tuple[Rule, ...] = (
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
     rule(
-        r"(?:(?<![^\W\d_])[a-z²³]|\))(?P<it> [-–−] )(?=[\d(]|[a-z](?![^\W\d_]))",
+        r"(?:(?<![^\W\d_])[a-z²³]|\)|\^\d)(?P<it> [-–−] )(?=[\d(]|[a-z](?![^\W\d_]))",
         _difference,
         re.compile("="),
     ),
+    rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
     rule(r"(?<=\)) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
     # Drawn out or playful, and no number about: la la la~
     rule(r"(?<=[^\W\d_])~(?![\w/])", "", re.compile("~")),
