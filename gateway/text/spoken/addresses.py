@@ -115,9 +115,7 @@ def _hash(match: re.Match[str]) -> str | None:
     if name.isdecimal() and len(name) < 6:
         return f"number {name}"
     if _HEX.match(match[0]) and (any(map(str.isdecimal, name)) or len(set(name)) == 1):
-        return "hash " + " ".join(
-            numbers.ONES[int(char)] if char.isdecimal() else char.upper() for char in name
-        )
+        return "hash " + _each(name)
     if name.isdecimal():
         return f"number {name}"
     return "hashtag " + name.replace("_", " ")
@@ -127,12 +125,21 @@ def _handle(match: re.Match[str]) -> str:
     return "at " + said(match["name"])
 
 
-def _hex(match: re.Match[str]) -> str:
-    return "zero x " + " ".join(
-        numbers.ONES[int(char)] if char.isdecimal() else char.upper() for char in match["hex"]
+def _each(hexadecimal: str) -> str:
+    return " ".join(
+        numbers.ONES[int(char)] if char.isdecimal() else char.upper() for char in hexadecimal
     )
 
 
+def _hex(match: re.Match[str]) -> str:
+    return "zero x " + _each(match["hex"])
+
+
+def _uuid(match: re.Match[str]) -> str:
+    return ", ".join(map(_each, match[0].split("-")))
+
+
+_UUID = re.compile("[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-")
 _LABEL = r"[^\W_](?:[\w-]{0,62})"
 
 RULES: tuple[Rule, ...] = (
@@ -180,6 +187,9 @@ RULES: tuple[Rule, ...] = (
         r"(?<![^\s(\"'])\.(NET|env|git\w{0,12}|bashrc|zshrc|profile|[a-z]{2,4})\b",
         lambda match: f"dot {match[1]}",
     ),
+    rule(r"(?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])", _uuid, _UUID),
+    # Of an invoice: #INV-2024-0042.
+    rule(r"(?<![\w&])#(?=[A-Z]{1,6}-\d)", "number ", re.compile(r"#[A-Z]{1,6}-\d")),
     rule(r"(?<![\w&])#(?P<name>\w{1,60}+)", _hash, re.compile("#")),
     rule(r"(?<![\w.])@(?P<name>[^\W_]\w{0,40})(?!\w)", _handle, re.compile("@")),
     rule(r"(?<!\w)0[xX](?P<hex>[0-9a-fA-F]{1,32})(?!\w)", _hex, re.compile("0[xX]")),

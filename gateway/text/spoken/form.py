@@ -10,6 +10,7 @@ from gateway.text.spoken import (
     dates,
     fractions,
     identifiers,
+    latex,
     money,
     numerals,
     phones,
@@ -22,6 +23,7 @@ from gateway.text.spoken import (
 from gateway.text.spoken.rule import Rule, applied
 
 _RULES: tuple[Rule, ...] = (
+    *latex.RULES,
     *numerals.GROUPING,
     *characters.RULES,
     *symbols.EARLY,

@@ -97,6 +97,10 @@ _EVEN_BEFORE = re.compile(r"(?<!\d)50\Z")
 _EVEN_AFTER = re.compile(r"50(?![\d.,]?\d|%)")
 
 
+_NAMED = re.compile(r"(?<!\w)[A-Z]{2,8}-\d{2,12}\Z")
+"""A number with the letters of what it numbers."""
+
+
 def _to(match: re.Match[str]) -> str | None:
     """5-10; $5-10 is left to the money."""
     start, end = match.span()
@@ -106,6 +110,8 @@ def _to(match: re.Match[str]) -> str | None:
         return " "  # fifty fifty
     if _EQUALS.match(match.string, end):
         return " minus "
+    if _NAMED.search(match.string, max(0, start - 24), start):
+        return " "  # INV-2024-0042
     return None if _SUM.search(match.string, max(0, start - 24), start) else " to "
 
 

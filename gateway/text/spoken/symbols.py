@@ -98,7 +98,7 @@ _GREEK = {
     "ψ": "psi",
     "ω": "omega",
 }
-_GREEK |= {letter.upper(): name for letter, name in _GREEK.items()}
+_GREEK |= {letter.upper(): name for letter, name in _GREEK.items()} | {"ς": "sigma"}
 _PER = {"yr": "year", "hr": "hour", "mo": "month", "wk": "week", "sec": "second", "min": "minute"}
 _PER |= {word: word for word in ("day", "week", "month", "year", "night", "person")}
 _ARROWS = {"->": "to", "-->": "to", "=>": "implies", "<-": "from", "<=": "less than or equal to"}
@@ -131,6 +131,13 @@ def _sign(match: re.Match[str]) -> str:
     if match[0] in _MORE and _PREFIXED.match(match.string, max(0, match.start() - 1)):
         return _spaced(_MORE[match[0]])  # >50, and not 5 > 3
     return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
+
+
+def _difference(match: re.Match[str]) -> str | None:
+    """3x - 4 = 0; between words the dash is a pause."""
+    start, end = match.span("it")
+    beside = match.string[max(0, start - 60) : start] + match.string[end : end + 60]
+    return " minus " if "=" in beside else None
 
 
 def _greek(match: re.Match[str]) -> str:
@@ -181,6 +188,15 @@ EARLY: tuple[Rule, ...] = (
         re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
+    rule(
+        r"(?:(?<![^\W\d_])[a-z²³]|\)|\^\d)(?P<it> [-–−] )(?=[\d(]|[a-z](?![^\W\d_]))",
+        _difference,
+        re.compile("="),
+    ),
+    rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
+    rule(r"(?<=\)) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
+    # Drawn out or playful, and no number about: la la la~
+    rule(r"(?<=[^\W\d_])~(?![\w/])", "", re.compile("~")),
     # A way through menus: Settings > Privacy.
     rule(r"(?<=[A-Za-z]) > (?=[A-Z][a-z])", ", ", re.compile(" > ")),
     rule(r"(?<![\w&])#(?= \w)", "number", re.compile("#")),
@@ -199,7 +215,7 @@ UNDERSCORES: tuple[Rule, ...] = (rule(r"(?<=[^\W_])_(?=[^\W_])", " underscore ",
 """Before the acronyms, of which some have one."""
 
 LATE: tuple[Rule, ...] = (
-    rule(r"(?<![^\W\d_])[Α-Ωα-ω](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
+    rule(rf"(?<![^\W\d_])[{''.join(_GREEK)}](?![^\W\d_])", _greek, re.compile("[Α-ω]")),
     rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
     rule(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", re.compile(r"[a-z]\.[a-z]")),
     rule(

@@ -29,6 +29,12 @@ def _counted(count: str, noun: str) -> str:
     return f"{numbers.cardinal(count)} {noun}{'' if int(count) == 1 else 's'}"
 
 
+def _seconds(match: re.Match[str]) -> str:
+    """Those of a log line, with a part of one: 07.123."""
+    written = f"{int(match['seconds'])}.{match['part']}"
+    return f"{numbers.number(written)} seconds"
+
+
 def _hms(match: re.Match[str]) -> str | None:
     """1:02:03 is a duration, 14:02:03 or what stands behind "at" a time."""
     hours, minutes, seconds = match["hours"], match["minutes"], match["seconds"]
@@ -36,12 +42,16 @@ def _hms(match: re.Match[str]) -> str | None:
         return None
     if int(hours) < 24 and (len(hours) == 2 or word_before(match) in _AT):
         words = _clock(hours, minutes, False)
+        if match["part"]:
+            return f"{words} and {_seconds(match)}"
         return words if seconds == "00" else f"{words} and {_counted(seconds, 'second')}"
     parts = [
         _counted(count, noun)
         for count, noun in ((hours, "hour"), (minutes, "minute"), (seconds, "second"))
-        if int(count)
+        if int(count) and not (match["part"] and noun == "second")
     ]
+    if match["part"]:
+        parts.append(_seconds(match))
     if len(parts) < 2:
         return parts[0] if parts else "zero seconds"
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -125,7 +135,8 @@ RULES: tuple[Rule, ...] = (
         re.compile("\\d[hm] ?\\d"),
     ),
     rule(
-        r"(?<![\w.:])(?P<hours>\d{1,3}):(?P<minutes>\d\d):(?P<seconds>\d\d)(?![\d:])(?!\.\d)",
+        r"(?<![\w.:])(?P<hours>\d{1,3}):(?P<minutes>\d\d):(?P<seconds>\d\d)"
+        r"(?:[.,](?P<part>\d{1,9}))?(?![\d:])(?!\.\d)",
         _hms,
         _COLON,
     ),

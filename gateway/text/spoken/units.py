@@ -126,6 +126,7 @@ def _by(match: re.Match[str]) -> str:
 _UNIT = any_of(NAMES)
 
 RULES: tuple[Rule, ...] = (
+    rule(r"(?<![\w.,/])\d{2,3}(?P<it>/)\d{2,3} ?mm ?Hg(?!\w)", " over ", re.compile("Hg")),
     rule(
         r"(?<![\w.])(?P<degrees>\d{1,3}(?:\.\d{1,9})?)° ?(?:(?P<minutes>\d\d?)' ?)?"
         r"(?:(?P<seconds>\d\d?(?:\.\d{1,9})?)\" ?)?(?P<side>[NSEW])(?!\w)",
@@ -154,5 +155,5 @@ RULES: tuple[Rule, ...] = (
         _scaled,
         DIGIT,
     ),
-    rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[xX×](?!\w)(?! ?[\d+=*/^-])", _times, DIGIT),
+    rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[xX×](?!\w)(?! ?(?:[\d+=*/^-]|minus\b))", _times, DIGIT),
 )

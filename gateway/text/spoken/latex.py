@@ -1,0 +1,95 @@
+"""LaTeX amid a text, as language models write it: $x^2$, $$E = mc^2$$, \\frac{1}{2}, \\pi."""
+
+import re
+
+from gateway.text.spoken.rule import Rule, any_of, rule, word_set
+
+_WORDS: dict[str, str] = {
+    "times": "times",
+    "cdot": "times",
+    "div": "divided by",
+    "pm": "plus or minus",
+    "leq": "is less than or equal to",
+    "le": "is less than or equal to",
+    "geq": "is greater than or equal to",
+    "ge": "is greater than or equal to",
+    "neq": "is not equal to",
+    "ne": "is not equal to",
+    "approx": "is approximately",
+    "equiv": "is identical to",
+    "infty": "infinity",
+    "sum": "sum of",
+    "prod": "product of",
+    "int": "integral of",
+    "partial": "partial",
+    "nabla": "nabla",
+    "to": "to",
+    "rightarrow": "to",
+    "implies": "implies",
+    "in": "in",
+    "cup": "union",
+    "cap": "intersection",
+    "sin": "sine",
+    "cos": "cosine",
+    "tan": "tangent",
+    "log": "log",
+    "ln": "natural log",
+    "lim": "limit",
+    "ldots": "...",
+    "cdots": "...",
+    "dots": "...",
+}
+_GREEK = word_set(
+    """
+    alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi chi
+    psi omega Gamma Delta Theta Lambda Pi Sigma Phi Psi Omega
+    """
+)
+_WORDS |= {name: name.lower() for name in _GREEK}
+_STYLES = ("left", "right", "displaystyle", "mathrm", "mathbf", "mathbb", "text", "operatorname")
+_COMMAND = re.compile(r"\\[A-Za-z]")
+_BACKSLASH = re.compile(r"\\")
+_SIGNS = re.compile(r"[\\^_=]")
+_DOLLARS = re.compile(r"\$")
+# No command begins behind a word, a drive or another part of a path: C:\times.
+_AT = r"(?<![A-Za-z]{2})(?<![:\\/.~])"
+_ARGUMENT = r"\{([^{}]{1,80})\}"
+
+
+def _formula(match: re.Match[str]) -> str | None:
+    """What stands between two dollars, where it is no money."""
+    inner = match[1]
+    if _SIGNS.search(inner) or (len(inner) == 1 and inner.isalpha()):
+        return inner.strip()
+    return None
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, below = match[1].strip(), match[2].strip()
+    if above.isdecimal() and below.isdecimal():
+        return f"{above}/{below}"
+    return f"{above} over {below}"
+
+
+def _raised(match: re.Match[str]) -> str:
+    exponent = match[1].strip()
+    plain = exponent.lstrip("-").isdecimal() or (len(exponent) == 1 and exponent.isalpha())
+    return f"^{exponent}" if plain else f" to the power of {exponent}"
+
+
+_FRACTIONS = rule(rf"{_AT}\\[dt]?frac{_ARGUMENT}{_ARGUMENT}", _fraction, _COMMAND)
+
+RULES: tuple[Rule, ...] = (
+    rule(r"\$\$([^$]{1,200})\$\$", lambda match: match[1].strip(), _DOLLARS),
+    rule(r"(?<![\w$])\$(?![\s$])([^$]{1,120})(?<!\s)\$(?![\w$])", _formula, _DOLLARS),
+    # Of a share: $AAPL.
+    rule(r"(?<![\w$])\$(?=[A-Z]{2,5}(?!\w))", "", _DOLLARS),
+    rule(rf"{_AT}\\(?:{'|'.join(_STYLES)})(?![A-Za-z])", "", _COMMAND),
+    rule(r"\^\{([^{}]{1,24})\}", _raised, re.compile(r"\^\{")),
+    _FRACTIONS,
+    rule(rf"{_AT}\\sqrt{_ARGUMENT}", lambda match: f"square root of {match[1].strip()}", _COMMAND),
+    _FRACTIONS,
+    rule(rf"{_AT}\\({any_of(_WORDS)})(?![A-Za-z])", lambda match: _WORDS[match[1]], _COMMAND),
+    rule(r"(?<=[\s\w)}])\\[,;!](?=\s)", " ", _BACKSLASH),
+)
+"""Before all others: what is left is read as if it had been written plainly."""
