@@ -195,6 +195,8 @@ EARLY: tuple[Rule, ...] = (
     ),
     rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
     rule(r"(?<=\)) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
+    rule(r"§ ?§", "sections", re.compile("§ ?§")),
+    rule(r"(?<![\w~])(?P<it>~)(?=[^\W\d_][^~\n]{0,60}+~(?!\w))", "", re.compile("~")),
     # Drawn out or playful, and no number about: la la la~
     rule(r"(?<=[^\W\d_])~(?![\w/])", "", re.compile("~")),
     # A way through menus: Settings > Privacy.

@@ -93,6 +93,12 @@ def _time(match: re.Match[str]) -> str | None:
     return _clock(hours, minutes, bool(match["half"]) or named) + _half(match)
 
 
+def _lap(match: re.Match[str]) -> str:
+    """1:23.456, as races are timed."""
+    seconds = numbers.number(f"{int(match['seconds'])}.{match['part']}")
+    return f"{_counted(match['minutes'], 'minute')} {seconds} seconds"
+
+
 def _half(match: re.Match[str]) -> str:
     """A M and P M; the dot stays where nothing follows."""
     half = match["half"]
@@ -138,6 +144,11 @@ RULES: tuple[Rule, ...] = (
         r"(?<![\w.:])(?P<hours>\d{1,3}):(?P<minutes>\d\d):(?P<seconds>\d\d)"
         r"(?:[.,](?P<part>\d{1,9}))?(?![\d:])(?!\.\d)",
         _hms,
+        _COLON,
+    ),
+    rule(
+        r"(?<![\w.:/])(?P<minutes>\d{1,2}):(?P<seconds>[0-5]\d)\.(?P<part>\d{1,3})(?![\w:]|\.\d)",
+        _lap,
         _COLON,
     ),
     rule(
