@@ -137,7 +137,7 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(r"(?<![\w.])(?P<feet>\d)' ?(?P<inches>1?\d(?:\.\d)?)(?:\"|'')", _height, _FEET),
     rule(
-        rf"{AT_NUMBER}(?P<amount>{NUMBER})'(?= (?:x|by|long|wide|tall|high|deep)\b)",
+        rf"{AT_NUMBER}(?P<amount>{NUMBER})'(?= (?:(?:x|by) \d|(?:long|wide|tall|high|deep)\b))",
         lambda match: _named(match["amount"], "foot", "feet"),
         _FEET,
     ),
