@@ -195,7 +195,7 @@ EARLY: tuple[Rule, ...] = (
     ),
     rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
     rule(r"(?:(?<=\d\))|(?<=[\W_][a-z]\))) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
-    rule(r"(?<![\w.])(?:\d{1,9}|[a-z])(?P<it> ?/ ?)(?=\()", " over ", re.compile(r"/ ?\(")),
+    rule(r"(?<![\w.])(?:\d{1,9}|[a-vx-z])(?P<it> ?/ ?)(?=\()", " over ", re.compile(r"/ ?\(")),
     rule(r"(?<=\d)~(?=\d)", " to ", re.compile(r"\d~")),
     rule(r"§ ?§", "sections", re.compile("§ ?§")),
     rule(r"(?<![\w~])(?P<it>~)(?=[^\W\d_][^~\n]{0,60}+~(?!\w))", "", re.compile("~")),
