@@ -26,6 +26,7 @@ NUMBER_MAY_FOLLOW = _words(
     """
     jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun
     januar februar märz okt dez max min ext apt tel est dept
+    temp acct exp dep arr conf rm avg lvl a.d
     """
 )
 """A number or a small letter goes on with the sentence: "Jan. 1"."""

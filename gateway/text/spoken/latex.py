@@ -46,8 +46,8 @@ _GREEK = word_set(
     """
 )
 _WORDS |= {name: name.lower() for name in _GREEK}
-_STYLES = ("left", "right", "displaystyle", "mathrm", "mathbf", "mathbb", "text", "operatorname")
 _COMMAND = re.compile(r"\\[A-Za-z]")
+_SUBSCRIPT = re.compile(r"_\{")
 _BACKSLASH = re.compile(r"\\")
 _SIGNS = re.compile(r"[\\^_=]")
 _DOLLARS = re.compile(r"\$")
@@ -84,12 +84,18 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w$])\$(?![\s$])([^$]{1,120})(?<!\s)\$(?![\w$])", _formula, _DOLLARS),
     # Of a share: $AAPL.
     rule(r"(?<![\w$])\$(?=[A-Z]{2,5}(?!\w))", "", _DOLLARS),
-    rule(rf"{_AT}\\(?:{'|'.join(_STYLES)})(?![A-Za-z])", "", _COMMAND),
+    rule(
+        rf"{_AT}\\(?:text|mathrm|mathbf|mathbb|operatorname){_ARGUMENT}",
+        lambda match: match[1],
+        _COMMAND,
+    ),
+    rule(rf"{_AT}\\(?:left|right|displaystyle)(?![A-Za-z])", "", _COMMAND),
+    rule(r"(?<=\w)_\{([^{}]{1,24})\}", lambda match: f" sub {match[1].strip()}", _SUBSCRIPT),
     rule(r"\^\{([^{}]{1,24})\}", _raised, re.compile(r"\^\{")),
     _FRACTIONS,
     rule(rf"{_AT}\\sqrt{_ARGUMENT}", lambda match: f"square root of {match[1].strip()}", _COMMAND),
     _FRACTIONS,
     rule(rf"{_AT}\\({any_of(_WORDS)})(?![A-Za-z])", lambda match: _WORDS[match[1]], _COMMAND),
-    rule(r"(?<=[\s\w)}])\\[,;!](?=\s)", " ", _BACKSLASH),
+    rule(r"(?<=[\s\w)}])\\[,;!]", " ", _BACKSLASH),
 )
 """Before all others: what is left is read as if it had been written plainly."""

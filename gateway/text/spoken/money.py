@@ -80,7 +80,9 @@ _BEHIND = any_of([*(sign for sign in SIGNS if not sign.startswith("Rs")), *CODES
 
 RULES: tuple[Rule, ...] = (
     rule(
-        rf"(?<![^\W\d])(?P<mark>{_MARKS})(?P<minus>-)? ?{_AMOUNT}{_LAST}"
+        # The second of a pair is a rate: EUR/USD 1.08.
+        rf"(?<![^\W\d])(?<!(?:EUR|USD|GBP|JPY|CHF|AUD|CAD|NZD|CNY)[ /])"
+        rf"(?P<mark>{_MARKS})(?P<minus>-)? ?{_AMOUNT}{_LAST}"
         rf"(?: ?/ ?(?P<per>{any_of(_PER)})(?!\w))?(?![\d])",
         _money,
         _NEEDS,

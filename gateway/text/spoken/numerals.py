@@ -65,7 +65,7 @@ def _lakhs(match: re.Match[str]) -> str:
 GROUPING: tuple[Rule, ...] = (
     # 5-1/2 is 5 1/2.
     rule(r"(?<![\w.,/-])\d{1,3}(?P<it>-)(?=[1-9]\d?/\d{1,2}(?![\w/]))", " ", _FRACTION),
-    rule(r"(?<![\w.,])\d{1,3}(?:[\u00a0\u2009\u202f'’]\d{3})++(?!\w)", _ungrouped, DIGIT),
+    rule(r"(?<![\w.,])\d{1,3}(?:[\u00a0\u2009\u202f'’_]\d{3})++(?!\w)", _ungrouped, DIGIT),
     rule(
         r"(?<![\w.,+/:-])(?<!\d )\d{1,3}(?: \d{3}){1,7}+(?![\w/:-])(?!(?: |[.,])\d)", _spaced, DIGIT
     ),
@@ -97,7 +97,7 @@ _EVEN_BEFORE = re.compile(r"(?<!\d)50\Z")
 _EVEN_AFTER = re.compile(r"50(?![\d.,]?\d|%)")
 
 
-_NAMED = re.compile(r"(?<!\w)[A-Z]{2,8}-\d{2,12}\Z")
+_NAMED = re.compile(r"(?<!\w)(?:[A-Z]{2,8}-\d{2,12}|number \d{3,12})\Z")
 """A number with the letters of what it numbers."""
 
 

@@ -194,7 +194,11 @@ EARLY: tuple[Rule, ...] = (
         re.compile("="),
     ),
     rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
-    rule(r"(?<=\)) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
+    rule(r"(?:(?<=\d\))|(?<=[\W_][a-z]\))) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
+    rule(r"(?<![\w.])(?:\d{1,9}|[a-vx-z])(?P<it> ?/ ?)(?=\()", " over ", re.compile(r"/ ?\(")),
+    rule(r"(?<=\d)~(?=\d)", " to ", re.compile(r"\d~")),
+    rule(r"§ ?§", "sections", re.compile("§ ?§")),
+    rule(r"(?<![\w~])(?P<it>~)(?=[^\W\d_][^~\n]{0,60}+~(?!\w))", "", re.compile("~")),
     # Drawn out or playful, and no number about: la la la~
     rule(r"(?<=[^\W\d_])~(?![\w/])", "", re.compile("~")),
     # A way through menus: Settings > Privacy.

@@ -10,6 +10,7 @@ from gateway.text.spoken.rule import Rule, rule, word_after, word_before, word_s
 _COLON = re.compile(r"\d:\d")
 _HALF_DAY = re.compile(r"\d ?[aApP]\.?[mM]|\d ?(?:hours|hrs|h)\b")
 _ODDS = word_set("ratio odds scale score scored won lost win beat aspect")
+_NO_LAP = word_set("ratio odds scale aspect at am pm verse verses")
 _AT = word_set("at by until till from since before after around to and")
 
 
@@ -93,6 +94,14 @@ def _time(match: re.Match[str]) -> str | None:
     return _clock(hours, minutes, bool(match["half"]) or named) + _half(match)
 
 
+def _lap(match: re.Match[str]) -> str | None:
+    """1:23.456, as races are timed; neither a ratio nor a time of the day."""
+    if {word_before(match), word_after(match).lower()} & _NO_LAP:
+        return None
+    seconds = numbers.number(f"{int(match['seconds'])}.{match['part']}")
+    return f"{_counted(match['minutes'], 'minute')} {seconds} seconds"
+
+
 def _half(match: re.Match[str]) -> str:
     """A M and P M; the dot stays where nothing follows."""
     half = match["half"]
@@ -138,6 +147,11 @@ RULES: tuple[Rule, ...] = (
         r"(?<![\w.:])(?P<hours>\d{1,3}):(?P<minutes>\d\d):(?P<seconds>\d\d)"
         r"(?:[.,](?P<part>\d{1,9}))?(?![\d:])(?!\.\d)",
         _hms,
+        _COLON,
+    ),
+    rule(
+        r"(?<![\w.:/])(?P<minutes>\d{1,2}):(?P<seconds>[0-5]\d)\.(?P<part>\d{1,3})(?![\w:]|\.\d)",
+        _lap,
         _COLON,
     ),
     rule(

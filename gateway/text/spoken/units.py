@@ -118,6 +118,8 @@ def _by(match: re.Match[str]) -> str:
     said = numbers.pairs(first) if len(first) == 4 and first.isdecimal() else numbers.number(first)
     second = match["second"]
     by = "times" if "×" in match[0] else "by"
+    if match["plural"]:
+        return f"{said} {by} {numbers.plural(numbers.whole(second))}"  # two by fours
     if len(second) == 4 and second.isdecimal() and second[0] != "0":
         return f"{said} {by} {numbers.pairs(second)}"
     return f"{said} {by} {second}"
@@ -134,9 +136,15 @@ RULES: tuple[Rule, ...] = (
         re.compile("°"),
     ),
     rule(r"(?<![\w.])(?P<feet>\d)' ?(?P<inches>1?\d(?:\.\d)?)(?:\"|'')", _height, _FEET),
+    rule(
+        rf"{AT_NUMBER}(?P<amount>{NUMBER})'(?= (?:(?:x|by) \d|(?:long|wide|tall|high|deep)\b))",
+        lambda match: _named(match["amount"], "foot", "feet"),
+        _FEET,
+    ),
     rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})\"(?!\w)", _quoted_inches, _FEET),
     rule(
-        r"(?<![\w.,])(?P<first>\d{1,9}(?:\.\d{1,9})?) ?[x×] ?(?P<second>\d{1,9})(?!\d)",
+        r"(?<![\w.,])(?P<first>\d{1,9}(?:\.\d{1,9})?) ?[x×] ?(?P<second>\d{1,9})(?!\d)"
+        r"(?P<plural>(?<=\dx\d)s(?!\w))?",
         _by,
         re.compile(r"\d ?[x×] ?\d"),
     ),
