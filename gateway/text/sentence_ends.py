@@ -84,6 +84,8 @@ def ends_sentence(
     alone = at_start and len(before.strip()) == len(whole)
     if key in NEVER:
         return False
+    if following == "(" and (key in NUMBERED or key == "al"):
+        return False  # "Smith et al. (2019)", "eq. (4)"
     if alone and word == whole and (word.isdecimal() or (len(word) == 1 and word.isalpha())):
         return False  # the number of a list's item
     verdict: bool | None
