@@ -82,7 +82,11 @@ class TextReader:
     def pending(self) -> bool:
         """Whether there is something to speak that waits for more of the text. Rarely it is
         markup within signs that are not certain yet, of which a flush gives nothing."""
-        return speakable(self._cleaned.text[self._cutter.first :]) or speakable(self._markup.held)
+        held = self._markup.held
+        if speakable(held) or speakable(self._cleaned.text[self._cutter.first :]):
+            return True
+        # A sign that is spelled has a name: "hash".
+        return self._markup.output.spelled and bool(held.strip())
 
     @property
     def complete(self) -> bool:

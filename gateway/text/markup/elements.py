@@ -14,6 +14,8 @@ MAX_WORDS_CHARS = 256
 _SPELLED_AS = frozenset(
     ("characters", "character", "spell-out", "spell", "letters", "digits", "verbatim")
 )
+_APART = frozenset(("voice", "audio", "lang", "w"))
+"""Elements of SSML whose words are never part of a word beside them; like those of vendors."""
 _VOID = frozenset(
     ("br", "hr", "img", "input", "meta", "link", "wbr", "break", "mark", "area", "col", "source")
 )
@@ -75,6 +77,8 @@ class Elements:
         elif name == "say-as":
             kind = tag.attributes.get("interpret-as", "").lower()
             output.begin_spelling(self._obeys and opens and kind in _SPELLED_AS)
+        elif name in _APART or ":" in name:
+            output.put_words(" ", at, at)
         elif name == "img":
             shows = tag.attributes.get("alt", "")[:MAX_WORDS_CHARS]
             output.put_words(f" {shows} ", first, end)

@@ -212,3 +212,13 @@ def test_numbers_with_a_stop_are_ordinals_where_the_language_has_them() -> None:
         "Gut.",
     ]
     assert texts("It is 3. May is near.") == ["It is 3.", "May is near."]
+
+
+def test_words_of_different_elements_do_not_run_together() -> None:
+    text = "<speak>Now<mstts:express-as>yay</mstts:express-as><w>read</w> on.</speak>"
+    assert texts(text) == ["Now yay read on."]
+    assert texts('<speak><voice name="a">Hi.</voice><voice name="b">Yo.</voice></speak>') == [
+        "Hi.",
+        "Yo.",
+    ]
+    assert texts("Un<b>frigging</b>believable.") == ["Unfriggingbelievable."]
