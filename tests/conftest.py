@@ -1,9 +1,14 @@
 """What holds for all tests."""
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Before gRPC is loaded: its fork handlers abort the child that a test starts with `preexec_fn`, now
+# and then, where other tests have left threads in gRPC. The child replaces itself at once.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 from csm import channel
 
