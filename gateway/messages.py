@@ -35,12 +35,11 @@ from gateway.speaking.events import (
     SpeechTurnCompleted,
     SpeechTurnStarted,
     SpeechTurnTruncated,
-    TurnWarning,
 )
 from gateway.text.markup.characters import speakable
 from gateway.text.options import TextRules
 from gateway.text_messages import prepared as prepared
-from gateway.text_messages import text_rules_of
+from gateway.text_messages import text_rules_of, warning_message
 from gateway.violations import Violations
 
 MAX_HEARD_BYTES = 1 << 20
@@ -318,18 +317,8 @@ def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:
         timing=common_pb2.Timing(**{n: getattr(timing, n) for n in timing.__slots__}),
         kept_audio_ms=event.kept_audio_ms,
         heard=event.heard,
-        warnings=[_warning(warning) for warning in event.warnings],
+        warnings=[warning_message(warning) for warning in event.warnings],
     )
     if event.error is not None:
         message.error.CopyFrom(status_message(event.error))
     return message
-
-
-def _warning(warning: TurnWarning) -> common_pb2.Warning:
-    return common_pb2.Warning(
-        kind=f"WARNING_KIND_{warning.kind.name}",
-        field=warning.field,
-        first_char=warning.first_char,
-        end_char=warning.end_char,
-        description=warning.description,
-    )

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from csm.v1 import common_pb2, speech_pb2
 from gateway.prepare import PreparedSentences
+from gateway.speaking.events import TurnWarning
+from gateway.speaking.warnings import of_text
 from gateway.text.options import MAX_PAUSE_MS, Markup, TextRules
 from gateway.violations import Violations
 
@@ -86,15 +88,17 @@ def prepared(text: PreparedSentences) -> speech_pb2.PrepareTextResponse:
             )
             for sentence, positions in zip(text.sentences, text.positions, strict=True)
         ],
-        warnings=[
-            common_pb2.Warning(
-                kind=f"WARNING_KIND_{warning.kind}",
-                field="text",
-                first_char=warning.first_char,
-                end_char=warning.end_char,
-                description=warning.description,
-            )
-            for warning in text.warnings
-        ],
+        warnings=[warning_message(of_text(warning)) for warning in text.warnings],
         expected_ms=text.expected_ms,
+    )
+
+
+def warning_message(warning: TurnWarning) -> common_pb2.Warning:
+    """A warning on the wire."""
+    return common_pb2.Warning(
+        kind=f"WARNING_KIND_{warning.kind.name}",
+        field=warning.field,
+        first_char=warning.first_char,
+        end_char=warning.end_char,
+        description=warning.description,
     )

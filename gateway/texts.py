@@ -36,7 +36,7 @@ class Texts:
     def front_end(self, rules: TextRules, voice: LibraryVoice) -> FrontEnd:
         """For one turn of that voice."""
         # What a call says of a word goes before the voice's entry, and that before the operator's.
-        lexicon = Lexicon(rules.lexicon).over(Lexicon(voice.lexicon))
+        lexicon = Lexicon(rules.lexicon).over(voice.lexicon)
         if self._lexicon is not None:
             lexicon = lexicon.over(self._lexicon.current())
         info = self._backends.info

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from csm.cli.reporting import CommandError
-from csm.client.messages import Warning
-from csm.client.text import PreparedSentence, PreparedText, TextOptions
-from csm.warning_kind import WarningKind
+from csm.client.text import PreparedText, TextOptions
 
 MAX_CHARS = 100_000
 FRAME_MS = 80.0
@@ -44,34 +42,18 @@ class LocalText:
 
     def prepare(self, parts: list[str]) -> PreparedText:
         """The text that arrives in these parts."""
+        from gateway.prepare import PreparedSentences
         from gateway.text.front_end import FrontEnd
         from gateway.text.lexicon import Lexicon
+        from gateway.text_messages import prepared
 
         num_chars = sum(map(len, parts))
         if num_chars > MAX_CHARS:
             raise CommandError(f"text: {num_chars} characters; allowed are 0..{MAX_CHARS}")
         front_end = FrontEnd(self._rules, Lexicon(self._rules.lexicon), self._limits)
         found = [one for part in parts for one in front_end.feed(part)] + front_end.finish()
-        sentences = tuple(
-            PreparedSentence(
-                text=one.written,
-                spoken_form=one.text,
-                first_char=one.first_char,
-                end_char=one.end_char,
-                positions=len(self._tokenizer.encode(0, one.text)),
-                expected_ms=one.expected_ms,
-                pause_before_ms=one.pause_ms,
-            )
-            for one in found
+        positions = [len(self._tokenizer.encode(0, one.text)) for one in found]
+        text = PreparedSentences(
+            found, positions, front_end.warnings(), front_end.trailing_pause_ms
         )
-        warnings = tuple(
-            Warning(WarningKind(w.kind.lower()), "text", w.first_char, w.end_char, w.description)
-            for w in front_end.warnings()
-        )
-        expected_ms = sum(one.expected_ms + one.pause_before_ms for one in sentences)
-        return PreparedText(
-            " ".join(one.spoken_form for one in sentences),
-            sentences,
-            warnings,
-            expected_ms + front_end.trailing_pause_ms,
-        )
+        return PreparedText.from_proto(prepared(text))

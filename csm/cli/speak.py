@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,8 @@ import typer
 
 from csm.cli import options
 from csm.cli.reporting import CommandError
+from csm.cli.standard_input import read_text
 from csm.cli.text import Language, LexiconOption, MarkupOption, NoNormalize, text_options
-
-# Of standard input: an hour of speech and more.
-_MOST_BYTES = 1 << 20
 
 
 def speak(
@@ -56,7 +53,7 @@ def speak(
         server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
     )
     target = Output(output, format, rate, bit_depth, encoding)
-    said = _standard_input() if text == "-" else text
+    said = read_text().strip() if text == "-" else text
 
     wanted = text_options(no_normalize, language, markup, lexicon)
 
@@ -114,21 +111,6 @@ def speak(
             report(spoken, target)
 
     asyncio.run(life())
-
-
-def _standard_input() -> str:
-    """The text that comes, at most 1 MiB of UTF-8."""
-    given = sys.stdin.buffer.read(_MOST_BYTES + 1)
-    if len(given) > _MOST_BYTES:
-        raise CommandError(
-            f"text: standard input has more than {_MOST_BYTES} bytes; say it in parts"
-        )
-    try:
-        return given.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"text: standard input is not UTF-8 (byte {error.start}); convert it first"
-        ) from None
 
 
 _BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*\s"),

@@ -1,9 +1,9 @@
 """`csm text`: what would be spoken of a text, without speaking it."""
 
-import asyncio
+import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +12,12 @@ import typer
 
 from csm.cli import options
 from csm.cli.reporting import CommandError
+from csm.cli.standard_input import read_text
 
 if TYPE_CHECKING:
     from csm.client.text import PreparedText, TextOptions
 
 MAX_LINE_BYTES = 1 << 20
-MAX_CHARS = 100_000
 _PANEL = "What is done to the text"
 
 NoNormalize = Annotated[
@@ -74,18 +74,25 @@ def text(
         raise CommandError("text: give a TEXT, or --jsonl and the texts on standard input")
     options.check_server(server, model=model)
     wanted = text_options(no_normalize, language, markup, lexicon)
-    if server is not None:
-        _remote(server, voice, wanted, given, as_json, jsonl)
-        return
-    from csm.cli.local_text import LocalText
+    with contextlib.ExitStack() as stack:
+        prepare: Callable[[list[str]], PreparedText]
+        if server is None:
+            from csm.cli.local_text import LocalText
 
-    local = LocalText(model, wanted)
-    if not jsonl:
-        whole = sys.stdin.read(MAX_CHARS + 1) if given == "-" else given or ""
-        _show(local.prepare([whole]), as_json)
-        return
-    for parts in _lines():
-        _print_line(local.prepare(parts))
+            prepare = LocalText(model, wanted).prepare
+        else:
+            from csm.client import Client
+
+            client = stack.enter_context(Client(server))
+
+            def prepare(parts: list[str]) -> "PreparedText":
+                return client.prepare_text("".join(parts), voice=voice, text_options=wanted)
+
+        if jsonl:
+            for parts in _lines():
+                _print_line(prepare(parts))
+        else:
+            _show(prepare([read_text() if given == "-" else given or ""]), as_json)
 
 
 def text_options(
@@ -103,30 +110,6 @@ def text_options(
     )
     wanted.to_proto()  # says what is wrong with them
     return wanted
-
-
-def _remote(
-    server: str,
-    voice: str,
-    wanted: "TextOptions",
-    given: str | None,
-    as_json: bool,
-    jsonl: bool,
-) -> None:
-    async def life() -> None:
-        from csm.client import AsyncClient
-
-        async with AsyncClient(server) as client:
-            if not jsonl:
-                whole = sys.stdin.read(MAX_CHARS + 1) if given == "-" else given or ""
-                prepared = await client.prepare_text(whole, voice=voice, text_options=wanted)
-                _show(prepared, as_json)
-                return
-            for parts in _lines():
-                whole = "".join(parts)
-                _print_line(await client.prepare_text(whole, voice=voice, text_options=wanted))
-
-    asyncio.run(life())
 
 
 def _lines() -> Iterator[list[str]]:

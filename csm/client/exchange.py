@@ -132,4 +132,5 @@ class Exchange(Generic[SentT]):
         return self._send([requests.cancel_request(turn_id, heard_ms)])
 
     def _send(self, messages: Iterable[speech_pb2.ConverseRequest]) -> SentT:
+        """Sends them in order; blocking or as a coroutine, as each kind of conversation does."""
         raise NotImplementedError

@@ -68,11 +68,10 @@ def _file_messages(data: bytes, mend: bool) -> Iterator[tokenizer_pb2.EncodeRequ
         yield tokenizer_pb2.EncodeRequest(audio=data[start : start + _CHUNK_BYTES])
 
 
-class TokenizerClient:
-    """Encodes files at the tokenizer at `target`, blocking. Close it, or use it in a `with` block.
+class _TokenizerCore:
+    """What both clients are alike in: how they connect."""
 
-    The arguments are those of `csm.client.client.Client`.
-    """
+    _open_channel: Callable[[str, bytes | Path | None, bool], Any]
 
     def __init__(
         self,
@@ -84,8 +83,17 @@ class TokenizerClient:
     ) -> None:
         self.target = check_target(target, example=DEFAULT_TARGET)
         self._metadata = check_metadata(metadata)
-        self._channel = open_sync(target, root_certificates, use_proxy)
+        self._channel = self._open_channel(target, root_certificates, use_proxy)
         self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+
+
+class TokenizerClient(_TokenizerCore):
+    """Encodes files at the tokenizer at `target`, blocking. Close it, or use it in a `with` block.
+
+    The arguments are those of `csm.client.client.Client`.
+    """
+
+    _open_channel = staticmethod(open_sync)
 
     def encode_file(
         self, audio: bytes | Path, *, mend: bool = False, timeout_s: float | None = None
@@ -119,24 +127,13 @@ class TokenizerClient:
         self.close()
 
 
-class AsyncTokenizerClient:
+class AsyncTokenizerClient(_TokenizerCore):
     """Encodes and decodes at the tokenizer at `target`. Make and use it within one loop.
 
     The arguments are those of `csm.client.client.AsyncClient`.
     """
 
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        root_certificates: bytes | Path | None = None,
-        metadata: Metadata = (),
-        use_proxy: bool = False,
-    ) -> None:
-        self.target = check_target(target, example=DEFAULT_TARGET)
-        self._metadata = check_metadata(metadata)
-        self._channel = open_async(target, root_certificates, use_proxy)
-        self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+    _open_channel = staticmethod(open_async)
 
     async def info(self, *, timeout_s: float = 30.0) -> TokenizerInfo:
         """What the codec is: rates, sizes, limits, digest."""

@@ -128,12 +128,9 @@ class Generation(Call):
 
     def replace_context(self, context: Iterable[common_pb2.Segment]) -> None:
         """Forgets what was spoken: the next sentence follows `context` alone."""
-        batches = list(_batches(context))
-        for segments in batches:
+        nothing = generator_pb2.GenerateSegments(replace=True)
+        for segments in list(_batches(context)) or [nothing]:
             self.requests.put(generator_pb2.GenerateRequest(segments=segments))
-        if not batches:
-            nothing = generator_pb2.GenerateSegments(replace=True)
-            self.requests.put(generator_pb2.GenerateRequest(segments=nothing))
 
     def stop(self, sentence_id: str) -> None:
         """Ends a sentence in band. What is kept of it is decided here, not there."""

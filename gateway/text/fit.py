@@ -1,18 +1,12 @@
 """Sentences that fit the model: measured in its own positions, and cut where they do not."""
 
-# ruff: noqa: RUF001 (marks of many scripts)
-
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.text.cut import best_cut
 from gateway.text.expectation import expected_ms
 from gateway.text.mapped import MappedText
 
-_CLAUSE_MARKS = frozenset(",;:–—،؛")
-_WIDE_CLAUSE_MARKS = frozenset("，、；：")
-_MAX_MARKS = 32
-"""Marks that a letter may carry and not be parted from: Unicode's own bound is 30."""
 _TEMPLATE_POSITIONS = 8
 """What CSM's template puts around a text: BOS, EOS, and the speaker's number."""
 _SLOWER = 1.25
@@ -50,19 +44,3 @@ def pieces(text: MappedText, room: Room | None, max_chars: int) -> Iterator[Mapp
         end = best_cut(rest.text, size)
         yield rest.part(0, end).stripped()
         rest = rest.part(end, len(rest)).stripped()
-
-
-def best_cut(text: str, limit: int) -> int:
-    """Where to cut a text of more than `limit` characters: after a clause, a word, or anywhere but
-    between a letter and the marks that combine with it."""
-    for at in range(limit - 1, limit // 3, -1):
-        wide = text[at] in _WIDE_CLAUSE_MARKS
-        if wide or (text[at] in _CLAUSE_MARKS and text[at + 1].isspace()):
-            return at + 1
-    for at in range(limit, 0, -1):
-        if text[at].isspace():
-            return at
-    for at in range(limit, max(0, limit - _MAX_MARKS), -1):
-        if not (unicodedata.combining(text[at]) or text[at] in "\u200d\ufe0f"):
-            return at
-    return limit

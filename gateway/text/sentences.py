@@ -6,12 +6,10 @@ A sentence ends at a full stop, question or exclamation mark that is really one:
 to decide, the cutter waits for them. Long sentences are cut at a comma, else at a space.
 """
 
-# ruff: noqa: RUF001 (punctuation of many scripts)
-
 import re
-import unicodedata
 from typing import NamedTuple
 
+from gateway.text.cut import best_cut
 from gateway.text.markup.cleaned import HARD_BREAKS, LINE, Cleaned
 from gateway.text.sentence_ends import (
     CLOSERS,
@@ -25,13 +23,10 @@ from gateway.text.sentence_ends import (
     goes_on,
 )
 
-_CLAUSE_MARKS = frozenset(",;:–—،؛")
-_WIDE_CLAUSE_MARKS = frozenset("，、；：")
-_MAX_MARKS = 32
-"""Marks that a letter may carry and not be parted from: Unicode's own bound is 30."""
 _ENDING = re.compile(f"[{re.escape(STOPS + WIDE_STOPS + HARD_BREAKS + LINE)}]")
 _RUN = re.compile(f"[{re.escape(STOPS + WIDE_STOPS)}]*")
 _CLOSING = re.compile(f"[{re.escape(CLOSERS)}]*")
+_ENDED = re.compile(f"[{re.escape(STOPS + WIDE_STOPS)}]+[{re.escape(CLOSERS)}]*$")
 _GAP = re.compile(r"\s*")
 _HARD = re.compile(f"[{HARD_BREAKS}]")
 _MIN_WRAPPED_COLUMNS = 55
@@ -96,10 +91,7 @@ class SentenceCutter:
         end = len(text.rstrip())
         if LINE in text[end:]:
             return end > self.first
-        match = re.search(
-            f"[{re.escape(STOPS + WIDE_STOPS)}]+[{re.escape(CLOSERS)}]*$",
-            text[max(self.first, end - 16) : end],
-        )
+        match = _ENDED.search(text[max(self.first, end - 16) : end])
         if match is None:
             return False
         mark = max(self.first, end - 16) + match.start()
@@ -238,18 +230,6 @@ class SentenceCutter:
         return None if on is None else not on
 
     def _cut(self) -> int:
-        """Where to cut a sentence longer than the limit: after a clause, a word, or anywhere."""
-        text, first = self._cleaned.text, self.first
-        limit = first + self._max_chars
-        for at in range(limit - 1, first + self._max_chars // 3, -1):
-            wide = text[at] in _WIDE_CLAUSE_MARKS
-            if wide or (text[at] in _CLAUSE_MARKS and text[at + 1].isspace()):
-                return at + 1
-        for at in range(limit, first, -1):
-            if text[at].isspace():
-                return at
-        # Never between a letter and the marks that combine with it.
-        for at in range(limit, max(first, limit - _MAX_MARKS), -1):
-            if not (unicodedata.combining(text[at]) or text[at] in "\u200d\u200c"):
-                return at
-        return limit
+        """Where to cut a sentence longer than the limit."""
+        limit = self._max_chars
+        return self.first + best_cut(self._cleaned.text[self.first : self.first + limit + 1], limit)

@@ -10,6 +10,7 @@ from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
 from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.words import misfit
+from gateway.text.lexicon import Lexicon
 from gateway.voices.prompt_check import check_prompts
 from gateway.voices.voice import LibraryVoice, Voices, speaker_problem
 from gateway.voices.voice_file import read_voice_file, voice_files
@@ -87,5 +88,9 @@ async def _load(
     except errors.InvalidArgument as error:
         raise ValueError(f"{path}: {error.message}") from None
     return LibraryVoice(
-        path.parent.name, content.speaker, content.description, tuple(prompts), content.lexicon
+        path.parent.name,
+        content.speaker,
+        content.description,
+        tuple(prompts),
+        Lexicon(content.lexicon),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.conversations.segment import Segment
+from gateway.text.lexicon import Lexicon
 
 MAX_TOLD = 16
 """Speakers that a refusal names."""
@@ -18,8 +19,8 @@ class LibraryVoice:
     speaker: int
     description: str = ""
     prompts: tuple[Segment, ...] = ()
-    lexicon: Mapping[str, str] = field(default_factory=dict)
-    """How this voice says words: as written to their spelling as said."""
+    lexicon: Lexicon = field(default_factory=lambda: Lexicon({}))
+    """How this voice says words."""
 
 
 class Voices:

@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+from gateway.text.spoken.dates import MONTHS
+
 _SHORT_MONTHS = ("Jan.", "Feb.", "Mar.", "Apr.", "Aug.", "Sept.", "Oct.", "Nov.", "Dec.")
 _HOURS = (
     "one",
@@ -70,7 +58,7 @@ def year(draw: Random) -> str:
 
 def date(draw: Random) -> str:
     """May 12, 12 May, May 12th, Oct. 3, May 12, 2024."""
-    month, day = draw.choice(_MONTHS), draw.randint(1, 28)
+    month, day = draw.choice(MONTHS), draw.randint(1, 28)
     kind = draw.random()
     if kind < 0.5:
         return f"{month} {day}"
