@@ -116,20 +116,22 @@ class Sampling(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., depth_temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., min_audio_ms: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("text_tokens", "prompt_frames", "reused_frames", "generated_frames", "audio_ms", "evicted_segments")
+    __slots__ = ("text_tokens", "prompt_frames", "reused_frames", "generated_frames", "audio_ms", "evicted_segments", "failovers")
     TEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FRAMES_FIELD_NUMBER: _ClassVar[int]
     REUSED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     GENERATED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     EVICTED_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    FAILOVERS_FIELD_NUMBER: _ClassVar[int]
     text_tokens: int
     prompt_frames: int
     reused_frames: int
     generated_frames: int
     audio_ms: int
     evicted_segments: int
-    def __init__(self, text_tokens: _Optional[int] = ..., prompt_frames: _Optional[int] = ..., reused_frames: _Optional[int] = ..., generated_frames: _Optional[int] = ..., audio_ms: _Optional[int] = ..., evicted_segments: _Optional[int] = ...) -> None: ...
+    failovers: int
+    def __init__(self, text_tokens: _Optional[int] = ..., prompt_frames: _Optional[int] = ..., reused_frames: _Optional[int] = ..., generated_frames: _Optional[int] = ..., audio_ms: _Optional[int] = ..., evicted_segments: _Optional[int] = ..., failovers: _Optional[int] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("queue_ms", "prefill_ms", "first_frame_ms", "total_ms")

@@ -26,7 +26,7 @@ from csm.v1 import common_pb2 as csm_dot_v1_dot_common__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63sm/v1/generator.proto\x12\x06\x63sm.v1\x1a\x13\x63sm/v1/common.proto\x1a\x17google/rpc/status.proto\"\x93\x01\n\x0eGenerateConfig\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\x12\"\n\x08sampling\x18\x03 \x01(\x0b\x32\x10.csm.v1.Sampling\x12\x14\n\x0cmax_audio_ms\x18\x04 \x01(\r\x12\x1d\n\x15initial_credit_frames\x18\x05 \x01(\r\"F\n\x10GenerateSegments\x12!\n\x08segments\x18\x01 \x03(\x0b\x32\x0f.csm.v1.Segment\x12\x0f\n\x07replace\x18\x02 \x01(\x08\"\x1c\n\x0cGenerateText\x12\x0c\n\x04text\x18\x01 \x01(\t\"R\n\rGenerateFlush\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x14\n\x0cmax_audio_ms\x18\x02 \x01(\r\x12\x11\n\x04seed\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"K\n\x0eGenerateCancel\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x18\n\x0bkeep_frames\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0e\n\x0c_keep_frames\" \n\x0eGenerateCredit\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\"\x96\x02\n\x0fGenerateRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.csm.v1.GenerateConfigH\x00\x12,\n\x08segments\x18\x02 \x01(\x0b\x32\x18.csm.v1.GenerateSegmentsH\x00\x12$\n\x04text\x18\x03 \x01(\x0b\x32\x14.csm.v1.GenerateTextH\x00\x12&\n\x05\x66lush\x18\x04 \x01(\x0b\x32\x15.csm.v1.GenerateFlushH\x00\x12(\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x16.csm.v1.GenerateCancelH\x00\x12(\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x16.csm.v1.GenerateCreditH\x00\x42\t\n\x07request\"x\n\x0fGenerateStarted\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x15\n\rprompt_frames\x18\x02 \x01(\r\x12\x15\n\rreused_frames\x18\x03 \x01(\r\x12\x18\n\x10\x65victed_segments\x18\x04 \x01(\r\x12\x0c\n\x04seed\x18\x05 \x01(\x04\"F\n\x0eGenerateFrames\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12#\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x13.csm.v1.TokenFrames\"\xb6\x01\n\x15GenerateTurnCompleted\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12+\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x14.csm.v1.FinishReason\x12\x1c\n\x05usage\x18\x03 \x01(\x0b\x32\r.csm.v1.Usage\x12\x1e\n\x06timing\x18\x04 \x01(\x0b\x32\x0e.csm.v1.Timing\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"\xad\x01\n\x10GenerateResponse\x12*\n\x07started\x18\x01 \x01(\x0b\x32\x17.csm.v1.GenerateStartedH\x00\x12(\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x16.csm.v1.GenerateFramesH\x00\x12\x37\n\x0eturn_completed\x18\x03 \x01(\x0b\x32\x1d.csm.v1.GenerateTurnCompletedH\x00\x42\n\n\x08response\"\x15\n\x13GetModelInfoRequest\"\xa3\x03\n\x14GetModelInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\x04\x12\x15\n\rnum_codebooks\x18\x03 \x01(\r\x12\x15\n\rcodebook_size\x18\x04 \x01(\r\x12\x17\n\x0ftext_vocab_size\x18\x05 \x01(\r\x12\x15\n\rmax_positions\x18\x06 \x01(\r\x12\r\n\x05\x64type\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\"\n\x08sampling\x18\n \x01(\x0b\x32\x10.csm.v1.Sampling\x12\r\n\x05slots\x18\x0b \x01(\r\x12!\n\x14max_context_segments\x18\x0c \x01(\rH\x00\x88\x01\x01\x12\x16\n\x0emax_text_chars\x18\r \x01(\r\x12\"\n\x06voices\x18\x0e \x03(\x0b\x32\x12.csm.v1.ModelVoice\x12\x1c\n\x14\x64\x65\x66\x61ult_max_audio_ms\x18\x0f \x01(\x04\x12\x12\n\ncharacters\x18\x10 \x01(\tB\x17\n\x15_max_context_segments\"@\n\nModelVoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"7\n\x15\x43ountPositionsRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\"+\n\x16\x43ountPositionsResponse\x12\x11\n\tpositions\x18\x01 \x03(\r\"\x10\n\x0eGetLoadRequest\"\xab\x01\n\x0fGetLoadResponse\x12\r\n\x05slots\x18\x01 \x01(\r\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12\x1c\n\x14kv_cache_usage_ratio\x18\x04 \x01(\x01\x12\x1c\n\x14\x63onversations_cached\x18\x05 \x01(\r\x12\x11\n\tmax_queue\x18\x06 \x01(\r\x12\x18\n\x10heartbeat_age_ms\x18\x07 \x01(\x04\"3\n\x18\x45victConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\",\n\x19\x45victConversationResponse\x12\x0f\n\x07\x65victed\x18\x01 \x01(\x08\x32\x87\x03\n\x10GeneratorService\x12\x41\n\x08Generate\x12\x17.csm.v1.GenerateRequest\x1a\x18.csm.v1.GenerateResponse(\x01\x30\x01\x12I\n\x0cGetModelInfo\x12\x1b.csm.v1.GetModelInfoRequest\x1a\x1c.csm.v1.GetModelInfoResponse\x12O\n\x0e\x43ountPositions\x12\x1d.csm.v1.CountPositionsRequest\x1a\x1e.csm.v1.CountPositionsResponse\x12:\n\x07GetLoad\x12\x16.csm.v1.GetLoadRequest\x1a\x17.csm.v1.GetLoadResponse\x12X\n\x11\x45victConversation\x12 .csm.v1.EvictConversationRequest\x1a!.csm.v1.EvictConversationResponseB=\n\norg.csm.v1P\x01Z-github.com/csm-server/csm/gen/go/csm/v1;csmv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63sm/v1/generator.proto\x12\x06\x63sm.v1\x1a\x13\x63sm/v1/common.proto\x1a\x17google/rpc/status.proto\"\x93\x01\n\x0eGenerateConfig\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\x12\"\n\x08sampling\x18\x03 \x01(\x0b\x32\x10.csm.v1.Sampling\x12\x14\n\x0cmax_audio_ms\x18\x04 \x01(\r\x12\x1d\n\x15initial_credit_frames\x18\x05 \x01(\r\"F\n\x10GenerateSegments\x12!\n\x08segments\x18\x01 \x03(\x0b\x32\x0f.csm.v1.Segment\x12\x0f\n\x07replace\x18\x02 \x01(\x08\"\x1c\n\x0cGenerateText\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x98\x01\n\rGenerateFlush\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x14\n\x0cmax_audio_ms\x18\x02 \x01(\r\x12\x11\n\x04seed\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x07speaker\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\"\n\x05\x62\x65gun\x18\x05 \x01(\x0b\x32\x13.csm.v1.TokenFramesB\x07\n\x05_seedB\n\n\x08_speaker\"K\n\x0eGenerateCancel\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x18\n\x0bkeep_frames\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0e\n\x0c_keep_frames\" \n\x0eGenerateCredit\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\"\x96\x02\n\x0fGenerateRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.csm.v1.GenerateConfigH\x00\x12,\n\x08segments\x18\x02 \x01(\x0b\x32\x18.csm.v1.GenerateSegmentsH\x00\x12$\n\x04text\x18\x03 \x01(\x0b\x32\x14.csm.v1.GenerateTextH\x00\x12&\n\x05\x66lush\x18\x04 \x01(\x0b\x32\x15.csm.v1.GenerateFlushH\x00\x12(\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x16.csm.v1.GenerateCancelH\x00\x12(\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x16.csm.v1.GenerateCreditH\x00\x42\t\n\x07request\"x\n\x0fGenerateStarted\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x15\n\rprompt_frames\x18\x02 \x01(\r\x12\x15\n\rreused_frames\x18\x03 \x01(\r\x12\x18\n\x10\x65victed_segments\x18\x04 \x01(\r\x12\x0c\n\x04seed\x18\x05 \x01(\x04\"F\n\x0eGenerateFrames\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12#\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x13.csm.v1.TokenFrames\"\xb6\x01\n\x15GenerateTurnCompleted\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12+\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x14.csm.v1.FinishReason\x12\x1c\n\x05usage\x18\x03 \x01(\x0b\x32\r.csm.v1.Usage\x12\x1e\n\x06timing\x18\x04 \x01(\x0b\x32\x0e.csm.v1.Timing\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"\xad\x01\n\x10GenerateResponse\x12*\n\x07started\x18\x01 \x01(\x0b\x32\x17.csm.v1.GenerateStartedH\x00\x12(\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x16.csm.v1.GenerateFramesH\x00\x12\x37\n\x0eturn_completed\x18\x03 \x01(\x0b\x32\x1d.csm.v1.GenerateTurnCompletedH\x00\x42\n\n\x08response\"\x15\n\x13GetModelInfoRequest\"\xa3\x03\n\x14GetModelInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\x04\x12\x15\n\rnum_codebooks\x18\x03 \x01(\r\x12\x15\n\rcodebook_size\x18\x04 \x01(\r\x12\x17\n\x0ftext_vocab_size\x18\x05 \x01(\r\x12\x15\n\rmax_positions\x18\x06 \x01(\r\x12\r\n\x05\x64type\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\"\n\x08sampling\x18\n \x01(\x0b\x32\x10.csm.v1.Sampling\x12\r\n\x05slots\x18\x0b \x01(\r\x12!\n\x14max_context_segments\x18\x0c \x01(\rH\x00\x88\x01\x01\x12\x16\n\x0emax_text_chars\x18\r \x01(\r\x12\"\n\x06voices\x18\x0e \x03(\x0b\x32\x12.csm.v1.ModelVoice\x12\x1c\n\x14\x64\x65\x66\x61ult_max_audio_ms\x18\x0f \x01(\x04\x12\x12\n\ncharacters\x18\x10 \x01(\tB\x17\n\x15_max_context_segments\"@\n\nModelVoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"7\n\x15\x43ountPositionsRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\"+\n\x16\x43ountPositionsResponse\x12\x11\n\tpositions\x18\x01 \x03(\r\"\x10\n\x0eGetLoadRequest\"\xab\x01\n\x0fGetLoadResponse\x12\r\n\x05slots\x18\x01 \x01(\r\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12\x1c\n\x14kv_cache_usage_ratio\x18\x04 \x01(\x01\x12\x1c\n\x14\x63onversations_cached\x18\x05 \x01(\r\x12\x11\n\tmax_queue\x18\x06 \x01(\r\x12\x18\n\x10heartbeat_age_ms\x18\x07 \x01(\x04\"3\n\x18\x45victConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\",\n\x19\x45victConversationResponse\x12\x0f\n\x07\x65victed\x18\x01 \x01(\x08\x32\x87\x03\n\x10GeneratorService\x12\x41\n\x08Generate\x12\x17.csm.v1.GenerateRequest\x1a\x18.csm.v1.GenerateResponse(\x01\x30\x01\x12I\n\x0cGetModelInfo\x12\x1b.csm.v1.GetModelInfoRequest\x1a\x1c.csm.v1.GetModelInfoResponse\x12O\n\x0e\x43ountPositions\x12\x1d.csm.v1.CountPositionsRequest\x1a\x1e.csm.v1.CountPositionsResponse\x12:\n\x07GetLoad\x12\x16.csm.v1.GetLoadRequest\x1a\x17.csm.v1.GetLoadResponse\x12X\n\x11\x45victConversation\x12 .csm.v1.EvictConversationRequest\x1a!.csm.v1.EvictConversationResponseB=\n\norg.csm.v1P\x01Z-github.com/csm-server/csm/gen/go/csm/v1;csmv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,40 +40,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATESEGMENTS']._serialized_end=300
   _globals['_GENERATETEXT']._serialized_start=302
   _globals['_GENERATETEXT']._serialized_end=330
-  _globals['_GENERATEFLUSH']._serialized_start=332
-  _globals['_GENERATEFLUSH']._serialized_end=414
-  _globals['_GENERATECANCEL']._serialized_start=416
-  _globals['_GENERATECANCEL']._serialized_end=491
-  _globals['_GENERATECREDIT']._serialized_start=493
-  _globals['_GENERATECREDIT']._serialized_end=525
-  _globals['_GENERATEREQUEST']._serialized_start=528
-  _globals['_GENERATEREQUEST']._serialized_end=806
-  _globals['_GENERATESTARTED']._serialized_start=808
-  _globals['_GENERATESTARTED']._serialized_end=928
-  _globals['_GENERATEFRAMES']._serialized_start=930
-  _globals['_GENERATEFRAMES']._serialized_end=1000
-  _globals['_GENERATETURNCOMPLETED']._serialized_start=1003
-  _globals['_GENERATETURNCOMPLETED']._serialized_end=1185
-  _globals['_GENERATERESPONSE']._serialized_start=1188
-  _globals['_GENERATERESPONSE']._serialized_end=1361
-  _globals['_GETMODELINFOREQUEST']._serialized_start=1363
-  _globals['_GETMODELINFOREQUEST']._serialized_end=1384
-  _globals['_GETMODELINFORESPONSE']._serialized_start=1387
-  _globals['_GETMODELINFORESPONSE']._serialized_end=1806
-  _globals['_MODELVOICE']._serialized_start=1808
-  _globals['_MODELVOICE']._serialized_end=1872
-  _globals['_COUNTPOSITIONSREQUEST']._serialized_start=1874
-  _globals['_COUNTPOSITIONSREQUEST']._serialized_end=1929
-  _globals['_COUNTPOSITIONSRESPONSE']._serialized_start=1931
-  _globals['_COUNTPOSITIONSRESPONSE']._serialized_end=1974
-  _globals['_GETLOADREQUEST']._serialized_start=1976
-  _globals['_GETLOADREQUEST']._serialized_end=1992
-  _globals['_GETLOADRESPONSE']._serialized_start=1995
-  _globals['_GETLOADRESPONSE']._serialized_end=2166
-  _globals['_EVICTCONVERSATIONREQUEST']._serialized_start=2168
-  _globals['_EVICTCONVERSATIONREQUEST']._serialized_end=2219
-  _globals['_EVICTCONVERSATIONRESPONSE']._serialized_start=2221
-  _globals['_EVICTCONVERSATIONRESPONSE']._serialized_end=2265
-  _globals['_GENERATORSERVICE']._serialized_start=2268
-  _globals['_GENERATORSERVICE']._serialized_end=2659
+  _globals['_GENERATEFLUSH']._serialized_start=333
+  _globals['_GENERATEFLUSH']._serialized_end=485
+  _globals['_GENERATECANCEL']._serialized_start=487
+  _globals['_GENERATECANCEL']._serialized_end=562
+  _globals['_GENERATECREDIT']._serialized_start=564
+  _globals['_GENERATECREDIT']._serialized_end=596
+  _globals['_GENERATEREQUEST']._serialized_start=599
+  _globals['_GENERATEREQUEST']._serialized_end=877
+  _globals['_GENERATESTARTED']._serialized_start=879
+  _globals['_GENERATESTARTED']._serialized_end=999
+  _globals['_GENERATEFRAMES']._serialized_start=1001
+  _globals['_GENERATEFRAMES']._serialized_end=1071
+  _globals['_GENERATETURNCOMPLETED']._serialized_start=1074
+  _globals['_GENERATETURNCOMPLETED']._serialized_end=1256
+  _globals['_GENERATERESPONSE']._serialized_start=1259
+  _globals['_GENERATERESPONSE']._serialized_end=1432
+  _globals['_GETMODELINFOREQUEST']._serialized_start=1434
+  _globals['_GETMODELINFOREQUEST']._serialized_end=1455
+  _globals['_GETMODELINFORESPONSE']._serialized_start=1458
+  _globals['_GETMODELINFORESPONSE']._serialized_end=1877
+  _globals['_MODELVOICE']._serialized_start=1879
+  _globals['_MODELVOICE']._serialized_end=1943
+  _globals['_COUNTPOSITIONSREQUEST']._serialized_start=1945
+  _globals['_COUNTPOSITIONSREQUEST']._serialized_end=2000
+  _globals['_COUNTPOSITIONSRESPONSE']._serialized_start=2002
+  _globals['_COUNTPOSITIONSRESPONSE']._serialized_end=2045
+  _globals['_GETLOADREQUEST']._serialized_start=2047
+  _globals['_GETLOADREQUEST']._serialized_end=2063
+  _globals['_GETLOADRESPONSE']._serialized_start=2066
+  _globals['_GETLOADRESPONSE']._serialized_end=2237
+  _globals['_EVICTCONVERSATIONREQUEST']._serialized_start=2239
+  _globals['_EVICTCONVERSATIONREQUEST']._serialized_end=2290
+  _globals['_EVICTCONVERSATIONRESPONSE']._serialized_start=2292
+  _globals['_EVICTCONVERSATIONRESPONSE']._serialized_end=2336
+  _globals['_GENERATORSERVICE']._serialized_start=2339
+  _globals['_GENERATORSERVICE']._serialized_end=2730
 # @@protoc_insertion_point(module_scope)

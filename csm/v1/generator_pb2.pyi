@@ -37,14 +37,18 @@ class GenerateText(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class GenerateFlush(_message.Message):
-    __slots__ = ("turn_id", "max_audio_ms", "seed")
+    __slots__ = ("turn_id", "max_audio_ms", "seed", "speaker", "begun")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     max_audio_ms: int
     seed: int
-    def __init__(self, turn_id: _Optional[str] = ..., max_audio_ms: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+    speaker: int
+    begun: _common_pb2.TokenFrames
+    def __init__(self, turn_id: _Optional[str] = ..., max_audio_ms: _Optional[int] = ..., seed: _Optional[int] = ..., speaker: _Optional[int] = ..., begun: _Optional[_Union[_common_pb2.TokenFrames, _Mapping]] = ...) -> None: ...
 
 class GenerateCancel(_message.Message):
     __slots__ = ("turn_id", "keep_frames")

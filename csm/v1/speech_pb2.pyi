@@ -15,10 +15,21 @@ class TextMarkup(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TEXT_MARKUP_STRIP: _ClassVar[TextMarkup]
     TEXT_MARKUP_OBEY: _ClassVar[TextMarkup]
     TEXT_MARKUP_OFF: _ClassVar[TextMarkup]
+
+class VoiceSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VOICE_SOURCE_UNSPECIFIED: _ClassVar[VoiceSource]
+    VOICE_SOURCE_MODEL: _ClassVar[VoiceSource]
+    VOICE_SOURCE_OPERATOR: _ClassVar[VoiceSource]
+    VOICE_SOURCE_CREATED: _ClassVar[VoiceSource]
 TEXT_MARKUP_UNSPECIFIED: TextMarkup
 TEXT_MARKUP_STRIP: TextMarkup
 TEXT_MARKUP_OBEY: TextMarkup
 TEXT_MARKUP_OFF: TextMarkup
+VOICE_SOURCE_UNSPECIFIED: VoiceSource
+VOICE_SOURCE_MODEL: VoiceSource
+VOICE_SOURCE_OPERATOR: VoiceSource
+VOICE_SOURCE_CREATED: VoiceSource
 
 class ContextTurn(_message.Message):
     __slots__ = ("speaker", "text", "audio_file", "frames")
@@ -48,6 +59,32 @@ class TextOptions(_message.Message):
     paragraph_pause_ms: int
     def __init__(self, normalize: bool = ..., language: _Optional[str] = ..., markup: _Optional[_Union[TextMarkup, str]] = ..., lexicon: _Optional[_Iterable[_Union[LexiconEntry, _Mapping]]] = ..., newline_pause_ms: _Optional[int] = ..., paragraph_pause_ms: _Optional[int] = ...) -> None: ...
 
+class SoundOptions(_message.Message):
+    __slots__ = ("speed", "even_loudness", "max_leading_silence_ms", "max_trailing_silence_ms")
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    EVEN_LOUDNESS_FIELD_NUMBER: _ClassVar[int]
+    MAX_LEADING_SILENCE_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TRAILING_SILENCE_MS_FIELD_NUMBER: _ClassVar[int]
+    speed: float
+    even_loudness: bool
+    max_leading_silence_ms: int
+    max_trailing_silence_ms: int
+    def __init__(self, speed: _Optional[float] = ..., even_loudness: bool = ..., max_leading_silence_ms: _Optional[int] = ..., max_trailing_silence_ms: _Optional[int] = ...) -> None: ...
+
+class WordTime(_message.Message):
+    __slots__ = ("first_char", "end_char", "start_ms", "end_ms", "word")
+    FIRST_CHAR_FIELD_NUMBER: _ClassVar[int]
+    END_CHAR_FIELD_NUMBER: _ClassVar[int]
+    START_MS_FIELD_NUMBER: _ClassVar[int]
+    END_MS_FIELD_NUMBER: _ClassVar[int]
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    first_char: int
+    end_char: int
+    start_ms: int
+    end_ms: int
+    word: str
+    def __init__(self, first_char: _Optional[int] = ..., end_char: _Optional[int] = ..., start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., word: _Optional[str] = ...) -> None: ...
+
 class LexiconEntry(_message.Message):
     __slots__ = ("word", "spelling")
     WORD_FIELD_NUMBER: _ClassVar[int]
@@ -57,7 +94,7 @@ class LexiconEntry(_message.Message):
     def __init__(self, word: _Optional[str] = ..., spelling: _Optional[str] = ...) -> None: ...
 
 class SynthesizeRequest(_message.Message):
-    __slots__ = ("text", "voice", "conversation_id", "context", "speaker", "sampling", "max_audio_ms", "format", "max_lead_ms", "text_options")
+    __slots__ = ("text", "voice", "conversation_id", "context", "speaker", "sampling", "max_audio_ms", "format", "max_lead_ms", "text_options", "sound_options", "word_times")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VOICE_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +105,8 @@ class SynthesizeRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     MAX_LEAD_MS_FIELD_NUMBER: _ClassVar[int]
     TEXT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SOUND_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    WORD_TIMES_FIELD_NUMBER: _ClassVar[int]
     text: str
     voice: str
     conversation_id: str
@@ -78,19 +117,23 @@ class SynthesizeRequest(_message.Message):
     format: _common_pb2.AudioFormat
     max_lead_ms: int
     text_options: TextOptions
-    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ..., conversation_id: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextTurn, _Mapping]]] = ..., speaker: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ...) -> None: ...
+    sound_options: SoundOptions
+    word_times: bool
+    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ..., conversation_id: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextTurn, _Mapping]]] = ..., speaker: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ..., sound_options: _Optional[_Union[SoundOptions, _Mapping]] = ..., word_times: bool = ...) -> None: ...
 
 class SpeechAudio(_message.Message):
-    __slots__ = ("turn_id", "audio", "first_sample", "text_chars")
+    __slots__ = ("turn_id", "audio", "first_sample", "text_chars", "words")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     FIRST_SAMPLE_FIELD_NUMBER: _ClassVar[int]
     TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     audio: bytes
     first_sample: int
     text_chars: int
-    def __init__(self, turn_id: _Optional[str] = ..., audio: _Optional[bytes] = ..., first_sample: _Optional[int] = ..., text_chars: _Optional[int] = ...) -> None: ...
+    words: _containers.RepeatedCompositeFieldContainer[WordTime]
+    def __init__(self, turn_id: _Optional[str] = ..., audio: _Optional[bytes] = ..., first_sample: _Optional[int] = ..., text_chars: _Optional[int] = ..., words: _Optional[_Iterable[_Union[WordTime, _Mapping]]] = ...) -> None: ...
 
 class SpeechTurnStarted(_message.Message):
     __slots__ = ("turn_id", "format", "seed")
@@ -143,7 +186,7 @@ class SynthesizeResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[SpeechTurnStarted, _Mapping]] = ..., audio: _Optional[_Union[SpeechAudio, _Mapping]] = ..., completed: _Optional[_Union[SpeechTurnCompleted, _Mapping]] = ...) -> None: ...
 
 class ConverseConfig(_message.Message):
-    __slots__ = ("conversation_id", "voice", "sampling", "max_audio_ms", "output_format", "input_format", "max_lead_ms", "heard_speaker", "text_options")
+    __slots__ = ("conversation_id", "voice", "sampling", "max_audio_ms", "output_format", "input_format", "max_lead_ms", "heard_speaker", "text_options", "sound_options", "word_times")
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     VOICE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +196,8 @@ class ConverseConfig(_message.Message):
     MAX_LEAD_MS_FIELD_NUMBER: _ClassVar[int]
     HEARD_SPEAKER_FIELD_NUMBER: _ClassVar[int]
     TEXT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SOUND_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    WORD_TIMES_FIELD_NUMBER: _ClassVar[int]
     conversation_id: str
     voice: str
     sampling: _common_pb2.Sampling
@@ -162,7 +207,9 @@ class ConverseConfig(_message.Message):
     max_lead_ms: int
     heard_speaker: int
     text_options: TextOptions
-    def __init__(self, conversation_id: _Optional[str] = ..., voice: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., input_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., heard_speaker: _Optional[int] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ...) -> None: ...
+    sound_options: SoundOptions
+    word_times: bool
+    def __init__(self, conversation_id: _Optional[str] = ..., voice: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., max_audio_ms: _Optional[int] = ..., output_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., input_format: _Optional[_Union[_common_pb2.AudioFormat, _Mapping]] = ..., max_lead_ms: _Optional[int] = ..., heard_speaker: _Optional[int] = ..., text_options: _Optional[_Union[TextOptions, _Mapping]] = ..., sound_options: _Optional[_Union[SoundOptions, _Mapping]] = ..., word_times: bool = ...) -> None: ...
 
 class ConverseHeardAudio(_message.Message):
     __slots__ = ("audio",)
@@ -171,10 +218,20 @@ class ConverseHeardAudio(_message.Message):
     def __init__(self, audio: _Optional[bytes] = ...) -> None: ...
 
 class ConverseText(_message.Message):
-    __slots__ = ("text",)
+    __slots__ = ("text", "voice")
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    VOICE_FIELD_NUMBER: _ClassVar[int]
     text: str
-    def __init__(self, text: _Optional[str] = ...) -> None: ...
+    voice: str
+    def __init__(self, text: _Optional[str] = ..., voice: _Optional[str] = ...) -> None: ...
+
+class ConverseResume(_message.Message):
+    __slots__ = ("turn_id", "heard_ms")
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    HEARD_MS_FIELD_NUMBER: _ClassVar[int]
+    turn_id: str
+    heard_ms: int
+    def __init__(self, turn_id: _Optional[str] = ..., heard_ms: _Optional[int] = ...) -> None: ...
 
 class ConverseFlush(_message.Message):
     __slots__ = ()
@@ -195,20 +252,22 @@ class ConverseCancel(_message.Message):
     def __init__(self, turn_id: _Optional[str] = ..., heard_ms: _Optional[int] = ...) -> None: ...
 
 class ConverseRequest(_message.Message):
-    __slots__ = ("config", "heard_audio", "text", "end_of_turn", "cancel", "flush")
+    __slots__ = ("config", "heard_audio", "text", "end_of_turn", "cancel", "flush", "resume")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     HEARD_AUDIO_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     END_OF_TURN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     FLUSH_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
     config: ConverseConfig
     heard_audio: ConverseHeardAudio
     text: ConverseText
     end_of_turn: ConverseEndOfTurn
     cancel: ConverseCancel
     flush: ConverseFlush
-    def __init__(self, config: _Optional[_Union[ConverseConfig, _Mapping]] = ..., heard_audio: _Optional[_Union[ConverseHeardAudio, _Mapping]] = ..., text: _Optional[_Union[ConverseText, _Mapping]] = ..., end_of_turn: _Optional[_Union[ConverseEndOfTurn, _Mapping]] = ..., cancel: _Optional[_Union[ConverseCancel, _Mapping]] = ..., flush: _Optional[_Union[ConverseFlush, _Mapping]] = ...) -> None: ...
+    resume: ConverseResume
+    def __init__(self, config: _Optional[_Union[ConverseConfig, _Mapping]] = ..., heard_audio: _Optional[_Union[ConverseHeardAudio, _Mapping]] = ..., text: _Optional[_Union[ConverseText, _Mapping]] = ..., end_of_turn: _Optional[_Union[ConverseEndOfTurn, _Mapping]] = ..., cancel: _Optional[_Union[ConverseCancel, _Mapping]] = ..., flush: _Optional[_Union[ConverseFlush, _Mapping]] = ..., resume: _Optional[_Union[ConverseResume, _Mapping]] = ...) -> None: ...
 
 class ConverseStarted(_message.Message):
     __slots__ = ("conversation_id", "output_format", "num_turns", "voice")
@@ -277,28 +336,172 @@ class PrepareTextResponse(_message.Message):
     def __init__(self, spoken_form: _Optional[str] = ..., sentences: _Optional[_Iterable[_Union[PreparedSentence, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[_common_pb2.Warning, _Mapping]]] = ..., expected_ms: _Optional[int] = ...) -> None: ...
 
 class ListVoicesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("page_size", "page_token", "name_contains", "language")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    NAME_CONTAINS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    name_contains: str
+    language: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., name_contains: _Optional[str] = ..., language: _Optional[str] = ...) -> None: ...
 
 class Voice(_message.Message):
-    __slots__ = ("name", "speaker", "prompt_segments", "description")
+    __slots__ = ("name", "speaker", "prompt_segments", "description", "language", "aliases", "sampling", "source", "updated_unix_s")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SPEAKER_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     name: str
     speaker: int
     prompt_segments: int
     description: str
-    def __init__(self, name: _Optional[str] = ..., speaker: _Optional[int] = ..., prompt_segments: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+    language: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    sampling: _common_pb2.Sampling
+    source: VoiceSource
+    updated_unix_s: int
+    def __init__(self, name: _Optional[str] = ..., speaker: _Optional[int] = ..., prompt_segments: _Optional[int] = ..., description: _Optional[str] = ..., language: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., source: _Optional[_Union[VoiceSource, str]] = ..., updated_unix_s: _Optional[int] = ...) -> None: ...
 
 class ListVoicesResponse(_message.Message):
-    __slots__ = ("voices", "default_voice")
+    __slots__ = ("voices", "default_voice", "next_page_token", "num_voices")
     VOICES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VOICE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    NUM_VOICES_FIELD_NUMBER: _ClassVar[int]
     voices: _containers.RepeatedCompositeFieldContainer[Voice]
     default_voice: str
-    def __init__(self, voices: _Optional[_Iterable[_Union[Voice, _Mapping]]] = ..., default_voice: _Optional[str] = ...) -> None: ...
+    next_page_token: str
+    num_voices: int
+    def __init__(self, voices: _Optional[_Iterable[_Union[Voice, _Mapping]]] = ..., default_voice: _Optional[str] = ..., next_page_token: _Optional[str] = ..., num_voices: _Optional[int] = ...) -> None: ...
+
+class GetVoiceRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RecordingReport(_message.Message):
+    __slots__ = ("audio_ms", "loudness_lufs", "peak_dbfs", "noise_dbfs", "warnings", "text")
+    AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
+    PEAK_DBFS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_DBFS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    audio_ms: int
+    loudness_lufs: float
+    peak_dbfs: float
+    noise_dbfs: float
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    text: str
+    def __init__(self, audio_ms: _Optional[int] = ..., loudness_lufs: _Optional[float] = ..., peak_dbfs: _Optional[float] = ..., noise_dbfs: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ...) -> None: ...
+
+class VoiceConsent(_message.Message):
+    __slots__ = ("statement", "given_by")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_BY_FIELD_NUMBER: _ClassVar[int]
+    statement: str
+    given_by: str
+    def __init__(self, statement: _Optional[str] = ..., given_by: _Optional[str] = ...) -> None: ...
+
+class GetVoiceResponse(_message.Message):
+    __slots__ = ("voice", "recordings", "consent")
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    RECORDINGS_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    voice: Voice
+    recordings: _containers.RepeatedCompositeFieldContainer[RecordingReport]
+    consent: VoiceConsent
+    def __init__(self, voice: _Optional[_Union[Voice, _Mapping]] = ..., recordings: _Optional[_Iterable[_Union[RecordingReport, _Mapping]]] = ..., consent: _Optional[_Union[VoiceConsent, _Mapping]] = ...) -> None: ...
+
+class CreateVoiceConfig(_message.Message):
+    __slots__ = ("name", "speaker", "description", "language", "sampling", "consent", "lexicon", "validate_only")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    LEXICON_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    speaker: int
+    description: str
+    language: str
+    sampling: _common_pb2.Sampling
+    consent: VoiceConsent
+    lexicon: _containers.RepeatedCompositeFieldContainer[LexiconEntry]
+    validate_only: bool
+    def __init__(self, name: _Optional[str] = ..., speaker: _Optional[int] = ..., description: _Optional[str] = ..., language: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., consent: _Optional[_Union[VoiceConsent, _Mapping]] = ..., lexicon: _Optional[_Iterable[_Union[LexiconEntry, _Mapping]]] = ..., validate_only: bool = ...) -> None: ...
+
+class CreateVoiceRecording(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class CreateVoiceRequest(_message.Message):
+    __slots__ = ("config", "recording", "audio")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    config: CreateVoiceConfig
+    recording: CreateVoiceRecording
+    audio: bytes
+    def __init__(self, config: _Optional[_Union[CreateVoiceConfig, _Mapping]] = ..., recording: _Optional[_Union[CreateVoiceRecording, _Mapping]] = ..., audio: _Optional[bytes] = ...) -> None: ...
+
+class CreateVoiceResponse(_message.Message):
+    __slots__ = ("voice", "recordings")
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    RECORDINGS_FIELD_NUMBER: _ClassVar[int]
+    voice: Voice
+    recordings: _containers.RepeatedCompositeFieldContainer[RecordingReport]
+    def __init__(self, voice: _Optional[_Union[Voice, _Mapping]] = ..., recordings: _Optional[_Iterable[_Union[RecordingReport, _Mapping]]] = ...) -> None: ...
+
+class UpdateVoiceRequest(_message.Message):
+    __slots__ = ("name", "description", "language", "sampling", "consent", "lexicon")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    LEXICON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    language: str
+    sampling: _common_pb2.Sampling
+    consent: VoiceConsent
+    lexicon: LexiconUpdate
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., language: _Optional[str] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., consent: _Optional[_Union[VoiceConsent, _Mapping]] = ..., lexicon: _Optional[_Union[LexiconUpdate, _Mapping]] = ...) -> None: ...
+
+class LexiconUpdate(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[LexiconEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[LexiconEntry, _Mapping]]] = ...) -> None: ...
+
+class UpdateVoiceResponse(_message.Message):
+    __slots__ = ("voice",)
+    VOICE_FIELD_NUMBER: _ClassVar[int]
+    voice: Voice
+    def __init__(self, voice: _Optional[_Union[Voice, _Mapping]] = ...) -> None: ...
+
+class DeleteVoiceRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteVoiceResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class GetConversationRequest(_message.Message):
     __slots__ = ("conversation_id",)
@@ -307,18 +510,20 @@ class GetConversationRequest(_message.Message):
     def __init__(self, conversation_id: _Optional[str] = ...) -> None: ...
 
 class ConversationTurn(_message.Message):
-    __slots__ = ("turn_id", "speaker", "text", "heard", "audio_ms")
+    __slots__ = ("turn_id", "speaker", "text", "heard", "audio_ms", "unfinished")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     SPEAKER_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     HEARD_FIELD_NUMBER: _ClassVar[int]
     AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
+    UNFINISHED_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     speaker: int
     text: str
     heard: bool
     audio_ms: int
-    def __init__(self, turn_id: _Optional[str] = ..., speaker: _Optional[int] = ..., text: _Optional[str] = ..., heard: bool = ..., audio_ms: _Optional[int] = ...) -> None: ...
+    unfinished: bool
+    def __init__(self, turn_id: _Optional[str] = ..., speaker: _Optional[int] = ..., text: _Optional[str] = ..., heard: bool = ..., audio_ms: _Optional[int] = ..., unfinished: bool = ...) -> None: ...
 
 class GetConversationResponse(_message.Message):
     __slots__ = ("conversation_id", "voice", "turns")
@@ -345,7 +550,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "model", "sample_rate_hz", "frame_rate_hz", "num_codebooks", "max_positions", "default_voice", "max_text_chars", "sampling", "slots", "digest", "dtype", "device")
+    __slots__ = ("version", "model", "sample_rate_hz", "frame_rate_hz", "num_codebooks", "max_positions", "default_voice", "max_text_chars", "sampling", "slots", "digest", "dtype", "device", "watermark")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +564,7 @@ class GetServerInfoResponse(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_FIELD_NUMBER: _ClassVar[int]
     version: str
     model: str
     sample_rate_hz: int
@@ -372,4 +578,5 @@ class GetServerInfoResponse(_message.Message):
     digest: str
     dtype: str
     device: str
-    def __init__(self, version: _Optional[str] = ..., model: _Optional[str] = ..., sample_rate_hz: _Optional[int] = ..., frame_rate_hz: _Optional[float] = ..., num_codebooks: _Optional[int] = ..., max_positions: _Optional[int] = ..., default_voice: _Optional[str] = ..., max_text_chars: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., digest: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+    watermark: str
+    def __init__(self, version: _Optional[str] = ..., model: _Optional[str] = ..., sample_rate_hz: _Optional[int] = ..., frame_rate_hz: _Optional[float] = ..., num_codebooks: _Optional[int] = ..., max_positions: _Optional[int] = ..., default_voice: _Optional[str] = ..., max_text_chars: _Optional[int] = ..., sampling: _Optional[_Union[_common_pb2.Sampling, _Mapping]] = ..., slots: _Optional[int] = ..., digest: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., watermark: _Optional[str] = ...) -> None: ...

@@ -55,6 +55,26 @@ class SpeechServiceStub(object):
                 request_serializer=csm_dot_v1_dot_speech__pb2.ListVoicesRequest.SerializeToString,
                 response_deserializer=csm_dot_v1_dot_speech__pb2.ListVoicesResponse.FromString,
                 _registered_method=True)
+        self.GetVoice = channel.unary_unary(
+                '/csm.v1.SpeechService/GetVoice',
+                request_serializer=csm_dot_v1_dot_speech__pb2.GetVoiceRequest.SerializeToString,
+                response_deserializer=csm_dot_v1_dot_speech__pb2.GetVoiceResponse.FromString,
+                _registered_method=True)
+        self.CreateVoice = channel.stream_unary(
+                '/csm.v1.SpeechService/CreateVoice',
+                request_serializer=csm_dot_v1_dot_speech__pb2.CreateVoiceRequest.SerializeToString,
+                response_deserializer=csm_dot_v1_dot_speech__pb2.CreateVoiceResponse.FromString,
+                _registered_method=True)
+        self.UpdateVoice = channel.unary_unary(
+                '/csm.v1.SpeechService/UpdateVoice',
+                request_serializer=csm_dot_v1_dot_speech__pb2.UpdateVoiceRequest.SerializeToString,
+                response_deserializer=csm_dot_v1_dot_speech__pb2.UpdateVoiceResponse.FromString,
+                _registered_method=True)
+        self.DeleteVoice = channel.unary_unary(
+                '/csm.v1.SpeechService/DeleteVoice',
+                request_serializer=csm_dot_v1_dot_speech__pb2.DeleteVoiceRequest.SerializeToString,
+                response_deserializer=csm_dot_v1_dot_speech__pb2.DeleteVoiceResponse.FromString,
+                _registered_method=True)
         self.GetConversation = channel.unary_unary(
                 '/csm.v1.SpeechService/GetConversation',
                 request_serializer=csm_dot_v1_dot_speech__pb2.GetConversationRequest.SerializeToString,
@@ -105,6 +125,34 @@ class SpeechServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetVoice(self, request, context):
+        """One voice, with what is known of its recordings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateVoice(self, request_iterator, context):
+        """Makes a voice from recordings: config first, then each recording and its audio.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVoice(self, request, context):
+        """Changes what is said of a voice, not its recordings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVoice(self, request, context):
+        """Forgets a voice that was created.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConversation(self, request, context):
         """The turns of a conversation.
         """
@@ -148,6 +196,26 @@ def add_SpeechServiceServicer_to_server(servicer, server):
                     servicer.ListVoices,
                     request_deserializer=csm_dot_v1_dot_speech__pb2.ListVoicesRequest.FromString,
                     response_serializer=csm_dot_v1_dot_speech__pb2.ListVoicesResponse.SerializeToString,
+            ),
+            'GetVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVoice,
+                    request_deserializer=csm_dot_v1_dot_speech__pb2.GetVoiceRequest.FromString,
+                    response_serializer=csm_dot_v1_dot_speech__pb2.GetVoiceResponse.SerializeToString,
+            ),
+            'CreateVoice': grpc.stream_unary_rpc_method_handler(
+                    servicer.CreateVoice,
+                    request_deserializer=csm_dot_v1_dot_speech__pb2.CreateVoiceRequest.FromString,
+                    response_serializer=csm_dot_v1_dot_speech__pb2.CreateVoiceResponse.SerializeToString,
+            ),
+            'UpdateVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVoice,
+                    request_deserializer=csm_dot_v1_dot_speech__pb2.UpdateVoiceRequest.FromString,
+                    response_serializer=csm_dot_v1_dot_speech__pb2.UpdateVoiceResponse.SerializeToString,
+            ),
+            'DeleteVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVoice,
+                    request_deserializer=csm_dot_v1_dot_speech__pb2.DeleteVoiceRequest.FromString,
+                    response_serializer=csm_dot_v1_dot_speech__pb2.DeleteVoiceResponse.SerializeToString,
             ),
             'GetConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConversation,
@@ -274,6 +342,114 @@ class SpeechService(object):
             '/csm.v1.SpeechService/ListVoices',
             csm_dot_v1_dot_speech__pb2.ListVoicesRequest.SerializeToString,
             csm_dot_v1_dot_speech__pb2.ListVoicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csm.v1.SpeechService/GetVoice',
+            csm_dot_v1_dot_speech__pb2.GetVoiceRequest.SerializeToString,
+            csm_dot_v1_dot_speech__pb2.GetVoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateVoice(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/csm.v1.SpeechService/CreateVoice',
+            csm_dot_v1_dot_speech__pb2.CreateVoiceRequest.SerializeToString,
+            csm_dot_v1_dot_speech__pb2.CreateVoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csm.v1.SpeechService/UpdateVoice',
+            csm_dot_v1_dot_speech__pb2.UpdateVoiceRequest.SerializeToString,
+            csm_dot_v1_dot_speech__pb2.UpdateVoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csm.v1.SpeechService/DeleteVoice',
+            csm_dot_v1_dot_speech__pb2.DeleteVoiceRequest.SerializeToString,
+            csm_dot_v1_dot_speech__pb2.DeleteVoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
