@@ -28,7 +28,10 @@ LOAD_TIMEOUT_S = 0.8
 PROBE_TIMEOUT_S = 0.3
 STALE_HEARTBEAT_MS = 5_000
 """An engine's loop beats twice a second when idle and once a step otherwise."""
-ROUTES = 8
+ROUTES = 64
+ROUTES_AT_ONCE = 8
+"""Of a ring's places that are asked. Each is another generator by chance alone: of two generators,
+one of which hangs, seven places are all the hanging one's in one conversation of 128."""
 MAX_ROUTED = 4096
 
 
@@ -165,15 +168,19 @@ class Backends:
         answers, another one than `route` where there is one.
         """
         deadline = time.monotonic() + self._failover_s
-        others = [(route + step) % ROUTES for step in range(1, ROUTES)]
+        step = 1
         while (left_s := deadline - time.monotonic()) > 0:
             timeout_s = min(PROBE_TIMEOUT_S, left_s)
             if source is Source.TOKENIZER:
                 if await self._answers(source, key, route, timeout_s):
                     return route
-            elif (found := await self._first_that_answers(key, others, timeout_s)) is not None:
-                self._remember(key, found)
-                return found
+            else:
+                steps = range(step, step + ROUTES_AT_ONCE)
+                others = [(route + one) % ROUTES for one in steps if one % ROUTES]
+                if (found := await self._first_that_answers(key, others, timeout_s)) is not None:
+                    self._remember(key, found)
+                    return found
+                step += ROUTES_AT_ONCE
             await asyncio.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
         return route
 

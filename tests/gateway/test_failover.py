@@ -198,6 +198,22 @@ async def test_a_try_that_finds_nobody_takes_no_longer_than_the_failover(running
     assert time.monotonic() - began < 0.8
 
 
+async def test_places_on_the_ring_are_asked_until_one_is_another_generators(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two generators each place is either's by chance: eight in a row may be the lost one's."""
+    backends, asked = running.service.backends, []
+
+    async def answers(source: Source, key: str, route: int, timeout_s: float) -> bool:
+        asked.append(route)
+        return route == 40
+
+    monkeypatch.setattr(backends, "_answers", answers)
+    assert await backends.recovered(Source.GENERATOR, "unlucky", 3) == 40
+    assert 3 not in asked, "the one that failed"
+    assert backends.route_of("unlucky") == 40
+
+
 async def test_a_full_queue_is_told_at_once_and_not_tried_again(running: Stack) -> None:
     running.generator.refuse = [errors.QueueFull("16 turns wait", retry_after_s=3)]
     began = time.monotonic()
