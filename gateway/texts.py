@@ -49,8 +49,10 @@ class Texts:
             # What a call says of a word goes before the voice's entry, and that before the
             # operator's.
             lexicon = Lexicon(rules.lexicon).over(one.voice.lexicon).over(operators)
-            number = one.speaker if speaker is None or one is not cast.own else speaker
-            return SpeakingVoice(one.voice.name, number, lexicon)
+            if one is cast.own and speaker not in (None, one.speaker):
+                # Another's number for this call alone: the conversation keeps the voice's own.
+                return SpeakingVoice("", speaker, lexicon)
+            return SpeakingVoice(one.voice.name, one.speaker, lexicon)
 
         def find(name: str) -> SpeakingVoice:
             try:

@@ -87,7 +87,7 @@ class Cast:
         heard: set[int] = set()
         for segment in history:
             if segment.voice:
-                spoke[segment.voice] = segment.speaker
+                spoke.setdefault(segment.voice, segment.speaker)
             else:
                 heard.add(segment.speaker)
         self._rules = rules
