@@ -18,8 +18,10 @@ from gateway.voices.voice import LibraryVoice
 
 MAX_VOICES = 8
 """Of one conversation: all have their prompts in the context."""
-PROMPT_SHARE = 0.5
-"""Of the context, for the prompts of all voices: the generator leaves half of it to a turn."""
+_TURN_SHARE = 2
+"""The generator leaves so much of the context, a half, to a turn."""
+_SENTENCE_CHARS = 200
+"""The sentence that has to fit beside the prompts, as for each voice by itself."""
 _TEMPLATE_POSITIONS = 8
 """What CSM's template puts around a text."""
 _MAX_TOLD_CHARS = 500
@@ -60,15 +62,20 @@ class CastRules:
     by_characters: bool = False
     """Whether the model's text tokenizer has a position for each character."""
 
+    @property
+    def room(self) -> int:
+        """Positions for the prompts of all voices."""
+        half = self.max_positions - self.max_positions // _TURN_SHARE
+        return max(0, half - self._text_positions("x" * _SENTENCE_CHARS))
+
     def positions(self, prompts: Iterable[Segment]) -> int:
-        """About what prompts take of the context, rather too much: of a text that is read in
-        tokens two bytes a token, where English has four."""
-        taken = 0
-        for prompt in prompts:
-            num_bytes = len(prompt.text.encode())
-            tokens = num_bytes if self.by_characters else num_bytes // 2
-            taken += prompt.num_frames + 1 + tokens + _TEMPLATE_POSITIONS
-        return taken
+        """About what prompts take of the context, rather too much."""
+        return sum(p.num_frames + 1 + self._text_positions(p.text) for p in prompts)
+
+    def _text_positions(self, text: str) -> int:
+        # English has four characters a token. No tokenizer makes more of a text than it has bytes.
+        plain = text.isascii() and not self.by_characters
+        return (len(text) // 2 if plain else len(text.encode())) + _TEMPLATE_POSITIONS
 
 
 class Cast:
@@ -123,8 +130,7 @@ class Cast:
                 f"voice {found.name!r} would be one more than the {MAX_VOICES} that a conversation "
                 "may have"
             )
-        room = int(self._rules.max_positions * PROMPT_SHARE)
-        wanted = self.positions + self._rules.positions(found.prompts)
+        room, wanted = self._rules.room, self.positions + self._rules.positions(found.prompts)
         if found.prompts and wanted > room:
             raise NotInCast(
                 f"the prompts of voice {found.name!r} and of those before it take about {wanted} "
