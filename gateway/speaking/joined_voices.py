@@ -1,8 +1,8 @@
 """Voices that join a conversation while a turn of it is spoken."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from csm.v1 import common_pb2
 from gateway.backends.convert import segment_message
 from gateway.conversations.segment import Segment
 
@@ -16,9 +16,9 @@ class JoinedVoices:
         self._prompts = prompts
         self._given = prompts()
 
-    def let_in(self, context: list[common_pb2.Segment]) -> bool:
+    def let_in(self, context: list[Any]) -> bool:
         """Where a voice has joined since it was asked last: puts the prompts of all voices in place
-        of those in the context, and says so."""
+        of those in the context (segments as `context_messages` makes them), and says so."""
         prompts = self._prompts()
         if prompts is self._given:
             return False

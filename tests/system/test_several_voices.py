@@ -2,26 +2,10 @@
 
 import numpy as np
 
+from benchmarks.several_voices import pitch_hz
 from csm.client import AsyncClient
 from services.all_in_one import AllInOne
 from tests.system.conftest import PICO
-
-RATE_HZ = 24_000
-WINDOW = 960
-"""40 ms."""
-
-
-def pitch_hz(samples: np.ndarray) -> float:
-    """The median pitch of the voiced parts, by autocorrelation, 70..320 Hz."""
-    found = []
-    low, high = RATE_HZ // 320, RATE_HZ // 70
-    for at in range(0, len(samples) - WINDOW, WINDOW // 2):
-        part = samples[at : at + WINDOW] - samples[at : at + WINDOW].mean()
-        matches = np.correlate(part, part, "full")[WINDOW - 1 :]
-        lag = low + int(matches[low:high].argmax())
-        if np.sqrt((part**2).mean()) > 0.02 and matches[lag] > matches[0] / 2:
-            found.append(RATE_HZ / lag)
-    return float(np.median(found))
 
 
 async def test_a_script_sounds_like_the_voices_that_it_names() -> None:
