@@ -55,6 +55,8 @@ class FrontEnd:
 
         Raises `InvalidArgument` where the text names a voice that must be known and is not.
         """
+        # Named or not, it is no change.
+        voice = "" if voice == self._voicing.own.name else voice
         found = self._reader.feed(part, voice)
         self.num_chars += len(part)
         return self._sentences(found)

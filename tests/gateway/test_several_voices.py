@@ -1,5 +1,6 @@
 """Several voices in one turn, from end to end over real gRPC, against fake backends."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from csm import errors
 from csm.v1 import common_pb2, generator_pb2, speech_pb2
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
 from tests.gateway.conversations.redis.server import needs_redis, redis_server
@@ -208,6 +210,49 @@ async def test_a_voice_that_joins_amid_a_turn_has_its_prompts_before_all_that_wa
         assert all(not pinned for *_, pinned in said[2:])
         (turn,) = call.spoken
         assert turn.frames == list(range(len(turn.frames)))
+
+
+async def test_a_turn_that_begins_again_has_the_same_voices(tmp_path: Path) -> None:
+    async with stack(voices_directory=folder(tmp_path, anna=0, bert=0)) as running:
+        running.generator.refuse.append(errors.Unavailable("gone", retry_after_s=0.01))
+        num_streams = len(running.generator.streams)
+        heard = await synthesize(running, "One. [voice: bert] Two.", voice="anna")
+        assert heard.completed[0].finish_reason == EOS
+        first, second = running.generator.streams[num_streams:]
+        assert who_said_what(second) == [(0, "One."), (1, "Two.")]
+        assert contexts(first) == contexts(second)
+        assert len(contexts(second)) == 2
+
+
+async def test_a_sentence_that_is_said_anew_is_said_by_its_voice(tmp_path: Path) -> None:
+    """The client reads nothing, so the second sentence is withdrawn before it is decoded."""
+    settings: dict[str, Any] = {
+        "voices_directory": folder(tmp_path, anna=0, bert=0),
+        "max_pcm_bytes": 64 << 10,
+        "initial_credit_frames": 1024,
+    }
+    first = "word " * 29 + "end."
+    second = "This sentence takes about five seconds to say in an even voice."
+    async with asyncio.timeout(20), stack(**settings) as running:
+        running.generator.frames_per_char = 1
+        running.generator.early = {1: 1}
+        num_streams = len(running.generator.streams)
+        request = speech_pb2.SynthesizeRequest(text=f"{first} [voice: bert] {second}", voice="anna")
+        call = running.stub.Synthesize(request)
+        await call.read()
+        while len(running.generator.streams) == num_streams:
+            await asyncio.sleep(0.02)
+        stream = running.generator.streams[-1]
+        while len(stream.texts) < 3:
+            await asyncio.sleep(0.02)
+        while await call.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]
+            pass
+    assert who_said_what(stream) == [(0, first), (1, second), (1, second)]
+    assert contexts(stream) == [
+        (0, "My name is Anna.", True),
+        (1, "My name is Bert.", True),
+        (0, first, False),
+    ]
 
 
 async def test_voices_without_room_for_their_prompts_are_refused_by_name(tmp_path: Path) -> None:

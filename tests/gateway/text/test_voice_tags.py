@@ -141,6 +141,9 @@ def test_a_tag_holds_in_parts_of_one_voice_and_ends_where_another_begins() -> No
     assert [s.voice for s in sentences] == ["awb", "awb", "slt"]
     sentences, _ = heard([("[voice: awb] One. [/voice]", "rms"), (" Two.", "rms")])
     assert [s.voice for s in sentences] == ["awb", "rms"]
+    # The turn's own voice, named or not, is no change.
+    sentences, _ = heard([("One", ""), (" and", "slt"), (" two.", "")])
+    assert [s.text for s in sentences] == ["One and two."]
     # No tag goes on in another's words.
     sentences, warnings = heard([("One [voice: a", "rms"), ("wb] two", "slt")])
     assert [s.voice for s in sentences] == ["rms", "slt"]
