@@ -107,9 +107,10 @@ class HeardPart:
 
 @dataclass(frozen=True)
 class TextPart:
-    """Text to speak."""
+    """Text to speak; by which voice, empty: the conversation's."""
 
     text: str
+    voice: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
 from gateway.texts import Texts
-from gateway.voices.library import LibraryVoice
+from gateway.voices.cast import Cast
 from gateway.writing import Writing
 
 MAX_WAITING_TURNS = 64
@@ -73,21 +73,21 @@ class ConverseCall:
     def __init__(
         self,
         options: ConverseOptions,
-        voice: LibraryVoice,
+        cast: Cast,
         conversation: StoredConversation,
         ports: CallPorts,
     ) -> None:
         self._options = options
-        self._voice = voice
+        self._cast = cast
         self._conversation = conversation
         self._ports = ports
         self._settings = ports.settings
         self._frame_ms = ports.backends.info.frame_ms
         self._heard_speaker = (
-            voice.speaker + 1 if options.heard_speaker is None else options.heard_speaker
+            cast.own.speaker + 1 if options.heard_speaker is None else options.heard_speaker
         )
         self._turn_options = TurnOptions(
-            voice.speaker,
+            cast.own.speaker,
             options.output,
             options.sampling,
             options.max_audio_ms,
@@ -103,6 +103,7 @@ class ConverseCall:
             self._context,
             conversation,
             ports.deadline,
+            lambda: cast.prompts,
         )
         self._hearing: HeardAudio | None = None
         self._writing: Writing | None = None
@@ -128,7 +129,7 @@ class ConverseCall:
                 conversation.conversation_id,
                 self._options.output,
                 len(conversation.turns),
-                self._voice.name,
+                self._cast.own.voice.name,
             )
         )
         work = (self._read(commands), self._work(), self._watch_idle())
@@ -161,7 +162,7 @@ class ConverseCall:
                 if isinstance(command, HeardPart):
                     await self._hear(command.pcm)
                 elif isinstance(command, TextPart):
-                    await self._write(command.text)
+                    await self._write(command.text, command.voice)
                 elif isinstance(command, Flush):
                     if self._writing is not None:
                         self._writing.flush()
@@ -186,7 +187,7 @@ class ConverseCall:
         self._hearing.feed(pcm)
         await self._hearing.room()
 
-    async def _write(self, text: str) -> None:
+    async def _write(self, text: str, voice: str) -> None:
         if not text:
             return
         if self._writing is None and text.isspace():
@@ -197,7 +198,7 @@ class ConverseCall:
             self._writing = self._begin_writing()
         self._feeding = True
         try:
-            await self._writing.feed(text)
+            await self._writing.feed(text, voice)
         finally:
             self._feeding = False
             self._wake.set()
@@ -205,7 +206,7 @@ class ConverseCall:
     def _begin_writing(self) -> Writing:
         return Writing(
             self._spoken_turn(),
-            self._ports.texts.front_end(self._options.text, self._voice),
+            self._ports.texts.front_end(self._options.text, self._cast),
             self._settings.max_text_chars,
             self._settings.text_quiet_ms,
             self._speakable,
@@ -377,7 +378,7 @@ class ConverseCall:
 
     def _context(self) -> list[common_pb2.Segment]:
         positions = self._ports.backends.info.generator.max_positions
-        return context_messages(self._voice.prompts, self._conversation.history(positions))
+        return context_messages(self._cast.prompts, self._conversation.history(positions))
 
     def _remaining_s(self) -> float | None:
         if self._ports.deadline is None:

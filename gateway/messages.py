@@ -37,6 +37,7 @@ from gateway.speaking.events import (
     SpeechTurnTruncated,
 )
 from gateway.text.markup.characters import speakable
+from gateway.text.markup.voice_tags import MAX_NAME_CHARS
 from gateway.text.options import TextRules
 from gateway.text_messages import prepared as prepared
 from gateway.text_messages import text_rules_of, warning_message
@@ -147,7 +148,8 @@ class Checker:
                 )
             return HeardPart(request.heard_audio.audio)
         if kind == "text":
-            return TextPart(request.text.text)
+            # One character more than any name has is enough of it.
+            return TextPart(request.text.text, request.text.voice[: MAX_NAME_CHARS + 1])
         if kind == "flush":
             return Flush()
         if kind == "end_of_turn":

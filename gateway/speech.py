@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,7 +21,8 @@ from gateway.speaking.meter import TurnMeter, outcome_of
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
 from gateway.text.options import TextRules
 from gateway.texts import Texts
-from gateway.voices.library import Voices
+from gateway.voices.cast import Cast, CastRules
+from gateway.voices.library import LibraryVoice, Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
 GIVE_BACK_S = 0.25
@@ -108,11 +109,12 @@ class SpeechHandler:
             held.enter_context(self._calls.taken(client))
             conversation = await self._opened(options.conversation_id, options.voice, held)
             voice = self.voices.get(options.voice or conversation.voice)
-            if options.heard_speaker is None:
-                heard = self.voices.listener_of(voice.speaker)
-                options = replace(options, heard_speaker=heard)
-            else:
-                self.voices.check_speaker("config.heard_speaker", options.heard_speaker)
+            asked = options.heard_speaker
+            if asked is not None:
+                self.voices.check_speaker("config.heard_speaker", asked)
+            cast = self._cast(voice, conversation, () if asked is None else (asked,))
+            heard = self.voices.listener_of(voice.speaker) if asked is None else asked
+            options = replace(options, heard_speaker=cast.hear(heard, asked=asked is not None))
             conversation.voice = voice.name
             ports = CallPorts(
                 self.backends,
@@ -124,7 +126,7 @@ class SpeechHandler:
                 client,
                 deadline,
             )
-            call = ConverseCall(options, voice, conversation, ports)
+            call = ConverseCall(options, cast, conversation, ports)
             held.enter_context(self._registered(call))
             async with contextlib.aclosing(call.run(commands)) as events:
                 async for event in events:
@@ -133,7 +135,7 @@ class SpeechHandler:
     async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedSentences:
         """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
         speaking = self.voices.get(voice)
-        front_end = self.texts.front_end(rules, speaking)
+        front_end = self.texts.front_end(rules, self._cast(speaking))
         return await prepare(text, front_end, speaking.speaker, self.backends)
 
     async def delete_conversation(self, conversation_id: str) -> None:
@@ -166,8 +168,9 @@ class SpeechHandler:
         voice = self.voices.get(asked.voice or (conversation.voice if conversation else ""))
         if conversation is not None:
             conversation.voice = voice.name
+        others = {turn.speaker for turn in asked.context} - {asked.speaker}
         parts = SynthesisParts(
-            voice,
+            self._cast(voice, conversation, others),
             conversation,
             self.backends,
             self.texts,
@@ -177,6 +180,24 @@ class SpeechHandler:
             deadline,
         )
         return SynthesizeCall(asked, parts)
+
+    def _cast(
+        self,
+        voice: LibraryVoice,
+        conversation: StoredConversation | None = None,
+        taken: Iterable[int] = (),
+    ) -> Cast:
+        """That voice, those that spoke in the conversation, and whom the texts will name; `taken`
+        are numbers of other speakers."""
+        generator = self.backends.info.generator
+        rules = CastRules(
+            lambda name: self.voices.get(name),
+            bool(generator.voices),
+            generator.max_positions,
+            bool(generator.characters),
+        )
+        turns = conversation.turns if conversation is not None else ()
+        return Cast(voice, rules, [s for turn in turns for s in turn.segments], taken)
 
     @contextlib.contextmanager
     def _registered(self, live: _Live) -> Iterator[None]:

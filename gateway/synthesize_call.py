@@ -23,7 +23,7 @@ from gateway.speaking.warnings import of_recording
 from gateway.text.off_loop import off_loop
 from gateway.text.sentence import CONTINUE
 from gateway.texts import Texts
-from gateway.voices.library import LibraryVoice
+from gateway.voices.cast import Cast
 
 FILES_AT_ONCE = 4
 """Of one call's context: each holds a stream of the tokenizer, and others want some too."""
@@ -33,7 +33,7 @@ FILES_AT_ONCE = 4
 class SynthesisParts:
     """What a Synthesize call is made of, beside its request."""
 
-    voice: LibraryVoice
+    cast: Cast
     conversation: StoredConversation | None
     backends: Backends
     texts: Texts
@@ -59,7 +59,8 @@ class SynthesizeCall:
     async def prepare(self, meter: TurnMeter) -> None:
         """Encodes the context and makes the turn. Raises `ServiceError` about the context."""
         asked, parts = self._asked, self._parts
-        speaker = parts.voice.speaker if asked.speaker is None else asked.speaker
+        cast = parts.cast
+        speaker = cast.own.speaker if asked.speaker is None else asked.speaker
         if asked.context and parts.conversation is None:
             began = time.monotonic()
             self._context = await self._encoded(asked.context, parts.backends.info)
@@ -85,13 +86,16 @@ class SynthesizeCall:
                 self._history,
                 parts.conversation,
                 parts.deadline,
+                lambda: cast.prompts,
             ),
             meter,
         )
         turn.text_chars = len(asked.text)
         turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
-            front_end = parts.texts.front_end(asked.text_rules, parts.voice)
+            front_end = parts.texts.front_end(
+                asked.text_rules, cast, speaker=asked.speaker, must_know=True
+            )
             turn.add(await off_loop(len(asked.text), lambda: front_end.whole(asked.text)))
             turn.warn(front_end.warnings())
             turn.end_text(front_end.trailing_pause_ms)
@@ -121,7 +125,7 @@ class SynthesizeCall:
     # --- inside ---
 
     def _history(self) -> list[Any]:
-        generator, prompts = self._parts.backends.info.generator, self._parts.voice.prompts
+        generator, prompts = self._parts.backends.info.generator, self._parts.cast.prompts
         conversation = self._parts.conversation
         if conversation is not None:
             return context_messages(prompts, conversation.history(generator.max_positions))

@@ -32,9 +32,9 @@ class Writing:
         self._on_sentences = on_sentences
         self._timer: asyncio.TimerHandle | None = None
 
-    async def feed(self, text: str) -> None:
-        """More text; one call at a time. Raises `InvalidArgument` where the turn's text gets too
-        long."""
+    async def feed(self, text: str, voice: str = "") -> None:
+        """More text, spoken by that voice; empty: the conversation's. One call at a time. Raises
+        `InvalidArgument` where the turn's text gets too long."""
         num_chars = self._front_end.num_chars + len(text)
         if num_chars > self._max_chars:
             raise errors.invalid(
@@ -42,7 +42,7 @@ class Writing:
             )
         # First, or the quiet would flush what another thread works on.
         self.close()
-        self._take(await off_loop(len(text), lambda: self._front_end.feed(text)))
+        self._take(await off_loop(len(text), lambda: self._front_end.feed(text, voice)))
         if self._quiet_s and self._front_end.complete:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._quiet_s, self.flush)

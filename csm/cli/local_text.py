@@ -17,7 +17,7 @@ class LocalText:
         """`model` None: the voice that ships. Reads its config and its text tokenizer."""
         from csm.serving.settings import load
         from gateway.settings import GatewaySettings
-        from gateway.text.front_end import Limits
+        from gateway.text.limits import Limits
         from gateway.text_messages import text_rules_of
         from gateway.texts import rules_of
         from gateway.violations import Violations
@@ -45,12 +45,13 @@ class LocalText:
         from gateway.prepare import PreparedSentences
         from gateway.text.front_end import FrontEnd
         from gateway.text.lexicon import Lexicon
+        from gateway.text.voicing import Voicing
         from gateway.text_messages import prepared
 
         num_chars = sum(map(len, parts))
         if num_chars > MAX_CHARS:
             raise CommandError(f"text: {num_chars} characters; allowed are 0..{MAX_CHARS}")
-        front_end = FrontEnd(self._rules, Lexicon(self._rules.lexicon), self._limits)
+        front_end = FrontEnd(self._rules, Voicing.alone(Lexicon(self._rules.lexicon), self._limits))
         found = [one for part in parts for one in front_end.feed(part)] + front_end.finish()
         positions = [len(self._tokenizer.encode(0, one.text)) for one in found]
         text = PreparedSentences(

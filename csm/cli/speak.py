@@ -103,7 +103,7 @@ def speak(
                         timeout_s=deadline.remaining_s(),
                     ),
                 )
-                for first_char, part in parts_of(said, info.max_text_chars)
+                for first_char, part in parts_by_voice(said, info.max_text_chars)
             )
             spoken = await write_speech(speeches, target, "speaking")
             if spoken is None:
@@ -115,6 +115,22 @@ def speak(
 
 _BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*\s"),
                re.compile(r"[,;:]\s|\s"))  # fmt: skip
+
+
+_VOICE_TAG = re.compile(r"\[(?:voice[ \t]*[:=][^\[\]\r\n]{1,80}|/voice)\]", re.IGNORECASE)
+
+
+def parts_by_voice(text: str, most_chars: int) -> list[tuple[int, str]]:
+    """As `parts_of`, where a tag that says who speaks holds in the parts behind it too: it stands
+    at the beginning of each, which then begins as many characters earlier."""
+    longest = max((len(tag) for tag in _VOICE_TAG.findall(text)), default=0)
+    if not longest or longest * 2 > most_chars:
+        return parts_of(text, most_chars)
+    parts, tag = [], ""
+    for begin, part in parts_of(text, most_chars - longest):
+        parts.append((begin - len(tag), tag + part))
+        tag = (_VOICE_TAG.findall(part) or [tag])[-1]
+    return parts
 
 
 def parts_of(text: str, most_chars: int) -> list[tuple[int, str]]:

@@ -111,9 +111,14 @@ class Exchange(Generic[SentT]):
         """Heard audio, as it arrives."""
         return self._send(requests.heard_requests(audio, self._input_format))
 
-    def say(self, text: str) -> SentT:
-        """A part of the text to speak; complete sentences are spoken before the turn ends."""
-        return self._send([requests.text_request(text)])
+    def say(self, text: str, voice: str = "") -> SentT:
+        """A part of the text to speak; complete sentences are spoken before the turn ends.
+
+        `voice` speaks this part, by name; empty: the conversation's voice. Parts of several voices
+        may make one turn; where the voice changes, a sentence ends. A voice that the server does
+        not know is a warning in `TurnCompleted`, and the conversation's speaks.
+        """
+        return self._send([requests.text_request(text, voice)])
 
     def flush(self) -> SentT:
         """Has spoken what was said so far, without waiting for more of its sentence; the turn goes

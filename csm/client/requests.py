@@ -180,9 +180,11 @@ def cancel_request(turn_id: str, heard_ms: int | None) -> speech_pb2.ConverseReq
     return speech_pb2.ConverseRequest(cancel=message)
 
 
-def text_request(text: str) -> speech_pb2.ConverseRequest:
-    """The message with a part of the text to speak."""
-    return speech_pb2.ConverseRequest(text=speech_pb2.ConverseText(text=text))
+def text_request(text: str, voice: str = "") -> speech_pb2.ConverseRequest:
+    """The message with a part of the text to speak, by whom."""
+    message = speech_pb2.ConverseText(text=text)
+    _set(message, "text.", voice=voice)
+    return speech_pb2.ConverseRequest(text=message)
 
 
 def flush_request() -> speech_pb2.ConverseRequest:

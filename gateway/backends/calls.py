@@ -108,11 +108,16 @@ class Generation(Call):
         return self._credit_granted
 
     def speak(
-        self, sentence_id: str, text: str, max_audio_ms: int = 0, seed: int | None = None
+        self,
+        sentence_id: str,
+        text: str,
+        max_audio_ms: int = 0,
+        seed: int | None = None,
+        speaker: int | None = None,
     ) -> None:
         """Has a sentence spoken; an empty one continues the context's last audio.
 
-        `max_audio_ms` 0 and `seed` None: as the config says.
+        `max_audio_ms` 0, `seed` and `speaker` None: as the config says.
         """
         if text:
             self.requests.put(
@@ -121,7 +126,7 @@ class Generation(Call):
         self.requests.put(
             generator_pb2.GenerateRequest(
                 flush=generator_pb2.GenerateFlush(
-                    turn_id=sentence_id, max_audio_ms=max_audio_ms, seed=seed
+                    turn_id=sentence_id, max_audio_ms=max_audio_ms, seed=seed, speaker=speaker
                 )
             )
         )

@@ -168,8 +168,9 @@ class Attempt:
             whole_frames = spoken.num_frames
             if not spoken.whole:
                 whole_frames = max(whole_frames, round(len(text) * frames_per_char))
-            speaker = self._options.generation.speaker
-            segment = Segment(speaker, text, codes, spoken.num_frames)
+            speaker, voice = spoken.sentence.speaker, spoken.sentence.voice
+            speaker = self._options.generation.speaker if speaker is None else speaker
+            segment = Segment(speaker, text, codes, spoken.num_frames, voice=voice)
             segment = cut(segment, frames, whole_frames)
             written = spoken.sentence.written_until(len(segment.text))
             found.append(replace(segment, written="" if written == segment.text else written))
@@ -245,7 +246,10 @@ class Attempt:
         self._running = f"{self._options.turn_id}.{len(self.spoken)}"
         self.spoken.append(spoken)
         self._owed_since = time.monotonic()
-        self._generation.speak(self._running, sentence.text, self._cap_ms(sentence), seed)
+        if self._options.joined.let_in(self._context):
+            self._replace_context()
+        cap_ms, speaker = self._cap_ms(sentence), sentence.speaker
+        self._generation.speak(self._running, sentence.text, cap_ms, seed, speaker)
         self._meter.sentence_began()
         while (answer := await self._generation.answer()) is not None:
             self._owed_since = time.monotonic()
@@ -343,9 +347,12 @@ class Attempt:
         self.spoken.remove(spoken)
         self.num_frames, self._full = spoken.first_frame, False
         self._meter.said_again()
+        self._replace_context()
+        return True
+
+    def _replace_context(self) -> None:
         said = [segment_message(s) for s in self.segments(self.num_frames)]
         self._generation.replace_context([*self._context, *said])
-        return True
 
     def _failed(self, spoken: SpokenSentence, answer: SentenceCompleted) -> None:
         error = answer.error or errors.Internal("the generator failed")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
+from gateway.speaking.joined_voices import JoinedVoices
 from gateway.text.sentence import Sentence
 
 
@@ -29,6 +30,7 @@ class AttemptOptions:
     form: StreamFormat
     max_frames: int
     timeout_s: float | None
+    joined: JoinedVoices = field(default_factory=JoinedVoices)
 
 
 @dataclass(frozen=True, slots=True)

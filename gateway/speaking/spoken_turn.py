@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
+from gateway.conversations.segment import Segment
 from gateway.conversations.silences import Silences
 from gateway.conversations.store import StoredConversation, Turn
 from gateway.settings import GatewaySettings
@@ -41,6 +42,7 @@ from gateway.speaking.events import (
     WarningKind,
 )
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
+from gateway.speaking.joined_voices import JoinedVoices
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.retries import Retries
@@ -74,6 +76,8 @@ class TurnPorts:
     """What the turn joins; None: nothing."""
     deadline: float | None
     """A time of the monotonic clock."""
+    prompts: Callable[[], Sequence[Segment]] = tuple
+    """Of all voices that may speak in the turn; see `JoinedVoices`."""
 
 
 class SpokenTurn:
@@ -183,7 +187,9 @@ class SpokenTurn:
         segments = attempt.segments(kept) if attempt else []
         frames = sum(s.num_frames for s in segments)
         silences = Silences(list(self._delivery.silences.until(frames)))
-        return Turn(self.turn_id, self._options.speaker, False, segments, silences)
+        # Several voices may speak in a turn: it is the first one's.
+        speaker = segments[0].speaker if segments else self._options.speaker
+        return Turn(self.turn_id, speaker, False, segments, silences)
 
     def refuse(self, error: errors.ServiceError) -> None:
         """Ends a turn that never began, in band: there is no place for it."""
@@ -283,8 +289,9 @@ class SpokenTurn:
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
+        joined = JoinedVoices(self._ports.prompts)
         return Attempt(
-            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s),
+            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s, joined),
             self._ports.context(),
             self._ports.backends,
             settings,

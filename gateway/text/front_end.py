@@ -6,11 +6,10 @@ Sentences come as soon as each is certain, and are the same however the text arr
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from gateway.text.characters import Characters
+from csm import errors
 from gateway.text.expectation import expected_ms
-from gateway.text.fit import Room, pieces
+from gateway.text.fit import pieces
 from gateway.text.lexicon import Lexicon
 from gateway.text.mapped import MappedText
 from gateway.text.markup.characters import speakable
@@ -19,43 +18,21 @@ from gateway.text.protection import protected_spans, revealed, without_private
 from gateway.text.reader import Piece, TextReader
 from gateway.text.sentence import Sentence
 from gateway.text.spoken import spoken_form
+from gateway.text.voicing import SpeakingVoice, VoiceRefused, Voicing
 
-SENTENCE_SHARE = 0.9
-"""Of what the context has beside the voice's prompts, for one sentence."""
 MAX_WARNINGS = 64
 """Of one turn; the last one says that there were more."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a sentence may be."""
-
-    max_chars: int
-    """Longer ones are cut, as written and in their spoken form."""
-    room: Room | None = None
-    """What the model has for it; None: nobody knows."""
-    characters: Characters | None = None
-    """What the model can read; None: anything."""
-
-    @classmethod
-    def of_model(
-        cls, max_chars: int, max_positions: int, frame_ms: float, characters: str
-    ) -> "Limits":
-        """For a model with `max_positions` beside the voice's prompts, that can read `characters`;
-        empty: any."""
-        room = Room(round(max_positions * SENTENCE_SHARE), frame_ms)
-        return cls(max_chars, room, Characters(characters) if characters else None)
 
 
 class FrontEnd:
     """The text of one turn, in parts, to its sentences."""
 
-    def __init__(self, rules: TextRules, lexicon: Lexicon, limits: Limits) -> None:
-        """`lexicon` holds the operator's, the voice's and the call's entries."""
+    def __init__(self, rules: TextRules, voicing: Voicing) -> None:
         self._rules = rules
-        self._lexicon = lexicon
-        self._limits = limits
-        self._reader = TextReader(rules, limits.max_chars)
+        self._voicing = voicing
+        self._voices: dict[str, SpeakingVoice] = {}
+        """By the names that the text gave, of which there are no more than its length allows."""
+        self._reader = TextReader(rules, voicing.limits().max_chars)
         self._warnings: list[TextWarning] = []
         self._num_warnings = 0
         self._told = 0
@@ -73,10 +50,16 @@ class FrontEnd:
         """Silence asked for behind the last sentence, once the text is finished."""
         return min(MAX_PAUSE_MS, self._pause_ms + self._reader.trailing_pause_ms)
 
-    def feed(self, part: str) -> list[Sentence]:
-        """The sentences that `part` completes."""
+    def feed(self, part: str, voice: str = "") -> list[Sentence]:
+        """The sentences that `part`, spoken by that voice, completes; empty: the turn's own.
+
+        Raises `InvalidArgument` where the text names a voice that must be known and is not.
+        """
+        # Named or not, it is no change.
+        voice = "" if voice == self._voicing.own.name else voice
+        found = self._reader.feed(part, voice)
         self.num_chars += len(part)
-        return self._sentences(self._reader.feed(part))
+        return self._sentences(found)
 
     def flush(self) -> list[Sentence]:
         """What is there, without waiting for more of it; the text goes on."""
@@ -102,11 +85,12 @@ class FrontEnd:
         return [sentence for piece in found for sentence in self._sentence(piece)]
 
     def _sentence(self, piece: Piece) -> Iterable[Sentence]:
-        spoken = self._spoken(piece)
+        voice = self._voice(piece)
+        spoken = self._spoken(piece, voice.lexicon)
         self._pause_ms += piece.pause_ms
         if not speakable(spoken.text) or self._nothing_known(spoken, piece):
             return
-        limits = self._limits
+        limits = self._voicing.limits()
         parts = list(pieces(spoken, limits.room, limits.max_chars))
         at = piece.first_char
         for number, part in enumerate(parts):
@@ -117,22 +101,42 @@ class FrontEnd:
             pause_ms, self._pause_ms = min(self._pause_ms, MAX_PAUSE_MS), 0
             start = first - piece.first_char
             written = piece.written[start : end - piece.first_char].strip()
-            yield Sentence(part, written, first, end, expected_ms(part.text), pause_ms)
+            ms = expected_ms(part.text)
+            yield Sentence(part, written, first, end, ms, pause_ms, voice.name, voice.speaker)
 
-    def _spoken(self, piece: Piece) -> MappedText:
+    def _voice(self, piece: Piece) -> SpeakingVoice:
+        asked = piece.voice
+        if asked is None:
+            return self._voicing.own
+        voice = self._voices.get(asked.name)
+        if voice is None:
+            try:
+                voice = self._voicing.find(asked.name)
+            except VoiceRefused as refused:
+                first, end = asked.first_char, asked.end_char
+                if self._voicing.must_know:
+                    told = f"characters {first}..{end}: {refused}"
+                    raise errors.invalid("text", told) from None
+                self._warn(TextWarning("IGNORED", first, end, str(refused)))
+                voice = self._voicing.own
+            self._voices[asked.name] = voice
+        return voice
+
+    def _spoken(self, piece: Piece, lexicon: Lexicon) -> MappedText:
         # Spans that were asked to be spelled come from markup, which leaves no private characters.
         text = piece.text
         text = protected_spans(text, piece.verbatim) if piece.verbatim else without_private(text)
-        text = self._lexicon.apply(text)
+        text = lexicon.apply(text)
         if self._rules.normalize:
             text = spoken_form(text, self._rules.language)
         return revealed(text).stripped()
 
     def _nothing_known(self, spoken: MappedText, piece: Piece) -> bool:
         """Warns of what the model cannot read; True where that is all of it."""
-        if self._limits.characters is None:
+        characters = self._voicing.limits().characters
+        if characters is None:
             return False
-        unknown = list(self._limits.characters.unknown(spoken.text))
+        unknown = list(characters.unknown(spoken.text))
         if not unknown:
             return False
         rest, at = [], 0

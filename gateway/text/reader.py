@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.text.mapped import Edit, MappedText
 from gateway.text.markup.characters import speakable
-from gateway.text.markup.cleaned import PARAGRAPH, PAUSE
+from gateway.text.markup.cleaned import PARAGRAPH, PAUSE, VOICE, AskedVoice
 from gateway.text.markup.reader import MarkupReader
 from gateway.text.options import TextRules, TextWarning
 from gateway.text.sentences import SentenceCutter, Span
@@ -36,6 +36,8 @@ class Piece:
     """Silence that is asked for before it."""
     verbatim: tuple[tuple[int, int], ...] = ()
     """Spans [start, end) of `text` that were asked to be spelled and are, letter by letter."""
+    voice: AskedVoice | None = None
+    """Who speaks it; None: the turn's own voice."""
 
 
 def _has_ordinals(language: str) -> bool:
@@ -61,9 +63,15 @@ class TextReader:
         """Whether there was a sentence."""
         self._pause_ms = 0
         self._line_pause_ms = 0
+        self._part_voice = ""
+        self._voice: AskedVoice | None = None
 
-    def feed(self, part: str) -> list[Piece]:
-        """The sentences that `part` completes."""
+    def feed(self, part: str, voice: str = "") -> list[Piece]:
+        """The sentences that `part`, spoken by that voice, completes. Where the voice is another
+        than that of the part before, a sentence ends, and so does what tags said of voices."""
+        if voice != self._part_voice:
+            self._part_voice = voice
+            self._markup.begin_part(voice)
         self._raw.extend(part)
         self._markup.feed(part)
         return self._pieces(final=False)
@@ -127,6 +135,8 @@ class TextReader:
             self._written_first = max(self._written_first, cleaned.ends[index])
             if char == PAUSE:
                 self._pause_ms += cleaned.pauses.popleft().ms
+            elif char == VOICE:
+                self._voice = cleaned.voices.popleft()
             elif char != " " and self._begun:
                 ms = options.paragraph_pause_ms if char == PARAGRAPH else options.newline_pause_ms
                 self._line_pause_ms = max(self._line_pause_ms, ms)
@@ -158,7 +168,7 @@ class TextReader:
         pause_ms = max(self._pause_ms, self._line_pause_ms)
         self._pause_ms = self._line_pause_ms = 0
         self._begun = True
-        yield Piece(written, first, first + len(written), text, pause_ms, verbatim)
+        yield Piece(written, first, first + len(written), text, pause_ms, verbatim, self._voice)
 
     def _verbatim(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         spans, taken = self._cleaned.verbatim, self._cleaned.taken

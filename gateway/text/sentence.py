@@ -21,6 +21,10 @@ class Sentence:
     """Milliseconds that its speech is expected to take; 0: nobody knows."""
     pause_ms: int = 0
     """Milliseconds of silence before it."""
+    voice: str = ""
+    """The voice that speaks it, by name; empty: nobody said."""
+    speaker: int | None = None
+    """That voice's speaker number; None: the turn's."""
 
     @property
     def text(self) -> str:

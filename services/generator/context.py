@@ -155,8 +155,11 @@ class Context:
             self._positions(history.turns[-1])
         self._history = history
 
-    def prompt(self, text: str, max_frames: int | None = None) -> Prompt:
-        """The prompt of a turn that speaks `text`; an empty text continues the last audio.
+    def prompt(
+        self, text: str, max_frames: int | None = None, speaker: int | None = None
+    ) -> Prompt:
+        """The prompt of a turn that speaks `text`; an empty text continues the last audio, whoever
+        `speaker` is. None: the stream's own speaker.
 
         A turn of more than the context's own `max_frames` takes its room from what gives way;
         where that is not enough, it may end early.
@@ -168,8 +171,8 @@ class Context:
         history = self._history
         pinned, ids = history.pinned, list[int]()
         if text:
-            speaker = self._speaker
-            own = self._own(text)
+            speaker = self._speaker if speaker is None else speaker
+            own = self._own(text, speaker)
             ids = own.ids.tolist() if own.ids is not None else []
             length = self._positions(own)
         else:
@@ -241,9 +244,9 @@ class Context:
                 f"are left of {self._limits.max_positions} beside the longest turn",
             )
 
-    def _own(self, text: str) -> _Entry:
+    def _own(self, text: str, speaker: int) -> _Entry:
         check_text(text, self._tokenizer, self._limits.max_text_chars)
-        own = _Entry(PromptSegment(self._speaker, text))
+        own = _Entry(PromptSegment(speaker, text))
         self._positions(own)
         return own
 

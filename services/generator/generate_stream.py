@@ -139,11 +139,12 @@ class GenerateStream:
             self._metrics.rejected.labels("deadline").inc()
             raise errors.DeadlineExceeded("the call's deadline has passed")
         turn_id, max_frames = flushed.turn_id, flushed.max_frames or self._config.max_frames
+        speaker = flushed.speaker
         # Before the work: a server that is full says so at once.
         self._place.take()
         try:
             text = self._text.take()
-            prompt = await sized(len(text), lambda: self._context.prompt(text, max_frames))
+            prompt = await sized(len(text), lambda: self._context.prompt(text, max_frames, speaker))
         except errors.InvalidArgument as error:
             reason = "too_long" if isinstance(error, errors.TooLong) else "unspeakable"
             self._metrics.rejected.labels(reason).inc()

@@ -105,12 +105,15 @@ def flush(message: generator_pb2.GenerateFlush, limits: WireLimits) -> FlushRequ
         )
     audio_ms = message.max_audio_ms
     wrong += _audio_violations("flush.max_audio_ms", audio_ms, "the config's")
+    if message.HasField("speaker"):
+        wrong += _speaker_violations("flush.speaker", message.speaker, limits)
     if wrong:
         raise InvalidArgument(*wrong)
     return FlushRequest(
         turn_id=message.turn_id,
         max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else None,
         seed=message.seed if message.HasField("seed") else None,
+        speaker=message.speaker if message.HasField("speaker") else None,
     )
 
 

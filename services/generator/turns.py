@@ -34,12 +34,13 @@ class StreamConfig:
 
 @dataclass(frozen=True)
 class FlushRequest:
-    """The text of a turn is complete. `max_frames` None: as many as the config says; `seed` None:
-    as the config says."""
+    """The text of a turn is complete. `max_frames`, `seed` and `speaker` None: as the config
+    says."""
 
     turn_id: str
     max_frames: int | None = None
     seed: int | None = None
+    speaker: int | None = None
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ async def test_a_turn_is_ended_while_its_text_is_worked_on(
     working, go_on = threading.Event(), threading.Event()
     usual = FrontEnd.feed
 
-    def feed(self: FrontEnd, part: str) -> list[Sentence]:
+    def feed(self: FrontEnd, part: str, voice: str = "") -> list[Sentence]:
         working.set()
         assert go_on.wait(10)
         return usual(self, part)

@@ -105,3 +105,36 @@ async def test_the_default_of_the_model_or_of_the_setting_is_told() -> None:
             info = await server.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
             told.append((info.default_max_audio_ms, len((await server.speak("hello")).codes)))
     assert told == [(800, 10), (1200, 15)]
+
+
+async def test_the_speaker_of_a_flush_is_its_turns_alone_and_stays_with_its_segment() -> None:
+    async with serving() as server:
+        stream = await server.open(speaker=1, max_audio_ms=160)
+        spoken: list[np.ndarray] = []
+        for flush in ({}, {"speaker": 12}, {}):
+            await stream.say("hi", **flush)
+            spoken.append((await stream.turn()).codes)
+        await stream.end()
+        # The same, as a caller would send it: each segment under its own speaker.
+        speakers = (1, 12, 1)
+        for number, speaker in enumerate(speakers):
+            stream = await server.open(speaker=speaker, max_audio_ms=160)
+            said = zip(spoken[:number], speakers[:number], strict=True)
+            await stream.context(*(segment("hi", codes, speaker=one) for codes, one in said))
+            await stream.say("hi")
+            np.testing.assert_array_equal((await stream.turn()).codes, spoken[number])
+            await stream.end()
+        first = await server.speak("hi", speaker=12, max_audio_ms=160)
+    assert not np.array_equal(first.codes, spoken[0])
+
+
+@pytest.mark.parametrize("speaker", [65_536, (1 << 32) - 1])
+async def test_a_speaker_out_of_range_is_refused_by_field(speaker: int) -> None:
+    async with serving() as server:
+        stream = await server.open()
+        await stream.say("hello", speaker=speaker)
+        failure = await stream.error()
+        assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+        wanted = f"{speaker} is not allowed; must be 0..65535"
+        assert failure.violations == {"flush.speaker": wanted}
+        await server.empty()

@@ -89,6 +89,11 @@ async def test_the_model_tells_its_speakers_and_refuses_all_others() -> None:
         assert failure.violations == {
             "segments.segments[1].speaker": f"4 is not allowed; {ALLOWED}"
         }
+        stream = await server.open(speaker=3)
+        await stream.say("hello", speaker=5)
+        assert (await stream.error()).violations == {
+            "flush.speaker": f"5 is not allowed; {ALLOWED}"
+        }
         heard = await server.speak("hello.", speaker=3)
         assert heard.completed
         assert heard.completed.finish_reason == common_pb2.FINISH_REASON_EOS

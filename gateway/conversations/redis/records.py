@@ -7,6 +7,7 @@ its sentences so far and holds the codes of the frames that the ones before do n
 
 import json
 import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -65,6 +66,7 @@ def pack(turn: Turn, first_frame: int = 0) -> bytes:
         "first_frame": first_frame,
         "segments": [[s.speaker, s.text, s.written, s.num_frames] for s in turn.segments],
         "silences": turn.silences.found,
+        "voices": [s.voice for s in turn.segments],
     }
     told = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     codes = b"".join(s.codes for s in turn.segments)
@@ -112,11 +114,13 @@ def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
     width, rest = divmod(len(codes), num_frames) if num_frames else (0, len(codes))
     if rest or min((frames for *_, frames in segments), default=0) < 0:
         raise ForeignRecord(f"a turn has {len(codes)} bytes of codes for {num_frames} frames")
+    # A gateway of an older version names no voices.
+    voices = [sys.intern(str(name)) for name in told.get("voices", [""] * len(segments))]
     turn = Turn(str(told["turn_id"]), int(told["speaker"]), bool(told["heard"]), [])
     at = 0
-    for speaker, text, written, frames in segments:
+    for (speaker, text, written, frames), voice in zip(segments, voices, strict=True):
         end = at + frames * width
-        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written))
+        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written, voice))
         at = end
     turn.silences = Silences([(int(frame), int(ms)) for frame, ms in told["silences"]])
     return turn

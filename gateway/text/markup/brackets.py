@@ -1,10 +1,11 @@
-"""Square brackets of Markdown: links, images, footnotes, boxes, and pauses."""
+"""Square brackets of Markdown: links, images, footnotes, boxes; and pauses and voices."""
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 
 from gateway.text.markup.pauses import DEFAULT_MS, milliseconds
+from gateway.text.markup.voice_tags import bracketed_voice
 
 MAX_BRACKET_CHARS = 256
 """A bracket that nothing closes within so many characters is a plain sign."""
@@ -30,6 +31,7 @@ class Bracket(Enum):
     MARK = 4
     """Not read: a footnote's mark, the box of a task."""
     PAUSE = 5
+    VOICE = 7
     DEFINITION = 6
     """Not read to the end of its line: an address that links refer to."""
 
@@ -44,6 +46,8 @@ class Bracketed:
     end: int = 0
     """Where all of it ends, the address included."""
     pause_ms: int = 0
+    voice: str = ""
+    """Its name; empty: the one before the tags."""
 
 
 _PLAIN = Bracketed(Bracket.PLAIN)
@@ -66,6 +70,9 @@ def read_bracket(text: str, at: int, line_start: bool, item_start: bool, final: 
     ms = milliseconds(pause[1]) if pause else DEFAULT_MS if inner.lower() == "pause" else None
     if ms is not None:
         return Bracketed(Bracket.PAUSE, close, close + 1, ms)
+    name = bracketed_voice(inner)
+    if name is not None:
+        return Bracketed(Bracket.VOICE, close, close + 1, voice=name)
     if item_start and inner in (" ", "x", "X"):
         return Bracketed(Bracket.MARK, close, close + 1)
     rest = text[close + 1 : close + 1 + MAX_ADDRESS_CHARS]

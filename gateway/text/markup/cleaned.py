@@ -15,7 +15,9 @@ LINE_END = "\x1e"
 """A line break that certainly ends a sentence: that before an item of a list."""
 PAUSE = "\x1f"
 """A pause that was asked for; its length is in `Cleaned.pauses`."""
-HARD_BREAKS = PARAGRAPH + LINE_END + PAUSE
+VOICE = "\x1c"
+"""Another voice speaks from here on: the next of `Cleaned.voices`."""
+HARD_BREAKS = PARAGRAPH + LINE_END + PAUSE + VOICE
 
 
 class Pause(NamedTuple):
@@ -24,6 +26,14 @@ class Pause(NamedTuple):
     at: int
     """Index of its mark among all cleaned characters of the turn."""
     ms: int
+
+
+class AskedVoice(NamedTuple):
+    """A voice that characters [first_char, end_char) of the caller's text ask for."""
+
+    name: str
+    first_char: int
+    end_char: int
 
 
 class Cleaned:
@@ -36,6 +46,8 @@ class Cleaned:
         self.taken = 0
         """Cleaned characters before `text`."""
         self.pauses: deque[Pause] = deque()
+        self.voices: deque[AskedVoice | None] = deque()
+        """One for each `VOICE`; None: the turn's own."""
         self.verbatim: deque[tuple[int, int]] = deque()
         """Spans, counted over all cleaned characters, that are spelled already."""
         self._added: list[str] = []

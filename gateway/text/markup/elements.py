@@ -4,6 +4,7 @@ from gateway.text.markup.cleaned import LINE_END, PARAGRAPH, PAUSE, Pause
 from gateway.text.markup.output import MarkupOutput
 from gateway.text.markup.pauses import break_ms
 from gateway.text.markup.tags import CELLS, DROPPED, LINES, PARAGRAPHS, Tag
+from gateway.text.markup.voice_tags import MAX_DEPTH, VoiceTags
 from gateway.text.options import Markup, TextWarning
 
 MAX_TURN_PAUSE_MS = 60_000
@@ -14,7 +15,7 @@ MAX_WORDS_CHARS = 256
 _SPELLED_AS = frozenset(
     ("characters", "character", "spell-out", "spell", "letters", "digits", "verbatim")
 )
-_APART = frozenset(("voice", "audio", "lang", "w"))
+_APART = frozenset(("audio", "lang", "w"))
 """Elements of SSML whose words are never part of a word beside them; like those of vendors."""
 _VOID = frozenset(
     ("br", "hr", "img", "input", "meta", "link", "wbr", "break", "mark", "area", "col", "source")
@@ -27,6 +28,7 @@ class Elements:
     def __init__(self, markup: Markup, output: MarkupOutput) -> None:
         self._obeys = markup is Markup.OBEY
         self._output = output
+        self.voices = VoiceTags(output)
         self.warnings: list[TextWarning] = []
         self.dropping = ""
         """The element whose content is left out."""
@@ -77,11 +79,30 @@ class Elements:
         elif name == "say-as":
             kind = tag.attributes.get("interpret-as", "").lower()
             output.begin_spelling(self._obeys and opens and kind in _SPELLED_AS)
-        elif name in _APART or ":" in name:
+        elif name == "voice" and not tag.empty:
+            self._voice(tag, first, end)
+        elif name in (*_APART, "voice") or ":" in name:
             output.put_words(" ", at, at)
         elif name == "img":
             shows = tag.attributes.get("alt", "")[:MAX_WORDS_CHARS]
             output.put_words(f" {shows} ", first, end)
+
+    def _voice(self, tag: Tag, first: int, end: int) -> None:
+        if not self._obeys:
+            at = end if tag.closing else first
+            self._output.put_words(" ", at, at)
+        elif tag.closing:
+            self.voices.end(first, end)
+        elif not self.voices.begin(tag.attributes.get("name", "").strip(), first, end):
+            told = f"voice elements are {MAX_DEPTH} deep already; this one changes nothing"
+            self.warn(first, end, told, "IGNORED")
+
+    def voice(self, name: str, first: int, end: int) -> None:
+        """Another voice by a tag in brackets, if it is obeyed; empty: the one before the tags."""
+        if self._obeys:
+            self.voices.bracket(name, first, end)
+        else:
+            self._output.put_words(" ", first, end)
 
     def pause(self, ms: int, first: int, end: int) -> None:
         """Silence, if pauses are obeyed and there were not too many."""

@@ -33,7 +33,7 @@ _MAYBE_ENTITY = re.compile(
     r"&(?:#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]{0,31})?\Z"
 )
 _LINE_BREAKS = "\r\n\x0b\x0c\x85\u2028\u2029"
-_GOES_ON = re.compile(r"<|\[pause", re.IGNORECASE)
+_GOES_ON = re.compile(r"<|\[pause|\[/?voice|\[/?v(?:o(?:ic?)?)?\Z", re.IGNORECASE)
 """What a flush leaves as it is."""
 _HEADING_END = re.compile(r"#+[ \t]*(?=[\r\n]|\Z)")
 _ESCAPABLE = frozenset("`*_{}[]()#+-.!|~<>&\"'\\")
@@ -76,6 +76,12 @@ class MarkupReader:
     def flush(self) -> None:
         """Signs that are not certain yet are plain ones; only a tag may still go on."""
         self._read(True, True)
+
+    def begin_part(self, voice: str) -> None:
+        """What follows is spoken by that voice, the turn's own for an empty name: signs that are
+        not certain yet are plain ones, as no tag goes on in another's words."""
+        self._read(True, False)
+        self.elements.voices.begin_part(voice, self.position)
 
     @property
     def held(self) -> str:
@@ -269,6 +275,8 @@ class MarkupReader:
             return at + 1
         if kind is Bracket.PAUSE:
             self.elements.pause(found.pause_ms, origin + at, origin + found.end)
+        elif kind is Bracket.VOICE:
+            self.elements.voice(found.voice, origin + at, origin + found.end)
         elif kind is Bracket.DEFINITION:
             self._left_out.begin(SkippedPart.LINE, origin + at)
         return found.end

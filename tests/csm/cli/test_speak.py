@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from csm.cli.speak import parts_by_voice, parts_of
 from tests.csm.cli.conftest import PICO, Csm, chirp
 from tests.pico import BOOKS, CODEBOOK_SIZE
 
@@ -76,8 +77,6 @@ def test_standard_input_is_read_and_standard_output_written(
 
 
 def test_a_long_text_is_cut_into_parts_that_the_server_takes() -> None:
-    from csm.cli.speak import parts_of
-
     sentence = "The quick brown fox jumps over the lazy dog. "
     for text, most in (
         (sentence * 200, 4096), ("word " * 5000, 4096), (("para. " * 90 + "\n\n") * 30, 4096),
@@ -363,3 +362,36 @@ def test_a_sesame_checkpoint_and_a_kyutai_file_run_as_they_are(csm: Csm, tmp_pat
                  "--seed", 3, "--threads", 1)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920
+
+
+def test_a_script_of_several_voices_becomes_one_file(csm: Csm, tmp_path: Path) -> None:
+    file = tmp_path / "script.wav"
+    script = "[voice: rms] Good evening.\n[voice: slt] Hello."
+    result = csm("speak", script, "-o", file, "--seed", 1, *LOCAL)
+    assert result.exit_code == 0, result.output
+    assert soundfile.info(file).frames > 24_000
+    result = csm("speak", "One. [voice: bob] Two.", "-o", tmp_path / "no.wav", *LOCAL)
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert "voice 'bob' is not known; known are awb, kal, pico, rms, slt" in told
+    assert not (tmp_path / "no.wav").exists()
+
+
+def test_who_speaks_holds_in_the_parts_of_a_long_text() -> None:
+    text = (
+        "[voice: rms] One two. Three four. [voice: awb] Five six. Seven eight. [/voice] Nine ten."
+    )
+    parts = parts_by_voice(text, 36)
+    assert [part for _, part in parts] == [
+        "[voice: rms] One two.",
+        "[voice: rms]Three four.",
+        "[voice: rms][voice: awb] Five six.",
+        "[voice: awb]Seven eight.",
+        "[voice: awb][/voice] Nine ten.",
+    ]
+    for begin, part in parts:
+        assert len(part) <= 36
+        own = part.split("]")[-1].strip()
+        assert text.index(own) - begin == part.index(own)
+    plain = "One two. Three four."
+    assert parts_by_voice(plain, 12) == parts_of(plain, 12)

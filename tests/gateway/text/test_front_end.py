@@ -10,10 +10,12 @@ import pytest
 
 from gateway.text.characters import Characters
 from gateway.text.fit import Room
-from gateway.text.front_end import FrontEnd, Limits
+from gateway.text.front_end import FrontEnd
 from gateway.text.lexicon import Lexicon
+from gateway.text.limits import Limits
 from gateway.text.options import TextRules
 from gateway.text.sentence import Sentence
+from gateway.text.voicing import Voicing
 
 DATA = Path(__file__).parent / "data"
 LIMITS = Limits(200)
@@ -38,7 +40,7 @@ def words(text: str) -> list[str]:
 def spoken(
     parts: Sequence[str], rules: TextRules | None = None, limits: Limits = LIMITS
 ) -> tuple[list[Sentence], FrontEnd]:
-    front_end = FrontEnd(rules or TextRules(), Lexicon({}), limits)
+    front_end = FrontEnd(rules or TextRules(), Voicing.alone(Lexicon({}), limits))
     found = [sentence for part in parts for sentence in front_end.feed(part)]
     return found + front_end.finish(), front_end
 
@@ -112,7 +114,7 @@ def test_spelled_and_protected_words_survive_the_rules() -> None:
     sentences, _ = spoken([text])
     assert words(sentences[0].text) == ["a", "1", "is", "not", "one"]
     lexicon = Lexicon({"GIF": "jif 5"})
-    front_end = FrontEnd(TextRules(), lexicon, LIMITS)
+    front_end = FrontEnd(TextRules(), Voicing.alone(lexicon, LIMITS))
     (sentence,) = front_end.feed("A GIF of 5.") + front_end.finish()
     assert sentence.text == "A jif 5 of five."
 

@@ -31,6 +31,7 @@ PIECES = st.sampled_from(
         *(" ", " ", " ", "\n", "\n\n", "\n# ", "\n- ", "\n1. ", "\n> ", "\n---\n", "\n```\n"),
         *("\r\n", " " * 25, "x" * 25, "\n| a | b |\n", "[pause 1s]", '<break time="1s"/>'),
         *('<sub alias="y z">', '<say-as interpret-as="characters">'),
+        *("[voice: y]", "[/voice]", '<voice name="y">', "</voice>", "[voice: "),
     ]
 )
 OPTIONS = st.sampled_from(

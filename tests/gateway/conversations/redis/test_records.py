@@ -1,6 +1,7 @@
 """Turns as bytes, and the difference between two histories as one write."""
 
 import contextlib
+import json
 from itertools import pairwise
 
 import pytest
@@ -25,6 +26,20 @@ def test_a_turn_comes_back_from_its_bytes_as_it_was() -> None:
     turns, keys = unpack([pack(made("a")), pack(turn("b", segment("x", 2)))])
     assert turns == [made("a"), turn("b", segment("x", 2))]
     assert keys == [record_key(one) for one in turns]
+
+
+def test_a_segment_keeps_the_voice_that_spoke_it_and_older_records_name_none() -> None:
+    said = [Segment(0, "One.", bytes(4), 1, voice="anna"), Segment(2, "Two.", voice="bert")]
+    record = pack(Turn("a", 0, False, said))
+    ((turn,), _) = unpack([record])
+    assert turn.segments == said
+    head = len(b"\x01") + 4
+    told = json.loads(record[head:-4])
+    del told["voices"]
+    older = json.dumps(told).encode()
+    ((turn,), _) = unpack([b"\x01" + len(older).to_bytes(4, "little") + older + record[-4:]])
+    assert [s.voice for s in turn.segments] == ["", ""]
+    assert [s.speaker for s in turn.segments] == [0, 2]
 
 
 def test_a_turn_in_several_records_is_one_turn() -> None:
