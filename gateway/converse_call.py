@@ -43,7 +43,7 @@ from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
 from gateway.texts import Texts
-from gateway.voices.library import LibraryVoice
+from gateway.voices.voice import LibraryVoice
 from gateway.writing import Writing
 
 MAX_WAITING_TURNS = 64

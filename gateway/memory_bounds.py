@@ -20,6 +20,7 @@ def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
     heard_codes = int(settings.max_heard_audio_ms / 1000 * _CODES_BYTES_PER_S)
     return {
         "conversations": settings.max_conversations_bytes,
+        "voices": settings.max_created_voices_bytes,
         "audio for clients": settings.max_streams * _turn_bytes(settings),
         "heard audio": settings.max_heard_waiting_bytes + calls * (MIN_WAITING_BYTES + heard_codes),
         "context": CONTEXT_COPIES * settings.max_context_bytes,

@@ -21,7 +21,9 @@ from gateway.speaking.meter import TurnMeter, outcome_of
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
 from gateway.text.options import TextRules
 from gateway.texts import Texts
-from gateway.voices.library import Voices
+from gateway.voices.created.keeper import VoiceKeeper
+from gateway.voices.created.store import VoiceStore
+from gateway.voices.voices import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
 GIVE_BACK_S = 0.25
@@ -47,14 +49,16 @@ class SpeechHandler:
         backends: Backends,
         voices: Voices,
         store: ConversationStore,
+        voice_store: VoiceStore,
         metrics: GatewayMetrics,
     ) -> None:
         self.settings = settings
         self.backends = backends
-        self.voices = voices
         self.store = store
         self.texts = Texts(settings, backends)
         self.encoder = AudioEncoder(backends, settings)
+        self._voice_store = voice_store
+        self.take_voices(voices)
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
@@ -63,6 +67,13 @@ class SpeechHandler:
         )
         self._converse_calls = Places("Converse calls are open", settings.max_converse_calls)
         self._calls = Places("calls", 1 << 30, on_count=metrics.streams_active.set)
+
+    def take_voices(self, voices: Voices) -> None:
+        """The voices that calls have from now on, and who keeps them."""
+        self.voices = voices
+        self.keeper = VoiceKeeper(
+            self.settings, self.backends, self.encoder, self._voice_store, voices
+        )
 
     async def synthesize(
         self, asked: Callable[[], Synthesis], client: str, deadline: float | None
@@ -107,7 +118,8 @@ class SpeechHandler:
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
             conversation = await self._opened(options.conversation_id, options.voice, held)
-            voice = self.voices.get(options.voice or conversation.voice)
+            voice = self.voices.get_kept(options.voice, conversation.voice)
+            options = replace(options, sampling=options.sampling.over(voice.sampling))
             if options.heard_speaker is None:
                 heard = self.voices.listener_of(voice.speaker)
                 options = replace(options, heard_speaker=heard)
@@ -163,7 +175,9 @@ class SpeechHandler:
         conversation: StoredConversation | None = None
         if asked.conversation_id:
             conversation = await self._opened(asked.conversation_id, asked.voice, held)
-        voice = self.voices.get(asked.voice or (conversation.voice if conversation else ""))
+        kept = conversation.voice if conversation else ""
+        voice = self.voices.get_kept(asked.voice, kept)
+        asked = replace(asked, sampling=asked.sampling.over(voice.sampling))
         if conversation is not None:
             conversation.voice = voice.name
         parts = SynthesisParts(

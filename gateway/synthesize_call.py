@@ -23,7 +23,7 @@ from gateway.speaking.warnings import of_recording
 from gateway.text.off_loop import off_loop
 from gateway.text.sentence import CONTINUE
 from gateway.texts import Texts
-from gateway.voices.library import LibraryVoice
+from gateway.voices.voice import LibraryVoice
 
 FILES_AT_ONCE = 4
 """Of one call's context: each holds a stream of the tokenizer, and others want some too."""

@@ -1,5 +1,7 @@
 """The front end of texts for this gateway's settings, its model and its voices."""
 
+from dataclasses import replace
+
 from gateway.backends.backends import Backends
 from gateway.settings import GatewaySettings
 from gateway.text.front_end import FrontEnd, Limits
@@ -9,15 +11,18 @@ from gateway.voices.voice import LibraryVoice
 
 
 def rules_of(settings: GatewaySettings) -> TextRules:
-    """What is done to texts where a call does not say."""
+    """What is done to texts where a call does not say; without a language, which is the voice's."""
     return TextRules(
         normalize=settings.normalize_text,
+        language="",
         markup=Markup(settings.text_markup),
         newline_pause_ms=settings.newline_pause_ms,
         paragraph_pause_ms=settings.paragraph_pause_ms,
     )
 
 
+DEFAULT_LANGUAGE = "en"
+"""Of texts where neither the call nor the voice names one."""
 MIN_POSITIONS = 64
 """For a sentence, however long a voice's prompts."""
 
@@ -35,6 +40,8 @@ class Texts:
 
     def front_end(self, rules: TextRules, voice: LibraryVoice) -> FrontEnd:
         """For one turn of that voice."""
+        if not rules.language:
+            rules = replace(rules, language=voice.language or DEFAULT_LANGUAGE)
         # What a call says of a word goes before the voice's entry, and that before the operator's.
         lexicon = Lexicon(rules.lexicon).over(voice.lexicon)
         if self._lexicon is not None:
