@@ -15,7 +15,7 @@ from gateway.voices.created.asked import (
     MAX_RECORDINGS,
     MAX_RECORDINGS_BYTES,
     NewVoice,
-    Recording,
+    VoiceRecording,
     VoiceUpdate,
 )
 from gateway.voices.names import ALLOWED, MAX_NAME_CHARS, is_name
@@ -114,7 +114,7 @@ def check_listing(request: speech_pb2.ListVoicesRequest) -> None:
 
 async def recordings_of(
     requests: AsyncIterator[speech_pb2.CreateVoiceRequest], holding: Holding
-) -> list[Recording]:
+) -> list[VoiceRecording]:
     """The recordings that follow the config, whole. `holding` is told of bytes before they are
     kept, and raises where all calls hold too many.
 
@@ -168,7 +168,7 @@ async def recordings_of(
             raise errors.invalid(
                 f"recordings[{number}].audio", "is empty; allowed is a file of audio"
             )
-    return [Recording(text, bytes(audio)) for text, audio in zip(texts, files, strict=True)]
+    return [VoiceRecording(text, bytes(audio)) for text, audio in zip(texts, files, strict=True)]
 
 
 async def _in_time(

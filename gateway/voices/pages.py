@@ -6,13 +6,14 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from csm import errors
-from gateway.voices.names import is_name, key_of
+from gateway.voices.names import key_of
 from gateway.voices.voice import LibraryVoice
 from gateway.voices.voices import Voices
 
 MAX_PAGE_VOICES = 1000
 MAX_PAGE_CHARS = 1 << 19
 """Of names, descriptions and aliases: a page travels in one message."""
+MAX_TOKEN_CHARS = 1024
 _TOKEN = "1:"
 
 
@@ -70,11 +71,12 @@ def _name_behind(token: str) -> str:
     if not token:
         return ""
     try:
-        told = base64.b64decode(token[:256].encode(), altchars=b"-_", validate=True).decode()
+        given = token[:MAX_TOKEN_CHARS].encode()
+        told = base64.b64decode(given, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError):
         told = ""
     name = told.removeprefix(_TOKEN)
-    if not told.startswith(_TOKEN) or not is_name(name):
+    if not told.startswith(_TOKEN) or not name:
         raise errors.invalid(
             "page_token", "is none of this server's; allowed is next_page_token of an answer"
         )

@@ -16,7 +16,7 @@ MAX_RECORDINGS_BYTES = 24 << 20
 
 
 @dataclass(frozen=True)
-class Recording:
+class VoiceRecording:
     """A file and its words."""
 
     text: str

@@ -14,7 +14,7 @@ from gateway.backends.backends import Backends
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.settings import GatewaySettings
-from gateway.voices.created.asked import MAX_RECORDING_S, NewVoice, Recording, VoiceUpdate
+from gateway.voices.created.asked import MAX_RECORDING_S, NewVoice, VoiceRecording, VoiceUpdate
 from gateway.voices.created.record import VoiceRecord
 from gateway.voices.created.store import VoiceStore
 from gateway.voices.names import key_of
@@ -75,7 +75,7 @@ class VoiceKeeper:
             self._voices.check_speaker("config.speaker", asked.speaker)
 
     async def create(
-        self, asked: NewVoice, recordings: Sequence[Recording], deadline: float | None
+        self, asked: NewVoice, recordings: Sequence[VoiceRecording], deadline: float | None
     ) -> LibraryVoice:
         """Makes a voice of checked data, or only says what it would be (`validate_only`).
 
@@ -232,7 +232,7 @@ class VoiceKeeper:
         return voice.name
 
     async def _encoded(
-        self, record: VoiceRecord, recordings: Sequence[Recording], deadline: float | None
+        self, record: VoiceRecord, recordings: Sequence[VoiceRecording], deadline: float | None
     ) -> VoiceRecord:
         """The record with its recordings as prompts."""
         prompts, qualities = [], []
@@ -268,7 +268,7 @@ class VoiceKeeper:
                 )
                 return
             pairs = zip(record.prompts, kept, strict=True)
-            recordings = [Recording(prompt.text, audio) for prompt, audio in pairs]
+            recordings = [VoiceRecording(prompt.text, audio) for prompt, audio in pairs]
             new = await self._encoded(record, recordings, None)
             revision = uuid.uuid4().hex
             self._put(

@@ -15,8 +15,8 @@ Change = Callable[[VoiceRecord], VoiceRecord]
 class Changes:
     """What has changed since it was last asked."""
 
-    put: Sequence[VoiceRecord] = ()
-    gone: Sequence[str] = ()
+    put: Sequence[VoiceRecord] = field(default_factory=list)
+    gone: Sequence[str] = field(default_factory=list)
     """Names, in lower case."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """What is there and cannot be read: a name to why, as a clause."""
