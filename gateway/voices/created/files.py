@@ -36,6 +36,7 @@ NEW, OLD = ".new-", ".old-"
 LEFT_OVER_S = 3600.0
 """Age at which what a killed gateway left is removed: no write takes as long."""
 MAX_RECORD_BYTES = 32 << 20
+NOT_THERE = (0, 0, 0)
 SETTLED_NS = 2_000_000_000
 """Coarser than the clock of any file system's times."""
 
@@ -51,6 +52,8 @@ class VoiceFolder:
         self._root = root
         self._max_voices = max_voices
         self._seen: dict[str, tuple[int, int, int]] = {}
+        self._written: set[str] = set()
+        """What was made here since the last look began."""
         self._root_stamp = -1
 
     async def start(self) -> None:
@@ -122,6 +125,7 @@ class VoiceFolder:
         stamp = self._root.stat().st_mtime_ns
         if stamp == self._root_stamp:
             return Changes()
+        self._written.clear()
         put: list[VoiceRecord] = []
         foreign: dict[str, str] = {}
         seen: dict[str, tuple[int, int, int]] = {}
@@ -141,7 +145,9 @@ class VoiceFolder:
         gone = [key for key in self._seen if key not in seen]
         # Another write may bear the time of one that is just over.
         settled = time.time_ns() - stamp > SETTLED_NS
-        self._seen, self._root_stamp = seen, stamp if settled else -1
+        # Who made one is told when it goes, also where it came and went between two looks.
+        made = {key: NOT_THERE for key in self._written if key not in seen}
+        self._seen, self._root_stamp = seen | made, stamp if settled else -1
         return Changes(put, gone, foreign)
 
     def _create(self, record: VoiceRecord, recordings: Sequence[bytes]) -> None:
@@ -160,6 +166,8 @@ class VoiceFolder:
                     raise full(self._max_voices)
                 new.rename(self._root / record.key)
                 _sync(self._root)
+            self._written.add(record.key)
+            self._seen.setdefault(record.key, NOT_THERE)
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
@@ -200,7 +208,7 @@ def _status(path: Path) -> tuple[int, int, int]:
     try:
         status = path.stat()
     except OSError:
-        return 0, 0, 0
+        return NOT_THERE
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 

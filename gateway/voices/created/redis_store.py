@@ -80,7 +80,9 @@ class RedisVoices:
         self._max_voices = max_voices
         self._last: bytes | None = b""
         self._seen: dict[str, str] = {}
-        """Name in lower case to the revision that was read."""
+        """Name in lower case to the revision that was read, or written here."""
+        self._written: dict[str, str] = {}
+        """Of these what was written here since the last look began."""
 
     async def start(self) -> None:
         """See `VoiceStore`: the store need not answer yet."""
@@ -95,6 +97,7 @@ class RedisVoices:
             last = await self._client.get(LAST)
         if last == self._last:
             return Changes()
+        self._written = {}
         async with self._counted("voices_read"):
             index = await self._client.hgetall(INDEX)
         told = [(name.decode(errors="replace"), rev.decode()) for name, rev in index.items()]
@@ -113,12 +116,14 @@ class RedisVoices:
                     foreign[name] = f"what the store has of it cannot be used: {error}"
         gone = [name for name in self._seen if name not in now]
         # What was written meanwhile has changed the last revision, and is read the next time.
-        self._last, self._seen = last, now
+        self._last, self._seen = last, now | self._written
         return Changes(put, gone, foreign)
 
     async def create(self, record: VoiceRecord, recordings: Sequence[bytes]) -> None:
         """See `VoiceStore`. The recordings are not kept."""
         status = await self._put(record, "")
+        if status == b"ok":
+            self._note(record)
         if status == b"exists":
             raise exists(record.name)
         if status == b"full":
@@ -144,6 +149,7 @@ class RedisVoices:
             if status == b"gone":
                 raise missing(name)
             if status == b"ok":
+                self._note(record)
                 return record
         raise errors.Unavailable(f"voice {name!r} is changed by others all the time", RETRY_AFTER_S)
 
@@ -160,6 +166,10 @@ class RedisVoices:
         return []
 
     # --- inside ---
+
+    def _note(self, record: VoiceRecord) -> None:
+        # Who made it has it already, and is told when it goes.
+        self._written[record.key] = self._seen[record.key] = record.revision
 
     async def _put(self, record: VoiceRecord, expected: str) -> bytes:
         keys = (LAST, INDEX, voice_key(record.name))

@@ -62,6 +62,15 @@ async def test_another_gateway_sees_what_was_made_changed_and_forgotten(
     assert names(await (await opened(tmp_path)).changes()) == ["anna"]
 
 
+async def test_who_made_a_voice_is_told_that_it_went_before_the_next_look(
+    store: VoiceFolder, tmp_path: Path
+) -> None:
+    assert await store.changes() == Changes()
+    await store.create(record(), [AUDIO])
+    await (await opened(tmp_path)).delete("anna")
+    assert await store.changes() == Changes(gone=["anna"])
+
+
 async def test_a_folder_that_nobody_touches_is_not_read_again(
     store: VoiceFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,14 @@ async def test_what_one_gateway_writes_another_reads(one: RedisVoices, other: Re
     assert await other.changes() == Changes()
 
 
+async def test_who_made_a_voice_is_told_that_it_went_before_the_next_look(
+    one: RedisVoices, other: RedisVoices
+) -> None:
+    await one.create(record(), [])
+    await other.delete("anna")
+    assert await one.changes() == Changes(gone=["anna"])
+
+
 async def test_a_name_is_had_once(one: RedisVoices, other: RedisVoices) -> None:
     made = await asyncio.gather(
         *(
@@ -102,7 +110,7 @@ async def test_a_write_whose_answer_was_lost_is_known_when_it_is_made_again(
 
 
 async def test_changes_of_two_gateways_at_once_are_both_kept(
-    one: RedisVoices, other: RedisVoices
+    server: RedisServer, one: RedisVoices, other: RedisVoices
 ) -> None:
     await one.create(record(), [])
     more = [
@@ -110,7 +118,8 @@ async def test_changes_of_two_gateways_at_once_are_both_kept(
         for store in (one, other) * 4
     ]
     await asyncio.gather(*more)
-    assert [there.speaker for there in (await one.changes()).put] == [12]
+    async with opened(server.url) as third:
+        assert [there.speaker for there in (await third.changes()).put] == [12]
 
 
 async def test_what_is_not_there_is_said(one: RedisVoices) -> None:
@@ -123,13 +132,12 @@ async def test_what_is_not_there_is_said(one: RedisVoices) -> None:
 async def test_ten_thousand_voices_are_read_and_there_is_a_most(
     server: RedisServer, one: RedisVoices
 ) -> None:
-    pipe = server.client().pipeline(transaction=False)
-    for number in range(10_000):
-        made = record(f"v{number}")
-        pipe.hset(INDEX, made.key, made.revision)
-        pipe.set(voice_key(made.name), pack(made))
-    pipe.set(LAST, "x")
-    pipe.execute()
+    client = server.client()
+    data = pack(record("v00000", revision="1"))
+    made = [f"v{number:05}" for number in range(10_000)]
+    client.mset({voice_key(name): data.replace(b"v00000", name.encode()) for name in made})
+    client.hset(INDEX, mapping=dict.fromkeys(made, "1"))
+    client.set(LAST, "x")
     began = time.monotonic()
     changes = await one.changes()
     assert len(changes.put) == 10_000
@@ -137,7 +145,7 @@ async def test_ten_thousand_voices_are_read_and_there_is_a_most(
     async with opened(server.url, most=10_000) as bounded:
         with pytest.raises(errors.LimitReached, match="10000 voices are kept"):
             await bounded.create(record("more"), [])
-        await bounded.delete("v5")
+        await bounded.delete("v00005")
         await bounded.create(record("more"), [])
 
 
