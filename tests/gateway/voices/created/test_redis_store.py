@@ -153,6 +153,7 @@ async def test_foreign_and_older_data_is_named(server: RedisServer, one: RedisVo
     client = server.client()
     await one.create(record("anna"), [])
     client.set(voice_key("anna"), b"CSV\x00" + bytes(20))
+    client.hset(INDEX, "anna", "1")
     client.hset(INDEX, "bert", "1")
     client.hset(INDEX, "\u00fcnal", "1")
     client.hset(INDEX, "list", "1")
