@@ -5,13 +5,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 
 from csm import errors
+from csm.limits import MAX_RECORDING_BYTES
 from csm.v1 import speech_pb2
 from gateway.backends.convert import sampling_message
 from gateway.messages import sampling_of
 from gateway.text_messages import lexicon_of
 from gateway.violations import Violations
 from gateway.voices.created.asked import (
-    MAX_RECORDING_BYTES,
     MAX_RECORDINGS,
     MAX_RECORDINGS_BYTES,
     NewVoice,

@@ -8,8 +8,6 @@ from gateway.voices.created.record import VoiceRecord
 from gateway.voices.voice import Consent
 
 MAX_RECORDING_S = 30.0
-MAX_RECORDING_BYTES = 12 << 20
-"""30 s of 48 kHz, two channels, floats."""
 MAX_RECORDINGS = 16
 MAX_RECORDINGS_BYTES = 24 << 20
 """Of one voice."""
