@@ -12,13 +12,13 @@ NO_LOUDNESS_LUFS = -70.0
 """Of silence, and of less than a block of 400 ms: the absolute gate of BS.1770."""
 LOWEST_DBFS = -120.0
 """What is told of digital silence."""
-_BLOCK_S, _STEP_S = 0.4, 0.1
+_STEP_S, _BLOCK_STEPS = 0.1, 4
 _RELATIVE_GATE_LU = 10.0
 _WINDOW_S = 0.05
 _QUIETEST = 0.05
 """Share of a recording's windows that counts as its quietest parts."""
-_TAIL_S = 0.5
-"""Behind the end, for what the filters still give: their response is over by then."""
+_RESPONSE_S = 0.5
+"""Of the filters to an impulse: it is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,19 @@ class Levels:
 
 
 def levels_of(samples: Samples, rate_hz: int) -> Levels:
-    """The levels of mono float32 [N], full scale -1..1. About 20 ms of CPU for 30 s."""
+    """The levels of mono float32 [N], full scale -1..1. About 50 ms of CPU for 30 s."""
     peak = float(np.abs(samples).max(initial=0.0))
     return Levels(loudness_lufs(samples, rate_hz), _db(peak), _db(_quietest_rms(samples, rate_hz)))
 
 
 def loudness_lufs(samples: Samples, rate_hz: int) -> float:
     """Integrated loudness of mono float32 [N] in LUFS, gated as BS.1770-4 says."""
-    block, step = round(_BLOCK_S * rate_hz), round(_STEP_S * rate_hz)
-    if len(samples) < block:
+    step = round(_STEP_S * rate_hz)
+    steps = _weighted(samples, rate_hz)[: len(samples) // step * step].reshape(-1, step)
+    energies = np.einsum("ij,ij->i", steps, steps, dtype=np.float64)
+    if len(energies) < _BLOCK_STEPS:
         return NO_LOUDNESS_LUFS
-    energy = np.concatenate([[0.0], np.cumsum(_weighted(samples, rate_hz) ** 2)])
-    starts = np.arange(0, len(samples) - block + 1, step)
-    powers = (energy[starts + block] - energy[starts]) / block
+    powers = np.convolve(energies, np.ones(_BLOCK_STEPS), "valid") / (_BLOCK_STEPS * step)
     powers = powers[powers > _power(NO_LOUDNESS_LUFS)]
     if not len(powers):
         return NO_LOUDNESS_LUFS
@@ -54,15 +54,21 @@ def loudness_lufs(samples: Samples, rate_hz: int) -> float:
     return max(NO_LOUDNESS_LUFS, _lufs(float(powers[powers > gate].mean())))
 
 
-def _weighted(samples: Samples, rate_hz: int) -> NDArray[np.float64]:
-    """K-weighted. By the filters' frequency response, so that any rate takes the same time."""
-    size = 1 << (len(samples) + round(_TAIL_S * rate_hz) - 1).bit_length()
+def _weighted(samples: Samples, rate_hz: int) -> Samples:
+    """K-weighted: by the filters' response in frequency, a part at a time, so that it takes little
+    time and memory at any rate."""
+    tail = round(_RESPONSE_S * rate_hz)
+    size = 1 << (2 * tail - 1).bit_length()
     turns = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     response = np.ones(len(turns), np.complex128)
     for b, a in (_shelf(rate_hz), _highpass(rate_hz)):
         response *= np.polyval(b[::-1], turns) / np.polyval(a[::-1], turns)
-    spectrum = np.fft.rfft(samples.astype(np.float64), size)
-    return np.fft.irfft(spectrum * response, size)[: len(samples)]
+    spectrum = np.fft.rfft(np.fft.irfft(response, size)[:tail], size)
+    weighted = np.zeros(len(samples) + size, np.float32)
+    for at in range(0, len(samples), size - tail):
+        part = np.fft.rfft(samples[at : at + size - tail], size)
+        weighted[at : at + size] += np.fft.irfft(part * spectrum, size)
+    return weighted[: len(samples)]
 
 
 # The two filters of BS.1770 as analog ones, of which its table for 48 kHz is the bilinear form.
@@ -94,7 +100,8 @@ def _quietest_rms(samples: Samples, rate_hz: int) -> float:
     whole = len(samples) // window * window
     if not whole:
         return 0.0
-    powers = (samples[:whole].astype(np.float64).reshape(-1, window) ** 2).mean(axis=1)
+    windows = samples[:whole].reshape(-1, window)
+    powers = np.einsum("ij,ij->i", windows, windows, dtype=np.float64) / window
     return math.sqrt(float(np.quantile(powers, _QUIETEST)))
 
 

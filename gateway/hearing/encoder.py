@@ -60,6 +60,8 @@ class AudioEncoder:
         self._backends = backends
         self._settings = settings
         self._places = asyncio.Semaphore(settings.max_files_encoding)
+        self.measuring = asyncio.Lock()
+        """Who measures a recording: one at a time, for its samples are large."""
         self._context_bytes = 0
         self._heard: WeakSet[HeardAudio] = WeakSet()
 

@@ -32,7 +32,10 @@ async def prompt_of(
     frames = encoded.frames
     wrong = misfit(text, frames.num_frames * backends.info.frame_ms / 1000)
     warnings = (*encoded.warnings, *([wrong] if wrong else []))
-    quality = await quality_of(backends, frames, encoded.num_samples, warnings, MEASURE_TIMEOUT_S)
+    async with encoder.measuring:
+        quality = await quality_of(
+            backends, frames, encoded.num_samples, warnings, MEASURE_TIMEOUT_S
+        )
     return Segment(speaker, text, frames.codes, frames.num_frames), quality
 
 

@@ -201,6 +201,8 @@ class RedisVoices:
                     "remove it there, or name another store_url"
                 ) from error
             outcome, told = told_failure(error, "voices")
+            if outcome == "full":
+                raise errors.LimitReached(f"{told}; delete a voice") from error
             raise errors.Unavailable(told, RETRY_AFTER_S) from error
         finally:
             self._metrics.store_operations.labels(operation, outcome).inc()

@@ -14,6 +14,13 @@ def make_voice_store(settings: GatewaySettings, metrics: GatewayMetrics) -> Voic
     """
     most = settings.max_created_voices
     if settings.created_voices_directory is not None:
+        if settings.voices_directory is not None and (
+            settings.created_voices_directory.resolve() == settings.voices_directory.resolve()
+        ):
+            raise ValueError(
+                f"created_voices_directory {settings.created_voices_directory}: is "
+                "voices_directory too; allowed is another folder"
+            )
         return VoiceFolder(settings.created_voices_directory, most)
     url = settings.store_url.get_secret_value()
     if not url:

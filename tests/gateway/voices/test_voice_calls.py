@@ -10,8 +10,11 @@ import grpc
 import pytest
 
 from csm.errors import InvalidArgument
+from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, generator_pb2, speech_pb2
 from gateway import voice_messages
+from gateway.service import GatewayService
+from gateway.settings import GatewaySettings
 from tests.gateway.calls import Conversation, synthesize, violations
 from tests.gateway.fakes import Stack, stack
 from tests.gateway.voices.making import (
@@ -432,6 +435,12 @@ async def test_a_client_that_stops_in_the_middle_is_left_and_its_bytes_are_given
     async with asyncio.timeout(5):
         while running.service._speech.encoder._context_bytes:
             await asyncio.sleep(0.01)
+
+
+async def test_one_folder_is_not_the_operators_and_that_of_created_voices(tmp_path: Path) -> None:
+    both = {"voices_directory": tmp_path, "created_voices_directory": tmp_path / "x" / ".."}
+    with pytest.raises(ValueError, match="is voices_directory too; allowed is another folder"):
+        GatewayService(GatewaySettings(**both), Metrics())
 
 
 async def test_aliases_that_are_wrong_stop_the_start() -> None:

@@ -149,6 +149,20 @@ async def test_ten_thousand_voices_are_read_and_there_is_a_most(
         await bounded.create(record("more"), [])
 
 
+async def test_a_store_that_is_full_refuses_and_reads_on(
+    server: RedisServer, one: RedisVoices, other: RedisVoices
+) -> None:
+    await one.create(record(), [])
+    server.client().config_set("maxmemory", 1)
+    try:
+        with pytest.raises(errors.LimitReached, match="the store of voices is full; delete"):
+            await one.create(record("bert"), [])
+        assert await other.changes() == Changes([record()])
+        await one.delete("anna")
+    finally:
+        server.client().config_set("maxmemory", 0)
+
+
 async def test_foreign_and_older_data_is_named(server: RedisServer, one: RedisVoices) -> None:
     client = server.client()
     await one.create(record("anna"), [])
