@@ -74,10 +74,9 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     async def GetVoice(
         self, request: speech_pb2.GetVoiceRequest, context: ServicerContext
     ) -> speech_pb2.GetVoiceResponse:
-        voices = self._speech.voices
-        return voice_messages.whole_voice(
-            voices, voices.get(voice_messages.voice_name(request.name))
-        )
+        voices, name = self._speech.voices, voice_messages.voice_name(request.name)
+        await self._speech.keeper.look_for(name)
+        return voice_messages.whole_voice(voices, voices.get(name))
 
     async def CreateVoice(
         self,

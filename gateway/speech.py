@@ -118,6 +118,7 @@ class SpeechHandler:
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
             conversation = await self._opened(options.conversation_id, options.voice, held)
+            await self.keeper.look_for(options.voice or conversation.voice)
             voice = self.voices.get_kept(options.voice, conversation.voice)
             options = replace(options, sampling=options.sampling.over(voice.sampling))
             if options.heard_speaker is None:
@@ -144,6 +145,7 @@ class SpeechHandler:
 
     async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedSentences:
         """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
+        await self.keeper.look_for(voice)
         speaking = self.voices.get(voice)
         front_end = self.texts.front_end(rules, speaking)
         return await prepare(text, front_end, speaking.speaker, self.backends)
@@ -176,6 +178,7 @@ class SpeechHandler:
         if asked.conversation_id:
             conversation = await self._opened(asked.conversation_id, asked.voice, held)
         kept = conversation.voice if conversation else ""
+        await self.keeper.look_for(asked.voice or kept)
         voice = self.voices.get_kept(asked.voice, kept)
         asked = replace(asked, sampling=asked.sampling.over(voice.sampling))
         if conversation is not None:

@@ -53,6 +53,7 @@ class VoiceKeeper:
         self._total_bytes = 0
         self._of_other_codecs: deque[VoiceRecord] = deque()
         self._away = False
+        self._looking = asyncio.Lock()
         self._places = Places("voices are made", MAX_MADE_AT_ONCE)
 
     @contextlib.contextmanager
@@ -111,6 +112,7 @@ class VoiceKeeper:
     async def update(self, asked: VoiceUpdate) -> LibraryVoice:
         """Changes what is said of a voice. Raises `NotFound`, and `FailedPrecondition` for one that
         was not created."""
+        await self.look_for(asked.name)
         name = self._created(asked.name)
 
         def change(record: VoiceRecord) -> VoiceRecord:
@@ -124,6 +126,7 @@ class VoiceKeeper:
     async def delete(self, name: str) -> None:
         """Forgets a voice; calls that speak with it do so to their end. Raises `NotFound`, and
         `FailedPrecondition` for one that was not created, and for the default voice."""
+        await self.look_for(name)
         name = self._created(name)
         if self._voices.default == name:
             raise errors.FailedPrecondition(
@@ -140,8 +143,20 @@ class VoiceKeeper:
             if self._of_other_codecs and self._backends.ready():
                 await self._encode_anew(self._of_other_codecs.popleft())
 
+    async def look_for(self, name: str) -> None:
+        """Looks at once where nothing is known of that name: another gateway may just have made
+        it, and the client's next call came here."""
+        voices = self._voices
+        known = not name or voices.find(name) or voices.why_unusable(name)
+        if self.store.lasting and not known and not self._away:
+            await self.look()
+
     async def look(self) -> None:
         """Takes in what has changed. A store that is away leaves the voices as they are."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         try:
             changes = await self.store.changes()
         except errors.ServiceError as error:

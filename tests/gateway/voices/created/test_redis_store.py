@@ -15,10 +15,11 @@ from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from csm.v1 import speech_pb2
 from gateway.conversations.redis.connection import connect
+from gateway.voices.created import keeper
 from gateway.voices.created.record import pack
 from gateway.voices.created.redis_store import INDEX, LAST, RedisVoices, voice_key
 from gateway.voices.created.store import Changes
-from tests.gateway.calls import synthesize
+from tests.gateway.calls import Conversation, synthesize
 from tests.gateway.conversations.redis.server import (
     RedisServer,
     needs_redis,
@@ -225,6 +226,23 @@ async def test_a_change_is_seen_by_another_gateway_within_seconds(server: RedisS
                 await asyncio.sleep(0.05)
         await here.stub.DeleteVoice(speech_pb2.DeleteVoiceRequest(name="anna"))
         await within(4, there, ["fake"])
+
+
+async def test_a_voice_that_was_just_made_is_spoken_by_the_next_gateway(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "FOLLOW_S", 60.0)
+    async with gateways(server.url, server.url) as (here, there):
+        for number in range(3):
+            await create(here, f"anna{number}")
+        await synthesize(there, "Hello.", voice="ANNA0")
+        assert there.generator.streams[-1].context[0].text == WORDS
+        await there.stub.GetVoice(speech_pb2.GetVoiceRequest(name="anna1"))
+        await create(here, "bert")
+        async with Conversation(there, voice="bert") as call:
+            assert (await call.until("started")).voice == "bert"
+        await create(here, "cleo")
+        await there.stub.DeleteVoice(speech_pb2.DeleteVoiceRequest(name="cleo"))
 
 
 async def test_a_voice_of_another_codec_is_refused_by_name(server: RedisServer) -> None:
