@@ -11,6 +11,7 @@ import soundfile
 
 from csm.cli.reporting import CommandError
 from csm.cli.voice_making import words_of
+from csm.client import AsyncClient
 from services.all_in_one import AllInOne
 from tests.csm.cli.conftest import PICO, ROOT, Csm
 
@@ -64,6 +65,22 @@ async def test_a_voice_is_made_shown_tried_and_removed(
     assert soundfile.info(file).duration == pytest.approx(float(length[1]), abs=0.01)
     assert await run("remove", "anna") == "anna is removed\n"
     assert "anna" not in await run("list")
+
+
+async def test_a_voices_prompt_is_computed_once_for_all_conversations(server: str) -> None:
+    async with AsyncClient(server) as client:
+        await client.create_voice("anna", [(HELLO, "Hello there, this is how I sound.")])
+        usages = []
+        for conversation_id in ("one", "two", "three"):
+            speech = client.synthesize(
+                "Good evening.", voice="anna", conversation_id=conversation_id, max_audio_ms=400
+            )
+            await speech.read_all()
+            assert speech.completed is not None
+            usages.append(speech.completed.usage)
+    assert usages[0].reused_frames == 0
+    # Whole chunks of 64 positions of the prompt's 39 frames and its words, and of the sentence.
+    assert [usage.reused_frames for usage in usages[1:]] == [64, 64]
 
 
 async def test_what_is_wrong_is_one_line(server: str, csm: Csm, tmp_path: Path) -> None:
