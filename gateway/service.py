@@ -114,6 +114,7 @@ class GatewayService:
 
     async def stop(self) -> None:
         """Closes the channels."""
+        self._speech.keeper.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -54,6 +54,7 @@ class VoiceKeeper:
         self._of_other_codecs: deque[VoiceRecord] = deque()
         self._away = False
         self._looking = asyncio.Lock()
+        self._stopping = asyncio.Event()
         self._places = Places("voices are made", MAX_MADE_AT_ONCE)
 
     @contextlib.contextmanager
@@ -136,12 +137,20 @@ class VoiceKeeper:
         self._drop(name)
 
     async def follow(self) -> None:
-        """Takes in what other gateways have changed, for ever."""
-        while True:
-            await asyncio.sleep(FOLLOW_S)
+        """Takes in what other gateways have changed, until `stop`."""
+        while not self._stopping.is_set():
+            # Not by a cancel, which the client of Redis may swallow.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FOLLOW_S):
+                    await self._stopping.wait()
+                    return
             await self.look()
             if self._of_other_codecs and self._backends.ready():
                 await self._encode_anew(self._of_other_codecs.popleft())
+
+    def stop(self) -> None:
+        """Ends `follow`, after what it is at."""
+        self._stopping.set()
 
     async def look_for(self, name: str) -> None:
         """Looks at once where nothing is known of that name: another gateway may just have made
