@@ -23,7 +23,7 @@ _SERVICE_CONFIG = {
             ]
             + [
                 {"service": "csm.v1.SpeechService", "method": m}
-                for m in ("GetServerInfo", "ListVoices", "GetConversation")
+                for m in ("GetServerInfo", "ListVoices", "GetVoice", "GetConversation")
             ],
             "retryPolicy": {
                 "maxAttempts": 4,

@@ -134,6 +134,20 @@ class NotFound(ServiceError):
         ]
 
 
+class AlreadyExists(ServiceError):
+    """A name that something else has already."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "ALREADY_EXISTS"
+
+
+class LimitReached(ServiceError):
+    """There is no room for one more, and waiting makes none: something has to go first."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "LIMIT_REACHED"
+
+
 class FailedPrecondition(ServiceError):
     """Right in itself, but not in the present state."""
 

@@ -14,6 +14,8 @@ MAX_SPEAKER = 65535
 MAX_CONTEXT_FILE_BYTES = 3 << 20
 """Of a file in a turn of context: it travels in one message."""
 LARGER_FILES = "encode a larger one by the tokenizer (`csm encode`, `context_turn`) and give frames"
+MAX_RECORDING_BYTES = 12 << 20
+"""Of a recording that a voice is made of: 30 s of 48 kHz, two channels, floats."""
 MIN_AUDIO_MS, MAX_AUDIO_MS = 80, 600_000
 MAX_TEMPERATURE = 10.0
 MAX_TOP_K = 65536

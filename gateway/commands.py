@@ -37,6 +37,15 @@ class SamplingOptions:
     seed: int | None = None
     min_audio_ms: int | None = None
 
+    def over(self, other: "SamplingOptions") -> "SamplingOptions":
+        """These, and the other's where these say nothing."""
+        return SamplingOptions(
+            *(
+                getattr(other if getattr(self, name) is None else self, name)
+                for name in self.__dataclass_fields__
+            )
+        )
+
 
 @dataclass(frozen=True)
 class ContextEntry:

@@ -9,6 +9,8 @@ CONTEXT_COPIES = 2
 LARGE_MESSAGES_AT_ONCE = 8
 """Messages of the largest size that arrive at the same moment: those of audio and text are small,
 and context, once it is there, is counted as such."""
+MEASURED_BYTES = 12 << 20
+"""A recording of 30 s while it is measured: its samples a few times."""
 _FRAME_S = 0.08
 _CODES_BYTES_PER_S = 12.5 * 32 * 2
 """Of CSM-1B's codec: frames a second, codes of a frame, bytes of a code."""
@@ -20,6 +22,7 @@ def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
     heard_codes = int(settings.max_heard_audio_ms / 1000 * _CODES_BYTES_PER_S)
     return {
         "conversations": settings.max_conversations_bytes,
+        "voices": settings.max_created_voices_bytes + MEASURED_BYTES,
         "audio for clients": settings.max_streams * _turn_bytes(settings),
         "heard audio": settings.max_heard_waiting_bytes + calls * (MIN_WAITING_BYTES + heard_codes),
         "context": CONTEXT_COPIES * settings.max_context_bytes,

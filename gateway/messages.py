@@ -93,7 +93,7 @@ class Checker:
             request.conversation_id,
             context,
             speaker,
-            _sampling(request.sampling),
+            sampling_of(request.sampling),
             request.max_audio_ms,
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
@@ -116,7 +116,7 @@ class Checker:
         return ConverseOptions(
             config.conversation_id,
             config.voice,
-            _sampling(config.sampling),
+            sampling_of(config.sampling),
             config.max_audio_ms,
             output,
             heard,
@@ -246,7 +246,8 @@ class Checker:
         return ContextEntry(field, turn.speaker, turn.text)
 
 
-def _sampling(message: common_pb2.Sampling) -> SamplingOptions:
+def sampling_of(message: common_pb2.Sampling) -> SamplingOptions:
+    """How codes are drawn, as data."""
     names = ("temperature", "depth_temperature", "top_k", "top_p", "seed", "min_audio_ms")
     return SamplingOptions(**{n: getattr(message, n) for n in names if message.HasField(n)})
 

@@ -16,7 +16,9 @@ from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
 from gateway.speech import SpeechHandler
-from gateway.voices.library import Voices, load_voices
+from gateway.voices.created.stores import make_voice_store
+from gateway.voices.library import check_default, load_voices
+from gateway.voices.voices import Voices
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +41,32 @@ class GatewayService:
         self.store = make_store(
             settings, gateway_metrics, lambda: self.backends.info.tokenizer.digest
         )
+        self._voice_store = make_voice_store(settings, gateway_metrics)
         self._speech = SpeechHandler(
-            settings, self.backends, Voices({}, ""), self.store, gateway_metrics
+            settings,
+            self.backends,
+            Voices({}, ""),
+            self.store,
+            self._voice_store,
+            gateway_metrics,
         )
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
         await self.store.start()
+        await self._voice_store.start()
         await self.backends.start()
         # Looks for the library of Opus now: no call waits while it is imported.
         await asyncio.to_thread(opus.problem)
-        self._speech.voices = await self._load_voices()
-        self._sweeper = asyncio.create_task(supervise("sweeper", self._sweep, self._metrics))
+        self._speech.take_voices(await self._load_voices())
+        keeper = self._speech.keeper
+        await keeper.look()
+        check_default(self._speech.voices, self._settings.default_voice)
+        self._tasks = [
+            asyncio.create_task(supervise("sweeper", self._sweep, self._metrics)),
+            asyncio.create_task(supervise("voices", keeper.follow, self._metrics)),
+        ]
 
     async def _load_voices(self) -> Voices:
         """The voices; waits and begins again where a backend is busy, late, or went away."""
@@ -63,6 +78,7 @@ class GatewayService:
                     self._speech.encoder,
                     self._settings.voices_directory,
                     self._settings.default_voice,
+                    self._settings.voice_aliases,
                 )
             except errors.ServiceError as error:
                 late = error.code is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -98,10 +114,12 @@ class GatewayService:
 
     async def stop(self) -> None:
         """Closes the channels."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+        self._speech.keeper.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.stop()
+        await self._voice_store.stop()
         await self.backends.stop()
 
     async def _sweep(self) -> None:

@@ -9,11 +9,12 @@ from grpc.aio import ServicerContext
 import csm
 from csm.errors import invalid
 from csm.v1 import speech_pb2, speech_pb2_grpc
-from gateway import messages
+from gateway import messages, voice_messages
 from gateway.commands import Command
 from gateway.messages import Checker
 from gateway.speaking.opus_stream import as_ogg_opus
 from gateway.speech import SpeechHandler
+from gateway.voices.pages import page_of
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
@@ -59,19 +60,56 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     async def ListVoices(
         self, request: speech_pb2.ListVoicesRequest, context: ServicerContext
     ) -> speech_pb2.ListVoicesResponse:
+        voice_messages.check_listing(request)
         voices = self._speech.voices
-        return speech_pb2.ListVoicesResponse(
-            voices=[
-                speech_pb2.Voice(
-                    name=voice.name,
-                    speaker=voice.speaker,
-                    prompt_segments=len(voice.prompts),
-                    description=voice.description,
-                )
-                for voice in voices.all()
-            ],
-            default_voice=voices.default,
+        page = page_of(
+            voices,
+            page_size=request.page_size,
+            page_token=request.page_token,
+            name_contains=request.name_contains,
+            language=request.language,
         )
+        return voice_messages.listed(voices, page)
+
+    async def GetVoice(
+        self, request: speech_pb2.GetVoiceRequest, context: ServicerContext
+    ) -> speech_pb2.GetVoiceResponse:
+        voices, name = self._speech.voices, voice_messages.voice_name(request.name)
+        await self._speech.keeper.look_for(name)
+        return voice_messages.whole_voice(voices, voices.get(name))
+
+    async def CreateVoice(
+        self,
+        request_iterator: AsyncIterator[speech_pb2.CreateVoiceRequest],
+        context: ServicerContext,
+    ) -> speech_pb2.CreateVoiceResponse:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("request") != "config":
+            got = first.WhichOneof("request") if first is not None else "nothing"
+            raise invalid("config", f"the first message is {got}; allowed is the config")
+        asked = voice_messages.new_voice(first.config)
+        with self._speech.keeper.creating(_client(context)) as holding:
+            self._speech.keeper.check(asked)
+            recordings = await voice_messages.recordings_of(request_iterator, holding)
+            voice = await self._speech.keeper.create(asked, recordings, _deadline(context))
+        return speech_pb2.CreateVoiceResponse(
+            voice=voice_messages.voice_message(self._speech.voices, voice),
+            recordings=voice_messages.reports(voice),
+        )
+
+    async def UpdateVoice(
+        self, request: speech_pb2.UpdateVoiceRequest, context: ServicerContext
+    ) -> speech_pb2.UpdateVoiceResponse:
+        voice = await self._speech.keeper.update(voice_messages.voice_update(request))
+        return speech_pb2.UpdateVoiceResponse(
+            voice=voice_messages.voice_message(self._speech.voices, voice)
+        )
+
+    async def DeleteVoice(
+        self, request: speech_pb2.DeleteVoiceRequest, context: ServicerContext
+    ) -> speech_pb2.DeleteVoiceResponse:
+        await self._speech.keeper.delete(voice_messages.voice_name(request.name))
+        return speech_pb2.DeleteVoiceResponse()
 
     async def PrepareText(
         self, request: speech_pb2.PrepareTextRequest, context: ServicerContext

@@ -51,6 +51,26 @@ class GatewaySettings(ServiceSettings):
     default_voice: str = Field(
         "", max_length=64, description="voice where none is named; empty: the model's own"
     )
+    voice_aliases: str = Field(
+        "",
+        max_length=65_536,
+        description="other names of voices: alias=voice, parted by commas, e.g. alloy=slt,nova=rms",
+    )
+    created_voices_directory: Path | None = Field(
+        None,
+        description="folder that keeps voices made by CreateVoice; none: the store of store_url, "
+        "without one the memory of this process",
+    )
+    max_created_voices: int = Field(
+        1000, ge=0, le=1_000_000, description="voices made by CreateVoice that are kept"
+    )
+    max_created_voices_bytes: int = Field(
+        16 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="bytes of memory for all voices made by CreateVoice; of CSM-1B's codec ten "
+        "seconds of recordings are about 10 KB",
+    )
 
     max_streams: int = Field(64, ge=1, le=10_000, description="turns spoken at once, of all calls")
     max_streams_per_client: int = Field(
@@ -140,7 +160,7 @@ class GatewaySettings(ServiceSettings):
         40_000, ge=1000, le=10_000_000, description="frames kept of a conversation"
     )
     max_conversations_bytes: int = Field(
-        128 << 20,
+        100 << 20,
         ge=1 << 20,
         le=1 << 40,
         description="bytes of memory for all conversations; the least recently used go first, "

@@ -22,7 +22,10 @@ from gateway.synthesize_call import SynthesisParts, SynthesizeCall
 from gateway.text.options import TextRules
 from gateway.texts import Texts
 from gateway.voices.cast import Cast, CastRules
-from gateway.voices.library import LibraryVoice, Voices
+from gateway.voices.created.keeper import VoiceKeeper
+from gateway.voices.created.store import VoiceStore
+from gateway.voices.voice import LibraryVoice
+from gateway.voices.voices import Voices
 
 SHUTDOWN_TERMINALS_S = 2.0
 GIVE_BACK_S = 0.25
@@ -48,14 +51,16 @@ class SpeechHandler:
         backends: Backends,
         voices: Voices,
         store: ConversationStore,
+        voice_store: VoiceStore,
         metrics: GatewayMetrics,
     ) -> None:
         self.settings = settings
         self.backends = backends
-        self.voices = voices
         self.store = store
         self.texts = Texts(settings, backends)
         self.encoder = AudioEncoder(backends, settings)
+        self._voice_store = voice_store
+        self.take_voices(voices)
         self._metrics = metrics
         self._live: set[_Live] = set()
         self._draining = self._ending = False
@@ -64,6 +69,13 @@ class SpeechHandler:
         )
         self._converse_calls = Places("Converse calls are open", settings.max_converse_calls)
         self._calls = Places("calls", 1 << 30, on_count=metrics.streams_active.set)
+
+    def take_voices(self, voices: Voices) -> None:
+        """The voices that calls have from now on, and who keeps them."""
+        self.voices = voices
+        self.keeper = VoiceKeeper(
+            self.settings, self.backends, self.encoder, self._voice_store, voices
+        )
 
     async def synthesize(
         self, asked: Callable[[], Synthesis], client: str, deadline: float | None
@@ -108,7 +120,9 @@ class SpeechHandler:
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
             conversation = await self._opened(options.conversation_id, options.voice, held)
-            voice = self.voices.get(options.voice or conversation.voice)
+            await self.keeper.look_for(options.voice or conversation.voice)
+            voice = self.voices.get_kept(options.voice, conversation.voice)
+            options = replace(options, sampling=options.sampling.over(voice.sampling))
             asked = options.heard_speaker
             if asked is not None:
                 self.voices.check_speaker("config.heard_speaker", asked)
@@ -134,6 +148,7 @@ class SpeechHandler:
 
     async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedSentences:
         """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
+        await self.keeper.look_for(voice)
         speaking = self.voices.get(voice)
         front_end = self.texts.front_end(rules, self._cast(speaking))
         return await prepare(text, front_end, speaking.speaker, self.backends)
@@ -165,7 +180,10 @@ class SpeechHandler:
         conversation: StoredConversation | None = None
         if asked.conversation_id:
             conversation = await self._opened(asked.conversation_id, asked.voice, held)
-        voice = self.voices.get(asked.voice or (conversation.voice if conversation else ""))
+        kept = conversation.voice if conversation else ""
+        await self.keeper.look_for(asked.voice or kept)
+        voice = self.voices.get_kept(asked.voice, kept)
+        asked = replace(asked, sampling=asked.sampling.over(voice.sampling))
         if conversation is not None:
             conversation.voice = voice.name
         others = {turn.speaker for turn in asked.context} - {asked.speaker}

@@ -10,11 +10,12 @@ from gateway.speaking.events import TurnWarning
 from gateway.speaking.warnings import of_text
 from gateway.text.options import MAX_PAUSE_MS, Markup, TextRules
 from gateway.violations import Violations
+from gateway.voices.voice_file import LANGUAGE
 
 MAX_LEXICON_ENTRIES = 256
 MAX_WORD_CHARS = 64
 MAX_SPELLING_CHARS = 256
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}")
+_LANGUAGE = re.compile(LANGUAGE)
 _MARKUP = {speech_pb2.TextMarkup.Value(f"TEXT_MARKUP_{markup.name}"): markup for markup in Markup}
 
 
@@ -46,13 +47,14 @@ def text_rules_of(
                 )
             rules = replace(rules, **{name: value})
     if options.lexicon:
-        rules = replace(rules, lexicon=_lexicon(found, f"{field}.lexicon", options.lexicon))
+        rules = replace(rules, lexicon=lexicon_of(found, f"{field}.lexicon", options.lexicon))
     return rules
 
 
-def _lexicon(
+def lexicon_of(
     found: Violations, field: str, entries: Sequence[speech_pb2.LexiconEntry]
 ) -> dict[str, str]:
+    """The entries of a lexicon; what is wrong with them is added to `found`."""
     if len(entries) > MAX_LEXICON_ENTRIES:
         found.add(field, f"{len(entries)} entries; allowed are at most {MAX_LEXICON_ENTRIES}")
     lexicon = {}

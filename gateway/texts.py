@@ -1,5 +1,7 @@
 """The front end of texts for this gateway's settings, its model and its voices."""
 
+from dataclasses import replace
+
 from gateway.backends.backends import Backends
 from gateway.settings import GatewaySettings
 from gateway.text.front_end import FrontEnd
@@ -11,15 +13,18 @@ from gateway.voices.cast import Cast, CastVoice, NotInCast
 
 
 def rules_of(settings: GatewaySettings) -> TextRules:
-    """What is done to texts where a call does not say."""
+    """What is done to texts where a call does not say; without a language, which is the voice's."""
     return TextRules(
         normalize=settings.normalize_text,
+        language="",
         markup=Markup(settings.text_markup),
         newline_pause_ms=settings.newline_pause_ms,
         paragraph_pause_ms=settings.paragraph_pause_ms,
     )
 
 
+DEFAULT_LANGUAGE = "en"
+"""Of texts where neither the call nor the voice names one."""
 MIN_POSITIONS = 64
 """For a sentence, however long the voices' prompts."""
 
@@ -43,6 +48,8 @@ class Texts:
         `speaker` is the own voice's number where the call names one. `must_know`: a text that
         names a voice which cannot speak is refused; else the own voice speaks, with a warning.
         """
+        if not rules.language:
+            rules = replace(rules, language=cast.own.voice.language or DEFAULT_LANGUAGE)
         operators = Lexicon({}) if self._lexicon is None else self._lexicon.current()
 
         def speaking(one: CastVoice) -> SpeakingVoice:

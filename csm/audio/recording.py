@@ -18,6 +18,7 @@ EMPTY_CHANNEL = 1e-4
 CANCELLED = 1e-2
 """Power of the channels' mean below which they cancel each other: 20 dB less."""
 SILENT = 10 ** (-70 / 20)
+SILENT_WARNING = "it is silent: its level is more than 70 dB below full scale"
 QUIET, USUAL = 10 ** (-46 / 20), 10 ** (-23 / 20)
 """Levels of speech, as RMS where there is sound; full scale is 1."""
 MOST_OFFSET = 0.02
@@ -99,7 +100,7 @@ class _Judgement:
             self._say(f"it has {survey.num_samples} sample{plural} ({length_ms:.3g} ms) only")
         offset = self._offset(float(survey.means @ mixed), gain)
         if levels.max(initial=0.0) < SILENT:
-            self._say("it is silent: its level is more than 70 dB below full scale")
+            self._say(SILENT_WARNING)
             return Reading(weights, gain, offset, warnings=tuple(self._warnings))
         if survey.clipped_s >= MOST_CLIPPED_S and survey.peak * gain >= FULL_SCALE:
             self._say(f"it is clipped: {survey.clipped_s * 1000:.0f} ms are at full scale")

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -63,6 +64,10 @@ def serve(
         typer.Option(help="Context; 0: the model's.", min=0, rich_help_panel=_LIMITS),
     ] = None,
     voices: options.Voices = None,
+    created_voices: Annotated[
+        Path | None, typer.Option(help="Directory that keeps voices that clients make; default: "
+                                  "they end with the process.")
+    ] = None,
     drain_delay_s: Annotated[
         float | None, typer.Option(help="Not ready, still taking calls.", min=0,
                                    rich_help_panel=_DRAIN)
@@ -112,6 +117,7 @@ def serve(
             "host": host,
             "port": port,
             "voices_directory": voices,
+            "created_voices_directory": created_voices,
             "drain_delay_s": drain_delay_s,
             **drain,
         },

@@ -27,7 +27,10 @@ NoNormalize = Annotated[
     ),
 ]
 Language = Annotated[
-    str, typer.Option(help="BCP 47, e.g. en or de. Default: English.", rich_help_panel=_PANEL)
+    str,
+    typer.Option(
+        help="BCP 47, e.g. en or de. Default: the voice's, else English.", rich_help_panel=_PANEL
+    ),
 ]
 MarkupOption = Annotated[
     str | None,

@@ -9,8 +9,6 @@ from csm.client.answers import (
     Sampling,
     ServerInfo,
     TokenizerInfo,
-    Voice,
-    VoiceList,
 )
 from csm.client.client import (
     AsyncClient,
@@ -54,12 +52,21 @@ from csm.client.tokenizer import (
     Encoded,
     TokenizerClient,
 )
+from csm.client.voices import (
+    RecordingReport,
+    Voice,
+    VoiceConsent,
+    VoiceDetails,
+    VoiceList,
+)
 from csm.errors import (
+    AlreadyExists,
     DeadlineExceeded,
     FailedPrecondition,
     FieldViolation,
     Internal,
     InvalidArgument,
+    LimitReached,
     NotFound,
     QueueFull,
     RetryableError,
@@ -69,6 +76,7 @@ from csm.errors import (
 )
 
 __all__ = [
+    "AlreadyExists",
     "AsyncClient",
     "AsyncConversation",
     "AsyncSpeech",
@@ -89,10 +97,12 @@ __all__ = [
     "FinishReason",
     "Internal",
     "InvalidArgument",
+    "LimitReached",
     "NotFound",
     "PreparedSentence",
     "PreparedText",
     "QueueFull",
+    "RecordingReport",
     "RetryPolicy",
     "RetryableError",
     "Sampling",
@@ -110,6 +120,8 @@ __all__ = [
     "UpstreamError",
     "Usage",
     "Voice",
+    "VoiceConsent",
+    "VoiceDetails",
     "VoiceList",
     "Warning",
     "WarningKind",

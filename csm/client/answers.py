@@ -1,6 +1,5 @@
 """What a server says of itself: plain values beside the unary answers of `csm.v1`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,43 +58,6 @@ class ServerInfo:
         """The values of a wire message."""
         values = _values(cls, message)
         return cls(**values | {"sampling": Sampling.from_proto(message.sampling)})
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A voice."""
-
-    name: str
-    speaker: int
-    """Speaker number."""
-    prompt_segments: int
-    """Segments pinned at the start of the context."""
-    description: str
-
-    @classmethod
-    def from_proto(cls, message: speech_pb2.Voice) -> "Voice":
-        """The values of a wire message."""
-        return cls(**_values(cls, message))
-
-
-@dataclass(frozen=True)
-class VoiceList:
-    """The voices of a server, in order of name. Iterates over them."""
-
-    voices: tuple[Voice, ...]
-    default_voice: str
-    """Name of the voice used where none is named."""
-
-    def __iter__(self) -> Iterator[Voice]:
-        return iter(self.voices)
-
-    def __len__(self) -> int:
-        return len(self.voices)
-
-    @classmethod
-    def from_proto(cls, message: speech_pb2.ListVoicesResponse) -> "VoiceList":
-        """The values of a wire message."""
-        return cls(tuple(Voice.from_proto(one) for one in message.voices), message.default_voice)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,13 @@ UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 
 from csm.client import requests
-from csm.client.answers import ConversationInfo, ServerInfo, VoiceList
+from csm.client.answers import ConversationInfo, ServerInfo
 from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
 from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
@@ -27,23 +25,15 @@ from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
+from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
+from csm.client.voice_calls import AsyncVoiceCalls, VoiceCalls
+from csm.status import TrueStatus
 from csm.v1 import speech_pb2, speech_pb2_grpc
 
 DEFAULT_TARGET = "127.0.0.1:50050"
-UNARY_TIMEOUT_S = 30.0
 
 SpeechT = TypeVar("SpeechT", Speech, AsyncSpeech)
 ConversationT = TypeVar("ConversationT", Conversation, AsyncConversation)
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class _Unary(Generic[Answer]):
-    """A call of one question and one answer, not yet made."""
-
-    method: Callable[..., Any]
-    request: Message
-    answer: Callable[[Any], Answer]
 
 
 class _ClientCore(Generic[SpeechT, ConversationT]):
@@ -164,30 +154,26 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             timeout_s,
         )
 
-    def _server_info(self) -> _Unary[ServerInfo]:
+    def _server_info(self) -> Unary[ServerInfo]:
         request = speech_pb2.GetServerInfoRequest()
-        return _Unary(self._stub.GetServerInfo, request, ServerInfo.from_proto)
-
-    def _list_voices(self) -> _Unary[VoiceList]:
-        request = speech_pb2.ListVoicesRequest()
-        return _Unary(self._stub.ListVoices, request, VoiceList.from_proto)
+        return Unary(self._stub.GetServerInfo, request, ServerInfo.from_proto)
 
     def _prepare_text(
         self, text: str, voice: str, text_options: TextOptions | None
-    ) -> _Unary[PreparedText]:
+    ) -> Unary[PreparedText]:
         request = requests.prepare_request(text, voice, text_options)
-        return _Unary(self._stub.PrepareText, request, PreparedText.from_proto)
+        return Unary(self._stub.PrepareText, request, PreparedText.from_proto)
 
-    def _get_conversation(self, conversation_id: str) -> _Unary[ConversationInfo]:
+    def _get_conversation(self, conversation_id: str) -> Unary[ConversationInfo]:
         request = speech_pb2.GetConversationRequest(conversation_id=conversation_id)
-        return _Unary(self._stub.GetConversation, request, ConversationInfo.from_proto)
+        return Unary(self._stub.GetConversation, request, ConversationInfo.from_proto)
 
-    def _delete_conversation(self, conversation_id: str) -> _Unary[None]:
+    def _delete_conversation(self, conversation_id: str) -> Unary[None]:
         request = speech_pb2.DeleteConversationRequest(conversation_id=conversation_id)
-        return _Unary(self._stub.DeleteConversation, request, lambda _: None)
+        return Unary(self._stub.DeleteConversation, request, lambda _: None)
 
 
-class Client(_ClientCore[Speech, Conversation]):
+class Client(_ClientCore[Speech, Conversation], VoiceCalls):
     """A blocking client of the gateway at `target`: `host:port`, or a name of gRPC (`dns:///...`).
 
     `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on.
@@ -203,10 +189,6 @@ class Client(_ClientCore[Speech, Conversation]):
     def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
         return self._unary(self._server_info(), timeout_s)
-
-    def list_voices(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> VoiceList:
-        """The voices, and which is the default."""
-        return self._unary(self._list_voices(), timeout_s)
 
     def prepare_text(
         self,
@@ -231,7 +213,7 @@ class Client(_ClientCore[Speech, Conversation]):
         """Forgets a conversation. Raises `NotFound`."""
         self._unary(self._delete_conversation(conversation_id), timeout_s)
 
-    def _unary(self, call: _Unary[Answer], timeout_s: float) -> Answer:
+    def _unary(self, call: Unary[Answer], timeout_s: float) -> Answer:
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
         try:
@@ -251,7 +233,7 @@ class Client(_ClientCore[Speech, Conversation]):
         self.close()
 
 
-class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation]):
+class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation], AsyncVoiceCalls):
     """As `Client`, for asyncio: `async for` over a speech, `async with` for a conversation.
 
     Make and use it within one running loop. Close it, or use it in an `async with` block.
@@ -263,10 +245,6 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation]):
     async def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
         return await self._unary(self._server_info(), timeout_s)
-
-    async def list_voices(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> VoiceList:
-        """The voices, and which is the default."""
-        return await self._unary(self._list_voices(), timeout_s)
 
     async def prepare_text(
         self,
@@ -291,12 +269,15 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation]):
         """Forgets a conversation. Raises `NotFound`."""
         await self._unary(self._delete_conversation(conversation_id), timeout_s)
 
-    async def _unary(self, call: _Unary[Answer], timeout_s: float) -> Answer:
+    async def _unary(self, call: Unary[Answer], timeout_s: float) -> Answer:
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
+        made = call.method(call.request, timeout=timeout_s, metadata=self._metadata)
+        status = TrueStatus(made)
         try:
-            answer = await call.method(call.request, timeout=timeout_s, metadata=self._metadata)
-        except grpc.RpcError as error:
+            answer = await made
+        except grpc.aio.AioRpcError as raised:
+            error = await status.of(raised)
             raise from_status(error, self.target, deadline) from None
         return call.answer(answer)
 

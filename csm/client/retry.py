@@ -77,6 +77,8 @@ def typed_error(
         return errors.Unavailable(message, wait_s or 0.0)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
         return errors.QueueFull(message, wait_s)
+    if any(getattr(one, "reason", "") == errors.LimitReached.reason for one in details):
+        return errors.LimitReached(message)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         bad = _first(details, error_details_pb2.BadRequest)
         if isinstance(bad, error_details_pb2.BadRequest):
@@ -91,6 +93,7 @@ def typed_error(
             missing.message, missing.args = message, (message,)
             return missing
     plain: dict[grpc.StatusCode, type[errors.ServiceError]] = {
+        grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExists,
         grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
         grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
         grpc.StatusCode.INTERNAL: errors.Internal,

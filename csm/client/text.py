@@ -18,7 +18,7 @@ class TextOptions:
     normalize: bool | None = None
     """Put numbers, units, signs and abbreviations into words."""
     language: str = ""
-    """BCP 47, e.g. `en` or `de`; empty: English."""
+    """BCP 47, e.g. `en` or `de`; empty: the voice's, else English."""
     markup: MarkupName | None = None
     """What becomes of SSML, HTML and Markdown: taken out (`strip`), taken out and done as it says
     (`obey`), or read as plain text (`off`)."""

@@ -49,6 +49,8 @@ class EncodedFile:
     frames: common_pb2.TokenFrames
     warnings: tuple[str, ...] = ()
     """What was odd about it, a sentence each."""
+    num_samples: int = 0
+    """Its true length at the codec's rate; the last frame is padded."""
 
 
 class AudioEncoder:
@@ -58,6 +60,8 @@ class AudioEncoder:
         self._backends = backends
         self._settings = settings
         self._places = asyncio.Semaphore(settings.max_files_encoding)
+        self.measuring = asyncio.Lock()
+        """Who measures a recording: one at a time, for its samples are large."""
         self._context_bytes = 0
         self._heard: WeakSet[HeardAudio] = WeakSet()
 
@@ -67,10 +71,15 @@ class AudioEncoder:
 
         Raises `QueueFull` where all calls together would have more than `max_context_bytes`.
         """
+        with self.holding_bytes(
+            sum(len(turn.audio_file) + len(turn.codes) + text_bytes(turn.text) for turn in context)
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def holding_bytes(self, num_bytes: int) -> Iterator[None]:
+        """As `holding`, of so many bytes of whatever was brought to be encoded."""
         limit = self._settings.max_context_bytes
-        num_bytes = sum(
-            len(turn.audio_file) + len(turn.codes) + text_bytes(turn.text) for turn in context
-        )
         # One that is alone is let in, or a low limit would refuse it for ever.
         if self._context_bytes and self._context_bytes + num_bytes > limit:
             raise errors.QueueFull(
@@ -83,13 +92,21 @@ class AudioEncoder:
         finally:
             self._context_bytes -= num_bytes
 
-    async def encode(self, data: bytes, field: str, deadline: float | None = None) -> EncodedFile:
+    async def encode(
+        self,
+        data: bytes,
+        field: str,
+        deadline: float | None = None,
+        max_s: float | None = None,
+    ) -> EncodedFile:
         """The frames of a whole audio file, which is mended where the settings say so.
 
         `deadline` is the caller's, a time of the monotonic clock; `encode_timeout_s` holds besides.
+        `max_s`: the longest that is taken, in seconds; None: what the model's context holds.
 
         Raises:
-            InvalidArgument: about `field`: it is no audio, or longer than the model's context.
+            InvalidArgument: about `field`: it is no audio, or longer than the model's context, or
+                than `max_s`.
             QueueFull: too many files are encoded.
             DeadlineExceeded: the caller's deadline has passed.
             ServiceError: of the tokenizer; `Unavailable` where it took too long.
@@ -100,7 +117,7 @@ class AudioEncoder:
             left_s = _left_s(deadline)
             timeout_s = own_s if left_s is None else min(own_s, left_s)
             try:
-                return await self._encoded(data, timeout_s)
+                return await self._encoded(data, timeout_s, max_s)
             except BackendFailure as failure:
                 late = failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
                 if late and (left_s is None or own_s < left_s):
@@ -144,10 +161,12 @@ class AudioEncoder:
                 f"was done within {own_s:g} s"
             ) from None
 
-    async def _encoded(self, data: bytes, timeout_s: float) -> EncodedFile:
+    async def _encoded(self, data: bytes, timeout_s: float, max_s: float | None) -> EncodedFile:
         info = self._backends.info
         # One sample more than can be used, so that what is too long is told in frames.
         max_samples = info.generator.max_positions * info.tokenizer.frame_samples + 1
+        if max_s is not None:
+            max_samples = min(max_samples, round(max_s * info.tokenizer.sample_rate_hz))
 
         config = tokenizer_pb2.EncodeConfig(
             format=common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE),
@@ -167,7 +186,8 @@ class AudioEncoder:
         except grpc.aio.AioRpcError as raised:
             error = await status.of(raised)
             raise BackendFailure.of(Source.TOKENIZER, error) from error
-        return EncodedFile(response.frames, tuple(w.description for w in response.warnings))
+        warnings = tuple(w.description for w in response.warnings)
+        return EncodedFile(response.frames, warnings, response.num_samples)
 
 
 def _left_s(deadline: float | None) -> float | None:

@@ -7,15 +7,23 @@ from pathlib import Path
 
 from csm import errors
 from gateway.backends.backends import Backends
-from gateway.conversations.segment import Segment
+from gateway.commands import SamplingOptions
 from gateway.hearing.encoder import AudioEncoder
-from gateway.hearing.words import misfit
 from gateway.text.lexicon import Lexicon
+from gateway.voices.names import key_of, read_aliases
 from gateway.voices.prompt_check import check_prompts
-from gateway.voices.voice import LibraryVoice, Voices, speaker_problem
+from gateway.voices.prompts import prompt_of
+from gateway.voices.voice import (
+    MAX_TOLD,
+    Consent,
+    LibraryVoice,
+    VoiceOrigin,
+    speaker_problem,
+)
 from gateway.voices.voice_file import read_voice_file, voice_files
+from gateway.voices.voices import Voices
 
-__all__ = ["LibraryVoice", "Voices", "load_voices"]
+__all__ = ["LibraryVoice", "Voices", "check_default", "load_voices"]
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +31,20 @@ CHECK_TIMEOUT_S = 60.0
 
 
 async def load_voices(
-    backends: Backends, encoder: AudioEncoder, directory: Path | None, default: str
+    backends: Backends,
+    encoder: AudioEncoder,
+    directory: Path | None,
+    default: str,
+    aliases: str = "",
 ) -> Voices:
     """The model's own voices and those of the directory, their prompts encoded.
 
-    The model's own are one under the model's name, and one for each speaker that it names.
+    The model's own are one under the model's name, and one for each speaker that it names. Whether
+    there is a voice `default` is for who knows all voices to check (`check_default`).
 
     Raises:
         ValueError: a file of the directory is wrong, or its voice does not fit the model, or two
-            voices have one name, or there is no voice `default`; names the file and the field.
+            voices have one name, or one has that of an alias; names the file and the field.
         ServiceError: a backend failed.
     """
     generator = backends.info.generator
@@ -40,30 +53,44 @@ async def load_voices(
     sources: dict[str, str] = {}
 
     def add(voice: LibraryVoice, source: str) -> None:
-        if voice.name in voices:
-            raise ValueError(
-                f"{source}: there is a voice {voice.name!r} already: {sources[voice.name]}"
-            )
-        voices[voice.name], sources[voice.name] = voice, source
+        key = key_of(voice.name)
+        if key in sources:
+            raise ValueError(f"{source}: there is a voice {voice.name!r} already: {sources[key]}")
+        voices[voice.name], sources[key] = voice, source
 
     for named in generator.voices:
         add(
-            LibraryVoice(named.name, named.speaker, named.description),
+            LibraryVoice(named.name, named.speaker, named.description, origin=VoiceOrigin.MODEL),
             f"speaker {named.speaker} of the model",
         )
     # A model may well give one of its speakers its own name: that one is the model's voice then.
     own = generator.model or "default"
-    if own not in voices:
+    if key_of(own) not in sources:
         speaker = 0 if not speakers or 0 in speakers else min(speakers)
-        add(LibraryVoice(own, speaker, "the model's own voice"), "the model's own voice")
+        add(
+            LibraryVoice(own, speaker, "the model's own voice", origin=VoiceOrigin.MODEL),
+            "the model's own voice",
+        )
     if directory is not None:
         for path in voice_files(directory):
             add(await _load(backends, encoder, path, speakers), str(path))
-    if default and default not in voices:
+    also = read_aliases(aliases)
+    if taken := [alias for alias in also if key_of(alias) in sources]:
         raise ValueError(
-            f"default_voice {default!r}: no such voice; there are {', '.join(sorted(voices))}"
+            f"voice_aliases: {taken[0]!r} is the name of a voice: {sources[key_of(taken[0])]}"
         )
-    return Voices(voices, default or own, speakers)
+    return Voices(voices, default or own, speakers, also)
+
+
+def check_default(voices: Voices, default: str) -> None:
+    """Raises `ValueError` where there is no voice `default`; logs aliases of voices that are not
+    there, which may be created yet."""
+    if default and voices.find(default) is None and voices.why_unusable(default) is None:
+        known = ", ".join(voice.name for voice in voices.all()[:MAX_TOLD])
+        raise ValueError(f"default_voice {default!r}: no such voice; there are {known}")
+    for alias, name in voices.aliases.items():
+        if voices.find(alias) is None:
+            log.warning("voice_aliases: %s stands for %s, which is not there", alias, name)
 
 
 async def _load(
@@ -72,25 +99,33 @@ async def _load(
     content, recordings = await asyncio.to_thread(read_voice_file, path)
     if speakers and content.speaker not in speakers:
         raise ValueError(f"{path}: speaker: {speaker_problem(content.speaker, speakers)}")
-    prompts = []
+    prompts, qualities = [], []
     for prompt, (audio, data) in zip(content.prompts, recordings, strict=True):
         try:
-            encoded = await encoder.encode(data, str(audio))
+            segment, quality = await prompt_of(
+                backends, encoder, content.speaker, prompt.text, data, str(audio)
+            )
         except errors.InvalidArgument as error:
             raise ValueError(f"{path}: {error.message}") from None
-        frames = encoded.frames
-        wrong = misfit(prompt.text, frames.num_frames * backends.info.frame_ms / 1000)
-        for warning in (*encoded.warnings, *([wrong] if wrong else [])):
+        for warning in quality.warnings:
             log.warning("%s: %s", audio, warning)
-        prompts.append(Segment(content.speaker, prompt.text, frames.codes, frames.num_frames))
+        prompts.append(segment)
+        qualities.append(quality)
     try:
         await check_prompts(backends, content.speaker, prompts, CHECK_TIMEOUT_S)
     except errors.InvalidArgument as error:
         raise ValueError(f"{path}: {error.message}") from None
+    consent = content.consent
     return LibraryVoice(
         path.parent.name,
         content.speaker,
         content.description,
         tuple(prompts),
         Lexicon(content.lexicon),
+        content.language,
+        SamplingOptions() if content.sampling is None else content.sampling.options(),
+        VoiceOrigin.OPERATOR,
+        tuple(qualities),
+        None if consent is None else Consent(consent.statement, consent.given_by),
+        int((await asyncio.to_thread(path.stat)).st_mtime),
     )

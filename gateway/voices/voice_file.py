@@ -1,17 +1,23 @@
 """voice.json, as `docs/voices.md` describes it, and the recordings beside it."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from csm.lexicon_file import MAX_ENTRY_CHARS
+from csm.limits import MAX_AUDIO_MS, MAX_SPEAKER, MAX_TEMPERATURE, MAX_TOP_K
+from gateway.commands import SamplingOptions
+from gateway.voices.names import ALLOWED, is_name
 
 FILE_NAME = "voice.json"
 MAX_RECORDING_BYTES = 32 << 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
+MAX_PROMPTS = 16
+MAX_TEXT_CHARS = 4096
+MAX_DESCRIPTION_CHARS = 1000
+MAX_STATEMENT_CHARS, MAX_GIVEN_BY_CHARS = 4096, 256
+LANGUAGE = r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}"
+"""A BCP 47 tag, as far as its form tells."""
 
 Word = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_CHARS)]
 Spelling = Annotated[str, Field(min_length=1, max_length=MAX_ENTRY_CHARS)]
@@ -25,16 +31,41 @@ class PromptFile(_Strict):
     """A recording and its words."""
 
     audio: str = Field(min_length=1)
-    text: str = Field(min_length=1, max_length=4096)
+    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+
+
+class SamplingFile(_Strict):
+    """How codes are drawn where a call does not say; see `csm.v1.Sampling`."""
+
+    temperature: float | None = Field(None, ge=0, le=MAX_TEMPERATURE)
+    depth_temperature: float | None = Field(None, ge=0, le=MAX_TEMPERATURE)
+    top_k: int | None = Field(None, ge=0, le=MAX_TOP_K)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=0, lt=1 << 64)
+    min_audio_ms: int | None = Field(None, ge=0, le=MAX_AUDIO_MS)
+
+    def options(self) -> SamplingOptions:
+        """As calls have it."""
+        return SamplingOptions(**self.model_dump())
+
+
+class ConsentFile(_Strict):
+    """Who allowed that a voice is made of a recording."""
+
+    statement: str = Field(min_length=1, max_length=MAX_STATEMENT_CHARS)
+    given_by: str = Field(min_length=1, max_length=MAX_GIVEN_BY_CHARS)
 
 
 class VoiceFile(_Strict):
     """The content of voice.json."""
 
-    speaker: int = Field(ge=0, le=65535)
-    description: str = Field("", max_length=1000)
+    speaker: int = Field(ge=0, le=MAX_SPEAKER)
+    description: str = Field("", max_length=MAX_DESCRIPTION_CHARS)
+    language: str = Field("", pattern=f"^({LANGUAGE})?$")
+    sampling: SamplingFile | None = None
+    consent: ConsentFile | None = None
     lexicon: dict[Word, Spelling] = Field(default_factory=dict, max_length=1024)
-    prompts: list[PromptFile] = Field(default_factory=list, max_length=16)
+    prompts: list[PromptFile] = Field(default_factory=list, max_length=MAX_PROMPTS)
 
 
 def voice_files(directory: Path) -> list[Path]:
@@ -50,11 +81,8 @@ def read_voice_file(path: Path) -> tuple[VoiceFile, list[tuple[Path, bytes]]]:
     Raises `ValueError` naming the file, the field and what is wrong with it.
     """
     name = path.parent.name
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{path}: {name!r} is no name for a voice; allowed are 1..64 letters, digits, '.', "
-            "'_' and '-', the first a letter or digit"
-        )
+    if not is_name(name):
+        raise ValueError(f"{path}: {name!r} is no name for a voice; allowed are {ALLOWED}")
     try:
         content = VoiceFile.model_validate_json(path.read_bytes())
     except ValidationError as error:

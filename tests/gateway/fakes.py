@@ -389,6 +389,13 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             ],
         )
 
+    async def Decode(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """Of F32LE: a tone of 1 kHz at half of full scale, with a tenth of quiet in each second."""
+        assert request.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE
+        t = np.arange(request.num_samples or request.frames.num_frames * FRAME_SAMPLES) / RATE
+        tone = 0.5 * np.sin(2 * np.pi * 1000 * t) * (t % 1 < 0.9)
+        yield tokenizer_pb2.DecodeResponse(audio=tone.astype("<f4").tobytes())
+
     async def StreamingEncode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         self.encoding += 1
         pending, frames = 0, 0

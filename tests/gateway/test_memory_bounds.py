@@ -25,6 +25,7 @@ def test_the_defaults_fit_the_container_that_we_ship() -> None:
     ("setting", "value", "part"),
     [
         ("max_conversations_bytes", 1 << 30, "conversations"),
+        ("max_created_voices_bytes", 1 << 30, "voices"),
         ("max_streams", 1000, "audio for clients"),
         ("max_pcm_bytes", 8 << 20, "audio for clients"),
         ("max_heard_audio_ms", 3_600_000, "heard audio"),

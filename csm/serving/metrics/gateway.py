@@ -100,14 +100,14 @@ class GatewayMetrics:
         )
         self.store_operations = Counter(
             "csm_gateway_store_operations_total",
-            "Operations on the store of conversations; outcome says how they ended.",
+            "Operations on the store of conversations and voices; outcome says how they ended.",
             ("operation", "outcome"),
             registry=registry,
         )
         self.store_seconds = histogram(
             registry,
             "csm_gateway_store_seconds",
-            "Time of an operation on the store of conversations.",
+            "Time of an operation on the store of conversations and voices.",
             STORE_SECONDS,
             ("operation",),
         )

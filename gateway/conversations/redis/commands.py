@@ -233,7 +233,7 @@ class RedisCommands:
             outcome = "ok"
             raise
         except FAILURES as error:
-            outcome, told = _failure(error)
+            outcome, told = told_failure(error)
             raise StoreFailure(told, answered=outcome in ("full", "refused")) from error
         finally:
             self._metrics.store_operations.labels(operation, outcome).inc()
@@ -245,18 +245,19 @@ async def _answer(command: Awaitable[Any] | Any) -> Any:
     return await command
 
 
-def _failure(error: Exception) -> tuple[str, str]:
-    """(outcome of the metric, why as a clause)."""
+def told_failure(error: Exception, what: str = "conversations") -> tuple[str, str]:
+    """(outcome of the metric, why as a clause), of the store of `what`."""
+    store = f"the store of {what}"
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
-        return "timeout", "the store of conversations does not answer in time"
+        return "timeout", f"{store} does not answer in time"
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
-        return "refused", "the store of conversations refuses the gateway's user or password"
+        return "refused", f"{store} refuses the gateway's user or password"
     if isinstance(error, (exceptions.ConnectionError, OSError, *_CLUSTER_GONE)):
-        return "unreachable", "the store of conversations cannot be reached"
+        return "unreachable", f"{store} cannot be reached"
     if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith("OOM"):
-        return "full", "the store of conversations is full"
-    log.warning("the store of conversations refuses: %s", errors.shortened(str(error), 200))
-    return "refused", "the store of conversations refuses"
+        return "full", f"{store} is full"
+    log.warning("%s refuses: %s", store, errors.shortened(str(error), 200))
+    return "refused", f"{store} refuses"
 
 
 def _foreign(conversation_id: str, what: str) -> errors.FailedPrecondition:

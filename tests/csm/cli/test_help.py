@@ -16,7 +16,8 @@ from tests.csm.cli.conftest import ROOT, Csm
 COMMANDS = (
     ("speak",), ("serve",), ("generate",), ("encode",), ("decode",),
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
-    ("voices", "list"),
+    ("voices", "list"), ("voices", "show"), ("voices", "add"), ("voices", "test"),
+    ("voices", "remove"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 

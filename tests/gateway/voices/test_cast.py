@@ -5,7 +5,8 @@ import pytest
 from csm.errors import NotFound
 from gateway.conversations.segment import Segment
 from gateway.voices.cast import MAX_VOICES, Cast, CastRules, NotInCast
-from gateway.voices.voice import LibraryVoice, Voices
+from gateway.voices.voice import LibraryVoice
+from gateway.voices.voices import Voices
 
 
 def prompt(speaker: int, text: str, num_frames: int = 10) -> Segment:

@@ -20,7 +20,7 @@ from csm.serving.metrics import Metrics
 from csm.v1 import generator_pb2, speech_pb2
 from gateway.service import GatewayService
 from gateway.speech import SpeechHandler
-from gateway.voices.voice import Voices
+from gateway.voices.voices import Voices
 from tests.gateway.calls import Conversation, synthesize, turns_of
 from tests.gateway.fakes import Stack, stack
 
