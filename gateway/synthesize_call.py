@@ -92,7 +92,9 @@ class SynthesizeCall:
         turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
             front_end = parts.texts.front_end(asked.text_rules, parts.voice)
-            turn.add(await off_loop(len(asked.text), lambda: front_end.whole(asked.text)))
+            with meter.preparing_text():
+                sentences = await off_loop(len(asked.text), lambda: front_end.whole(asked.text))
+            turn.add(sentences)
             turn.warn(front_end.warnings())
             turn.end_text(front_end.trailing_pause_ms)
         else:
