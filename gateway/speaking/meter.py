@@ -173,7 +173,7 @@ class TurnMeter:
         # A generator that has the conversation's cache computes what is new; one that has not, all
         # of its frames. Of a full context or a model that takes none, nothing can be told.
         if 0 < self._history_frames <= usage.prompt_frames and not usage.evicted_segments:
-            computed = usage.prompt_frames - usage.reused_frames
+            computed = usage.prompt_frames - usage.reused_frames - usage.text_tokens
             result = "hit" if computed < self._history_frames else "miss"
             self._metrics.affinity.labels(result).inc()
 

@@ -20,7 +20,7 @@ from tests.deploy.facts import DEPLOY
 RULES = DEPLOY / "prometheus" / "rules"
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus gives everything it scrapes."""
-FUNCTIONS = "sum rate increase count avg min max histogram_quantile time timestamp absent topk"
+FUNCTIONS = "sum rate increase count avg min max histogram_quantile time timestamp absent vector"
 WORDS = frozenset([*FUNCTIONS.split(), "and", "or", "unless", "on", "ignoring", "by", "bool"])
 SELECTOR = re.compile(r"([a-zA-Z_][\w:]*)\s*(?:\{([^}]*)\})?(?:\[[^\]]*\])?")
 GROUPING = re.compile(r"\b(?:by|on|without)\s*\(([^)]*)\)")

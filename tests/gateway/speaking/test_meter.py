@@ -219,6 +219,8 @@ def test_warnings_are_counted_by_kind() -> None:
     ("history", "usage", "hits", "misses"),
     [
         (50, TurnUsage(prompt_frames=80, reused_frames=60), 1, 0),
+        # Its own text, however long, is always computed.
+        (50, TurnUsage(text_tokens=90, prompt_frames=180, reused_frames=80), 1, 0),
         # A voice's prompt is in the cache of every generator.
         (50, TurnUsage(prompt_frames=80, reused_frames=20), 0, 1),
         (50, TurnUsage(prompt_frames=80, reused_frames=0), 0, 1),
