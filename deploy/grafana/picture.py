@@ -55,6 +55,7 @@ def _format(unit: str) -> FuncFormatter:
 def draw(axes: Axes, panel: Panel, url: str, start: float, end: float, window_s: int) -> None:
     """One panel with a line a series."""
     highest = 0.0
+    colours = iter(pyplot.colormaps["tab20"].colors * 2)
     for query, legend in panel["queries"]:
         for series in fetch(url, filled(query, window_s), start, end):
             label = legend
@@ -63,19 +64,21 @@ def draw(axes: Axes, panel: Panel, url: str, start: float, end: float, window_s:
             points = [(float(at) - end, float(value)) for at, value in series["values"]]
             numbers = [value for _, value in points if value == value]
             highest = max([highest, *numbers])
-            axes.plot([at / 60 for at, _ in points], [v for _, v in points], lw=1, label=label)
+            minutes, heights = [at / 60 for at, _ in points], [v for _, v in points]
+            axes.plot(minutes, heights, lw=1, label=label, color=next(colours))
     line = panel["ceiling"] or panel["floor"]
     if line and line < 4 * highest:
         axes.axhline(line, color=RED, lw=0.8, ls="--")
     axes.set_title(panel["title"], fontsize=9, loc="left")
     axes.set_xlim((start - end) / 60, 0)
-    axes.set_ylim(bottom=0)
+    # Room for the legend.
+    axes.set_ylim(0, 1.45 * highest or 1)
     axes.yaxis.set_major_formatter(_format(panel["unit"]))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=7)
     axes.grid(lw=0.3)
     if axes.lines:
-        axes.legend(fontsize=6, frameon=False, loc="upper left", ncols=2)
+        axes.legend(fontsize=6, frameon=False, loc="upper left", ncols=3)
 
 
 def picture(url: str, path: str, minutes: float, window_s: int) -> None:

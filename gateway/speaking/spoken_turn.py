@@ -342,7 +342,8 @@ class SpokenTurn:
             kept = attempt.num_frames
         if reason is FinishReason.EOS and not spoken:
             self._nothing_said()
-        self._leave(OUTCOMES[reason], kept)
+        # A turn for which there is no place is refused, in band as by a status.
+        self._leave(OUTCOMES[reason] if error is None else outcome_of(error), kept)
         usage = attempt.usage if attempt else TurnUsage()
         self.meter.told(usage, self.warnings)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
