@@ -55,7 +55,6 @@ def _format(unit: str) -> FuncFormatter:
 def draw(axes: Axes, panel: Panel, url: str, start: float, end: float, window_s: int) -> None:
     """One panel with a line a series."""
     highest = 0.0
-    colours = iter(pyplot.colormaps["tab20"].colors * 2)
     for query, legend in panel["queries"]:
         for series in fetch(url, filled(query, window_s), start, end):
             label = legend
@@ -65,7 +64,7 @@ def draw(axes: Axes, panel: Panel, url: str, start: float, end: float, window_s:
             numbers = [value for _, value in points if value == value]
             highest = max([highest, *numbers])
             minutes, heights = [at / 60 for at, _ in points], [v for _, v in points]
-            axes.plot(minutes, heights, lw=1, label=label, color=next(colours))
+            axes.plot(minutes, heights, lw=1, label=label)
     line = panel["ceiling"] or panel["floor"]
     if line and line < 4 * highest:
         axes.axhline(line, color=RED, lw=0.8, ls="--")
@@ -78,7 +77,7 @@ def draw(axes: Axes, panel: Panel, url: str, start: float, end: float, window_s:
     axes.tick_params(labelsize=7)
     axes.grid(lw=0.3)
     if axes.lines:
-        axes.legend(fontsize=6, frameon=False, loc="upper left", ncols=3)
+        axes.legend(fontsize=6, frameon=False, loc="upper left", ncols=2).set_in_layout(False)
 
 
 def picture(url: str, path: str, minutes: float, window_s: int) -> None:

@@ -36,8 +36,11 @@ STREAMS = 3
 class Prometheus:
     """A server of its own in a folder."""
 
-    def __init__(self, folder: Path, targets: dict[str, int]) -> None:
-        """`targets`: metrics ports by job. Raises `AssertionError` where it does not start."""
+    def __init__(self, folder: Path, targets: dict[str, int], *flags: str) -> None:
+        """`targets`: metrics ports by job; `flags`: of its command line.
+
+        Raises `AssertionError` where it does not start.
+        """
         (self._port,) = free_ports(1)
         config = {
             "global": {
@@ -61,6 +64,7 @@ class Prometheus:
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{self._port}",
+                *flags,
             ],
             stdout=self._log,
             stderr=self._log,
