@@ -79,6 +79,14 @@ def test_what_a_healthy_system_says_of_itself_is_true(prometheus: Prometheus) ->
     assert later >= 0
 
 
+def test_an_alert_sees_what_it_is_for(prometheus: Prometheus) -> None:
+    # More callers than places: refusals, by a status and in a terminal, and none of them a failure.
+    alert = 'ALERTS{alertname="CsmCallsRefused",alertstate="pending"}'
+    assert until(lambda: bool(prometheus.values(alert)), 20)
+    (refused,) = prometheus.values('sum(csm_gateway_requests_total{outcome="rejected"})')
+    assert refused > 0
+
+
 def test_the_queries_that_are_looked_at_are_many() -> None:
     assert len(queries()) > 100
     assert all(selectors(query) for query in queries().values())
