@@ -191,8 +191,8 @@ def filled(query: str) -> str:
 
 
 def without_thresholds(query: str) -> str:
-    """A query that answers whether or not its comparisons hold; `absent` becomes what is there."""
-    query = re.sub(r"\babsent\(([^()]*)\)", r"\1", query)
+    """A query that answers whether or not its comparisons hold, if all that it names is there."""
+    query = re.sub(r"\babsent\(([^()]*)\)", r"\1", query).replace(" unless ", " and ")
     return re.sub(r" (>|<|==) ", r" \1 bool ", query)
 
 
