@@ -117,6 +117,9 @@ evaluate: $(READY_TRAINING)
 
 docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md
+	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/csm.json
+	$(BIN)/python -m deploy.prometheus.operator \
+	  > deploy/kubernetes/components/monitoring/rules.yaml
 
 bench: $(READY_DEV)
 	$(BIN)/python -m benchmarks.performance

@@ -17,6 +17,8 @@ Made from `csm/serving/metrics/` by `make docs`; `buckets.py` there says why eac
 buckets. Each service serves its own on `http://HOST:PORT/metrics` (gateway 9464, tokenizer 9465,
 generator 9466; `csm serve` all of them on 9464), beside the process's own (`process_*`).
 
+Alerts, the dashboard and native histograms: [monitoring.md](monitoring.md).
+
 Base units (seconds, bytes, ratios), bounded labels: never an id, a text or an address.
 
 What to look at first:

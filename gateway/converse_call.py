@@ -349,6 +349,7 @@ class ConverseCall:
         self._ports.metrics.stage_duration_seconds.labels("context_encode").observe(
             completed.timing.total_ms / 1000
         )
+        self._ports.metrics.count_warnings(warning.kind for warning in completed.warnings)
         self._outbox.put(completed)
 
     async def _watch_idle(self) -> None:

@@ -96,7 +96,9 @@ class SynthesizeCall:
             front_end = parts.texts.front_end(
                 asked.text_rules, cast, speaker=asked.speaker, must_know=True
             )
-            turn.add(await off_loop(len(asked.text), lambda: front_end.whole(asked.text)))
+            with meter.preparing_text():
+                sentences = await off_loop(len(asked.text), lambda: front_end.whole(asked.text))
+            turn.add(sentences)
             turn.warn(front_end.warnings())
             turn.end_text(front_end.trailing_pause_ms)
         else:

@@ -42,7 +42,9 @@ class Writing:
             )
         # First, or the quiet would flush what another thread works on.
         self.close()
-        self._take(await off_loop(len(text), lambda: self._front_end.feed(text, voice)))
+        with self.turn.meter.preparing_text():
+            sentences = await off_loop(len(text), lambda: self._front_end.feed(text, voice))
+        self._take(sentences)
         if self._quiet_s and self._front_end.complete:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._quiet_s, self.flush)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from prometheus_client.exposition import choose_encoder
 
 from csm.serving.health import State
-from csm.serving.metrics import Metrics
+from csm.serving.metrics import Metrics, protobuf
 
 PEER_S = 10.0
 """How long a peer may take to ask, and to take a part of the answer."""
@@ -83,6 +83,8 @@ def _handler(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
     def answer(path: str, accept: str) -> _Answer:
         plain = "text/plain; charset=utf-8"
         if path == "/metrics":
+            if protobuf.is_preferred(accept):
+                return HTTPStatus.OK, protobuf.CONTENT_TYPE, protobuf.encode(metrics.registry)
             encode, content_type = choose_encoder(accept)
             return HTTPStatus.OK, content_type, encode(metrics.registry)
         if path in ("/healthz", "/readyz"):

@@ -299,7 +299,7 @@ def _server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", channel.KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", channel.KEEPALIVE_TIMEOUT_MS),
         # What clients of ours ping by; the default would answer ENHANCE_YOUR_CALM.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
         # Two processes that silently share a port would break affinity.
         ("grpc.so_reuseport", 0),
     ]

@@ -129,6 +129,7 @@ class Delivery:
         now = time.monotonic()
         lead_s = self._playout.sent(audio.duration_s, now)
         self._ports.meter.sent(audio.duration_s, lead_s, now)
+        self._ports.meter.listen(audio.pcm, self._form, now + lead_s - audio.duration_s)
         self._unwritten -= 1
         if audio.num_frames > self._credited_frames:
             self._ports.on_written(audio.num_frames, audio.num_frames - self._credited_frames)

@@ -1,13 +1,16 @@
 """The clock of one spoken turn, and what it tells Prometheus."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import grpc
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
-from gateway.speaking.events import FinishReason, TurnTiming
+from gateway.commands import StreamFormat
+from gateway.speaking.audible import first_audible_s
+from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage, TurnWarning
 from gateway.speaking.making_time import MakingTime
 
 OUTCOMES = {
@@ -57,6 +60,8 @@ class TurnMeter:
         self._cancel_asked: float | None = None
         self._making = MakingTime()
         self._spoke = False
+        self._heard = False
+        self._history_frames = 0
         self._audio_s = 0.0
         self._done = False
 
@@ -64,6 +69,17 @@ class TurnMeter:
         """There is all that the first sentence needs."""
         if self._accepted is None:
             self._accepted = self._clock()
+
+    @contextlib.contextmanager
+    def preparing_text(self) -> Iterator[None]:
+        """A text, or a part of one, becomes sentences meanwhile."""
+        began = self._clock()
+        yield
+        self._metrics.text_preparation_seconds.observe(self._clock() - began)
+
+    def continues(self, history_frames: int) -> None:
+        """The turn belongs to a conversation of so many frames."""
+        self._history_frames = history_frames
 
     def submitted(self) -> None:
         """The backends' calls are open."""
@@ -121,6 +137,18 @@ class TurnMeter:
         metrics.pacing_lead_seconds.observe(lead_s)
         metrics.audio_seconds.inc(duration_s)
 
+    def listen(self, pcm: bytes, form: StreamFormat, played: float) -> None:
+        """The chunk that was sent, as a listener hears it who plays at once: from `played` on."""
+        if self._heard:
+            return
+        offset_s = first_audible_s(pcm, form)
+        if offset_s is not None:
+            self._heard = True
+            if self._accepted is not None:
+                self._metrics.time_to_first_audible_seconds.labels(self._rpc).observe(
+                    played + offset_s - self._accepted
+                )
+
     def text_starved(self) -> None:
         """No chunk was due: the text was not there."""
         self._last_sent = None
@@ -138,6 +166,16 @@ class TurnMeter:
         self._metrics.upstream_retries.labels(service, code).inc()
         self._first_frame = self._first_chunk = None
         self._making.made_again()
+
+    def told(self, usage: TurnUsage, warnings: Iterable[TurnWarning]) -> None:
+        """What the turn's terminal says."""
+        self._metrics.count_warnings(warning.kind for warning in warnings)
+        # A generator that has the conversation's cache computes what is new; one that has not, all
+        # of its frames. Of a full context or a model that takes none, nothing can be told.
+        if 0 < self._history_frames <= usage.prompt_frames and not usage.evicted_segments:
+            computed = usage.prompt_frames - usage.reused_frames - usage.text_tokens
+            result = "hit" if computed < self._history_frames else "miss"
+            self._metrics.affinity.labels(result).inc()
 
     def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""

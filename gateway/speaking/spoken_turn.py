@@ -162,6 +162,7 @@ class SpokenTurn:
         """
         self.meter.accepted()
         if (conversation := self._ports.conversation) is not None:
+            self.meter.continues(sum(turn.num_frames for turn in conversation.turns))
             conversation.being_spoken(self.so_far)
         try:
             try:
@@ -348,13 +349,16 @@ class SpokenTurn:
             kept = attempt.num_frames
         if reason is FinishReason.EOS and not spoken:
             self._nothing_said()
-        self._leave(OUTCOMES[reason], kept)
+        # A turn for which there is no place is refused, in band as by a status.
+        self._leave(OUTCOMES[reason] if error is None else outcome_of(error), kept)
+        usage = attempt.usage if attempt else TurnUsage()
+        self.meter.told(usage, self.warnings)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
             SpeechTurnCompleted(
                 self.turn_id,
                 reason,
-                attempt.usage if attempt else TurnUsage(),
+                usage,
                 self.meter.timing(queue_ms, prefill_ms),
                 self._delivery.silences.audio_ms(kept, self._frame_ms),
                 heard=False,

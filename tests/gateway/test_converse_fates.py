@@ -160,6 +160,9 @@ async def test_a_turn_without_a_place_is_refused_in_band() -> None:
             assert completed.finish_reason == ERROR
             told = errors.from_status_message(completed.error, "gateway")
             assert isinstance(told, errors.QueueFull)
+            name = "csm_gateway_requests_total"
+            assert running.sample(name, rpc="Converse", outcome="rejected") == 1
+            assert running.sample(name, rpc="Converse", outcome="failed") == 0
             running.generator.mute.set()
             await first.until("turn_completed")
             await second.say("And now?")

@@ -70,7 +70,12 @@ async def test_timing_and_metrics_are_filled_in(running: Stack) -> None:
     assert running.sample(name + "time_to_first_audio_seconds_sum", rpc="Synthesize") == (
         pytest.approx(timing.first_frame_ms / 1000)
     )
-    for histogram in ("utterance_duration_seconds", "real_time_factor", "audio_underrun_seconds"):
+    for histogram in (
+        "utterance_duration_seconds",
+        "real_time_factor",
+        "audio_underrun_seconds",
+        "text_preparation_seconds",
+    ):
         assert running.sample(name + histogram + "_count") == 1, histogram
     assert running.sample(name + "audio_seconds_total") == pytest.approx(5 * 0.08)
     assert running.sample(name + "chunk_gap_seconds_count") == 4

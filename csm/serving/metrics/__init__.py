@@ -44,6 +44,8 @@ class Metrics:
         self.states[service_name] = state
         self.server.ready.labels(service_name).set_function(lambda: float(state().ready))
         self.server.draining.labels(service_name).set_function(lambda: float(draining()))
+        # A rate starts from zero.
+        self.server.server_restarts.labels(service_name)
 
     def with_process(self) -> "Metrics":
         """Adds the process's own figures (resident memory, open files, CPU seconds)."""

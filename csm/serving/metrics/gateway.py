@@ -1,5 +1,7 @@
 """The gateway's metrics."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from csm.serving.metrics.buckets import (
@@ -8,10 +10,12 @@ from csm.serving.metrics.buckets import (
     GAP_SECONDS,
     REAL_TIME_FACTOR,
     STORE_SECONDS,
+    TEXT_SECONDS,
     UNDERRUN_SECONDS,
     UTTERANCE_SECONDS,
     histogram,
 )
+from csm.warning_kind import WarningKind
 
 
 class GatewayMetrics:
@@ -19,6 +23,8 @@ class GatewayMetrics:
 
     OUTCOMES = ("completed", "cancelled", "rejected", "deadline", "failed")
     RPCS = ("Synthesize", "Converse")
+    SERVICES = ("generator", "tokenizer")
+    AFFINITY_RESULTS = ("hit", "miss")
     STAGES = ("context_encode", "generate_first_frame", "decode_first_chunk", "send_first_chunk")
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -26,6 +32,14 @@ class GatewayMetrics:
             registry,
             "csm_gateway_time_to_first_audio_seconds",
             "From the complete request for a turn to its first audio.",
+            FIRST_AUDIO_SECONDS,
+            ("rpc",),
+        )
+        self.time_to_first_audible_seconds = histogram(
+            registry,
+            "csm_gateway_time_to_first_audible_seconds",
+            "From the complete request for a turn to its first sample above -40 dBFS, as a "
+            "listener hears it who plays the first chunk at once.",
             FIRST_AUDIO_SECONDS,
             ("rpc",),
         )
@@ -86,6 +100,24 @@ class GatewayMetrics:
             "Sentences said once more because their speech ended far too early.",
             registry=registry,
         )
+        self.affinity = Counter(
+            "csm_gateway_affinity_total",
+            "Turns of conversations with a history, by whether the generator had it in its cache.",
+            ("result",),
+            registry=registry,
+        )
+        self.warnings = Counter(
+            "csm_gateway_warnings_total",
+            "Warnings in the terminals of turns, heard ones too, by kind.",
+            ("kind",),
+            registry=registry,
+        )
+        self.text_preparation_seconds = histogram(
+            registry,
+            "csm_gateway_text_preparation_seconds",
+            "From a text, or a part of one, to its sentences, the wait for the thread included.",
+            TEXT_SECONDS,
+        )
         self.cancel_latency_seconds = histogram(
             registry,
             "csm_gateway_cancel_latency_seconds",
@@ -113,7 +145,20 @@ class GatewayMetrics:
         )
         for rpc in self.RPCS:
             self.time_to_first_audio_seconds.labels(rpc)
+            self.time_to_first_audible_seconds.labels(rpc)
             for outcome in self.OUTCOMES:
                 self.requests.labels(rpc, outcome)
         for stage in self.STAGES:
             self.stage_duration_seconds.labels(stage)
+        for service in self.SERVICES:
+            self.upstream_retries.labels(service, "UNAVAILABLE")
+        for result in self.AFFINITY_RESULTS:
+            self.affinity.labels(result)
+        for kind in WarningKind:
+            if kind is not WarningKind.UNKNOWN:
+                self.warnings.labels(kind.value)
+
+    def count_warnings(self, kinds: Iterable[WarningKind]) -> None:
+        """Counts the warnings of a turn's terminal."""
+        for kind in kinds:
+            self.warnings.labels(kind.value).inc()

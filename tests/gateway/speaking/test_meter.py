@@ -1,8 +1,14 @@
 """The clock of a turn, by a clock of our own."""
 
+import numpy as np
 import pytest
 
+from csm.audio.pcm import pcm_bytes
 from csm.serving.metrics import GatewayMetrics, Metrics
+from csm.v1 import common_pb2
+from csm.warning_kind import WarningKind
+from gateway.commands import StreamFormat
+from gateway.speaking.events import TurnUsage, TurnWarning
 from gateway.speaking.meter import TurnMeter
 
 FRAME_S = 0.08
@@ -154,3 +160,84 @@ def test_a_turn_that_was_cancelled_while_it_spoke_is_an_utterance() -> None:
     turn.now += 2
     turn.meter.finish("cancelled", 0.0)
     assert turn.sample("utterance_duration_seconds_sum") == 2
+
+
+FORM = StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, 24_000, 1)
+
+
+def chunk(level: float) -> bytes:
+    return pcm_bytes(np.full(1920, level, np.float32), FORM.encoding)  # type: ignore[arg-type]
+
+
+def test_speech_is_heard_behind_the_silence_that_it_begins_with() -> None:
+    turn = Turn(step_s=0.0)
+    turn.meter.accepted()
+    # Two silent chunks and a loud one arrive together after 30 ms: the player has two to play.
+    turn.now += 0.03
+    for index, level in enumerate((0.0, 0.0, 0.5, 0.5)):
+        turn.meter.sent(FRAME_S, FRAME_S * (index + 1), turn.now)
+        turn.meter.listen(chunk(level), FORM, turn.now + index * FRAME_S)
+    heard = "time_to_first_audible_seconds"
+    value = turn.metrics.registry.get_sample_value
+    assert value(f"csm_gateway_{heard}_count", {"rpc": "Synthesize"}) == 1
+    assert value(f"csm_gateway_{heard}_sum", {"rpc": "Synthesize"}) == pytest.approx(0.19)
+    first = value("csm_gateway_time_to_first_audio_seconds_sum", {"rpc": "Synthesize"})
+    assert first == pytest.approx(0.03)
+
+
+def test_a_turn_that_is_silent_has_no_time_of_being_heard() -> None:
+    turn = Turn(step_s=0.0)
+    turn.meter.accepted()
+    turn.meter.listen(chunk(0.0), FORM, turn.now)
+    value = turn.metrics.registry.get_sample_value
+    name = "csm_gateway_time_to_first_audible_seconds_count"
+    assert value(name, {"rpc": "Synthesize"}) == 0
+
+
+def test_the_time_that_a_text_takes_is_measured() -> None:
+    turn = Turn(step_s=0.0)
+    with turn.meter.preparing_text():
+        turn.now += 0.004
+    assert turn.sample("text_preparation_seconds_sum") == pytest.approx(0.004)
+
+
+def test_warnings_are_counted_by_kind() -> None:
+    turn = Turn(step_s=0.0)
+    warnings = [
+        TurnWarning(kind, "text", 0, 1, "")
+        for kind in (WarningKind.CUT, WarningKind.CUT, WarningKind.TOO_LONG)
+    ]
+    turn.meter.told(TurnUsage(), warnings)
+    value = turn.metrics.registry.get_sample_value
+    counts = {k: value("csm_gateway_warnings_total", {"kind": k.value}) for k in WarningKind}
+    assert counts[WarningKind.CUT] == 2
+    assert counts[WarningKind.TOO_LONG] == 1
+    assert counts[WarningKind.IGNORED] == 0
+
+
+@pytest.mark.parametrize(
+    ("history", "usage", "hits", "misses"),
+    [
+        (50, TurnUsage(prompt_frames=80, reused_frames=60), 1, 0),
+        # Its own text, however long, is always computed.
+        (50, TurnUsage(text_tokens=90, prompt_frames=180, reused_frames=80), 1, 0),
+        # A voice's prompt is in the cache of every generator.
+        (50, TurnUsage(prompt_frames=80, reused_frames=20), 0, 1),
+        (50, TurnUsage(prompt_frames=80, reused_frames=0), 0, 1),
+        # The first turn of a conversation.
+        (0, TurnUsage(prompt_frames=30, reused_frames=0), 0, 0),
+        # A turn that never began; a model that takes no history; a full context.
+        (50, TurnUsage(), 0, 0),
+        (50, TurnUsage(prompt_frames=30, reused_frames=0), 0, 0),
+        (50, TurnUsage(prompt_frames=80, reused_frames=0, evicted_segments=2), 0, 0),
+    ],
+)
+def test_a_turn_whose_history_is_computed_anew_missed_its_generator(
+    history: int, usage: TurnUsage, hits: int, misses: int
+) -> None:
+    turn = Turn(step_s=0.0)
+    turn.meter.continues(history)
+    turn.meter.told(usage, [])
+    value = turn.metrics.registry.get_sample_value
+    assert value("csm_gateway_affinity_total", {"result": "hit"}) == hits
+    assert value("csm_gateway_affinity_total", {"result": "miss"}) == misses
