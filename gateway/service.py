@@ -7,11 +7,12 @@ import grpc
 
 from csm import errors
 from csm.audio import opus
-from csm.serving.metrics import GatewayMetrics, Metrics
+from csm.serving.metrics import GatewayMetrics, HttpMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
 from gateway.conversations.stores import make_store
+from gateway.http.server import HttpServer
 from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
@@ -42,6 +43,10 @@ class GatewayService:
         self._speech = SpeechHandler(
             settings, self.backends, Voices({}, ""), self.store, gateway_metrics
         )
+        self.door: HttpServer | None = None
+        """The HTTP side; None: there is none."""
+        if settings.http_port is not None:
+            self.door = HttpServer(settings, self._speech, HttpMetrics(metrics.registry))
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -483,6 +483,12 @@ class Stack:
         self.channel = grpc.aio.insecure_channel(self.host.address)
         self.stub: Any = speech_pb2_grpc.SpeechServiceStub(self.channel)
 
+    @property
+    def http(self) -> str:
+        """Where HTTP is served; a stack has it with http_port=0."""
+        assert self.service.door is not None
+        return f"http://127.0.0.1:{self.service.door.port}"
+
     async def close(self) -> None:
         """Only the gateway."""
         if self.channel is not None:

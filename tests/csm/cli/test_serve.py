@@ -21,7 +21,7 @@ import soundfile
 from csm.client import Client, FinishReason
 from tests.csm.cli.conftest import PICO, ROOT, Csm, chirp
 
-FREE = ("--port", "0", "--tokenizer-port", "0", "--generator-port", "0")
+FREE = ("--port", "0", "--http-port", "0", "--tokenizer-port", "0", "--generator-port", "0")
 
 
 def free_port() -> int:
