@@ -11,6 +11,7 @@ from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
 from gateway.http.bodies import Bodies
 from gateway.http.catalog import CatalogRoutes
+from gateway.http.codes import CodesRoutes
 from gateway.http.conversation_socket import ConversationRoute
 from gateway.http.edge import Edge
 from gateway.http.speech import SpeechRoute
@@ -30,16 +31,20 @@ def make_app(
     """Every route, and what is around them."""
     bodies = Bodies(speech.settings)
     speaking = SpeechRoute(speech, bodies, metrics)
+    codes = CodesRoutes(speech, bodies)
     catalog = CatalogRoutes(speech, state)
     conversations = ConversationRoute(speech, metrics)
     routes: list[BaseRoute] = [
         Route("/v1/audio/speech", speaking.speak, methods=["POST"]),
         Route("/v1/audio/speech/{request_id}", speaking.outcome),
         Route("/v1/audio/voices", catalog.voices),
-        Route("/v1/audio/models", catalog.models),
+        Route("/v1/audio/tokens", codes.tokens, methods=["POST"]),
+        Route("/v1/audio/detokenize", codes.detokenize, methods=["POST"]),
+        Route("/v1/audio/models", catalog.speech_models),
         Route("/v1/models", catalog.models),
         Route("/v1/models/{model}", catalog.model),
         WebSocketRoute("/v1/conversations", conversations.converse),
+        Route("/openapi.json", catalog.openapi),
         Route("/healthz", catalog.healthz),
         Route("/readyz", catalog.readyz),
     ]

@@ -59,6 +59,9 @@ class Bodies:
                 size += len(part)
                 self._held += len(part)
                 if self._held > limit and self._held > size:
+                    self._held, size = self._held - size, 0
+                    parts.clear()
+                    await read_on(receive)
                     raise errors.QueueFull(
                         f"bodies: the requests under way have brought {limit} bytes, as many as "
                         "are held at once"
@@ -100,7 +103,8 @@ class Bodies:
             part = message.get("body", b"")
             size += len(part)
             if size > max_bytes:
-                await read_on(receive)
+                if message.get("more_body", False):
+                    await read_on(receive)
                 raise _too_large(max_bytes)
             if part:
                 yield part

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from csm import errors
 from csm.serving.health import State
+from gateway.http.openapi import document
 from gateway.http.speech_body import OPENAI_MODELS
 from gateway.speech import SpeechHandler
 
@@ -20,9 +21,13 @@ class CatalogRoutes:
         self._state = state
 
     async def models(self, request: Request) -> Response:
-        """The model that is served, and OpenAI's names for it; Open WebUI reads `models`."""
+        """The model that is served, and OpenAI's names for it."""
         found = [_model(name) for name in self._names()]
         return JSONResponse({"object": "list", "data": found, "models": found})
+
+    async def speech_models(self, request: Request) -> Response:
+        """The same, where Open WebUI looks."""
+        return await self.models(request)
 
     async def model(self, request: Request) -> Response:
         """One of them."""
@@ -54,6 +59,10 @@ class CatalogRoutes:
                 "default_voice": voices.default,
             }
         )
+
+    async def openapi(self, request: Request) -> Response:
+        """The document about all this."""
+        return JSONResponse(document(self._speech.settings.max_text_chars))
 
     async def healthz(self, request: Request) -> Response:
         """200 while only a restart would not help."""

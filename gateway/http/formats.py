@@ -6,7 +6,7 @@ from typing import Protocol
 
 from csm.audio import compressed
 from gateway.commands import StreamFormat
-from gateway.http.messages import open_wav_header
+from gateway.http.messages import wav_front
 from gateway.http.speech_body import ResponseFormat
 
 CONTENT_TYPES: dict[ResponseFormat, str] = {
@@ -43,7 +43,7 @@ def coding_of(response_format: ResponseFormat, form: StreamFormat) -> Coding:
     """For one turn. `form` is what its audio comes in; Ogg Opus is coded before it is here."""
     if response_format in ("mp3", "flac", "aac"):
         return _Coded(compressed.make_encoder(response_format, form.sample_rate_hz))
-    return _AsItIs(open_wav_header(form) if response_format == "wav" else b"")
+    return _AsItIs(wav_front(form) if response_format == "wav" else b"")
 
 
 @dataclass

@@ -125,9 +125,15 @@ def encoding_named(form: StreamFormat) -> str:
     return short_name(common_pb2.AudioEncoding.DESCRIPTOR, form.encoding)
 
 
-def open_wav_header(form: StreamFormat) -> bytes:
-    """The front of a WAV whose length is not known yet."""
-    return wav_header(audio_format(form))
+def wav_front(form: StreamFormat, num_samples: int | None = None) -> bytes:
+    """The front of a WAV of so many samples of one channel; None: that is not known yet."""
+    data_bytes = None if num_samples is None else num_samples * form.sample_bytes
+    return wav_header(audio_format(form), data_bytes)
+
+
+def pcm_format(rate_hz: int) -> StreamFormat:
+    """PCM_S16LE, mono."""
+    return StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, rate_hz, 1)
 
 
 def opus_encoding() -> int:

@@ -100,12 +100,13 @@ class HttpServer:
         self.close()
         if tasks := list(self._connections.tasks):
             await asyncio.wait(tasks, timeout=grace_s)
-        for task in (left := list(self._connections.tasks)):
-            task.cancel()
         for connection in list(self._connections.connections):
             connection.transport.abort()
-        if left:
-            await asyncio.wait(left, timeout=ABORT_S)
+        # What is under way sees that its client has gone.
+        if tasks := list(self._connections.tasks):
+            await asyncio.wait(tasks, timeout=ABORT_S)
+        for task in list(self._connections.tasks):
+            task.cancel()
 
 
 def _bounded(settings: GatewaySettings) -> type[BoundedProtocol]:

@@ -389,6 +389,14 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             ],
         )
 
+    async def Decode(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        rows = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
+        left = request.num_samples or len(rows) * FRAME_SAMPLES
+        for row in rows:
+            pcm = np.full(min(left, FRAME_SAMPLES), row[0], "<i2").tobytes()
+            left -= len(pcm) // 2
+            yield tokenizer_pb2.DecodeResponse(audio=pcm)
+
     async def StreamingEncode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         self.encoding += 1
         pending, frames = 0, 0

@@ -189,23 +189,16 @@ async def test_audio_may_be_opus(served: Stack) -> None:
         ([{"type": "config"}, {"type": "text", "text": 1}], "text.text", "must be a string"),
         ([{"type": "config"}, {"type": "text", "text": "\ud800"}], "text.text", "Unicode"),
         ([{"type": "config"}, {"type": "end_of_turn"}], "end_of_turn", "no turn to end"),
-        (
-            [{"type": "config"}, {"type": "playback", "turn_id": "x"}],
-            "playback.heard_ms",
-            "integer",
-        ),
-        ([{"type": "config"}, b"\0"], None, ""),
+        ([{"type": "config"}, {"type": "playback"}], "playback.turn_id", "name of a turn"),
     ],
 )
 async def test_what_is_wrong_is_named_and_ends_the_call(
-    served: Stack, messages: list[Any], param: str | None, told: str
+    served: Stack, messages: list[Any], param: str, told: str
 ) -> None:
     async with talk(served) as one:
         for message in messages:
             text = json.dumps(message) if isinstance(message, dict) else message
             await one.socket.send(text)
-        if param is None:
-            return  # half of a sample is a part like any other
         code, error = await one.closed()
         assert code == 1008
         assert error is not None
@@ -294,7 +287,7 @@ async def test_a_drain_speaks_what_was_accepted_and_closes() -> None:
             assert code == 1013
             assert error is not None
             assert "shutting down" in error["message"]
-            with pytest.raises(OSError, match="."):
+            with pytest.raises(ConnectionRefusedError):
                 async with talk(one):
                     pass
         await stopping
