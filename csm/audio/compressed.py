@@ -4,6 +4,7 @@ Each has the methods of `csm.audio.opus.OggOpusEncoder`. Nothing is written twic
 the front of a whole file (its length, a seek table) is left out: players take it for a stream.
 """
 
+import importlib.util
 import threading
 from typing import Any, Literal, Protocol
 
@@ -40,13 +41,10 @@ class StreamEncoder(Protocol):
 
 
 def problem(compression: Compression) -> str:
-    """Why nothing can be coded so here; empty if it can. The first call imports the library."""
+    """Why nothing can be coded so here; empty if it can. May import soundfile."""
     if compression == "aac":
-        try:
-            import av  # noqa: F401
-        except ImportError:
-            return "PyAV is not installed (the extra `av`)"
-        return ""
+        there = importlib.util.find_spec("av") is not None
+        return "" if there else "PyAV is not installed (the extra `av`)"
     try:
         import soundfile
     except (ImportError, OSError):  # OSError: the wheel for this system brings no libsndfile

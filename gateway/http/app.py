@@ -12,6 +12,7 @@ from csm.serving.metrics.http import HttpMetrics
 from gateway.http.bodies import Bodies
 from gateway.http.catalog import CatalogRoutes
 from gateway.http.codes import CodesRoutes
+from gateway.http.connection import origins
 from gateway.http.conversation_socket import ConversationRoute
 from gateway.http.edge import Edge
 from gateway.http.speech import SpeechRoute
@@ -50,10 +51,10 @@ def make_app(
     ]
     names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
     app: ASGIApp = Edge(Router(routes, redirect_slashes=False), metrics, refusal, names, ALWAYS)
-    if origins := [o.strip() for o in speech.settings.http_cors_origins.split(",") if o.strip()]:
+    if allowed := origins(speech.settings):
         app = CORSMiddleware(
             app,
-            allow_origins=origins,
+            allow_origins=allowed,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=EXPOSED,

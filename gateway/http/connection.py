@@ -10,6 +10,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from gateway.settings import GatewaySettings
+
 MAX_HEAD_BYTES = 16 << 10
 KEEP_ALIVE_S = 30
 """How long a connection may lie idle between two requests."""
@@ -26,6 +28,11 @@ def client_of(scope: MutableMapping[str, Any]) -> str:
     """Who asks, by address without a port; as for gRPC."""
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
+
+
+def origins(settings: GatewaySettings) -> list[str]:
+    """The web pages that may call, as origins, or `*`."""
+    return [one.strip() for one in settings.http_cors_origins.split(",") if one.strip()]
 
 
 class BoundedProtocol(H11Protocol):
@@ -46,6 +53,8 @@ class BoundedProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, {**app_state, "abort": self._abort}, _loop)
         self._arrival: asyncio.TimerHandle | None = None
+        # uvicorn's own has whatever a client put into a path.
+        self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

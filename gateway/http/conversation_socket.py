@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 from starlette.websockets import WebSocket
@@ -19,8 +20,8 @@ from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Cancel, Command, StreamFormat
 from gateway.http import messages
-from gateway.http.connection import client_of
-from gateway.http.errors import error_body
+from gateway.http.connection import client_of, origins
+from gateway.http.errors import HttpError, error_body
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
 from gateway.messages import Checker
@@ -52,10 +53,21 @@ class ConversationRoute:
         self._metrics = metrics
 
     async def converse(self, websocket: WebSocket) -> None:
-        """One conversation, to its end."""
+        """One conversation, to its end. Raises `HttpError` for a page of another origin."""
+        self._check_origin(websocket)
         await websocket.accept()
         with self._metrics.websockets.track_inprogress():
             await _Socket(websocket, self._speech).run()
+
+    def _check_origin(self, websocket: WebSocket) -> None:
+        """Browsers let any page open a WebSocket to anywhere, and only say which page it is."""
+        origin = websocket.headers.get("origin", "")
+        allowed = origins(self._speech.settings)
+        own = urlsplit(origin).netloc == websocket.headers.get("host", "")
+        if origin and not own and origin not in allowed and "*" not in allowed:
+            raise HttpError(
+                403, "origin_not_allowed", "Origin: this page is not allowed (http_cors_origins)"
+            )
 
 
 class _Socket:

@@ -42,7 +42,7 @@ def check_format(response_format: ResponseFormat, rate_hz: int) -> None:
 def coding_of(response_format: ResponseFormat, form: StreamFormat) -> Coding:
     """For one turn. `form` is what its audio comes in; Ogg Opus is coded before it is here."""
     if response_format in ("mp3", "flac", "aac"):
-        return _Coded(compressed.make_encoder(response_format, form.sample_rate_hz))
+        return _Coded(response_format, form.sample_rate_hz)
     return _AsItIs(wav_front(form) if response_format == "wav" else b"")
 
 
@@ -64,16 +64,27 @@ class _AsItIs:
 
 
 class _Coded:
-    """In a thread: a second of audio takes some 15 ms of a core."""
+    """In a thread: a second of audio takes some 15 ms of a core, PyAV's first import more."""
 
-    def __init__(self, encoder: compressed.StreamEncoder) -> None:
-        self._encoder = encoder
+    def __init__(self, compression: compressed.Compression, rate_hz: int) -> None:
+        self._compression = compression
+        self._rate_hz = rate_hz
+        self._encoder: compressed.StreamEncoder | None = None
 
     async def feed(self, pcm: bytes) -> bytes:
-        return await asyncio.to_thread(self._encoder.feed, pcm)
+        return await asyncio.to_thread(self._feed, pcm)
 
     async def finish(self) -> bytes:
-        return await asyncio.to_thread(self._encoder.finish)
+        return await asyncio.to_thread(self._finish)
 
     def close(self) -> None:
-        self._encoder.close()
+        if self._encoder is not None:
+            self._encoder.close()
+
+    def _feed(self, pcm: bytes) -> bytes:
+        if self._encoder is None:
+            self._encoder = compressed.make_encoder(self._compression, self._rate_hz)
+        return self._encoder.feed(pcm)
+
+    def _finish(self) -> bytes:
+        return self._encoder.finish() if self._encoder is not None else b""

@@ -39,9 +39,10 @@ def fill(
     names = list(allowed or (f.name for f in message.DESCRIPTOR.fields if not _is_bytes(f)))
     for name, value in data.items():
         if name not in names:
-            shown = name if re.fullmatch(r"\w{1,64}", name, re.ASCII) else "a field"
+            # Not in the path, which is logged: it is the caller's own word.
+            shown = f" {name}" if re.fullmatch(r"\w{1,64}", name, re.ASCII) else ""
             allowed_names = ", ".join(names) or "none"
-            found.add(f"{path}.{shown}", f"is not known; allowed are {allowed_names}")
+            found.add(path, f"has an unknown field{shown}; allowed are {allowed_names}")
         elif value is not None:
             _set_field(message, fields[name], value, f"{path}.{name}", found)
 

@@ -100,7 +100,13 @@ def speech_schema(max_text_chars: int) -> dict[str, Any]:
 
 def _speech(max_text_chars: int) -> dict[str, Any]:
     content: dict[str, Any] = dict.fromkeys(_AUDIO, _BYTES)
-    content["text/event-stream"] = {"schema": {"type": "string"}}
+    data = {
+        "type": "string",
+        "description": "JSON whose type is speech.audio.delta (audio: base64), speech.audio.done "
+        "(usage) or speech.audio.error (error)",
+    }
+    event = {"type": "object", "required": ["data"], "properties": {"data": data}}
+    content["text/event-stream"] = {"schema": event}
     found = _operation("createSpeech", "Speak a text", content, 400, 404, 409, 413, 415)
     found["requestBody"] = {
         "required": True,

@@ -25,17 +25,21 @@ class SpeechOutcome:
     completed: SpeechTurnCompleted | None = None
     error: errors.ServiceError | None = None
     """Why there was no turn at all, or none to its end."""
+    left: bool = False
+    """The client went away, which ended the turn."""
 
     @property
     def finish_reason(self) -> FinishReason | None:
         """None: it is still spoken, or never was."""
+        if self.left:
+            return FinishReason.CANCELLED
         return self.completed.finish_reason if self.completed is not None else None
 
     def as_json(self) -> dict[str, Any]:
         """The answer to who asks."""
         completed = self.completed
         error = self.error or (completed.error if completed is not None else None)
-        over = completed is not None or error is not None
+        over = completed is not None or error is not None or self.left
         return {
             "object": "audio.speech",
             "request_id": self.request_id,

@@ -9,7 +9,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from csm.audio import compressed
 from csm.errors import ServiceError
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
@@ -48,8 +47,6 @@ class HttpServer:
         # uvicorn would log the path of a WebSocket, with whatever a client put there.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         protocol = _bounded(settings)
-        # Looked for now: no request waits while it is imported.
-        await asyncio.to_thread(compressed.problem, "aac")
         config = Config(
             make_app(self._speech, self._metrics, state, refusal),
             http=protocol,

@@ -131,7 +131,8 @@ class _Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises `ServiceError` where nothing could be said; later the connection is cut."""
         try:
-            await while_connected(receive, self._speak(Sender(send, self._route.max_unread_s)))
+            speaking = self._speak(Sender(send, self._route.max_unread_s))
+            self._outcome.left = not await while_connected(receive, speaking)
         except errors.ServiceError as error:
             self._outcome.error = error
             if not self._started:

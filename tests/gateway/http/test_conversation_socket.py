@@ -177,7 +177,7 @@ async def test_audio_may_be_opus(served: Stack) -> None:
         ([b"\0\0"], "config", "the first message is audio"),
         (["no json"], "message", "is no JSON object"),
         (["[" * 50_000], "message", "is no JSON object"),
-        ([{"type": "config", "voize": "x"}], "config.voize", "is not known; allowed are"),
+        ([{"type": "config", "voize": "x"}], "config", "unknown field voize; allowed are"),
         ([{"type": "config", "sampling": {"top_k": -1}}], "config.sampling.top_k", "allowed are"),
         (
             [{"type": "config", "input_format": {"encoding": "file"}}],
@@ -291,6 +291,24 @@ async def test_a_drain_speaks_what_was_accepted_and_closes() -> None:
                 async with talk(one):
                     pass
         await stopping
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("https://page.example", None), ("https://other.example", 403), ("null", 403)],
+)
+async def test_only_pages_that_the_setting_names_may_open_one(
+    served: Stack, origin: str, status: int | None
+) -> None:
+    url = served.http.replace("http", "ws") + "/v1/conversations"
+    if status is None:
+        async with connect(url, origin=origin):  # type: ignore[arg-type]
+            return
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    assert refused.value.response.status_code == status
+    assert json.loads(refused.value.response.body)["error"]["code"] == "origin_not_allowed"
 
 
 async def test_another_path_is_no_websocket(served: Stack) -> None:

@@ -212,7 +212,7 @@ async def test_what_only_we_know_reaches_the_generator(
         ({"csm": []}, "csm", "dictionary"),
         ({"csm": {"seed": -1}}, "csm.seed", "-1 is not allowed; allowed are 0.."),
         ({"csm": {"seed": True}}, "csm.seed", "must be an integer"),
-        ({"csm": {"sede": 1}}, "csm.sede", "is not known; allowed are"),
+        ({"csm": {"sede": 1}}, "csm", "has an unknown field sede; allowed are"),
         ({"csm": {"top_p": 2}}, "csm.top_p", "2 is not allowed; must be above 0"),
         ({"csm": {"temperature": 1e300}}, "csm.temperature", "must be 0..10"),
         ({"csm": {"max_audio_ms": 1}}, "csm.max_audio_ms", "allowed are 80..600000"),
@@ -332,6 +332,7 @@ async def test_a_client_that_leaves_ends_its_turn(served: Stack, http: httpx.Asy
         async with http.stream("POST", SPEECH, json=body(input="A" * 2000)) as answer:
             async for _ in answer.aiter_raw():
                 break
+            rid = answer.headers["x-request-id"]
             stream = served.generator.streams[-1]
         began, sent = time.monotonic(), stream.sent
         while served.generator.running or served.tokenizer.decoding:
@@ -342,6 +343,8 @@ async def test_a_client_that_leaves_ends_its_turn(served: Stack, http: httpx.Asy
     finally:
         served.generator.frame_s = 0.0
     await served.settled()
+    outcome = (await http.get(f"{SPEECH}/{rid}")).json()
+    assert (outcome["status"], outcome["finish_reason"]) == ("completed", "cancelled")
 
 
 async def test_a_client_that_leaves_before_any_audio_ends_its_turn(served: Stack) -> None:
@@ -353,6 +356,19 @@ async def test_a_client_that_leaves_before_any_audio_ends_its_turn(served: Stack
         await served.settled()
     finally:
         served.generator.mute.set()
+
+
+async def test_no_log_has_the_words_of_a_request(
+    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    await spoken(http, input="My secret is plums.", instructions="plums")
+    await http.post(f"{SPEECH}?plums=1", json=body(voice="plums", csm={"plums": 1}))
+    await http.get("/plums/plums")
+    assert "/v1/audio/speech 200 in" in caplog.text
+    assert "other 404 in" in caplog.text
+    ours = [r.getMessage() for r in caplog.records if not r.name.startswith(("httpx", "httpcore"))]
+    assert "plums" not in "\n".join(ours)
 
 
 async def test_speed_reaches_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
