@@ -17,11 +17,29 @@ KEEP_ALIVE_S = 30
 """How long a connection may lie idle between two requests."""
 
 
+FLUSH_S = 5.0
+"""How long a connection that ends may take to be rid of what was sent: its client may not read."""
+
+
 def abort(scope: MutableMapping[str, Any]) -> None:
     """Ends the connection of a request in the middle of its answer."""
-    end = scope.get("state", {}).get("abort")
-    if end is not None:
-        end()
+    transport = _transport(scope)
+    if transport is not None:
+        transport.close()
+        abort_later(scope)
+
+
+def abort_later(scope: MutableMapping[str, Any]) -> None:
+    """Sees to it that a connection which is being closed does not stay for a client that does not
+    read."""
+    transport = _transport(scope)
+    if transport is not None:
+        asyncio.get_running_loop().call_later(FLUSH_S, transport.abort)
+
+
+def _transport(scope: MutableMapping[str, Any]) -> asyncio.Transport | None:
+    of_connection = scope.get("state", {}).get("transport")
+    return of_connection() if of_connection is not None else None
 
 
 def client_of(scope: MutableMapping[str, Any]) -> str:
@@ -51,7 +69,9 @@ class BoundedProtocol(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, {**app_state, "abort": self._abort}, _loop)
+        super().__init__(
+            config, server_state, {**app_state, "transport": lambda: self.transport}, _loop
+        )
         self._arrival: asyncio.TimerHandle | None = None
         # uvicorn's own has whatever a client put into a path.
         self.access_log = False
@@ -110,6 +130,3 @@ class BoundedProtocol(H11Protocol):
         if not self.transport.is_closing():
             self.transport.write(head.encode() + body)
             self.transport.close()
-
-    def _abort(self) -> None:
-        self.transport.close()

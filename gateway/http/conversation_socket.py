@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from csm import errors
 from csm.limits import MAX_ID_CHARS
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Cancel, Command, StreamFormat
 from gateway.http import messages
-from gateway.http.connection import client_of, origins
+from gateway.http.connection import FLUSH_S, abort_later, client_of, origins
 from gateway.http.errors import HttpError, error_body
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
@@ -42,7 +42,6 @@ _LATER = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 _OURS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 _OWN_COMMANDS = ("playback", "ping", "close")
 """What a message may be beside those that gRPC has."""
-MAX_REASON_BYTES = 123
 
 
 class ConversationRoute:
@@ -57,7 +56,12 @@ class ConversationRoute:
         self._check_origin(websocket)
         await websocket.accept()
         with self._metrics.websockets.track_inprogress():
-            await _Socket(websocket, self._speech).run()
+            try:
+                await _Socket(websocket, self._speech).run()
+            except WebSocketDisconnect:
+                pass  # it went while it was told something
+            finally:
+                abort_later(websocket.scope)
 
     def _check_origin(self, websocket: WebSocket) -> None:
         """Browsers let any page open a WebSocket to anywhere, and only say which page it is."""
@@ -124,9 +128,12 @@ class _Socket:
             code = LATER
         elif error.code in _OURS:
             code = FAILED
-        await self._send({"type": "error", "error": error_body(error)})
-        reason = error.code.name.lower()[:MAX_REASON_BYTES]
-        await self._sender.send({"type": "websocket.close", "code": code, "reason": reason})
+        reason = error.code.name.lower()
+        # One that has not read for long is not waited for once more.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await self._send({"type": "error", "error": error_body(error)})
+                await self._sender.send({"type": "websocket.close", "code": code, "reason": reason})
 
     # --- what the client says ---
 

@@ -152,8 +152,10 @@ def _renamed(field: str) -> str:
     if field in _NAMES:
         return _NAMES[field]
     for prefix in ("sampling.", "format."):
-        field = field.removeprefix(prefix)
-    return f"csm.{field}"
+        if field.startswith(prefix):
+            return f"csm.{field.removeprefix(prefix)}"
+    known = field.partition(".")[0] in SPEECH_EXTRAS
+    return f"csm.{field}" if known else field
 
 
 # --- what a message may have, as JSON Schema ---

@@ -133,10 +133,13 @@ class _Answer(Response):
         try:
             speaking = self._speak(Sender(send, self._route.max_unread_s))
             self._outcome.left = not await while_connected(receive, speaking)
-        except errors.ServiceError as error:
+        except errors.ServiceError as failure:
+            error = failure
+            if isinstance(failure, errors.InvalidArgument):
+                error = messages.renamed(failure)
             self._outcome.error = error
             if not self._started:
-                raise
+                raise error from None
             # Half of a file must not look like a whole one.
             abort(scope)
             await disconnected(receive)

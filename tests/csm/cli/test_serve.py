@@ -171,7 +171,8 @@ def test_while_the_model_loads_it_says_so(monkeypatch: pytest.MonkeyPatch) -> No
             model = "models/slow"
 
         class gateway_settings:
-            host, drain_delay_s, drain_finish_s = "127.0.0.1", 0.0, 30.0
+            host, http_port = "127.0.0.1", None
+            drain_delay_s, drain_finish_s = 0.0, 30.0
 
         class gateway:
             address, port = "127.0.0.1:1", 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from csm.serving.memory import resident_bytes
+from gateway.http import connection
 from gateway.http.connection import MAX_HEAD_BYTES
 from gateway.memory_bounds import CONNECTION_BYTES
 from tests.gateway.fakes import Stack, stack
@@ -147,6 +149,29 @@ async def test_a_body_that_is_packed_is_refused() -> None:
             headers={"content-type": "application/json", "content-encoding": "gzip"},
         )
         assert answer.status_code == 415
+
+
+async def test_a_client_that_does_not_read_loses_its_turn_and_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "FLUSH_S", 0.1)
+    async with stack(http_port=0, max_unread_s=0.5) as one:
+        one.generator.frames_per_char = 2.0
+        assert one.service.door is not None
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", one.service.door.port))
+        given = json.dumps({"input": "A long text. " * 300, "response_format": "pcm"}).encode()
+        deaf.send(SPEECH + b"content-length: %d\r\n\r\n%s" % (len(given), given))
+        began = time.monotonic()
+        while not one.generator.running:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        while one.generator.running or one.sample("csm_http_connections"):
+            assert time.monotonic() - began < 20
+            await asyncio.sleep(0.05)
+        deaf.close()
+        await one.settled()
 
 
 async def test_a_thousand_idle_websockets_are_held_in_what_is_reserved_for_them() -> None:

@@ -347,6 +347,17 @@ async def test_a_client_that_leaves_ends_its_turn(served: Stack, http: httpx.Asy
     assert (outcome["status"], outcome["finish_reason"]) == ("completed", "cancelled")
 
 
+async def test_what_is_found_wrong_later_is_named_as_it_was_given(
+    served: Stack, http: httpx.AsyncClient
+) -> None:
+    wrong = errors.invalid("context_that_is_not_ours", "is too long")
+    served.generator.refuse_streams[:] = [wrong]
+    answer = await http.post(SPEECH, json=body())
+    served.generator.refuse_streams.clear()
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "context_that_is_not_ours"
+
+
 async def test_a_client_that_leaves_before_any_audio_ends_its_turn(served: Stack) -> None:
     served.generator.mute.clear()
     try:
