@@ -182,7 +182,7 @@ class Host:
     async def stop(self, *, finish_s: float | None = None) -> None:
         """Drains and stops: not ready, GOAWAY and refuse, finish, terminals, worker down.
 
-        It returns within `finish_s`, the delay and 30 seconds, whatever still hangs then.
+        It returns within `finish_s`, the delay and 35 seconds, whatever still hangs then.
         """
         settings = self.settings
         self._draining = True
