@@ -42,6 +42,7 @@ def _turn_bytes(settings: GatewaySettings) -> int:
 def _http_bytes(settings: GatewaySettings) -> int:
     if settings.http_port is None:
         return 0
-    # A body is there as it came, and once more as what JSON makes of it.
-    bodies = 2 * settings.http_max_bodies_bytes
+    # A body is there as it came, and once more as what JSON makes of it; and WebSockets have as
+    # much in messages that are not whole yet.
+    bodies = 3 * settings.http_max_bodies_bytes
     return settings.http_max_connections * CONNECTION_BYTES + bodies

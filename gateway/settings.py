@@ -36,7 +36,11 @@ class GatewaySettings(ServiceSettings):
         1 << 20, ge=16 << 10, le=64 << 20, description="largest body of JSON or of codes"
     )
     http_max_bodies_bytes: int = Field(
-        8 << 20, ge=1 << 20, le=1 << 40, description="bodies held at once, of all HTTP requests"
+        8 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="bodies held at once, of all HTTP requests; unfinished messages of all "
+        "WebSockets may have as much again",
     )
     http_max_upload_bytes: int = Field(
         64 << 20,

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from csm.errors import ServiceError
@@ -14,6 +13,7 @@ from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
 from gateway.http.app import make_app
 from gateway.http.connection import KEEP_ALIVE_S, MAX_HEAD_BYTES, BoundedProtocol
+from gateway.http.socket_protocol import bounded_sockets
 from gateway.messages import MAX_HEARD_BYTES
 from gateway.settings import GatewaySettings
 from gateway.speech import SpeechHandler
@@ -50,7 +50,7 @@ class HttpServer:
         config = Config(
             make_app(self._speech, self._metrics, state, refusal),
             http=protocol,
-            ws=WebSocketsSansIOProtocol,
+            ws=bounded_sockets(settings.http_max_bodies_bytes),
             lifespan="off",
             log_config=None,
             access_log=False,

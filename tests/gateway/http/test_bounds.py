@@ -1,6 +1,7 @@
 """What a client can make grow, and how long it may take: heads, bodies, connections."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -16,6 +17,11 @@ from gateway.memory_bounds import CONNECTION_BYTES
 from tests.gateway.fakes import Stack, stack
 
 SPEECH = b"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HANDSHAKE = (
+    b"GET /v1/conversations HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n"
+    b"connection: Upgrade\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class Raw:
@@ -174,6 +180,29 @@ async def test_a_client_that_does_not_read_loses_its_turn_and_its_connection(
         await one.settled()
 
 
+async def test_messages_that_are_never_finished_are_bounded_together() -> None:
+    async with stack(http_port=0, http_max_bodies_bytes=1 << 20) as one:
+        raw = []
+        for size in (300_000, 300_000, 600_000):
+            one_raw = await Raw.to(one)
+            one_raw.writer.write(HANDSHAKE)
+            assert b" 101 " in await one_raw.reader.readuntil(b"\r\n\r\n")
+            # A binary frame of 700,000 bytes, masked, of which not all comes.
+            one_raw.writer.write(
+                b"\x82\xff" + (700_000).to_bytes(8, "big") + bytes(4) + bytes(size)
+            )
+            raw.append(one_raw)
+        largest = raw.pop()
+        with contextlib.suppress(ConnectionResetError):
+            told = await asyncio.wait_for(largest.reader.read(), 10)
+            assert told[:2] == b"\x88\x14"
+            assert told[2:4] == (1013).to_bytes(2, "big")
+        await asyncio.sleep(0.1)
+        assert one.sample("csm_http_websockets") == 2
+        for one_raw in (*raw, largest):
+            one_raw.writer.close()
+
+
 async def test_a_thousand_idle_websockets_are_held_in_what_is_reserved_for_them() -> None:
     most = 1000
     async with stack(
@@ -184,14 +213,9 @@ async def test_a_thousand_idle_websockets_are_held_in_what_is_reserved_for_them(
         before = resident_bytes()
         raw = []
         # By hand: a thousand clients would be measured with the server.
-        handshake = (
-            b"GET /v1/conversations HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n"
-            b"connection: Upgrade\r\nsec-websocket-version: 13\r\n"
-            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
         for _ in range(most):
             one_raw = await Raw.to(one)
-            one_raw.writer.write(handshake)
+            one_raw.writer.write(HANDSHAKE)
             raw.append(one_raw)
         for one_raw in raw:
             assert b"101" in await one_raw.reader.read(1000)
