@@ -214,7 +214,7 @@ async def test_an_unknown_voice_is_told_before_anything_else(served: Stack) -> N
 
 
 async def test_a_client_that_leaves_ends_its_turn(served: Stack) -> None:
-    served.generator.frame_s = 0.02
+    served.generator.frame_s = 0.05
     try:
         async with talk(served, **VOICE) as one:
             await one.send("text", text="A" * 2000 + ".")
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_ends_its_turn(served: Stack) -> None:
         stream = served.generator.streams[-1]
         sent, began = stream.sent, time.monotonic()
         while served.generator.running:
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
             await asyncio.sleep(0.005)
         assert stream.sent - sent < 15
     finally:
