@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import resource
 import socket
 import time
 
@@ -205,6 +206,10 @@ async def test_messages_that_are_never_finished_are_bounded_together() -> None:
 
 async def test_a_thousand_idle_websockets_are_held_in_what_is_reserved_for_them() -> None:
     most = 1000
+    # Both ends of each connection are here.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 4 * most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4 * most, hard), hard))
     async with stack(
         http_port=0, http_max_connections=most + 8, max_converse_calls=most, first_message_s=60
     ) as one:
