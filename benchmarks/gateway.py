@@ -41,10 +41,11 @@ START_TIMEOUT_S = 20.0
 
 @asynccontextmanager
 async def gateway(generator: FakeGenerator, tokenizer: FakeTokenizer) -> AsyncIterator[Any]:
-    """The gateway's process and a client of it."""
-    port = _free_port()
+    """The gateway's process, a client of it, and its port of HTTP."""
+    port, http_port = _free_port(), _free_port()
     environment = os.environ | {
         "CSM_GATEWAY_PORT": str(port),
+        "CSM_GATEWAY_HTTP_PORT": str(http_port),
         "CSM_GATEWAY_METRICS_PORT": str(_free_port()),
         "CSM_GATEWAY_GENERATOR_TARGET": f"127.0.0.1:{generator.port}",
         "CSM_GATEWAY_TOKENIZER_TARGET": f"127.0.0.1:{tokenizer.port}",
@@ -54,7 +55,7 @@ async def gateway(generator: FakeGenerator, tokenizer: FakeTokenizer) -> AsyncIt
     try:
         async with AsyncClient(f"127.0.0.1:{port}") as client:
             await _ready(client)
-            yield process.pid, client
+            yield process.pid, client, http_port
     finally:
         process.terminate()
         await process.wait()
@@ -132,7 +133,7 @@ async def measure(calls: int) -> dict[str, Any]:
     await generator.up()
     await tokenizer.up()
     try:
-        async with gateway(generator, tokenizer) as (pid, client):
+        async with gateway(generator, tokenizer) as (pid, client, _):
             for _ in range(WARM_UP_CALLS):
                 await through(client)
                 await directly(generator, tokenizer)

@@ -6,6 +6,7 @@ from prometheus_client.metrics import Histogram, MetricWrapperBase
 from csm.serving.metrics import (
     GatewayMetrics,
     GeneratorMetrics,
+    HttpMetrics,
     ServerMetrics,
     TokenizerMetrics,
 )
@@ -37,6 +38,7 @@ What to look at first:
 GROUPS = {
     "Every service": ServerMetrics,
     "Gateway": GatewayMetrics,
+    "Gateway's HTTP": HttpMetrics,
     "Generator": GeneratorMetrics,
     "Tokenizer": TokenizerMetrics,
 }

@@ -1,6 +1,7 @@
 """What clients may have in the gateway's memory, as the settings allow it."""
 
-from csm.audio.opus import ENCODER_BYTES, MAX_PCM_BYTES_PER_S
+from csm.audio import compressed, opus
+from csm.audio.opus import MAX_PCM_BYTES_PER_S
 from gateway.hearing.heard_audio import MIN_WAITING_BYTES
 from gateway.settings import GatewaySettings
 
@@ -11,6 +12,9 @@ LARGE_MESSAGES_AT_ONCE = 8
 and context, once it is there, is counted as such."""
 MEASURED_BYTES = 12 << 20
 """A recording of 30 s while it is measured: its samples a few times."""
+CONNECTION_BYTES = 24 << 10
+"""Of HTTP, idle: a WebSocket takes less. Bodies and audio are counted elsewhere."""
+ENCODER_BYTES = max(opus.ENCODER_BYTES, compressed.ENCODER_BYTES)
 _FRAME_S = 0.08
 _CODES_BYTES_PER_S = 12.5 * 32 * 2
 """Of CSM-1B's codec: frames a second, codes of a frame, bytes of a code."""
@@ -27,11 +31,21 @@ def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
         "heard audio": settings.max_heard_waiting_bytes + calls * (MIN_WAITING_BYTES + heard_codes),
         "context": CONTEXT_COPIES * settings.max_context_bytes,
         "messages": LARGE_MESSAGES_AT_ONCE * settings.max_message_bytes,
+        "http": _http_bytes(settings),
     }
 
 
 def _turn_bytes(settings: GatewaySettings) -> int:
-    """Of a spoken turn: the widest PCM, or an encoder of Opus and the PCM that it is given."""
+    """Of a spoken turn: the widest PCM, or an encoder and the PCM that it is given."""
     credit_bytes = int(settings.initial_credit_frames * _FRAME_S * MAX_PCM_BYTES_PER_S)
-    opus_bytes = ENCODER_BYTES + min(settings.max_pcm_bytes, credit_bytes)
-    return max(settings.max_pcm_bytes, opus_bytes)
+    coded_bytes = ENCODER_BYTES + min(settings.max_pcm_bytes, credit_bytes)
+    return max(settings.max_pcm_bytes, coded_bytes)
+
+
+def _http_bytes(settings: GatewaySettings) -> int:
+    if settings.http_port is None:
+        return 0
+    # A body is there as it came, and once more as what JSON makes of it; and WebSockets have as
+    # much in messages that are not whole yet.
+    bodies = 3 * settings.http_max_bodies_bytes
+    return settings.http_max_connections * CONNECTION_BYTES + bodies

@@ -7,11 +7,12 @@ import grpc
 
 from csm import errors
 from csm.audio import opus
-from csm.serving.metrics import GatewayMetrics, Metrics
+from csm.serving.metrics import GatewayMetrics, HttpMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.backends.backends import Backends
 from gateway.conversations.stores import make_store
+from gateway.http.server import HttpServer
 from gateway.memory_bounds import memory_bytes
 from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
@@ -51,6 +52,10 @@ class GatewayService:
             gateway_metrics,
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self.door: HttpServer | None = None
+        """The HTTP side; None: there is none."""
+        if settings.http_port is not None:
+            self.door = HttpServer(settings, self._speech, HttpMetrics(metrics.registry))
 
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""

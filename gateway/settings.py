@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from csm.serving.settings import Port, ServiceSettings
+from csm.serving.settings import Port, ServiceSettings, port_or_none
 
 LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
 LeadMs = Annotated[int, Field(ge=0, le=600_000)]
@@ -19,6 +19,41 @@ class GatewaySettings(ServiceSettings):
 
     port: Port = Field(50050, description="gRPC port; 0 picks a free one")
     metrics_port: Port | None = Field(9464, description="Prometheus port; none: no endpoint")
+
+    http_port: Annotated[Port | None, BeforeValidator(port_or_none)] = Field(
+        8080, description="port of HTTP and WebSocket; 0 picks a free one; none: no HTTP"
+    )
+    http_max_connections: int = Field(
+        1024, ge=1, le=100_000, description="HTTP connections open at once, WebSockets included"
+    )
+    http_arrival_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="seconds that the head of an HTTP request, and its body, may take to arrive",
+    )
+    http_max_body_bytes: int = Field(
+        1 << 20, ge=16 << 10, le=64 << 20, description="largest body of JSON or of codes"
+    )
+    http_max_bodies_bytes: int = Field(
+        8 << 20,
+        ge=1 << 20,
+        le=1 << 40,
+        description="bodies held at once, of all HTTP requests; unfinished messages of all "
+        "WebSockets may have as much again",
+    )
+    http_max_upload_bytes: int = Field(
+        64 << 20,
+        ge=64 << 10,
+        le=1 << 40,
+        description="largest recording that is sent to be encoded; it is passed on as it comes",
+    )
+    http_cors_origins: str = Field(
+        "",
+        max_length=4096,
+        description="web pages that browsers may let call: origins such as https://example.org, "
+        "parted by commas, or *; empty: none",
+    )
 
     tokenizer_target: str = Field(
         "127.0.0.1:50051", min_length=1, description="tokenizer: host:port or dns:///name:port"

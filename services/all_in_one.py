@@ -42,7 +42,8 @@ class AllInOne:
             client = AsyncClient(stack.address)
 
     What is None is left to the services' own settings. `tokenizer`, `generator` and `gateway`
-    are further settings by name. Ports are free ones unless given. Leaving the block cancels
+    are further settings by name. Ports are free ones unless given, and there is no HTTP unless its
+    port is. Leaving the block cancels
     what runs; `stop` drains.
     """
 
@@ -78,6 +79,7 @@ class AllInOne:
         face: Values = {
             "host": "127.0.0.1",
             "port": 0,
+            "http_port": "none",
             "tokenizer_load_balancing": "pick_first",
             "generator_load_balancing": "pick_first",
         }

@@ -9,6 +9,8 @@ import pytest
 # Before gRPC is loaded: its fork handlers abort the child that a test starts with `preexec_fn`, now
 # and then, where other tests have left threads in gRPC. The child replaces itself at once.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+# Two gateways at once would want the same port.
+os.environ.setdefault("CSM_GATEWAY_HTTP_PORT", "none")
 
 from csm import channel
 

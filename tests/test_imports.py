@@ -61,6 +61,11 @@ FORBIDDEN = {
 WHERE_USED = {"csm.cli": (*SERVER, "csm.serving.bootstrap", "torch", "benchmarks")}
 
 
+# JSON becomes messages of the wire in these modules alone; `gateway.messages` checks them then, so
+# that HTTP has no rules of its own.
+HTTP_PROTOBUF = ("gateway.http.messages", "gateway.http.json_fields")
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -120,6 +125,15 @@ def test_module_imports_at_once_only_what_its_place_allows(path: Path) -> None:
             found = imports(path, at_import=True)
             broken = {i for i in found for f in forbidden if within(i, f)}
             assert not broken, f"{name} must import {sorted(broken)} inside a function"
+
+
+def test_http_knows_protobuf_in_one_place() -> None:
+    found = {
+        module_name(path)
+        for path in sorted((ROOT / "gateway" / "http").rglob("*.py"))
+        if any(within(i, f) for i in imports(path) for f in PROTOBUF)
+    }
+    assert found <= set(HTTP_PROTOBUF)
 
 
 def test_nothing_is_imported_in_a_circle() -> None:

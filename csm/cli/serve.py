@@ -39,6 +39,11 @@ def serve(
     port: Annotated[
         int, typer.Option(help="Gateway; 0: a free one.", min=0, max=65535, rich_help_panel=_LISTEN)
     ] = 50050,
+    http_port: Annotated[
+        int,
+        typer.Option(help="Gateway's HTTP and WebSocket; 0: none.", min=0, max=65535,
+                     rich_help_panel=_LISTEN),
+    ] = 8080,
     metrics_port: Annotated[
         int,
         typer.Option(help="Prometheus, all services; 0: none.", min=0, max=65535,
@@ -116,6 +121,7 @@ def serve(
         gateway={
             "host": host,
             "port": port,
+            "http_port": http_port or "none",
             "voices_directory": voices,
             "created_voices_directory": created_voices,
             "drain_delay_s": drain_delay_s,
@@ -189,6 +195,8 @@ async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str |
         "tokenizer": running.tokenizer.address,
         "generator": running.generator.address,
     }
+    if gateway.http_port is not None:
+        lines["http"] = f"http://{_address(gateway.host, gateway.http_port)}"
     if metrics:
         lines["metrics"] = f"http://{metrics}/metrics"
     for name, address in lines.items():

@@ -35,7 +35,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-EXIT_S = CLOSE_GRACE_S + STOP_GRACE_S + 2 * STUCK_S + CLOSE_GRACE_S + 5.0
+EXIT_S = 2 * CLOSE_GRACE_S + 2 * STOP_GRACE_S + 3 * STUCK_S + 5.0
 """Beyond the drain's own times: what a host waits for at most, and the interpreter's end."""
 
 

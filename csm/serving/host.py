@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from csm import channel, errors
 from csm.serving import heap, memory
+from csm.serving.door import Door
 from csm.serving.grpc_server import make_server
 from csm.serving.health import Health, State
 from csm.serving.interceptors import HEALTH, RpcInterceptor
@@ -44,7 +45,7 @@ class Service(Protocol):
 
     It may have more. `ready() -> bool`: whether what it leans on answers. `memory_bytes() ->
     Mapping[str, int]`: what its settings cost by part, asked before `start`; `weights` and `cache`
-    are certain, the others what clients may use.
+    are certain, the others what clients may use. `door: Door | None`: another way in.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Host:
         self._stopped = False
         self._watch: asyncio.Task[None] | None = None
         self.health = Health(service.name, self.state)
+        self._door: Door | None = getattr(service, "door", None)
         self._interceptor = RpcInterceptor(
             metrics.server,
             lambda: self._refusal,
@@ -157,11 +159,14 @@ class Host:
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
         )
         try:
+            if self._door is not None:
+                await self._door.open(self.state, lambda: self._refusal)
             await self.service.start()
         except BaseException:
             await self._end_watch()
             # A server left running is stopped by its destructor, on a loop that is closed by then.
             await _within(STUCK_S, self._listener.stop(None), "the server")
+            await self._stop_door(0.0)
             raise
         heap.freeze_heap()
         self._refusal = None
@@ -177,7 +182,7 @@ class Host:
     async def stop(self, *, finish_s: float | None = None) -> None:
         """Drains and stops: not ready, GOAWAY and refuse, finish, terminals, worker down.
 
-        It returns within `finish_s`, the delay and 30 seconds, whatever still hangs then.
+        It returns within `finish_s`, the delay and 35 seconds, whatever still hangs then.
         """
         settings = self.settings
         self._draining = True
@@ -190,10 +195,13 @@ class Host:
         # The connections close for new calls now, not behind the drain: a client that is merely
         # refused keeps its connection, and comes back over it, by its hash to this very server.
         closed = asyncio.create_task(self._listener.stop(finish_s + CLOSE_GRACE_S))
+        if self._door is not None:
+            self._door.close()
         await _within(finish_s + CLOSE_GRACE_S, self.service.drain(finish_s), "the drain")
         self.health.end()
         await _within(STOP_GRACE_S + STUCK_S, self._listener.stop(STOP_GRACE_S), "the server")
         await _within(STUCK_S, closed, "the server")
+        await self._stop_door(STOP_GRACE_S)
         await self._end_watch()
         self._stopped = True
         await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
@@ -260,6 +268,10 @@ class Host:
                 "%s cannot listen on port %d again: %s", self.service.name, self.port, where(error)
             )
             self._on_lost()
+
+    async def _stop_door(self, grace_s: float) -> None:
+        if self._door is not None:
+            await _within(grace_s + STUCK_S, self._door.stop(grace_s), "the door")
 
     async def _end_watch(self) -> None:
         if self._watch:

@@ -11,8 +11,6 @@ of unary requests too, for which gRPC would wait without end.
 import asyncio
 import inspect
 import logging
-import os
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -24,6 +22,8 @@ from grpc.aio import ServicerContext
 from csm import errors
 from csm.serving.logging import request_id, where
 from csm.serving.metrics import ServerMetrics
+from csm.serving.request_id import HEADER as REQUEST_ID
+from csm.serving.request_id import request_id_of
 from csm.serving.requests import END, FirstMessages, read_on
 from csm.serving.unread import UNREAD_S, AnswerWriter
 
@@ -36,7 +36,6 @@ REFLECTION_S = 60.0
 FIRST_MESSAGE_S = 10.0
 ABORT_S = 1.0
 """How long a status may take to a client that does not read; it finds it when it does."""
-_REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 Gate = Callable[[], errors.ServiceError | None]
 
@@ -238,8 +237,7 @@ class _Rpc:
         self, call: Callable[[Any], Awaitable[Any]], requests: Any, context: ServicerContext
     ) -> Any:
         metadata = dict(context.invocation_metadata() or ())
-        given = str(metadata.get("x-request-id", ""))
-        rid = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
         # One iterator: a cancelled wait for a message leaves the others their place in it.
         requests = aiter(requests)

@@ -16,6 +16,12 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 
 
+def port_or_none(value: object) -> object:
+    """None for what says that there is to be no such port: none, off, nothing at all."""
+    said = value.strip().lower() if isinstance(value, str) else value
+    return None if said in ("none", "off", "") else value
+
+
 class ServiceSettings(BaseSettings):
     """What all services share. Subclasses set `env_prefix` and add their own."""
 
@@ -70,8 +76,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("metrics_port", mode="before")
     @classmethod
     def _none_is_a_port_too(cls, value: object) -> object:
-        said = value.strip().lower() if isinstance(value, str) else value
-        return None if said in ("none", "off", "") else value
+        return port_or_none(value)
 
 
 S = TypeVar("S", bound=ServiceSettings)

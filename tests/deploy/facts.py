@@ -41,6 +41,12 @@ class ServiceFacts:
     def metrics_port(self) -> int:
         return int(self.default("metrics_port"))
 
+    @property
+    def http_ports(self) -> list[int]:
+        """The port of HTTP, where the service has one."""
+        named = "http_port" in self.settings.model_fields
+        return [int(self.default("http_port"))] if named else []
+
     def configured(self, environment: dict[str, str]) -> ServiceSettings:
         """The settings that this environment makes; fails on a name or value it does not know."""
         values = {}

@@ -105,7 +105,8 @@ def test_only_the_gateway_and_prometheus_are_published_and_to_this_machine_alone
     assert set(published) == {"gateway", "prometheus"}
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert published["gateway"][0].endswith(f":{SERVICES['gateway'].port}")
+    inside = [int(port.rpartition(":")[2]) for port in published["gateway"]]
+    assert inside == [SERVICES["gateway"].port, *SERVICES["gateway"].http_ports]
 
 
 def test_the_gpu_profile_gets_a_gpu_and_a_torch_that_uses_it() -> None:

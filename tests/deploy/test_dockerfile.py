@@ -31,7 +31,7 @@ def test_an_image_starts_the_service_with_settings_that_it_knows(service: Servic
 @each_service
 def test_an_image_exposes_the_ports_of_its_service(service: ServiceFacts) -> None:
     exposed = {int(port) for port in dockerfile.last(service.name, "EXPOSE").split()}
-    assert exposed == {service.port, service.metrics_port}
+    assert exposed == {service.port, service.metrics_port, *service.http_ports}
 
 
 @each_service
@@ -174,9 +174,9 @@ def test_packages_are_installed_by_the_extras_that_the_project_has() -> None:
     stages = dockerfile.stages()
     gateway = " ".join(rest for _, rest in stages["clients"])
     models = " ".join(rest for keyword, rest in stages["models"] if keyword == "RUN")
-    assert ".[serving,cli,redis]" in gateway
+    assert ".[serving,cli,redis,http]" in gateway
     assert ".[models]" in models
-    assert {"serving", "cli", "models"} <= set(extras)
+    assert {"serving", "cli", "http", "models"} <= set(extras)
 
     def needs(*names: str) -> set[str]:
         found: set[str] = set()

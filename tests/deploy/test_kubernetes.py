@@ -105,9 +105,11 @@ def test_ports_are_those_of_the_service(service: ServiceFacts) -> None:
     ports = {
         each["name"]: each["containerPort"] for each in container("base", service.name)["ports"]
     }
-    assert ports == {"grpc": service.port, "metrics": service.metrics_port}
-    (port,) = one("base", "Service", service.name)["spec"]["ports"]
+    http = dict(zip(("http",), service.http_ports, strict=False))
+    assert ports == {"grpc": service.port, **http, "metrics": service.metrics_port}
+    port, *more = one("base", "Service", service.name)["spec"]["ports"]
     assert (port["port"], port["targetPort"]) == (service.port, "grpc")
+    assert {each["targetPort"]: each["port"] for each in more} == http
 
 
 @each_service

@@ -390,11 +390,19 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         )
 
     async def Decode(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Of F32LE: a tone of 1 kHz at half of full scale, with a tenth of quiet in each second."""
-        assert request.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE
-        t = np.arange(request.num_samples or request.frames.num_frames * FRAME_SAMPLES) / RATE
-        tone = 0.5 * np.sin(2 * np.pi * 1000 * t) * (t % 1 < 0.9)
-        yield tokenizer_pb2.DecodeResponse(audio=tone.astype("<f4").tobytes())
+        """Of F32LE: a tone of 1 kHz at half of full scale, with a tenth of quiet in each second. Of
+        S16LE: in each frame its first code."""
+        num_samples = request.num_samples or request.frames.num_frames * FRAME_SAMPLES
+        if request.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+            t = np.arange(num_samples) / RATE
+            tone = 0.5 * np.sin(2 * np.pi * 1000 * t) * (t % 1 < 0.9)
+            yield tokenizer_pb2.DecodeResponse(audio=tone.astype("<f4").tobytes())
+            return
+        rows = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
+        for row in rows:
+            pcm = np.full(min(num_samples, FRAME_SAMPLES), row[0], "<i2").tobytes()
+            num_samples -= len(pcm) // 2
+            yield tokenizer_pb2.DecodeResponse(audio=pcm)
 
     async def StreamingEncode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         self.encoding += 1
@@ -489,6 +497,12 @@ class Stack:
         await self.host.start()
         self.channel = grpc.aio.insecure_channel(self.host.address)
         self.stub: Any = speech_pb2_grpc.SpeechServiceStub(self.channel)
+
+    @property
+    def http(self) -> str:
+        """Where HTTP is served; a stack has it with http_port=0."""
+        assert self.service.door is not None
+        return f"http://127.0.0.1:{self.service.door.port}"
 
     async def close(self) -> None:
         """Only the gateway."""

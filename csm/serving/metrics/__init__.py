@@ -13,10 +13,18 @@ from prometheus_client.process_collector import ProcessCollector
 from csm.serving.health import State
 from csm.serving.metrics.gateway import GatewayMetrics
 from csm.serving.metrics.generator import GeneratorMetrics
+from csm.serving.metrics.http import HttpMetrics
 from csm.serving.metrics.server import ServerMetrics
 from csm.serving.metrics.tokenizer import TokenizerMetrics
 
-__all__ = ["GatewayMetrics", "GeneratorMetrics", "Metrics", "ServerMetrics", "TokenizerMetrics"]
+__all__ = [
+    "GatewayMetrics",
+    "GeneratorMetrics",
+    "HttpMetrics",
+    "Metrics",
+    "ServerMetrics",
+    "TokenizerMetrics",
+]
 
 # A `_created` series beside each counter and histogram is a third of all series, and unused.
 disable_created_metrics()

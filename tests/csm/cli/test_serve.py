@@ -21,7 +21,7 @@ import soundfile
 from csm.client import Client, FinishReason
 from tests.csm.cli.conftest import PICO, ROOT, Csm, chirp
 
-FREE = ("--port", "0", "--tokenizer-port", "0", "--generator-port", "0")
+FREE = ("--port", "0", "--http-port", "0", "--tokenizer-port", "0", "--generator-port", "0")
 
 
 def free_port() -> int:
@@ -126,6 +126,23 @@ def test_it_says_where_it_listens_as_it_was_told() -> None:
         assert server.process.wait(30) == 0
 
 
+def test_it_speaks_by_http_where_it_says_so() -> None:
+    port = free_port()
+    with serving(*FREE, "--metrics-port", "0", "--http-port", str(port)) as server:
+        assert server.address("http") == f"http://127.0.0.1:{port}"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/audio/speech",
+            json.dumps({"input": "Hello.", "response_format": "wav"}).encode(),
+            {"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as answer:
+            assert answer.headers["content-type"] == "audio/wav"
+            assert len(answer.read()) > 1920 * 2
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+    assert "Traceback" not in "".join(server.lines)
+
+
 def test_json_logs_are_json_from_the_first_line_to_the_last() -> None:
     with serving(*FREE, "--metrics-port", "0", "--log-format", "json") as server:
         server.process.send_signal(signal.SIGTERM)
@@ -154,7 +171,8 @@ def test_while_the_model_loads_it_says_so(monkeypatch: pytest.MonkeyPatch) -> No
             model = "models/slow"
 
         class gateway_settings:
-            host, drain_delay_s, drain_finish_s = "127.0.0.1", 0.0, 30.0
+            host, http_port = "127.0.0.1", None
+            drain_delay_s, drain_finish_s = 0.0, 30.0
 
         class gateway:
             address, port = "127.0.0.1:1", 1

@@ -1,0 +1,62 @@
+"""The routes of the gateway's HTTP side, as one ASGI application."""
+
+from collections.abc import Callable
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
+from starlette.types import ASGIApp
+
+from csm import errors
+from csm.serving.health import State
+from csm.serving.metrics.http import HttpMetrics
+from gateway.http.bodies import Bodies
+from gateway.http.catalog import CatalogRoutes
+from gateway.http.codes import CodesRoutes
+from gateway.http.connection import origins
+from gateway.http.conversation_socket import ConversationRoute
+from gateway.http.edge import Edge
+from gateway.http.speech import SpeechRoute
+from gateway.speech import SpeechHandler
+
+ALWAYS = frozenset({"/healthz", "/readyz"})
+EXPOSED = ("x-request-id", "x-csm-seed", "x-csm-sample-rate-hz", "x-csm-warnings", "server-timing")
+"""Headers of ours that a page in a browser may read."""
+
+
+def make_app(
+    speech: SpeechHandler,
+    metrics: HttpMetrics,
+    state: Callable[[], State],
+    refusal: Callable[[], errors.ServiceError | None],
+) -> ASGIApp:
+    """Every route, and what is around them."""
+    bodies = Bodies(speech.settings)
+    speaking = SpeechRoute(speech, bodies, metrics)
+    codes = CodesRoutes(speech, bodies)
+    catalog = CatalogRoutes(speech, state)
+    conversations = ConversationRoute(speech, metrics)
+    routes: list[BaseRoute] = [
+        Route("/v1/audio/speech", speaking.speak, methods=["POST"]),
+        Route("/v1/audio/speech/{request_id}", speaking.outcome),
+        Route("/v1/audio/voices", catalog.voices),
+        Route("/v1/audio/tokens", codes.tokens, methods=["POST"]),
+        Route("/v1/audio/detokenize", codes.detokenize, methods=["POST"]),
+        Route("/v1/audio/models", catalog.speech_models),
+        Route("/v1/models", catalog.models),
+        Route("/v1/models/{model}", catalog.model),
+        WebSocketRoute("/v1/conversations", conversations.converse),
+        Route("/openapi.json", catalog.openapi),
+        Route("/healthz", catalog.healthz),
+        Route("/readyz", catalog.readyz),
+    ]
+    names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
+    app: ASGIApp = Edge(Router(routes, redirect_slashes=False), metrics, refusal, names, ALWAYS)
+    if allowed := origins(speech.settings):
+        app = CORSMiddleware(
+            app,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    return app

@@ -1,0 +1,183 @@
+"""JSON into the messages of `csm.v1`, which `gateway.messages` then checks like those of gRPC.
+
+The one place here that knows protobuf: what a field may be is read from the wire's own
+definition, so that HTTP has each field by its name there, and no rule of it is written twice.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from csm import errors
+from csm.audio.wav import wav_header
+from csm.v1 import common_pb2, speech_pb2
+from gateway.backends.convert import audio_format
+from gateway.commands import Command, ConverseOptions, StreamFormat, Synthesis
+from gateway.http.errors import violations_of
+from gateway.http.json_fields import (
+    field_schema,
+    fill,
+    fill_one,
+    object_schema,
+    schema,
+    short_name,
+)
+from gateway.messages import Checker
+from gateway.text.options import TextRules
+from gateway.violations import Violations
+
+SAMPLING = tuple(field.name for field in common_pb2.Sampling.DESCRIPTOR.fields)
+SPEECH_EXTRAS = (
+    "conversation_id",
+    "speaker",
+    "max_audio_ms",
+    "max_lead_ms",
+    "text_options",
+    "sound_options",
+)
+"""Fields of SynthesizeRequest that the object `csm` may have, beside those of Sampling."""
+SAMPLE_RATE = "sample_rate_hz"
+_NAMES = {"text": "input", "voice": "voice", "sound_options.speed": "speed"}
+COMMANDS = ("text", "flush", "end_of_turn", "cancel", "resume")
+"""What a message of a WebSocket may be, after its config, of those that gRPC has too."""
+
+
+def synthesis(
+    checker: Checker,
+    rules: TextRules,
+    *,
+    text: str,
+    voice: str,
+    speed: float,
+    encoding: str,
+    rate_hz: int,
+    extras: Mapping[str, Any],
+) -> Synthesis:
+    """A request to speak, checked.
+
+    `encoding` is one of AudioEncoding without its prefix; `rate_hz` holds where `extras`, the
+    object `csm`, names none. Raises `InvalidArgument` that names the fields as JSON has them.
+    """
+    found = Violations()
+    request = speech_pb2.SynthesizeRequest()
+    fill_one(request, "text", text, "input", found)
+    fill_one(request, "voice", voice, "voice", found)
+    if speed != 1:
+        request.sound_options.speed = speed
+    number: Any = common_pb2.AudioEncoding.Value(f"AUDIO_ENCODING_{encoding}")
+    request.format.encoding = number
+    request.format.sample_rate_hz = rate_hz
+    given = {name: value for name, value in extras.items() if name not in (*SAMPLING, SAMPLE_RATE)}
+    sampling = {name: value for name, value in extras.items() if name in SAMPLING}
+    rate = {SAMPLE_RATE: extras[SAMPLE_RATE]} if SAMPLE_RATE in extras else {}
+    if sampling:
+        fill(request.sampling, sampling, "csm", found)
+    fill(request.format, rate, "csm", found)
+    fill(request, given, "csm", found, allowed=(*SPEECH_EXTRAS, *SAMPLING, SAMPLE_RATE))
+    found.raise_any()
+    try:
+        return checker.synthesis(request, rules)
+    except errors.InvalidArgument as error:
+        raise renamed(error) from None
+
+
+def opening(checker: Checker, message: Mapping[str, Any], rules: TextRules) -> ConverseOptions:
+    """The conversation that a first message asks for. Raises `InvalidArgument`."""
+    config = speech_pb2.ConverseConfig()
+    found = Violations()
+    fill(config, _without_type(message), "config", found)
+    found.raise_any()
+    return checker.opening(config, rules)
+
+
+def output_is_opus(message: Mapping[str, Any]) -> bool:
+    """Whether a first message that was checked asks for Ogg Opus."""
+    form = message.get("output_format") or {}
+    return form.get("encoding") == "ogg_opus"
+
+
+def command(checker: Checker, message: Mapping[str, Any]) -> Command:
+    """What a later message asks for. Raises `InvalidArgument`."""
+    kind = message.get("type")
+    if kind == "config":
+        raise errors.invalid("config", "was sent a second time; allowed is once, first")
+    if not isinstance(kind, str) or kind not in COMMANDS:
+        raise errors.invalid("type", f"is not known; allowed are {', '.join(COMMANDS)}")
+    request = speech_pb2.ConverseRequest()
+    part: Message = getattr(request, kind)
+    part.SetInParent()
+    found = Violations()
+    fill(part, _without_type(message), kind, found)
+    found.raise_any()
+    return checker.command(request)
+
+
+def heard(checker: Checker, audio: bytes) -> Command:
+    """Audio of the other side. Raises `InvalidArgument`."""
+    return checker.command(
+        speech_pb2.ConverseRequest(heard_audio=speech_pb2.ConverseHeardAudio(audio=audio))
+    )
+
+
+def encoding_named(form: StreamFormat) -> str:
+    """A format's encoding as JSON says it, such as `pcm_s16le`."""
+    return short_name(common_pb2.AudioEncoding.DESCRIPTOR, form.encoding)
+
+
+def wav_front(form: StreamFormat, num_samples: int | None = None) -> bytes:
+    """The front of a WAV of so many samples of one channel; None: that is not known yet."""
+    data_bytes = None if num_samples is None else num_samples * form.sample_bytes
+    return wav_header(audio_format(form), data_bytes)
+
+
+def pcm_format(rate_hz: int) -> StreamFormat:
+    """PCM_S16LE, mono."""
+    return StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, rate_hz, 1)
+
+
+def opus_encoding() -> int:
+    """The value of AudioEncoding that `gateway.speaking.opus_stream` is told."""
+    return common_pb2.AUDIO_ENCODING_OGG_OPUS
+
+
+def renamed(error: errors.InvalidArgument) -> errors.InvalidArgument:
+    """An error about a SynthesizeRequest, its fields named as they are in JSON."""
+    return errors.InvalidArgument(
+        *(errors.FieldViolation(_renamed(v.field), v.description) for v in violations_of(error))
+    )
+
+
+def _renamed(field: str) -> str:
+    if field in _NAMES:
+        return _NAMES[field]
+    for prefix in ("sampling.", "format."):
+        if field.startswith(prefix):
+            return f"csm.{field.removeprefix(prefix)}"
+    known = field.partition(".")[0] in SPEECH_EXTRAS
+    return f"csm.{field}" if known else field
+
+
+# --- what a message may have, as JSON Schema ---
+
+
+def speech_extras_schema() -> dict[str, Any]:
+    """Of the object `csm`."""
+    fields = speech_pb2.SynthesizeRequest.DESCRIPTOR.fields_by_name
+    properties = {name: field_schema(fields[name]) for name in SPEECH_EXTRAS}
+    for field in common_pb2.Sampling.DESCRIPTOR.fields:
+        properties[field.name] = field_schema(field)
+    rate = common_pb2.AudioFormat.DESCRIPTOR.fields_by_name[SAMPLE_RATE]
+    properties[SAMPLE_RATE] = field_schema(rate)
+    return object_schema(properties)
+
+
+def message_schemas() -> dict[str, dict[str, Any]]:
+    """Of the messages that a WebSocket takes, by their type."""
+    config = schema(speech_pb2.ConverseConfig.DESCRIPTOR)
+    fields = speech_pb2.ConverseRequest.DESCRIPTOR.fields_by_name
+    return {"config": config, **{name: schema(fields[name].message_type) for name in COMMANDS}}
+
+
+def _without_type(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name != "type"}

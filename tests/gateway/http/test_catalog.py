@@ -1,0 +1,107 @@
+"""Models, voices, health, what there is no route for, and pages in browsers."""
+
+import httpx
+import pytest
+
+from tests.gateway.fakes import Stack, stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_models_are_ours_and_the_names_that_clients_send(http: httpx.AsyncClient) -> None:
+    for path in ("/v1/models", "/v1/audio/models"):
+        told = (await http.get(path)).json()
+        assert told["object"] == "list"
+        assert [m["id"] for m in told["data"]] == ["fake", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"]
+        assert told["models"] == told["data"]
+    one = (await http.get("/v1/models/fake")).json()
+    assert (one["id"], one["object"], one["owned_by"]) == ("fake", "model", "csm")
+    missing = await http.get("/v1/models/gpt")
+    assert missing.status_code == 404
+    assert missing.json()["error"]["param"] == "model"
+
+
+async def test_voices_suit_the_clients_of_three_servers(http: httpx.AsyncClient) -> None:
+    told = (await http.get("/v1/audio/voices")).json()
+    assert told["object"] == "list"
+    assert [(v["id"], v["name"]) for v in told["voices"]] == [("fake", "fake")]
+    assert told["data"] == told["voices"]
+    assert told["uploaded_voices"] == []
+    assert told["default_voice"] == "fake"
+
+
+async def test_health_is_that_of_the_host(http: httpx.AsyncClient) -> None:
+    for path, text in (("/healthz", "alive\n"), ("/readyz", "ready\n")):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.text) == (200, text)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("POST", "/v1/models/", 404, "not_found"),
+        ("GET", "/v1/audio/speech", 405, "method_not_allowed"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+    ],
+)
+async def test_what_there_is_no_route_for_is_an_error_in_the_same_shape(
+    http: httpx.AsyncClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = await http.request(method, path)
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == code
+    assert answer.headers["x-request-id"]
+
+
+async def test_only_pages_that_the_setting_names_may_call(http: httpx.AsyncClient) -> None:
+    ours = {"origin": "https://page.example"}
+    answer = await http.get("/v1/models", headers=ours)
+    assert answer.headers["access-control-allow-origin"] == "https://page.example"
+    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    asked = await http.options(
+        "/v1/audio/speech",
+        headers={
+            **ours,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,content-type",
+        },
+    )
+    assert asked.status_code == 200
+    theirs = await http.get("/v1/models", headers={"origin": "https://other.example"})
+    assert "access-control-allow-origin" not in theirs.headers
+
+
+async def test_requests_are_counted_by_their_route_and_not_by_their_path(
+    served: Stack, http: httpx.AsyncClient
+) -> None:
+    def count(route: str, status: str) -> float:
+        return served.sample("csm_http_requests_total", route=route, status=status)
+
+    before = count("/v1/models/{model}", "404"), count("other", "404")
+    await http.get("/v1/models/secret")
+    await http.get("/secret")
+    assert count("/v1/models/{model}", "404") == before[0] + 1
+    assert count("other", "404") == before[1] + 1
+    assert served.sample("csm_http_connections") >= 1
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_gateway_that_cannot_be_ready_says_so_and_takes_nothing() -> None:
+    async with stack(http_port=0) as one, httpx.AsyncClient(base_url=one.http) as http:
+        await one.tokenizer.down()
+        while one.host.state().ready:
+            await __import__("asyncio").sleep(0.02)
+        ready = await http.get("/readyz")
+        assert ready.status_code == 503
+        assert "leans on" in ready.text
+        assert (await http.get("/healthz")).status_code == 200
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
+    async with stack(http_port=0) as one:
+        assert one.service.door is not None
+        with pytest.raises(OSError, match=rf"127.0.0.1:{one.service.door.port} \(http_port"):
+            async with stack(http_port=one.service.door.port):
+                pass
