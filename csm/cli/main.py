@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import csm
-from csm.cli import bench, codes, generate, models, serve, speak, text, voices
+from csm.cli import bench, chat, codes, generate, models, play, serve, speak, text, voices
 from csm.cli.reporting import ReportingGroup
 from csm.serving.exit import end_process
 from csm.serving.heap import collect_seldom
@@ -37,6 +37,8 @@ def root(
 
 
 app.command("speak")(speak.speak)
+app.command("play")(play.play)
+app.command("chat")(chat.chat)
 app.command("text")(text.text)
 app.command("serve")(serve.serve)
 app.command("generate")(generate.generate)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from csm.cli.speak import parts_by_voice, parts_of
+from csm.cli.text_parts import parts_by_voice, parts_of
 from tests.csm.cli.conftest import PICO, Csm, chirp
 from tests.pico import BOOKS, CODEBOOK_SIZE
 
