@@ -126,5 +126,5 @@ def report(spoken: Spoken, output: Output | None, *, played: bool = False) -> No
         # It went at the loudspeaker's pace.
         del figures["real-time factor"]
     if spoken.num_skipped_chars:
-        figures["skipped"] = f"{spoken.num_skipped_chars} characters, see the warnings"
+        figures["skipped"] = f"{spoken.num_skipped_chars} characters, named above"
     print_figures(str(output.path) if output else "played", figures)
