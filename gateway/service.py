@@ -46,11 +46,14 @@ class GatewayService:
 
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
+        # Before anything else: without it nothing may be said.
+        await self._speech.sounds.load_watermark()
         await self.store.start()
         await self.backends.start()
         # Looks for the library of Opus now: no call waits while it is imported.
         await asyncio.to_thread(opus.problem)
         self._speech.voices = await self._load_voices()
+        await self._speech.sounds.measure(self._speech.voices.all())
         self._sweeper = asyncio.create_task(supervise("sweeper", self._sweep, self._metrics))
 
     async def _load_voices(self) -> Voices:

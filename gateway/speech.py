@@ -16,6 +16,7 @@ from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.prepare import PreparedSentences, prepare
 from gateway.settings import GatewaySettings
+from gateway.sounds import Sounds
 from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
@@ -54,6 +55,7 @@ class SpeechHandler:
         self.voices = voices
         self.store = store
         self.texts = Texts(settings, backends)
+        self.sounds = Sounds(settings, backends)
         self.encoder = AudioEncoder(backends, settings)
         self._metrics = metrics
         self._live: set[_Live] = set()
@@ -114,6 +116,8 @@ class SpeechHandler:
             else:
                 self.voices.check_speaker("config.heard_speaker", options.heard_speaker)
             conversation.voice = voice.name
+            processing = await self.sounds.processing(options.sound, voice)
+            options = replace(options, processing=processing)
             ports = CallPorts(
                 self.backends,
                 self.texts,
@@ -171,6 +175,7 @@ class SpeechHandler:
             conversation,
             self.backends,
             self.texts,
+            self.sounds,
             self.encoder,
             self.settings,
             self._metrics,

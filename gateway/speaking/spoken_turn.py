@@ -17,7 +17,6 @@ from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
-from gateway.conversations.silences import Silences
 from gateway.conversations.store import StoredConversation, Turn
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
@@ -98,11 +97,14 @@ class SpokenTurn:
             options.form,
             self._frame_ms,
             options.max_lead_ms,
-            DeliveryPorts(ports.outbox, meter, self._taken, self._written),
+            DeliveryPorts(ports.outbox, meter, self._taken, self._written, self._sound_failed),
+            options.sound,
         )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
+        self._error: errors.ServiceError | None = None
+        """Where the reason is ERROR."""
         self._stopped = asyncio.Event()
         self._last_pause_ms = 0
         self._seed: int | None = None
@@ -166,7 +168,7 @@ class SpokenTurn:
                 reason, error = await self._told(failure)
             await self._save()
             if self._reason is not None:
-                reason, error = self._reason, None
+                reason, error = self._reason, self._error
             self._end(reason, error)
         except Exception as error:
             self._leave(outcome_of(error))
@@ -182,8 +184,8 @@ class SpokenTurn:
         kept = self._delivery.kept_frames if kept_frames is None else kept_frames
         segments = attempt.segments(kept) if attempt else []
         frames = sum(s.num_frames for s in segments)
-        silences = Silences(list(self._delivery.silences.until(frames)))
-        return Turn(self.turn_id, self._options.speaker, False, segments, silences)
+        timeline = self._delivery.timeline.until(frames)
+        return Turn(self.turn_id, self._options.speaker, False, segments, timeline)
 
     def refuse(self, error: errors.ServiceError) -> None:
         """Ends a turn that never began, in band: there is no place for it."""
@@ -265,7 +267,7 @@ class SpokenTurn:
         credit_frames = settings.initial_credit_frames
         if options.max_lead_ms:
             # Frames made beyond the lead would be thrown away at a barge-in.
-            lead_frames = math.ceil(options.max_lead_ms / self._frame_ms)
+            lead_frames = math.ceil(options.max_lead_ms * options.sound.speed / self._frame_ms)
             credit_frames = min(credit_frames, max(lead_frames, MIN_CREDIT_FRAMES))
         timeout_s = None
         if self._ports.deadline is not None:
@@ -283,8 +285,9 @@ class SpokenTurn:
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
+        form, frame_bytes = self._delivery.decoded_form, self._delivery.frame_bytes
         return Attempt(
-            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s),
+            AttemptOptions(self.turn_id, generation, form, max_frames, timeout_s, frame_bytes),
             self._ports.context(),
             self._ports.backends,
             settings,
@@ -320,6 +323,11 @@ class SpokenTurn:
         if self._attempt is not None:
             self._attempt.written(num_frames, credit_frames)
 
+    def _sound_failed(self, error: errors.ServiceError) -> None:
+        """Its audio may not be sent."""
+        self._error = error
+        self.stop(FinishReason.ERROR)
+
     def _text_starved(self) -> None:
         self._delivery.text_starved()
         self.meter.text_starved()
@@ -349,7 +357,7 @@ class SpokenTurn:
                 reason,
                 attempt.usage if attempt else TurnUsage(),
                 self.meter.timing(queue_ms, prefill_ms),
-                self._delivery.silences.audio_ms(kept, self._frame_ms),
+                self._delivery.timeline.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
                 warnings=sorted(self.warnings, key=lambda w: (w.field != "text", w.first_char)),

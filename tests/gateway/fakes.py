@@ -433,6 +433,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                         raise failure
                     self.decoded_frames.append(int(row[0]))
                     pcm = np.full(width // 2, row[0], "<i2").tobytes()
+                    if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+                        pcm = np.full(width // 4, row[0] / 32768, "<f4").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )

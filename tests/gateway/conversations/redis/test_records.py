@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from gateway.conversations.redis.records import ForeignRecord, pack, record_key, unpack
 from gateway.conversations.redis.splice import MAX_WRITE_BYTES, SpokenRecords, splice
 from gateway.conversations.segment import Segment
-from gateway.conversations.silences import Silences
+from gateway.conversations.timeline import Timeline
 from gateway.conversations.turn import Turn
 from tests.gateway.conversations.making import segment, turn
 
 
 def made(name: str) -> Turn:
     one = Turn(name, 3, True, [Segment(3, "two €", bytes(range(12)), 3, "2 €"), Segment(3, "ü")])
-    one.silences = Silences([(0, 100), (3, 250)])
+    one.timeline = Timeline([(0, 100), (3, 250)])
     return one
 
 
@@ -38,7 +38,7 @@ def test_a_turn_in_several_records_is_one_turn() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"\x02" + pack(made("a"))[1:], pack(made("a"))[:-1], b"\x01\xff\xff\xff\xff{}",
+    [b"", b"\x03" + pack(made("a"))[1:], pack(made("a"))[:-1], b"\x01\xff\xff\xff\xff{}",
      b"\x01\x02\x00\x00\x00{}", b"\x01\x02\x00\x00\x00[]", b"\x01\x01\x00\x00\x00\xff"],
 )  # fmt: skip
 def test_bytes_that_are_no_record_are_refused(record: bytes) -> None:
