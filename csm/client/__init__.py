@@ -40,6 +40,9 @@ from csm.client.requests import (
 from csm.client.retry import (
     RetryPolicy,
 )
+from csm.client.sound import (
+    SoundOptions,
+)
 from csm.client.speech import (
     AsyncSpeech,
     Speech,
@@ -98,6 +101,7 @@ __all__ = [
     "Sampling",
     "ServerInfo",
     "ServiceError",
+    "SoundOptions",
     "Speech",
     "TextOptions",
     "Timing",

@@ -5,6 +5,8 @@ begins near where the pace wants it, there where the input is most like what wou
 periods of the voice meet in phase, so neither pitch nor timbre change.
 """
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -52,15 +54,15 @@ class SpeedChange:
         whole = round(self._num_in / self.speed)
         made = []
         while self._num_out < whole:
-            missing = self._needs() - self._num_in - self._num_padded
+            missing = self._needs() - self._first - len(self._input)
             if missing > 0:
-                self._input = np.concatenate([self._input, np.zeros(missing, np.float32)])
-                self._num_padded += missing
+                # Mirrored, so that nothing jumps where the last stretch reaches beyond the end.
+                self._input = np.pad(self._input, (0, missing), "symmetric")
             made.append(self._next())
-        excess = self._num_out - whole
         rest = self._joined(made)
+        rest = rest[: len(rest) - max(0, self._num_out - whole)]
         self._begin()
-        return rest[: len(rest) - excess] if excess > 0 else rest
+        return rest
 
     # --- inside ---
 
@@ -68,7 +70,7 @@ class SpeedChange:
         self._input = np.zeros(0, np.float32)
         self._first = 0
         """Position of the first sample that is kept."""
-        self._num_in = self._num_padded = self._num_out = 0
+        self._num_in = self._num_out = 0
         self._follows = 0
         """Position of what would follow the last stretch."""
 
@@ -78,7 +80,9 @@ class SpeedChange:
     def _needs(self) -> int:
         """Samples of the input that the next stretch depends on."""
         reach = 0 if self._num_out == 0 else self._search
-        return max(self._follows, self._place() + reach) + self._overlap
+        depends = max(self._follows, self._place() + reach) + self._overlap
+        # And no more comes out than that much input makes, were it all.
+        return max(depends, math.ceil((self._num_out + self._overlap) * self.speed))
 
     def _next(self) -> Samples:
         follows = self._cut(self._follows, self._overlap)

@@ -8,7 +8,7 @@ apart. The tokenizer makes of a frame 1920 samples of S16LE, each equal to the f
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -322,6 +322,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.fail_decode_at: dict[int, Exception] = {}
         """Frames decoded -> what the next decoder raises instead of the next."""
         self.fail_encode: list[errors.ServiceError] = []
+        self.wave: Callable[[int, int], Any] = lambda code, num_samples: np.full(
+            num_samples, code / 32768
+        )
+        """(code, samples) -> what a frame is where float samples are asked for."""
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.formats: list[common_pb2.AudioFormat] = []
@@ -434,7 +438,7 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                     self.decoded_frames.append(int(row[0]))
                     pcm = np.full(width // 2, row[0], "<i2").tobytes()
                     if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
-                        pcm = np.full(width // 4, row[0] / 32768, "<f4").tobytes()
+                        pcm = self.wave(int(row[0]), width // 4).astype("<f4").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )

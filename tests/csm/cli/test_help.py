@@ -16,7 +16,7 @@ from tests.csm.cli.conftest import ROOT, Csm
 COMMANDS = (
     ("speak",), ("serve",), ("generate",), ("encode",), ("decode",),
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
-    ("voices", "list"),
+    ("voices", "list"), ("watermark", "check"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Turns as bytes, and the difference between two histories as one write."""
 
 import contextlib
+import json
 from itertools import pairwise
 
 import pytest
@@ -25,6 +26,24 @@ def test_a_turn_comes_back_from_its_bytes_as_it_was() -> None:
     turns, keys = unpack([pack(made("a")), pack(turn("b", segment("x", 2)))])
     assert turns == [made("a"), turn("b", segment("x", 2))]
     assert keys == [record_key(one) for one in turns]
+
+
+def test_what_was_done_to_a_turns_sound_comes_back_and_only_then_is_the_record_another() -> None:
+    plain, shaped = made("a"), made("b")
+    shaped.timeline = Timeline([(0, 100)], 1.25, 60.0, 3, 12.5)
+    turns, keys = unpack([pack(plain), pack(shaped)])
+    assert turns == [plain, shaped]
+    assert keys == [record_key(plain), record_key(shaped)]
+    assert (pack(plain)[:1], pack(shaped)[:1]) == (b"\x01", b"\x02")
+
+
+@pytest.mark.parametrize("sound", [[], [0, 0, 0, 0], [1], [1, 0, "x", 0], [1, 0, 1e999, 0], 3])
+def test_a_sound_that_cannot_be_is_refused(sound: object) -> None:
+    header = {"turn_id": "a", "speaker": 0, "heard": False, "first_frame": 0, "segments": [],
+              "silences": [], "sound": sound}  # fmt: skip
+    told = json.dumps(header).encode()
+    with pytest.raises(ForeignRecord):
+        unpack([b"\x02" + len(told).to_bytes(4, "little") + told])
 
 
 def test_a_turn_in_several_records_is_one_turn() -> None:
