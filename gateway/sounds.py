@@ -17,6 +17,7 @@ from gateway.conversations.segment import Segment
 from gateway.settings import GatewaySettings
 from gateway.sound.loudness import SILENCE_LUFS, loudness_lufs
 from gateway.sound.options import Processing, SoundOptions
+from gateway.sound.trim import MAX_HELD_BYTES
 from gateway.sound.voice_gain import VoiceGain
 from gateway.sound.watermark import Watermark, load_watermark, probe
 from gateway.voices.voice import LibraryVoice
@@ -70,6 +71,7 @@ class Sounds:
             settings.max_leading_silence_ms if first is None else first,
             settings.max_trailing_silence_ms if last is None else last,
             self.watermark,
+            min(MAX_HELD_BYTES, settings.max_pcm_bytes // 2),
         )
 
     # --- inside ---

@@ -52,7 +52,9 @@ class Chain:
         self._frame_samples = rate_hz * frame_ms / 1000
         first, last = processing.max_leading_silence_ms, processing.max_trailing_silence_ms
         self._leading = None if first is None else LeadingTrim(first, rate_hz)
-        self._trailing = None if last is None else TrailingTrim(last, rate_hz)
+        self._trailing = (
+            None if last is None else TrailingTrim(last, rate_hz, processing.max_held_bytes)
+        )
         self._factor = processing.speed
         self._speed = None if self._factor == 1.0 else SpeedChange(self._factor, rate_hz)
         self._gain = None if processing.gain is None else Gain(processing.gain, rate_hz)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.sound.speed import MAX_SPEED, MIN_SPEED
+from gateway.sound.trim import MAX_HELD_BYTES
 from gateway.sound.voice_gain import VoiceGain
 from gateway.sound.watermark import Watermark
 
@@ -46,6 +47,8 @@ class Processing:
     max_trailing_silence_ms: int | None = None
     watermark: Watermark | None = None
     """None: none."""
+    max_held_bytes: int = MAX_HELD_BYTES
+    """Of silence that is held back until it is known whether it is the turn's last."""
 
     @property
     def changes(self) -> bool:

@@ -23,6 +23,7 @@ WINDOWS_PER_S = 100
 ONSET_MS = 20
 """What lies so close before the first loud window belongs to it: words may begin softly."""
 MAX_HELD_MS = 5000
+MAX_HELD_BYTES = 512 << 10
 """Silence that is held back at the most; of a longer one the beginning is let go."""
 
 _NOTHING = np.zeros(0, np.float32)
@@ -60,28 +61,36 @@ class _Runs:
 
 
 class LeadingTrim:
-    """Sound in, the same with at most so much silence before it out."""
+    """Sound in, the same with at most so much silence before it out.
+
+    What may stay passes at once, what is more is cut behind it: nothing waits but the last 20 ms.
+    """
 
     def __init__(self, max_ms: int, rate_hz: int) -> None:
         self._rate_hz = rate_hz
-        self._most = rate_hz * max_ms // 1000
         self._onset = rate_hz * ONSET_MS // 1000
+        self._most = rate_hz * max_ms // 1000
         self._runs = _Runs(rate_hz)
-        self._held: deque[Samples] = deque()
-        self._num_held = 0
+        self._held = _NOTHING
+        self._num_passed = 0
         self.begun = False
         """Sound has come: nothing is done any more."""
         self.num_cut = 0
         """Samples that were cut."""
 
     def feed(self, samples: Samples) -> Samples:
-        """What is certain to be heard; nothing as long as no sound has come."""
+        """What is certain to be heard."""
         return samples if self.begun else self._told(self._runs.feed(samples))
 
     def flush(self) -> Samples:
         """The silence that stays where no sound comes before a pause, or none at all."""
         sound = self._told(self._runs.flush())
-        return sound if self.begun else self._kept(self._most)
+        if self.begun:
+            return sound
+        kept = self._held[: max(0, self._most - self._num_passed)]
+        self.num_cut += len(self._held) - len(kept)
+        self._num_passed, self._held = self._num_passed + len(kept), _NOTHING
+        return np.concatenate([sound, kept])
 
     def _told(self, runs: Iterator[tuple[bool, Samples]]) -> Samples:
         out: list[Samples] = []
@@ -90,30 +99,19 @@ class LeadingTrim:
                 out.append(run)
             elif loud:
                 self.begun = True
-                out += [self._kept(max(self._most, self._onset)), run]
+                onset = fade_in(self._held, self._rate_hz) if self.num_cut else self._held
+                out += [onset, run]
             else:
-                self._hold(run)
+                passed = max(0, self._most - self._onset - self._num_passed)
+                out.append(run[:passed])
+                self._num_passed += len(out[-1])
+                held = np.concatenate([self._held, run[passed:]])
+                cut = max(0, len(held) - self._onset)
+                self._held = held[cut:]
+                self.num_cut += cut
         if self.begun:
             out += [run for _, run in self._runs.flush()]
         return np.concatenate(out) if out else _NOTHING
-
-    def _hold(self, run: Samples) -> None:
-        self._held.append(run)
-        self._num_held += len(run)
-        # What can never be kept goes at once.
-        most = max(self._most, self._onset)
-        while self._num_held - len(self._held[0]) >= most:
-            cut = len(self._held.popleft())
-            self._num_held -= cut
-            self.num_cut += cut
-
-    def _kept(self, most: int) -> Samples:
-        silence = np.concatenate(self._held) if self._held else _NOTHING
-        self._held.clear()
-        self._num_held = 0
-        cut = max(0, len(silence) - most)
-        self.num_cut += cut
-        return fade_in(silence[cut:], self._rate_hz) if self.num_cut else silence
 
 
 class TrailingTrim:
@@ -122,10 +120,10 @@ class TrailingTrim:
     Silence is held back beyond what may stay, until sound follows it or the turn ends.
     """
 
-    def __init__(self, max_ms: int, rate_hz: int) -> None:
+    def __init__(self, max_ms: int, rate_hz: int, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self._rate_hz = rate_hz
         self._most = rate_hz * max_ms // 1000
-        self._max_held = rate_hz * MAX_HELD_MS // 1000
+        self._max_held = min(rate_hz * MAX_HELD_MS // 1000, max_held_bytes // 4)
         # The last that stays may have to fade.
         self._at_once = max(0, self._most - rate_hz // WINDOWS_PER_S)
         self._runs = _Runs(rate_hz)

@@ -98,7 +98,7 @@ class Attempt:
         self._decoder = LateDecoder(
             Decoding(backends, options.form, options.timeout_s),
             self._frame_bytes,
-            settings.max_pcm_bytes // options.frame_bytes,
+            options.ahead_frames,
         )
         meter.submitted()
 

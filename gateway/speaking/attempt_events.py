@@ -30,8 +30,8 @@ class AttemptOptions:
     form: StreamFormat
     max_frames: int
     timeout_s: float | None
-    frame_bytes: int
-    """Bytes that a frame becomes for the client."""
+    ahead_frames: int
+    """Frames that may be decoded ahead of what the client has taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,10 +64,9 @@ class Delivery:
         """What the tokenizer is to make."""
         return self._path.decoded_form
 
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes that a frame of the model becomes."""
-        return self._path.frame_bytes
+    def ahead_frames(self, max_pcm_bytes: int) -> int:
+        """Frames that may be decoded ahead of what the client has taken, for so many bytes."""
+        return self._path.ahead_frames(max_pcm_bytes)
 
     @property
     def timeline(self) -> Timeline:

@@ -58,11 +58,14 @@ class SoundPath:
         """Whether sound waits for the watermark."""
         return self._marked is not None and self._marked.pending
 
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes that a frame of the model becomes."""
-        frame_s = self._frame_ms / 1000 / self._processing.speed
-        return max(1, round(self._form.bytes_per_s * frame_s))
+    def ahead_frames(self, max_pcm_bytes: int) -> int:
+        """Frames of the model that may be decoded ahead of what the client has taken, so that no
+        more than so many bytes wait here."""
+        processing = self._processing
+        if processing.max_trailing_silence_ms is not None:
+            max_pcm_bytes -= processing.max_held_bytes
+        frame_s = self._frame_ms / 1000 / processing.speed
+        return max_pcm_bytes // max(1, round(self._form.bytes_per_s * frame_s))
 
     def begin_again(self) -> None:
         """Nothing has been sent: the turn starts anew."""

@@ -285,9 +285,10 @@ class SpokenTurn:
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
-        form, frame_bytes = self._delivery.decoded_form, self._delivery.frame_bytes
+        form = self._delivery.decoded_form
+        ahead_frames = self._delivery.ahead_frames(settings.max_pcm_bytes)
         return Attempt(
-            AttemptOptions(self.turn_id, generation, form, max_frames, timeout_s, frame_bytes),
+            AttemptOptions(self.turn_id, generation, form, max_frames, timeout_s, ahead_frames),
             self._ports.context(),
             self._ports.backends,
             settings,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,20 @@ async def test_cancelling_at_any_moment_leaves_nothing_behind(running: Stack) ->
             await call.until("turn_completed")
             assert len(call.all("turn_completed")) == 1
     await running.settled()
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+async def test_a_lead_is_one_of_the_audio_that_is_sent(running: Stack, speed: float) -> None:
+    """What is sent takes its own time, less the lead; not that of the model's frames."""
+    running.tokenizer.wave = words_in_silence(0, 50)
+    num_frames = round(10 * speed)
+    began = time.monotonic()
+    heard = await synthesize(
+        running, "x" * 5 * num_frames, max_lead_ms=300, sound_options=SoundOptions(speed=speed)
+    )
+    took_s = time.monotonic() - began
+    assert heard.completed[0].kept_audio_ms == 800
+    assert 0.8 - 0.3 - 0.05 <= took_s
+    if speed == 2.0:
+        # As 1600 ms of the model's frames it would take 1.3 s.
+        assert took_s < 1.2

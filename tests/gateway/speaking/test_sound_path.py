@@ -126,4 +126,4 @@ async def test_after_a_stop_nothing_goes_out_and_beginning_again_begins_anew() -
     path.pause(100, 1, 0)
     assert b"".join(sink.chunks) == first
     assert path.timeline.pauses == [(1, 100)]
-    assert path.frame_bytes == 1920
+    assert path.ahead_frames(192_000) == 100
