@@ -39,6 +39,16 @@ def dying_away(last: Samples, num_samples: int, rate_hz: int) -> Samples:
     return silence
 
 
+def joined(last: Samples, samples: Samples, rate_hz: int) -> Samples:
+    """Samples [N, C] that follow a sample [C] of another sound: what they jump by dies away in
+    them. As many as before; a copy."""
+    moved = samples.copy()
+    count = min(len(samples), fade_samples(rate_hz))
+    if count:
+        moved[:count] += _rising(count)[::-1, None] * (last - samples[0])
+    return moved
+
+
 def audible(sample: Samples, least: float = AUDIBLE) -> bool:
     """Whether a jump between nothing and this sample [C] is heard as a click."""
     return bool(np.abs(sample).max(initial=0.0) > least)

@@ -100,6 +100,10 @@ class Delivery:
         self._path.pause(duration_ms, num_frames, text_chars)
         self.taken_in()
 
+    def seam(self) -> None:
+        """What is put next was made by another decoder than what was put before."""
+        self._path.seam()
+
     def begin_again(self) -> None:
         """Nothing has left: what waits is dropped, and the turn starts anew."""
         self._ports.outbox.discard_audio(self)

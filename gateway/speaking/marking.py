@@ -4,9 +4,12 @@ Fail closed: what could not be marked is not sent, and nothing after it.
 """
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +18,26 @@ from csm import errors
 from gateway.sound.watermark import Marking, Watermark
 
 Samples = NDArray[np.float32]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+THREADS = 4
+"""In which turns are marked; a watermark that hangs holds up no other work of the gateway."""
+CHUNK_TIMEOUT_S = 30.0
+"""What a watermark may take for a chunk, waiting for a thread included."""
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, "watermark")
+
+
+async def _in_thread(work: Callable[..., T], *given: object) -> T:
+    """Raises as the work does, and `TimeoutError`."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(CHUNK_TIMEOUT_S):
+        return await loop.run_in_executor(_threads(), work, *given)
 
 
 class Marked:
@@ -76,16 +97,16 @@ class Marked:
 
     async def _work(self) -> None:
         try:
-            marking = await asyncio.to_thread(Marking, self._watermark, self._rate_hz)
+            marking = await _in_thread(Marking, self._watermark, self._rate_hz)
             while True:
                 while self._waiting:
                     samples, num_frames, text_chars = self._waiting[0]
                     self._unmarked.append((len(samples), num_frames, text_chars))
-                    marked = await asyncio.to_thread(marking.feed, samples)
+                    marked = await _in_thread(marking.feed, samples)
                     self._waiting.popleft()
                     self._hand_on(marked)
                 if self._ended:
-                    self._hand_on(await asyncio.to_thread(marking.finish))
+                    self._hand_on(await _in_thread(marking.finish))
                     return
                 self._on_taken()
                 self._wake.clear()

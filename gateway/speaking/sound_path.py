@@ -18,7 +18,7 @@ from gateway.commands import StreamFormat
 from gateway.conversations.timeline import Timeline
 from gateway.sound.chain import Chain, Item, Pausing
 from gateway.sound.options import Processing
-from gateway.sound.seams import CUT_OFF, audible, dying_away, fade_in, fade_samples
+from gateway.sound.seams import CUT_OFF, audible, dying_away, fade_in, fade_samples, joined
 from gateway.speaking.marking import Marked
 
 Samples = NDArray[np.float32]
@@ -82,7 +82,9 @@ class SoundPath:
             )
         self._last = b""
         """The last sample that went out, of all channels."""
-        self._after_pause = self._finished = False
+        self._last_in = b""
+        """The last sample that came in, of all channels."""
+        self._after_pause = self._finished = self._seam = False
         self._chars: deque[tuple[int, int]] = deque()
         """(frames, characters of the text that have begun by their end), of what the chain has."""
         self._num_frames = self._text_chars = 0
@@ -91,6 +93,9 @@ class SoundPath:
         """The next sound in `decoded_form`, by whose end the turn has `num_frames` and has begun
         `text_chars`."""
         self._num_frames, self._text_chars = num_frames, text_chars
+        if self._seam and pcm:
+            pcm = self._joined(pcm)
+        self._last_in = pcm[-self.decoded_form.sample_bytes :] or self._last_in
         if self._chain is None:
             self._send(pcm, num_frames, text_chars)
             return
@@ -106,6 +111,10 @@ class SoundPath:
             return
         self._chars.append((num_frames, text_chars))
         self._take(self._chain.pause(duration_ms, num_frames))
+
+    def seam(self) -> None:
+        """What comes next was made by another decoder than what came before: no jump is heard."""
+        self._seam = bool(self._last_in)
 
     async def finish(self) -> None:
         """There is no more of the turn. Returns when the sink has everything, or after `stop`."""
@@ -196,6 +205,15 @@ class SoundPath:
     def _out(self, samples: Samples, num_frames: int, text_chars: int) -> None:
         """Marked samples [N]."""
         self._sink.sound(self._bytes(samples[:, None]), num_frames, text_chars)
+
+    def _joined(self, pcm: bytes) -> bytes:
+        """Bytes in `decoded_form`, their beginning moved to where the sound before them ended."""
+        self._seam = False
+        form = self.decoded_form
+        both = pcm_samples(self._last_in + pcm, form.encoding)  # type: ignore[arg-type]
+        both = both.reshape(-1, form.channels)
+        moved = joined(both[0], both[1:], form.sample_rate_hz).reshape(-1)
+        return pcm_bytes(np.clip(moved, -1.0, 1.0), form.encoding)  # type: ignore[arg-type]
 
     def _last_sample(self) -> Samples:
         return self._samples(self._last)[0]

@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 
 from csm import errors
-from csm.audio.pcm import BYTES_PER_SAMPLE
+from csm.audio.pcm import BYTES_PER_SAMPLE, pcm_bytes
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -35,6 +35,7 @@ CODEBOOK_SIZE = 512
 RATE = 24_000
 FRAME_SAMPLES = 1920
 FRAME_MS = 80
+_TELEPHONE = (common_pb2.AUDIO_ENCODING_MULAW, common_pb2.AUDIO_ENCODING_ALAW)
 
 EOS = common_pb2.FINISH_REASON_EOS
 MAX_DURATION = common_pb2.FINISH_REASON_MAX_DURATION
@@ -437,7 +438,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                         raise failure
                     self.decoded_frames.append(int(row[0]))
                     pcm = np.full(width // 2, row[0], "<i2").tobytes()
-                    if form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+                    if form.encoding in _TELEPHONE:
+                        pcm = pcm_bytes(np.full(width, row[0] / 32768, np.float32), form.encoding)
+                    elif form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
                         pcm = self.wave(int(row[0]), width // 4).astype("<f4").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1

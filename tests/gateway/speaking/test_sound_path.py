@@ -127,3 +127,40 @@ async def test_after_a_stop_nothing_goes_out_and_beginning_again_begins_anew() -
     assert b"".join(sink.chunks) == first
     assert path.timeline.pauses == [(1, 100)]
     assert path.ahead_frames(192_000) == 100
+
+
+@pytest.mark.parametrize("processing", [UNTOUCHED, Processing(speed=1.25)])
+@pytest.mark.parametrize("form", [S16, StreamFormat(S16.encoding, RATE, 2)])
+async def test_no_click_where_another_decoder_goes_on(
+    processing: Processing, form: StreamFormat
+) -> None:
+    """At the worst: it begins at the lowest sample where the one before ended at the highest."""
+    samples, _ = speech()
+    high, low = int(np.argmax(samples)), int(np.argmin(samples))
+    before, after = samples[high - 9000 : high + 1], samples[low : low + 9000]
+    sink = Sink()
+    path = SoundPath(form, 80.0, processing, sink)
+
+    def put(sound: np.ndarray, frames: int) -> None:
+        channels = path.decoded_form.channels
+        path.put(pcm_bytes(np.repeat(sound, channels), path.decoded_form.encoding), frames, 0)
+
+    put(before, 5)
+    path.seam()
+    put(after, 10)
+    made = sink.samples(form)
+    hard = np.concatenate([before, after])
+    assert highest_jump(hard) > 1.4 * highest_jump(samples)
+    assert highest_jump(made) <= 1.1 * max(highest_jump(before), highest_jump(after))
+    assert click(made, RATE) <= 1.2 * max(click(before, RATE), click(after, RATE))
+    if processing is UNTOUCHED:
+        assert len(made) == len(hard)
+
+
+async def test_a_seam_before_any_sound_is_none() -> None:
+    sink = Sink()
+    path = SoundPath(S16, 80.0, UNTOUCHED, sink)
+    path.seam()
+    loud = pcm_bytes(np.full(1920, 0.5, np.float32), S16.encoding)
+    path.put(loud, 1, 0)
+    assert sink.chunks == [loud]
