@@ -363,3 +363,13 @@ def test_a_sesame_checkpoint_and_a_kyutai_file_run_as_they_are(csm: Csm, tmp_pat
                  "--seed", 3, "--threads", 1)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920
+
+
+def test_pace_and_loudness_are_as_asked(csm: Csm, tmp_path: Path) -> None:
+    for name, options in (("plain", ()), ("fast", ("--speed", 2, "--even-loudness"))):
+        result = csm("speak", "Yes.", "-o", tmp_path / f"{name}.wav", "--seed", 1, *options, *LOCAL)
+        assert result.exit_code == 0, result.output
+    plain, fast = (soundfile.info(tmp_path / f"{name}.wav").frames for name in ("plain", "fast"))
+    assert abs(fast - plain / 2) <= 24 * 5
+    result = csm("speak", "Yes.", "-o", tmp_path / "wrong.wav", "--speed", 3, *LOCAL)
+    assert result.exit_code != 0
