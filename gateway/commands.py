@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csm.audio.pcm import BYTES_PER_SAMPLE, FLOAT_ENCODING
-from gateway.sound.options import AS_SET, UNTOUCHED, Processing, SoundOptions
+from gateway.sound.options import AS_SET, UNTOUCHED, Processing, SoundRules
 from gateway.text.options import TextRules
 
 
@@ -70,7 +70,7 @@ class Synthesis:
     form: StreamFormat
     max_lead_ms: int
     text_rules: TextRules
-    sound: SoundOptions = AS_SET
+    sound: SoundRules = AS_SET
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ConverseOptions:
     max_lead_ms: int
     heard_speaker: int | None
     text: TextRules
-    sound: SoundOptions = AS_SET
+    sound: SoundRules = AS_SET
     processing: Processing = UNTOUCHED
     """What that comes to with the conversation's voice."""
 

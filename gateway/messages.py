@@ -28,7 +28,7 @@ from gateway.commands import (
     TextPart,
 )
 from gateway.settings import GatewaySettings
-from gateway.sound_messages import sound_options_of
+from gateway.sound_messages import sound_rules_of
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -86,7 +86,7 @@ class Checker:
         ]
         form = self._output_form(found, "format", request.format)
         text_rules = text_rules_of(found, "text_options", request.text_options, rules)
-        sound = sound_options_of(found, "sound_options", request.sound_options)
+        sound = sound_rules_of(found, "sound_options", request.sound_options)
         found.raise_any()
         return Synthesis(
             request.text,
@@ -114,7 +114,7 @@ class Checker:
         output = self._output_form(found, "config.output_format", config.output_format)
         heard = self._form(found, "config.input_format", config.input_format)
         text_rules = text_rules_of(found, "config.text_options", config.text_options, rules)
-        sound = sound_options_of(found, "config.sound_options", config.sound_options)
+        sound = sound_rules_of(found, "config.sound_options", config.sound_options)
         found.raise_any()
         return ConverseOptions(
             config.conversation_id,

@@ -4,16 +4,14 @@ import math
 from typing import Any
 
 from csm.v1 import speech_pb2
-from gateway.sound.options import MAX_SILENCE_MS, MAX_SPEED, MIN_SPEED, SoundOptions
+from gateway.sound.options import MAX_SILENCE_MS, MAX_SPEED, MIN_SPEED, SoundRules
 from gateway.violations import Violations
 
 
-def sound_options_of(
-    found: Violations, field: str, options: speech_pb2.SoundOptions
-) -> SoundOptions:
+def sound_rules_of(found: Violations, field: str, options: speech_pb2.SoundOptions) -> SoundRules:
     """What a call asks for; what is wrong with it is in `found`."""
     values: dict[str, Any] = {
-        name: getattr(options, name) for name in SoundOptions.__slots__ if options.HasField(name)
+        name: getattr(options, name) for name in SoundRules.__slots__ if options.HasField(name)
     }
     speed = values.get("speed")
     if speed is not None and not (math.isfinite(speed) and MIN_SPEED <= speed <= MAX_SPEED):
@@ -26,4 +24,4 @@ def sound_options_of(
                 f"{field}.{name}",
                 f"{values[name]} is not allowed; allowed are 0..{MAX_SILENCE_MS}",
             )
-    return SoundOptions(**values)
+    return SoundRules(**values)

@@ -16,7 +16,7 @@ from gateway.commands import StreamFormat
 from gateway.conversations.segment import Segment
 from gateway.settings import GatewaySettings
 from gateway.sound.loudness import SILENCE_LUFS, loudness_lufs
-from gateway.sound.options import Processing, SoundOptions
+from gateway.sound.options import AS_SET, Processing, SoundRules
 from gateway.sound.trim import MAX_HELD_BYTES
 from gateway.sound.voice_gain import VoiceGain
 from gateway.sound.watermark import Watermark, load_watermark, probe
@@ -53,10 +53,10 @@ class Sounds:
     async def measure(self, voices: Iterable[LibraryVoice]) -> None:
         """Measures the recordings of voices whose loudness is evened by default."""
         for voice in voices:
-            if self._evened(SoundOptions(), voice):
+            if self._evened(AS_SET, voice):
                 await self._gain(voice)
 
-    async def processing(self, options: SoundOptions, voice: LibraryVoice) -> Processing:
+    async def processing(self, options: SoundRules, voice: LibraryVoice) -> Processing:
         """What is done to a turn of that voice; measures the voice where that was not done yet."""
         settings = self._settings
         gain = await self._gain(voice) if self._evened(options, voice) else None
@@ -76,7 +76,7 @@ class Sounds:
 
     # --- inside ---
 
-    def _evened(self, options: SoundOptions, voice: LibraryVoice) -> bool:
+    def _evened(self, options: SoundRules, voice: LibraryVoice) -> bool:
         if options.even_loudness is not None:
             return options.even_loudness
         if self._settings.even_loudness == "prompted":

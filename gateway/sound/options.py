@@ -17,12 +17,12 @@ __all__ = [
     "MIN_SPEED",
     "UNTOUCHED",
     "Processing",
-    "SoundOptions",
+    "SoundRules",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class SoundOptions:
+class SoundRules:
     """What a call says; None is left to the server. See `csm.v1.SoundOptions`."""
 
     speed: float | None = None
@@ -31,7 +31,7 @@ class SoundOptions:
     max_trailing_silence_ms: int | None = None
 
 
-AS_SET = SoundOptions()
+AS_SET = SoundRules()
 """All is left to the server."""
 
 
