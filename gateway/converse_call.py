@@ -94,6 +94,7 @@ class ConverseCall:
             options.max_lead_ms,
             conversation.conversation_id,
             in_conversation=True,
+            sound=options.processing,
         )
         self._outbox = Outbox()
         self._turn_ports = TurnPorts(

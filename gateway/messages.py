@@ -28,6 +28,7 @@ from gateway.commands import (
     TextPart,
 )
 from gateway.settings import GatewaySettings
+from gateway.sound_messages import sound_rules_of
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -86,6 +87,7 @@ class Checker:
         ]
         form = self._output_form(found, "format", request.format)
         text_rules = text_rules_of(found, "text_options", request.text_options, rules)
+        sound = sound_rules_of(found, "sound_options", request.sound_options)
         found.raise_any()
         return Synthesis(
             request.text,
@@ -98,6 +100,7 @@ class Checker:
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
             text_rules,
+            sound,
         )
 
     def opening(self, config: speech_pb2.ConverseConfig, rules: TextRules) -> ConverseOptions:
@@ -112,6 +115,7 @@ class Checker:
         output = self._output_form(found, "config.output_format", config.output_format)
         heard = self._form(found, "config.input_format", config.input_format)
         text_rules = text_rules_of(found, "config.text_options", config.text_options, rules)
+        sound = sound_rules_of(found, "config.sound_options", config.sound_options)
         found.raise_any()
         return ConverseOptions(
             config.conversation_id,
@@ -123,6 +127,7 @@ class Checker:
             config.max_lead_ms or self._settings.default_max_lead_ms,
             heard_speaker,
             text_rules,
+            sound,
         )
 
     def text_to_prepare(

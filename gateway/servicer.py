@@ -165,6 +165,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             digest=generator.digest,
             dtype=generator.dtype,
             device=generator.device,
+            watermark=mark.name if (mark := self._speech.sounds.watermark) else "",
         )
 
     def _checker(self) -> Checker:

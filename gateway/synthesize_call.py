@@ -15,6 +15,7 @@ from gateway.conversations.store import Segment, StoredConversation, new_turn_id
 from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.words import misfit
 from gateway.settings import GatewaySettings
+from gateway.sounds import Sounds
 from gateway.speaking.events import FinishReason, TurnWarning
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
@@ -37,6 +38,7 @@ class SynthesisParts:
     conversation: StoredConversation | None
     backends: Backends
     texts: Texts
+    sounds: Sounds
     encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
@@ -78,6 +80,7 @@ class SynthesizeCall:
                 asked.max_audio_ms,
                 asked.max_lead_ms,
                 asked.conversation_id,
+                sound=await parts.sounds.processing(asked.sound, cast.own.voice),
             ),
             TurnPorts(
                 parts.backends,

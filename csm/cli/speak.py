@@ -36,6 +36,8 @@ def speak(
     language: Language = "",
     markup: MarkupOption = None,
     lexicon: LexiconOption = None,
+    speed: options.Speed = None,
+    even_loudness: options.EvenLoudness = None,
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
@@ -62,7 +64,7 @@ def speak(
 
         from csm.cli.listening import report, write_speech
         from csm.cli.reporting import status
-        from csm.client import AsyncClient
+        from csm.client import AsyncClient, SoundOptions
         from csm.client.client import UNARY_TIMEOUT_S
         from csm.client.retry import Deadline
 
@@ -99,6 +101,7 @@ def speak(
                         seed=seed,
                         max_audio_ms=max_audio_ms,
                         text_options=wanted,
+                        sound_options=SoundOptions(speed, even_loudness),
                         format=target.format,
                         timeout_s=deadline.remaining_s(),
                     ),

@@ -38,6 +38,9 @@ from csm.client.requests import (
 from csm.client.retry import (
     RetryPolicy,
 )
+from csm.client.sound import (
+    SoundOptions,
+)
 from csm.client.speech import (
     AsyncSpeech,
     Speech,
@@ -108,6 +111,7 @@ __all__ = [
     "Sampling",
     "ServerInfo",
     "ServiceError",
+    "SoundOptions",
     "Speech",
     "TextOptions",
     "Timing",

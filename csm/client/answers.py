@@ -52,6 +52,8 @@ class ServerInfo:
     """Of the generator's weights."""
     dtype: str
     device: str
+    watermark: str = ""
+    """Name of the watermark in all audio; empty: there is none."""
 
     @classmethod
     def from_proto(cls, message: speech_pb2.GetServerInfoResponse) -> "ServerInfo":
@@ -113,6 +115,8 @@ class TokenizerInfo:
     """Of the codec's weights."""
     dtype: str
     device: str
+    watermark: str = ""
+    """Name of the watermark in all audio; empty: there is none."""
 
     @classmethod
     def from_proto(cls, message: tokenizer_pb2.GetTokenizerInfoResponse) -> "TokenizerInfo":

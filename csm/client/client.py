@@ -23,6 +23,7 @@ from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, RetryPolicy, from_status
+from csm.client.sound import SoundOptions
 from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
 from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
@@ -76,6 +77,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         text_options: TextOptions | None = None,
+        sound_options: SoundOptions | None = None,
         timeout_s: float | None = None,
     ) -> SpeechT:
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
@@ -98,6 +100,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             format=AudioFormat.of(format),
             max_lead_ms=max_lead_ms,
             text_options=text_options,
+            sound_options=sound_options,
         )
         return self._speech(
             lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
@@ -123,6 +126,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
         text_options: TextOptions | None = None,
+        sound_options: SoundOptions | None = None,
         timeout_s: float | None = None,
     ) -> ConversationT:
         """A conversation, opened by entering the result: `with client.converse() as conversation`.
@@ -142,6 +146,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
             text_options=text_options,
+            sound_options=sound_options,
         )
         return self._conversation(
             lambda *outgoing, timeout: self._stub.Converse(

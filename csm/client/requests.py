@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from csm.audio import frames
 from csm.client.formats import AudioFormat, from_float
+from csm.client.sound import SoundOptions
 from csm.client.text import TextOptions
 from csm.errors import invalid
 from csm.limits import LARGER_FILES, MAX_CONTEXT_FILE_BYTES
@@ -108,6 +109,7 @@ def synthesize_request(
     format: AudioFormat | None,
     max_lead_ms: int,
     text_options: TextOptions | None,
+    sound_options: SoundOptions | None = None,
 ) -> speech_pb2.SynthesizeRequest:
     """The wire message of `synthesize`."""
     message = speech_pb2.SynthesizeRequest(
@@ -115,6 +117,7 @@ def synthesize_request(
         sampling=sampling,
         format=format.to_proto() if format else None,
         text_options=text_options.to_proto() if text_options else None,
+        sound_options=sound_options.to_proto() if sound_options else None,
     )
     _set(
         message,
@@ -139,6 +142,7 @@ def converse_config(
     max_lead_ms: int,
     heard_speaker: int | None,
     text_options: TextOptions | None,
+    sound_options: SoundOptions | None = None,
 ) -> speech_pb2.ConverseRequest:
     """The first message of `converse`."""
     config = speech_pb2.ConverseConfig(
@@ -146,6 +150,7 @@ def converse_config(
         output_format=output_format.to_proto() if output_format else None,
         input_format=input_format.to_proto() if input_format else None,
         text_options=text_options.to_proto() if text_options else None,
+        sound_options=sound_options.to_proto() if sound_options else None,
     )
     _set(
         config,

@@ -90,7 +90,7 @@ class StoredConversation:
             return
         turn = self.turns[index]
         before = turn.num_bytes
-        turn.truncate(turn.silences.heard_frames(heard_ms, frame_ms))
+        turn.truncate(turn.timeline.heard_frames(heard_ms, frame_ms))
         after = turn.num_bytes
         if not turn.segments:
             after = 0

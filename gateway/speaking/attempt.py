@@ -82,7 +82,6 @@ class Attempt:
         self._meter = meter
         self._frame_ms = info.frame_ms
         self._frame_bytes = info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
-        frame_pcm_bytes = max(1, round(options.form.bytes_per_s * self._frame_ms / 1000))
         self._running = ""
         self._other_seed = 0
         self._full = False
@@ -99,7 +98,7 @@ class Attempt:
         self._decoder = LateDecoder(
             Decoding(backends, options.form, options.timeout_s),
             self._frame_bytes,
-            settings.max_pcm_bytes // frame_pcm_bytes,
+            options.ahead_frames,
         )
         meter.submitted()
 

@@ -23,13 +23,16 @@ class SpokenSentence:
 
 @dataclass(frozen=True)
 class AttemptOptions:
-    """What is spoken, and within what. `max_frames` ends the whole turn, 0: none."""
+    """What is spoken, and within what. `form` is what the tokenizer makes; `max_frames` ends the
+    whole turn, 0: none."""
 
     turn_id: str
     generation: GenerationOptions
     form: StreamFormat
     max_frames: int
     timeout_s: float | None
+    ahead_frames: int
+    """Frames that may be decoded ahead of what the client has taken."""
     joined: JoinedVoices = field(default_factory=JoinedVoices)
 
 

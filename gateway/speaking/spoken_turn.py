@@ -18,7 +18,6 @@ from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.segment import Segment
-from gateway.conversations.silences import Silences
 from gateway.conversations.store import StoredConversation, Turn
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
@@ -102,11 +101,14 @@ class SpokenTurn:
             options.form,
             self._frame_ms,
             options.max_lead_ms,
-            DeliveryPorts(ports.outbox, meter, self._taken, self._written),
+            DeliveryPorts(ports.outbox, meter, self._taken, self._written, self._sound_failed),
+            options.sound,
         )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
+        self._error: errors.ServiceError | None = None
+        """Where the reason is ERROR."""
         self._stopped = asyncio.Event()
         self._last_pause_ms = 0
         self._seed: int | None = None
@@ -171,7 +173,7 @@ class SpokenTurn:
                 reason, error = await self._told(failure)
             await self._save()
             if self._reason is not None:
-                reason, error = self._reason, None
+                reason, error = self._reason, self._error
             self._end(reason, error)
         except Exception as error:
             self._leave(outcome_of(error))
@@ -187,10 +189,10 @@ class SpokenTurn:
         kept = self._delivery.kept_frames if kept_frames is None else kept_frames
         segments = attempt.segments(kept) if attempt else []
         frames = sum(s.num_frames for s in segments)
-        silences = Silences(list(self._delivery.silences.until(frames)))
+        timeline = self._delivery.timeline.until(frames)
         # Several voices may speak in a turn: it is the first one's.
         speaker = segments[0].speaker if segments else self._options.speaker
-        return Turn(self.turn_id, speaker, False, segments, silences)
+        return Turn(self.turn_id, speaker, False, segments, timeline)
 
     def refuse(self, error: errors.ServiceError) -> None:
         """Ends a turn that never began, in band: there is no place for it."""
@@ -272,7 +274,7 @@ class SpokenTurn:
         credit_frames = settings.initial_credit_frames
         if options.max_lead_ms:
             # Frames made beyond the lead would be thrown away at a barge-in.
-            lead_frames = math.ceil(options.max_lead_ms / self._frame_ms)
+            lead_frames = math.ceil(options.max_lead_ms * options.sound.speed / self._frame_ms)
             credit_frames = min(credit_frames, max(lead_frames, MIN_CREDIT_FRAMES))
         timeout_s = None
         if self._ports.deadline is not None:
@@ -291,8 +293,12 @@ class SpokenTurn:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
         joined = JoinedVoices(self._ports.prompts)
+        form = self._delivery.decoded_form
+        ahead_frames = self._delivery.ahead_frames(settings.max_pcm_bytes)
         return Attempt(
-            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s, joined),
+            AttemptOptions(
+                self.turn_id, generation, form, max_frames, timeout_s, ahead_frames, joined
+            ),
             self._ports.context(),
             self._ports.backends,
             settings,
@@ -328,6 +334,11 @@ class SpokenTurn:
         if self._attempt is not None:
             self._attempt.written(num_frames, credit_frames)
 
+    def _sound_failed(self, error: errors.ServiceError) -> None:
+        """Its audio may not be sent."""
+        self._error = error
+        self.stop(FinishReason.ERROR)
+
     def _text_starved(self) -> None:
         self._delivery.text_starved()
         self.meter.text_starved()
@@ -360,7 +371,7 @@ class SpokenTurn:
                 reason,
                 usage,
                 self.meter.timing(queue_ms, prefill_ms),
-                self._delivery.silences.audio_ms(kept, self._frame_ms),
+                self._delivery.timeline.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
                 warnings=sorted(self.warnings, key=lambda w: (w.field != "text", w.first_char)),

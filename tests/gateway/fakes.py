@@ -8,14 +8,14 @@ apart. The tokenizer makes of a frame 1920 samples of S16LE, each equal to the f
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import numpy as np
 
 from csm import errors
-from csm.audio.pcm import BYTES_PER_SAMPLE
+from csm.audio.pcm import BYTES_PER_SAMPLE, pcm_bytes
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -35,6 +35,7 @@ CODEBOOK_SIZE = 512
 RATE = 24_000
 FRAME_SAMPLES = 1920
 FRAME_MS = 80
+_TELEPHONE = (common_pb2.AUDIO_ENCODING_MULAW, common_pb2.AUDIO_ENCODING_ALAW)
 
 EOS = common_pb2.FINISH_REASON_EOS
 MAX_DURATION = common_pb2.FINISH_REASON_MAX_DURATION
@@ -322,6 +323,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.fail_decode_at: dict[int, Exception] = {}
         """Frames decoded -> what the next decoder raises instead of the next."""
         self.fail_encode: list[errors.ServiceError] = []
+        self.wave: Callable[[int, int], Any] = lambda code, num_samples: np.full(
+            num_samples, code / 32768
+        )
+        """(code, samples) -> what a frame is where float samples are asked for."""
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.formats: list[common_pb2.AudioFormat] = []
@@ -448,6 +453,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                         raise failure
                     self.decoded_frames.append(int(row[0]))
                     pcm = np.full(width // 2, row[0], "<i2").tobytes()
+                    if form.encoding in _TELEPHONE:
+                        pcm = pcm_bytes(np.full(width, row[0] / 32768, np.float32), form.encoding)
+                    elif form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+                        pcm = self.wave(int(row[0]), width // 4).astype("<f4").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )

@@ -395,3 +395,13 @@ def test_who_speaks_holds_in_the_parts_of_a_long_text() -> None:
         assert text.index(own) - begin == part.index(own)
     plain = "One two. Three four."
     assert parts_by_voice(plain, 12) == parts_of(plain, 12)
+
+
+def test_pace_and_loudness_are_as_asked(csm: Csm, tmp_path: Path) -> None:
+    for name, options in (("plain", ()), ("fast", ("--speed", 2, "--even-loudness"))):
+        result = csm("speak", "Yes.", "-o", tmp_path / f"{name}.wav", "--seed", 1, *options, *LOCAL)
+        assert result.exit_code == 0, result.output
+    plain, fast = (soundfile.info(tmp_path / f"{name}.wav").frames for name in ("plain", "fast"))
+    assert abs(fast - plain / 2) <= 24 * 5
+    result = csm("speak", "Yes.", "-o", tmp_path / "wrong.wav", "--speed", 3, *LOCAL)
+    assert result.exit_code != 0
