@@ -1,23 +1,11 @@
 """What an attempt is given, and what it tells as it goes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
 from gateway.text.sentence import Sentence
-
-
-@dataclass(slots=True)
-class SpokenSentence:
-    """A sentence that was submitted, and its frames."""
-
-    sentence: Sentence
-    first_frame: int
-    codes: list[bytes] = field(default_factory=list)
-    num_frames: int = 0
-    whole: bool = False
-    """The model itself ended it: the frames are those of the whole text."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ What the client takes gives credit back to the generator, so a client that does 
 its own slot alone. What becomes of the turn when something fails is decided by `fate`.
 """
 
-import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from csm import errors
@@ -43,7 +43,7 @@ from gateway.speaking.events import (
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.outbox import Outbox
-from gateway.speaking.retries import Retries
+from gateway.speaking.recovery import Recovery
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.warnings import (
     cap_reached,
@@ -103,11 +103,11 @@ class SpokenTurn:
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
-        self._stopped = asyncio.Event()
         self._last_pause_ms = 0
         self._seed: int | None = None
-        self._route_key = options.conversation_id or turn_id
-        self._route = ports.backends.route_of(options.conversation_id)
+        self._recovery = Recovery(
+            ports.backends, ports.settings, meter, self._fate, options.conversation_id or turn_id
+        )
 
     @property
     def ended(self) -> bool:
@@ -149,7 +149,7 @@ class SpokenTurn:
         self._sentences.end(at_once=True)
         if self._attempt is not None:
             self._attempt.stop(self._settings.cancel_timeout_s)
-        self._stopped.set()
+        self._recovery.stop()
 
     async def run(self) -> None:
         """Speaks; puts `SpeechTurnStarted`, audio and exactly one `SpeechTurnCompleted`.
@@ -203,7 +203,6 @@ class SpokenTurn:
         self.state = state
 
     async def _speak(self) -> FinishReason:
-        retries = Retries(self._settings)
         while await self._sentences.ready():
             attempt = self._attempt = self._open()
             try:
@@ -215,14 +214,9 @@ class SpokenTurn:
                 await self._delivery.all_written()
                 return attempt.finish_reason
             except BackendFailure as failure:
-                what = self._fate(failure)
-                if not retries.may(what, failure):
+                give_up = partial(self._give_up, attempt, failure)
+                if not await self._recovery.begin_again(failure, give_up):
                     raise
-                self._begin_again(attempt, failure)
-                if what is Fate.WAIT:
-                    await self._unless_stopped(asyncio.sleep(retries.pause_s()))
-                else:
-                    await self._unless_stopped(self._recover(failure))
         return FinishReason.EOS
 
     def _fate(self, failure: BackendFailure) -> Fate:
@@ -233,18 +227,13 @@ class SpokenTurn:
             stopping=self.state is TurnState.STOPPING,
         )
 
-    def _begin_again(self, attempt: Attempt, failure: BackendFailure) -> None:
+    def _give_up(self, attempt: Attempt, failure: BackendFailure) -> None:
         self.meter.retried(failure.source.value, failure.code.name)
         self._delivery.begin_again()
-        self._sentences.put_back(s.sentence for s in attempt.spoken)
+        self._sentences.put_back(attempt.spoken.texts)
         self._attempt = None
         if self.state is TurnState.OPEN:
             self._move(TurnState.WAITING)
-
-    async def _recover(self, failure: BackendFailure) -> None:
-        self._route = await self._ports.backends.recovered(
-            failure.source, self._route_key, self._route
-        )
 
     async def _told(
         self, failure: BackendFailure
@@ -277,8 +266,8 @@ class SpokenTurn:
             options.sampling.seed if self._seed is None else self._seed,
             options.max_audio_ms,
             credit_frames,
-            self._route_key,
-            self._route,
+            self._recovery.route_key,
+            self._recovery.route,
         )
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)
@@ -289,6 +278,7 @@ class SpokenTurn:
             self._ports.backends,
             settings,
             self.meter,
+            self._recovery,
         )
 
     def _hear(self, attempt: Attempt, event: AttemptEvent) -> None:
@@ -324,15 +314,6 @@ class SpokenTurn:
         self._delivery.text_starved()
         self.meter.text_starved()
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        tasks = [asyncio.create_task(work), asyncio.create_task(self._stopped.wait())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     def _end(self, reason: FinishReason, error: errors.ServiceError | None) -> None:
         attempt = self._attempt
         kept = self._delivery.kept_frames
@@ -342,12 +323,13 @@ class SpokenTurn:
         if reason is FinishReason.EOS and not spoken:
             self._nothing_said()
         self._leave(OUTCOMES[reason], kept)
+        usage = attempt.usage if attempt else TurnUsage()
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
             SpeechTurnCompleted(
                 self.turn_id,
                 reason,
-                attempt.usage if attempt else TurnUsage(),
+                usage.plus(TurnUsage(failovers=self._recovery.failovers)),
                 self.meter.timing(queue_ms, prefill_ms),
                 self._delivery.silences.audio_ms(kept, self._frame_ms),
                 heard=False,
