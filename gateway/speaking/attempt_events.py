@@ -1,5 +1,6 @@
 """What an attempt is given, and what it tells as it goes."""
 
+import time
 from dataclasses import dataclass
 
 from csm import errors
@@ -10,13 +11,18 @@ from gateway.text.sentence import Sentence
 
 @dataclass(frozen=True)
 class AttemptOptions:
-    """What is spoken, and within what. `max_frames` ends the whole turn, 0: none."""
+    """What is spoken, and within what. `max_frames` ends the whole turn, 0: none; `deadline` is a
+    time of the monotonic clock."""
 
     turn_id: str
     generation: GenerationOptions
     form: StreamFormat
     max_frames: int
-    timeout_s: float | None
+    deadline: float | None
+
+    def left_s(self) -> float | None:
+        """Seconds that a call which opens now may take."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)

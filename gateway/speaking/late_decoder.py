@@ -50,7 +50,7 @@ class LateDecoder:
         self._open = decoding
         self.decoding = decoding()
         """The call under way."""
-        self._form = form
+        self.form = form
         self._ahead_frames = max(MIN_DECODED_FRAMES, ahead_frames)
         self._go_on, self._got_on = go_on, got_on
         self._undecoded: deque[tuple[bytes, int]] = deque()
@@ -82,7 +82,7 @@ class LateDecoder:
         for codes, num_frames in self._undecoded:
             room = min(num_frames, from_frame - fed)
             if room > 0:
-                kept.append((codes[: room * self._form.frame_bytes], room))
+                kept.append((codes[: room * self.form.frame_bytes], room))
                 fed += room
         self._undecoded = kept
         return True
@@ -151,7 +151,7 @@ class LateDecoder:
         one before still owed."""
         self.decoding.cancel()
         self.decoding = self._open()
-        form, recent = self._form, b"".join(codes for codes, _ in self._recent)
+        form, recent = self.form, b"".join(codes for codes, _ in self._recent)
         kept = min(self._recent_frames, self.fed_frames - self.decoded_frames + PRIMER_FRAMES)
         self._first_frame = self.fed_frames - kept
         begins_at = round(self._first_frame * form.frame_samples) * form.sample_bytes
@@ -175,7 +175,7 @@ class LateDecoder:
             if room <= 0:
                 return
             if num_frames > room:
-                at = room * self._form.frame_bytes
+                at = room * self.form.frame_bytes
                 self._undecoded[0] = (codes[at:], num_frames - room)
                 codes, num_frames = codes[:at], room
             else:

@@ -256,9 +256,6 @@ class SpokenTurn:
             # Frames made beyond the lead would be thrown away at a barge-in.
             lead_frames = math.ceil(options.max_lead_ms / self._frame_ms)
             credit_frames = min(credit_frames, max(lead_frames, MIN_CREDIT_FRAMES))
-        timeout_s = None
-        if self._ports.deadline is not None:
-            timeout_s = max(0.0, self._ports.deadline - time.monotonic())
         generation = GenerationOptions(
             options.conversation_id,
             options.speaker,
@@ -273,7 +270,9 @@ class SpokenTurn:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
         return Attempt(
-            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s),
+            AttemptOptions(
+                self.turn_id, generation, options.form, max_frames, self._ports.deadline
+            ),
             self._ports.context(),
             self._ports.backends,
             settings,

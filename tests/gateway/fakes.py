@@ -2,7 +2,8 @@
 
 The generator makes `frames_per_char` frames for each character of a sentence (rounded up): frame n
 of the stream's whole life has all its codes equal to n modulo 1000, so a test can tell frames
-apart. Behind frames that a flush brings, the numbers go on from theirs. The tokenizer makes of a frame 1920 samples of S16LE, each equal to the frame's first code.
+apart. Behind frames that a flush brings, the numbers go on from theirs. The tokenizer makes of a
+frame 1920 samples of S16LE, each equal to the frame's first code.
 """
 
 import asyncio

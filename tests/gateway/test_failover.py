@@ -1,5 +1,5 @@
-"""Backends that fail at chosen points: retry where nothing was delivered, honesty where nobody can go
-on (`test_going_on` has the turns that do)."""
+"""Backends that fail at chosen points: retry where nothing was delivered, honesty where nobody can
+go on (`test_going_on` has the turns that do)."""
 
 import asyncio
 import contextlib

@@ -71,12 +71,16 @@ async def test_later_sentences_keep_the_seeds_that_they_would_have_had(
     (heard,) = call.spoken
     whole(heard, 9, failovers=1)
     first, second = running.generator.streams
-    assert first.texts == ["The first one.", "The second one.", "The third one."][: len(first.texts)]
+    assert (
+        first.texts == ["The first one.", "The second one.", "The third one."][: len(first.texts)]
+    )
     # It broke between the second sentence and the third, or behind it.
     assert [s.text for s in second.context][:1] == ["The first one."]
     assert second.context[0].frames.num_frames == 3
     begins = heard.started[0].seed
-    said = {text: flush for s in (first, second) for text, flush in zip(s.texts, s.flushes)}
+    said = {
+        text: flush for s in (first, second) for text, flush in zip(s.texts, s.flushes, strict=True)
+    }
     if seed is not None:
         assert begins == seed
         later = [f.seed for f in second.flushes]
@@ -153,12 +157,18 @@ async def test_a_generator_that_ends_the_sentence_as_it_shuts_down_is_gone_on_fr
             await call.end()
             await call.until("audio", 2)
             first = next(g for g in (running.generator, second) if g.streams)
+            assert first.host is not None
+            first.drains_s = 0.5
+            stopping = asyncio.create_task(first.host.stop(finish_s=2))
+            await asyncio.sleep(0.02)
             first.ends_with = SHUTDOWN
             await call.until("turn_completed")
             await call.done()
         whole(call.spoken[0], 8, failovers=1)
         stays = second if first is running.generator else running.generator
         assert len(stays.streams) == 1
+        await stopping
+        first.host = None
 
 
 async def test_a_generator_that_hangs_in_mid_sentence_is_left(running: Stack) -> None:

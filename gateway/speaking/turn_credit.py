@@ -1,7 +1,7 @@
 """How far the generator may be ahead of the client, over all of a turn's Generate calls."""
 
 
-class Credit:
+class TurnCredit:
     """Frames that the generator may send: a window beyond what the client has taken."""
 
     def __init__(self, window_frames: int) -> None:
