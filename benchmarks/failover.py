@@ -34,6 +34,8 @@ CASES = {
     "tokenizer killed": ("tokenizer", signal.SIGKILL),
     "tokenizer stands still": ("tokenizer", signal.SIGSTOP),
 }
+VICTIMS = {"tokenizer killed": 0, "tokenizer stands still": 1}
+"""Of generators, the one with the most turns under way."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ async def disturbed(
         ]
         for told in tolds:
             await told.until(after_s)
-        victim = 0
+        victim = VICTIMS.get(case, 0)
         if kind == "generator":
             count = sum(k == kind for k, _ in fleet.names)
             loads = [await running_turns(fleet, n) for n in range(count)]

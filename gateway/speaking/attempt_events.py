@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
+from gateway.speaking.resumed import Resumed
 from gateway.text.sentence import Sentence
 
 
@@ -19,6 +20,8 @@ class AttemptOptions:
     form: StreamFormat
     max_frames: int
     deadline: float | None
+    resumed: Resumed | None = None
+    """What there is of it already; None: nothing."""
 
     def left_s(self) -> float | None:
         """Seconds that a call which opens now may take."""

@@ -16,8 +16,8 @@ from gateway.speaking.fate import Source
 from gateway.speaking.watch import Owed
 
 MIN_DECODED_FRAMES = 2
-PRIMER_FRAMES = 32
-"""Decoded again, and not heard, by a decoder that is built anew: 2.56 s. The codec's convolutions
+PRIMER_FRAMES = 24
+"""Decoded again, and not heard, by a decoder that is built anew: 1.92 s. The codec's convolutions
 see a fraction of a second; what its attention sees beyond these changes nothing that is heard
 (docs/reliability.md has it measured)."""
 

@@ -33,6 +33,7 @@ from gateway.speaking.late_decoder import LateDecoder
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.pauses import Pauses
 from gateway.speaking.recovery import Recovery
+from gateway.speaking.resumed import KeptSentences
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.spoken_sentences import SpokenSentence, SpokenSentences
 from gateway.speaking.turn_credit import TurnCredit
@@ -88,6 +89,9 @@ class SentenceMaker:
         self._full = False
         """All the audio that the turn may have is made."""
         self._stopping = False
+        self._kept = KeptSentences(options.resumed)
+        self._resumed = len(self._kept) > 0
+        """Sentences of another call stand before what the generator was told of."""
         self._context = list(context)
         self._credit = TurnCredit(options.generation.credit_frames)
         self.generation = Generation(
@@ -119,6 +123,9 @@ class SentenceMaker:
     async def run(self, sentences: SentenceQueue) -> None:
         """Has the sentences made, to the last; raises `BackendFailure`."""
         try:
+            if self._resumed:
+                self._moved = True
+                self._ports.tell(Began(self._kept.seed))
             while not self._stopping and (sentence := await sentences.next()) is not None:
                 if not await self._speak(sentence):
                     break
@@ -135,7 +142,10 @@ class SentenceMaker:
 
     async def _speak(self, sentence: Sentence) -> bool:
         """One sentence; whether to go on to the next."""
-        spoken, seed = self.spoken.begin(sentence), self._next_seed()
+        spoken = self.spoken.begin(sentence)
+        if self._take_up(spoken):
+            return not self._full
+        seed = self._next_seed() if spoken.seed is None else spoken.seed
         while True:
             try:
                 completed = await self._made(spoken, seed)
@@ -151,6 +161,22 @@ class SentenceMaker:
                 self._move(spoken)
                 seed = self._next_seed() if spoken.seed is None else spoken.seed
 
+    def _take_up(self, spoken: SpokenSentence) -> bool:
+        """Takes what there is of the sentence from another call; whether that is all of it."""
+        kept = self._kept.next(spoken.sentence.text)
+        if kept is None:
+            return False
+        segment, spoken.seed = kept
+        spoken.whole = spoken.seed is None
+        self._seeds_used += 1
+        if spoken.sentence.pause_ms:
+            self._ports.pauses.add(self.spoken.num_frames, spoken.sentence.pause_ms)
+        self.spoken.take(spoken, segment.codes, segment.num_frames)
+        self._credit.granted += segment.num_frames
+        self._full = 0 < self._options.max_frames <= self.spoken.num_frames
+        self._decoder.feed(segment.codes, segment.num_frames)
+        return spoken.whole
+
     async def _made(self, spoken: SpokenSentence, seed: int | None) -> SentenceCompleted:
         """Has a sentence made from behind the frames that there are; its terminal."""
         sentence, begun = spoken.sentence, spoken.packed
@@ -160,6 +186,10 @@ class SentenceMaker:
             return SentenceCompleted(
                 FinishReason.MAX_DURATION, TurnUsage(), TurnTiming(), None, grpc.StatusCode.OK
             )
+        if self._resumed:
+            self._resumed = False
+            said = [segment_message(segment) for segment in self.spoken.before(spoken)]
+            self.generation.replace_context([*self._context, *said])
         self._running = f"{self._options.turn_id}.{len(self.spoken) - 1}"
         self._begun_frames = spoken.num_frames
         self.owed.begin()
@@ -200,7 +230,7 @@ class SentenceMaker:
     def _move(self, spoken: SpokenSentence) -> None:
         """Opens the generator's call anew, wherever it is to be, for a sentence to go on in."""
         self.generation.cancel()
-        self._moved = True
+        self._moved, self._resumed = True, False
         options = replace(
             self._options.generation,
             route=self._recovery.route,

@@ -75,6 +75,15 @@ class SpokenSentences:
                 return spoken.sentence.end_char
         return 0
 
+    def cut_seed(self, kept_frames: int) -> int | None:
+        """What the sentence was drawn with that the first `kept_frames` break off in; None: they
+        end with a sentence."""
+        for spoken in reversed(self._sentences):
+            if spoken.first_frame < kept_frames:
+                ends = spoken.first_frame + spoken.num_frames
+                return None if spoken.whole and ends <= kept_frames else spoken.seed
+        return None
+
     def before(self, spoken: SpokenSentence) -> list[Segment]:
         """Those before this one as the generator that made them has them in its context: with all
         of their text, however they ended."""

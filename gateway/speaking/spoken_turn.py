@@ -19,6 +19,7 @@ from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.silences import Silences
 from gateway.conversations.store import StoredConversation, Turn
+from gateway.conversations.turn import Unfinished
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
 from gateway.speaking.attempt_events import (
@@ -44,6 +45,7 @@ from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.recovery import Recovery
+from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.warnings import (
     cap_reached,
@@ -80,8 +82,14 @@ class SpokenTurn:
     """One turn. `run` speaks it; all else never waits and may be called at any time."""
 
     def __init__(
-        self, turn_id: str, options: TurnOptions, ports: TurnPorts, meter: TurnMeter
+        self,
+        turn_id: str,
+        options: TurnOptions,
+        ports: TurnPorts,
+        meter: TurnMeter,
+        resumed: Resumed | None = None,
     ) -> None:
+        """`resumed`: what there is of it from another call."""
         self.turn_id = turn_id
         self.meter = meter
         self.state = TurnState.WAITING
@@ -100,6 +108,14 @@ class SpokenTurn:
             options.max_lead_ms,
             DeliveryPorts(ports.outbox, meter, self._taken, self._written),
         )
+        self._resumed = resumed
+        self._taken_back = False
+        if resumed is not None:
+            self._delivery.resume(
+                resumed.heard_until_ms(self._frame_ms),
+                resumed.heard_frames(self._frame_ms),
+                resumed.turn.num_frames,
+            )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
@@ -158,6 +174,9 @@ class SpokenTurn:
         """
         self.meter.accepted()
         if (conversation := self._ports.conversation) is not None:
+            if self._resumed is not None:
+                conversation.take_back(self.turn_id)
+                self._taken_back = True
             conversation.being_spoken(self.so_far)
         try:
             try:
@@ -176,14 +195,22 @@ class SpokenTurn:
             if conversation is not None:
                 conversation.being_spoken(None)
 
-    def so_far(self, kept_frames: int | None = None) -> Turn:
-        """The turn as far as it is kept: so many frames, None: what the client has got."""
-        attempt = self._attempt
+    def so_far(self, kept_frames: int | None = None, *, ended: bool = False) -> Turn:
+        """The turn as far as it is kept: so many frames, None: what the client has got. One that
+        has not `ended` can go on in another call."""
+        attempt, resumed = self._attempt, self._resumed
+        if resumed is not None and self._taken_back:
+            made = attempt.num_frames if attempt is not None else 0
+            if made < resumed.turn.num_frames:
+                return resumed.turn
         kept = self._delivery.kept_frames if kept_frames is None else kept_frames
         segments = attempt.segments(kept) if attempt else []
         frames = sum(s.num_frames for s in segments)
         silences = Silences(list(self._delivery.silences.until(frames)))
-        return Turn(self.turn_id, self._options.speaker, False, segments, silences)
+        turn = Turn(self.turn_id, self._options.speaker, False, segments, silences)
+        if not ended and attempt is not None and self._seed is not None:
+            turn.unfinished = Unfinished(self._seed, attempt.spoken.cut_seed(frames))
+        return turn
 
     def refuse(self, error: errors.ServiceError) -> None:
         """Ends a turn that never began, in band: there is no place for it."""
@@ -256,11 +283,14 @@ class SpokenTurn:
             # Frames made beyond the lead would be thrown away at a barge-in.
             lead_frames = math.ceil(options.max_lead_ms / self._frame_ms)
             credit_frames = min(credit_frames, max(lead_frames, MIN_CREDIT_FRAMES))
+        seed, resumed = options.sampling.seed, self._resumed
+        if resumed is not None and resumed.turn.unfinished is not None:
+            seed = resumed.turn.unfinished.seed
         generation = GenerationOptions(
             options.conversation_id,
             options.speaker,
             options.sampling,
-            options.sampling.seed if self._seed is None else self._seed,
+            seed if self._seed is None else self._seed,
             options.max_audio_ms,
             credit_frames,
             self._recovery.route_key,
@@ -271,7 +301,7 @@ class SpokenTurn:
         max_frames = int(options.max_audio_ms / self._frame_ms)
         return Attempt(
             AttemptOptions(
-                self.turn_id, generation, options.form, max_frames, self._ports.deadline
+                self.turn_id, generation, options.form, max_frames, self._ports.deadline, resumed
             ),
             self._ports.context(),
             self._ports.backends,
@@ -321,7 +351,7 @@ class SpokenTurn:
             kept = attempt.num_frames
         if reason is FinishReason.EOS and not spoken:
             self._nothing_said()
-        self._leave(OUTCOMES[reason], kept)
+        self._leave(OUTCOMES[reason], kept, ended=reason is not FinishReason.SHUTDOWN)
         usage = attempt.usage if attempt else TurnUsage()
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
         self._outbox.put(
@@ -359,11 +389,11 @@ class SpokenTurn:
                 )
             )
 
-    def _leave(self, outcome: str, kept: int | None = None) -> None:
+    def _leave(self, outcome: str, kept: int | None = None, *, ended: bool = False) -> None:
         if self.ended:
             return
         self._move(TurnState.OVER)
-        turn, conversation = self.so_far(kept), self._ports.conversation
+        turn, conversation = self.so_far(kept, ended=ended), self._ports.conversation
         if conversation is not None and turn.segments:
             conversation.add(turn)
         self.meter.finish(outcome, self._delivery.underrun_s)

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.conversations.segment import Segment
 from gateway.conversations.silences import Silences
-from gateway.conversations.turn import Turn
+from gateway.conversations.turn import Turn, Unfinished
 
 _PREFIX = struct.Struct("<cI")
 _FORMAT = b"\x01"
@@ -34,6 +34,7 @@ class RecordKey:
     num_segments: int
     num_chars: int
     num_silences: int
+    unfinished: Unfinished | None = None
 
 
 def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
@@ -45,6 +46,7 @@ def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
         len(turn.segments),
         sum(len(s.text) + len(s.written) for s in turn.segments),
         len(turn.silences.found),
+        turn.unfinished,
     )
 
 
@@ -66,6 +68,9 @@ def pack(turn: Turn, first_frame: int = 0) -> bytes:
         "segments": [[s.speaker, s.text, s.written, s.num_frames] for s in turn.segments],
         "silences": turn.silences.found,
     }
+    if turn.unfinished is not None:
+        # Who does not know of it reads the record all the same.
+        header["unfinished"] = [turn.unfinished.seed, turn.unfinished.cut_seed]
     told = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     codes = b"".join(s.codes for s in turn.segments)
     width = len(codes) // turn.num_frames if turn.num_frames else 0
@@ -93,7 +98,15 @@ def _key(told: dict[str, Any]) -> RecordKey:
         len(segments),
         sum(len(text) + len(written) for _, text, written, _ in segments),
         len(told["silences"]),
+        _unfinished(told),
     )
+
+
+def _unfinished(told: dict[str, Any]) -> Unfinished | None:
+    if told.get("unfinished") is None:
+        return None
+    seed, cut_seed = told["unfinished"]
+    return Unfinished(int(seed), None if cut_seed is None else int(cut_seed))
 
 
 def _parts(record: bytes) -> tuple[dict[str, Any], bytes]:
@@ -119,4 +132,5 @@ def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
         turn.segments.append(Segment(speaker, text, codes[at:end], frames, written))
         at = end
     turn.silences = Silences([(int(frame), int(ms)) for frame, ms in told["silences"]])
+    turn.unfinished = _unfinished(told)
     return turn
