@@ -186,6 +186,15 @@ class Decoding(Call):
         self._fed_frames += num_frames
         self.requests.put(tokenizer_pb2.StreamingDecodeRequest(frames=frames))
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more frames come."""
+        return self.requests.closed
+
+    def close(self) -> None:
+        """No more frames come."""
+        self.requests.close()
+
     async def sound(self) -> tuple[bytes, int] | None:
         """PCM, and the frames decoded by its end; None after the last. Raises `BackendFailure`."""
         message = await self.read()

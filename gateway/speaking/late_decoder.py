@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 from gateway.backends.calls import Decoding
 from gateway.backends.failure import BackendFailure
+from gateway.backends.hedge import HedgedDecoding
 from gateway.speaking.fate import Source
 from gateway.speaking.watch import Owed
 
 MIN_DECODED_FRAMES = 2
+HEDGED = 3
+"""Calls in place of one that hangs."""
 PRIMER_FRAMES = 24
 """Decoded again, and not heard, by a decoder that is built anew: 1.92 s. The codec's convolutions
 see a fraction of a second; what its attention sees beyond these changes nothing that is heard
@@ -48,7 +51,7 @@ class LateDecoder:
         """`decoding` opens a call. `ahead_frames` may be decoded beyond what was written. `go_on`
         is asked after a failure whether to open another; `got_on` hears of every sound."""
         self._open = decoding
-        self.decoding = decoding()
+        self.decoding: Decoding | HedgedDecoding = decoding()
         """The call under way."""
         self.form = form
         self._ahead_frames = max(MIN_DECODED_FRAMES, ahead_frames)
@@ -117,7 +120,7 @@ class LateDecoder:
                 self.owed.end()
                 if self._stopped or not await self._go_on(failure):
                     raise
-                self._begin_anew()
+                self._begin_anew(hangs=failure.hangs)
 
     async def _run(self, on_sound: Callable[[bytes, int], None]) -> None:
         try:
@@ -142,15 +145,15 @@ class LateDecoder:
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
-        early = not self.decoding.requests.closed or self.decoded_frames < self.fed_frames
+        early = not self.decoding.closed or self.decoded_frames < self.fed_frames
         if early and not self._stopped:
             raise BackendFailure.ended(Source.TOKENIZER)
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, *, hangs: bool) -> None:
         """Another call, fed with the frames behind which it is to go on, and with those that the
-        one before still owed."""
+        one before still owed. Several, where it may come to the same tokenizer, that hangs."""
         self.decoding.cancel()
-        self.decoding = self._open()
+        self.decoding = HedgedDecoding(self._open, HEDGED) if hangs else self._open()
         form, recent = self.form, b"".join(codes for codes, _ in self._recent)
         kept = min(self._recent_frames, self.fed_frames - self.decoded_frames + PRIMER_FRAMES)
         self._first_frame = self.fed_frames - kept
@@ -187,4 +190,4 @@ class LateDecoder:
             if not self.owed.for_s:
                 self.owed.begin()
         if self._ended:
-            self.decoding.requests.close()
+            self.decoding.close()

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 
 from gateway.backends.backends import Backends, GeneratorState
+from gateway.backends.calls import Decoding
 from gateway.backends.failure import BackendFailure
+from gateway.backends.hedge import HedgedDecoding
 from gateway.backends.requests import Call
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
@@ -43,7 +45,7 @@ class Watch:
         settings: GatewaySettings,
         generator: Callable[[], Call],
         generator_owed: Owed,
-        decoder: Callable[[], Call],
+        decoder: Callable[[], Decoding | HedgedDecoding],
         decoder_owed: Owed,
     ) -> None:
         """The two functions give the call under way."""

@@ -358,7 +358,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.refuse_later: list[Exception] = []
         """Raised by the next decoders behind the first, one each."""
         self.hang_decode_at: set[int] = set()
-        """Frames decoded -> the next decoder stands still there."""
+        """Frames decoded -> the next decoder stands still there, and with `hangs_again` all do."""
+        self.hangs_again = False
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.formats: list[common_pb2.AudioFormat] = []
@@ -471,7 +472,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                     if failure := self.fail_decode_at.pop(frames, None):
                         raise failure
                     if frames in self.hang_decode_at:
-                        self.hang_decode_at.remove(frames)
+                        if not self.hangs_again:
+                            self.hang_decode_at.remove(frames)
                         await asyncio.Event().wait()
                     self.decoded_frames.append(int(row[0]))
                     pcm = np.full(width // 2, row[0], "<i2").tobytes()

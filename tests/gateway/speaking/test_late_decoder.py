@@ -33,6 +33,13 @@ class Decoding:
         assert len(codes) == num_frames * FRAME_BYTES
         self.fed.append((codes, num_frames))
 
+    @property
+    def closed(self) -> bool:
+        return self.requests.closed
+
+    def close(self) -> None:
+        self.requests.close()
+
     def answer(self, sound: tuple[bytes, int] | None) -> None:
         self._sounds.put_nowait(sound)
 
