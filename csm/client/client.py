@@ -18,12 +18,14 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from csm import errors
 from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo, VoiceList
 from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
 from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
+from csm.client.resuming import AsyncResumingConversation, ResumingConversation
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
@@ -52,6 +54,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
     _open_channel: Callable[[str, bytes | Path | None, bool], Any]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
+    _resuming: type[ConversationT]
 
     def __init__(
         self,
@@ -133,13 +136,20 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
         text_options: TextOptions | None = None,
+        resume: bool = False,
         timeout_s: float | None = None,
     ) -> ConversationT:
         """A conversation, opened by entering the result: `with client.converse() as conversation`.
 
         Leaving it ends what is still spoken; the conversation itself stays at the server under
         its id. Ranges are those of `csm.v1.ConverseConfig`; `timeout_s` is for the whole call.
+        `resume`: where the gateway goes away, another is looked for (at the same target, for half
+        a minute), and the turn under way goes on behind the last sample that came. Iterate
+        meanwhile: who reads opens the new call. Not for ogg_opus, which cannot be joined.
         """
+        form = AudioFormat.of(output_format)
+        if resume and form is not None and form.encoding == "ogg_opus":
+            raise errors.invalid("resume", "True is not allowed with an output_format of ogg_opus")
         config = requests.converse_config(
             voice=voice,
             conversation_id=conversation_id,
@@ -147,13 +157,13 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            output_format=AudioFormat.of(output_format),
+            output_format=form,
             input_format=AudioFormat.of(input_format),
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
             text_options=text_options,
         )
-        return self._conversation(
+        return (self._resuming if resume else self._conversation)(
             lambda *outgoing, timeout: self._stub.Converse(
                 *outgoing, timeout=timeout, metadata=self._metadata
             ),
@@ -198,7 +208,7 @@ class Client(_ClientCore[Speech, Conversation]):
     """
 
     _open_channel = staticmethod(open_sync)
-    _speech, _conversation = Speech, Conversation
+    _speech, _conversation, _resuming = Speech, Conversation, ResumingConversation
 
     def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
@@ -259,6 +269,7 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation]):
 
     _open_channel = staticmethod(open_async)
     _speech, _conversation = AsyncSpeech, AsyncConversation
+    _resuming = AsyncResumingConversation
 
     async def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
