@@ -59,6 +59,8 @@ class _Turn:
 
     def messages(self) -> Iterator[Request]:
         """What another call is to be told of it."""
+        if self.awaits_heard:
+            yield from self.heard
         if self.cancelled and self.awaits_spoken:
             if self.turn_id:
                 heard_ms = self.received_ms if self.heard_ms is None else self.heard_ms
@@ -69,8 +71,6 @@ class _Turn:
                 resume = speech_pb2.ConverseResume(turn_id=self.turn_id, heard_ms=self.received_ms)
                 yield Request(resume=resume)
             yield from self.text
-        if self.awaits_heard:
-            yield from self.heard
         speaks = self.awaits_spoken and not self.cancelled
         if self.end is not None and (speaks or self.awaits_heard):
             heard_text = self.end.end_of_turn.heard_text if self.awaits_heard else ""
