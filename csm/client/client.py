@@ -12,8 +12,9 @@ UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -54,7 +55,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
     _open_channel: Callable[[str, bytes | Path | None, bool], Any]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
-    _resuming: type[ConversationT]
+    _resuming: Any
 
     def __init__(
         self,
@@ -136,7 +137,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
         text_options: TextOptions | None = None,
-        resume: bool = False,
+        resume: bool | Literal["anew"] = False,
         timeout_s: float | None = None,
     ) -> ConversationT:
         """A conversation, opened by entering the result: `with client.converse() as conversation`.
@@ -144,12 +145,15 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         Leaving it ends what is still spoken; the conversation itself stays at the server under
         its id. Ranges are those of `csm.v1.ConverseConfig`; `timeout_s` is for the whole call.
         `resume`: where the gateway goes away, another is looked for (at the same target, for half
-        a minute), and the turn under way goes on behind the last sample that came. Iterate
+        a minute), and the turn under way goes on behind the last sample that came; "anew": it
+        ends as CANCELLED with nothing kept, and is said from its beginning as another turn. Iterate
         meanwhile: who reads opens the new call. Not for ogg_opus, which cannot be joined.
         """
         form = AudioFormat.of(output_format)
         if resume and form is not None and form.encoding == "ogg_opus":
-            raise errors.invalid("resume", "True is not allowed with an output_format of ogg_opus")
+            raise errors.invalid(
+                "resume", f"{resume} is not allowed with an output_format of ogg_opus"
+            )
         config = requests.converse_config(
             voice=voice,
             conversation_id=conversation_id,
@@ -163,7 +167,10 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             heard_speaker=heard_speaker,
             text_options=text_options,
         )
-        return (self._resuming if resume else self._conversation)(
+        kind: Callable[..., ConversationT] = self._conversation
+        if resume:
+            kind = partial(self._resuming, anew=resume == "anew")
+        return kind(
             lambda *outgoing, timeout: self._stub.Converse(
                 *outgoing, timeout=timeout, metadata=self._metadata
             ),

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from csm import errors
 from csm.client.messages import (
@@ -57,8 +58,8 @@ class _Turn:
         """Of its messages."""
         return sum(message.ByteSize() for message in (*self.heard, *self.text))
 
-    def messages(self) -> Iterator[Request]:
-        """What another call is to be told of it."""
+    def messages(self, *, anew: bool) -> Iterator[Request]:
+        """What another call is to be told of it. `anew`: to say it from its beginning."""
         if self.awaits_heard:
             yield from self.heard
         if self.cancelled and self.awaits_spoken:
@@ -67,7 +68,9 @@ class _Turn:
                 cancel = speech_pb2.ConverseCancel(turn_id=self.turn_id, heard_ms=heard_ms)
                 yield Request(cancel=cancel)
         elif self.awaits_spoken:
-            if self.turn_id:
+            if self.turn_id and anew:
+                yield Request(cancel=speech_pb2.ConverseCancel(turn_id=self.turn_id, heard_ms=0))
+            elif self.turn_id:
                 resume = speech_pb2.ConverseResume(turn_id=self.turn_id, heard_ms=self.received_ms)
                 yield Request(resume=resume)
             yield from self.text
@@ -80,7 +83,9 @@ class _Turn:
 class Replay:
     """The turns of a conversation that are not over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, anew: bool = False) -> None:
+        """`anew`: a turn that was broken off is taken back and said from its beginning."""
+        self._anew = anew
         self.num_spoken = 0
         """Spoken turns that are over."""
         self._turns: deque[_Turn] = deque()
@@ -121,10 +126,12 @@ class Replay:
         if isinstance(event, AudioChunk):
             return self._audio(event)
         if isinstance(event, TurnTruncated):
-            if event.turn_id in self._told:
-                self._told.discard(event.turn_id)
-                return None
-            return event
+            # One of which nothing is left has no name any more.
+            known = event.turn_id in self._told or not event.turn_id
+            if not (known and self._told):
+                return event
+            self._told.discard(event.turn_id or next(iter(self._told)))
+            return None
         return self._completed(event)
 
     def again(self, config: Request) -> tuple[Request, list[Request]]:
@@ -134,22 +141,27 @@ class Replay:
         if sampling.HasField("seed"):
             # A call counts its turns; the first of this one is another's.
             sampling.seed = (sampling.seed + self.num_spoken) % SEEDS
-        return config, [message for turn in self._turns for message in turn.messages()]
+        messages = (turn.messages(anew=self._anew) for turn in self._turns)
+        return config, list(chain.from_iterable(messages))
 
     def went_on(self) -> list[Event]:
         """All that was sent. What there is to tell of turns whose end was lost."""
         events: list[Event] = []
         for turn in self._turns:
-            if not (turn.cancelled and turn.awaits_spoken):
+            if not (turn.awaits_spoken and (turn.cancelled or self._anew)):
                 continue
-            turn.awaits_spoken = False
-            self.num_spoken += 1
-            if turn.turn_id:
-                self._told.add(turn.turn_id)
-                heard_ms = turn.received_ms if turn.heard_ms is None else turn.heard_ms
-                kept_ms = min(heard_ms, turn.received_ms)
+            heard_ms = turn.received_ms if turn.heard_ms is None else turn.heard_ms
+            kept_ms = min(heard_ms, turn.received_ms)
+            turn_id, turn.turn_id = turn.turn_id, ""
+            if turn.cancelled:
+                turn.awaits_spoken = False
+                self.num_spoken += 1
+            else:
+                turn.num_samples = kept_ms = 0
+            if turn_id:
+                self._told.add(turn_id)
                 why = FinishReason.CANCELLED
-                events.append(TurnCompleted(turn.turn_id, why, Usage(), Timing(), kept_ms, False))
+                events.append(TurnCompleted(turn_id, why, Usage(), Timing(), kept_ms, False))
         self._forget()
         return events
 

@@ -39,10 +39,10 @@ class _Pauses:
 class AsyncResumingConversation(AsyncConversation):
     """As `AsyncConversation`, over as many calls as it takes."""
 
-    def __init__(self, *arguments: Any, resume_s: float = RESUME_S) -> None:
+    def __init__(self, *arguments: Any, anew: bool = False, resume_s: float = RESUME_S) -> None:
         super().__init__(*arguments)
         self._arguments, self._resume_s = arguments, resume_s
-        self._replay = Replay()
+        self._replay = Replay(anew=anew)
         self._events: deque[Event] = deque()
         self._inner: AsyncConversation | None = None
         self._finished = False
@@ -127,10 +127,10 @@ class AsyncResumingConversation(AsyncConversation):
 class ResumingConversation(Conversation):
     """As `Conversation`, over as many calls as it takes."""
 
-    def __init__(self, *arguments: Any, resume_s: float = RESUME_S) -> None:
+    def __init__(self, *arguments: Any, anew: bool = False, resume_s: float = RESUME_S) -> None:
         super().__init__(*arguments)
         self._arguments, self._resume_s = arguments, resume_s
-        self._replay = Replay()
+        self._replay = Replay(anew=anew)
         self._events: deque[Event] = deque()
         self._inner: Conversation | None = None
         self._finished = self._left = False

@@ -121,6 +121,25 @@ def test_a_turn_that_a_gateway_ends_as_it_goes_away_is_not_over() -> None:
     assert again(replay)[0].resume.turn_id == "t"
 
 
+def test_a_turn_that_is_said_anew_is_another_turn() -> None:
+    replay = Replay(anew=True)
+    text = requests.text_request("One. Two.")
+    sent(replay, text, requests.end_of_turn_request(""))
+    replay.received(TurnStarted("t", FORM, 1))
+    replay.received(chunk("t", 0, 4800))
+    messages = again(replay)
+    assert messages == [requests.cancel_request("t", 0), text, requests.end_of_turn_request("")]
+    (event,) = replay.went_on()
+    assert isinstance(event, TurnCompleted)
+    assert (event.turn_id, event.kept_audio_ms) == ("t", 0)
+    assert replay.received(TurnTruncated("", 0, "")) is None
+    assert replay.received(TurnTruncated("", 0, "")) is not None
+    assert replay.received(TurnStarted("new", FORM, 1))
+    assert replay.received(chunk("new", 0, 10)) == chunk("new", 0, 10)
+    assert replay.received(completed("new"))
+    assert again(replay) == []
+
+
 def test_what_is_kept_has_a_bound() -> None:
     replay = Replay()
     part = next(iter(requests.heard_requests(bytes(1 << 18), FORM)))

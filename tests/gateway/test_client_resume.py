@@ -194,6 +194,49 @@ async def test_a_barge_in_whose_terminal_was_lost_gets_one(server: RedisServer) 
         assert [t.text for t in info.turns] == ["The first one.", "And more."]
 
 
+async def test_a_turn_may_be_said_anew(server: RedisServer) -> None:
+    async with two_gateways(server) as (one, two), AsyncClient(target(one, two)) as client:
+        talk = client.converse(resume="anew", conversation_id="anew", seed=5)
+        async with talk as conversation:
+            await conversation.say(TEXT)
+            await conversation.end_turn()
+            events: list[Any] = []
+            async for event in conversation:
+                events.append(event)
+                if len(events) == 6:
+                    await dies(one if one.service._speech._live else two)
+                if sum(isinstance(e, TurnCompleted) for e in events) == 2:
+                    break
+            info = await client.get_conversation("anew")
+        first, second = (e for e in events if isinstance(e, TurnCompleted))
+        assert (first.finish_reason, first.kept_audio_ms) == (FinishReason.CANCELLED, 0)
+        assert counts(events, first.turn_id) == counts(events, second.turn_id) == (1, 1)
+        assert heard(events, second.turn_id) == list(range(NUM_FRAMES))
+        assert [(t.turn_id, t.text) for t in info.turns] == [(second.turn_id, TEXT)]
+
+
+async def test_a_gateway_that_is_drained_in_mid_turn_is_left(server: RedisServer) -> None:
+    async with two_gateways(server) as (one, two), AsyncClient(target(one, two)) as client:
+        talk = client.converse(resume=True, conversation_id="drained", seed=5)
+        async with talk as conversation:
+            await conversation.say(TEXT)
+            await conversation.end_turn()
+            events: list[Any] = []
+            draining: Any = None
+            async for event in conversation:
+                events.append(event)
+                if len(events) == 6:
+                    first = one if one.service._speech._live else two
+                    draining = asyncio.create_task(first.host.stop(finish_s=0.05))
+                if isinstance(event, TurnCompleted):
+                    break
+            await draining
+        completed = events[-1]
+        assert completed.finish_reason is FinishReason.EOS
+        assert counts(events, completed.turn_id) == (1, 1)
+        assert heard(events, completed.turn_id) == list(range(NUM_FRAMES))
+
+
 async def test_where_no_gateway_comes_back_the_call_fails_in_the_end(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
