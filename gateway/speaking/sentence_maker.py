@@ -196,7 +196,7 @@ class SentenceMaker:
         self.generation.speak(self._running, sentence.text, cap, seed, begun)
         self._meter.sentence_began()
         while (answer := await self.generation.answer()) is not None:
-            self.owed.begin()
+            self.owed.begin(flowing=isinstance(answer, Frames))
             if isinstance(answer, Frames):
                 self._take(spoken, answer)
             elif isinstance(answer, SentenceStarted):

@@ -15,6 +15,9 @@ from gateway.speaking.fate import Source
 WATCH_INTERVAL_S = 0.25
 SILENCE_S = 0.8
 """After which a generator that owes an answer is asked whether it still goes round."""
+FLOW_SILENCE_S = 2.0
+"""That a generator may pause between two frames of a turn that has a slot and credit, whatever is
+answered for it: a connection that was lost and found again may lead the question to another one."""
 
 
 class Owed:
@@ -22,10 +25,12 @@ class Owed:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self.flowing = False
+        """It comes one after the other, and the last one came."""
 
-    def begin(self) -> None:
+    def begin(self, *, flowing: bool = False) -> None:
         """It is owed from now on, whatever was owed before."""
-        self._since = time.monotonic()
+        self._since, self.flowing = time.monotonic(), flowing
 
     def end(self) -> None:
         """Nothing is owed."""
@@ -73,6 +78,8 @@ class Watch:
             limit_s = settings.frame_timeout_s
             if state is GeneratorState.FULL:
                 limit_s = settings.slot_timeout_s
+            if owed.flowing:
+                limit_s = min(FLOW_SILENCE_S, settings.frame_timeout_s)
             silent = state is GeneratorState.HANGS or waited_s > limit_s
             if waited_s and silent and call is self._generator():
                 call.fail(BackendFailure.silent(Source.GENERATOR, waited_s, "frame"))

@@ -123,6 +123,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         """A part of a sentence -> what its terminal says: it cannot be spoken."""
         self.silent_streams: set[int] = set()
         """Numbers of streams (from 0) that never answer a flush, as of an engine that hangs."""
+        self.silent_before_frame: set[int] = set()
+        """Frames that were sent in all -> the next stream stands still there."""
         self.load = generator_pb2.GetLoadResponse(slots=4, running=1)
         self.max_pinned_positions = 1 << 30
         """Frames and characters of pinned segments beyond which a stream is refused."""
@@ -286,6 +288,9 @@ class Stream:
             if turn_id in self._cancelled:
                 reason = CANCELLED
                 break
+            if self.sent in generator.silent_before_frame:
+                generator.silent_before_frame.remove(self.sent)
+                await asyncio.Event().wait()
             if generator.ends_with:
                 reason = generator.ends_with
                 break

@@ -8,7 +8,7 @@ import pytest
 
 from csm import errors
 from csm.v1 import common_pb2
-from gateway.speaking import recovery
+from gateway.speaking import recovery, watch
 from tests.gateway.calls import Conversation, Heard, synthesize, turns_of
 from tests.gateway.fakes import (
     CANCELLED,
@@ -185,6 +185,19 @@ async def test_a_generator_that_hangs_in_mid_sentence_is_left(running: Stack) ->
             assert time.monotonic() - began < 3
             await call.done()
         whole(call.spoken[0], 8, failovers=1)
+
+
+async def test_a_generator_that_makes_no_frame_is_left_though_another_answers_for_it(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "FLOW_SILENCE_S", 0.9)
+    running.generator.frame_s = 0.02
+    running.generator.load.running = running.generator.load.slots
+    running.generator.silent_before_frame = {4}
+    began = time.monotonic()
+    heard = await synthesize(running, EIGHT_FRAMES)
+    assert time.monotonic() - began < 4
+    whole(heard, 8, failovers=1)
 
 
 async def test_a_tokenizer_that_hangs_in_mid_sentence_is_left() -> None:
