@@ -7,20 +7,16 @@ its own slot alone. What becomes of the turn when something fails is decided by 
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from csm import errors
-from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.silences import Silences
-from gateway.conversations.store import StoredConversation, Turn
+from gateway.conversations.store import Turn
 from gateway.conversations.turn import Unfinished
-from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
 from gateway.speaking.attempt_events import (
     AttemptEvent,
@@ -43,10 +39,10 @@ from gateway.speaking.events import (
 )
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
-from gateway.speaking.outbox import Outbox
 from gateway.speaking.recovery import Recovery
 from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
+from gateway.speaking.turn_ports import TurnPorts as TurnPorts
 from gateway.speaking.warnings import (
     cap_reached,
     ended_early,
@@ -61,21 +57,6 @@ from gateway.text.sentence import Sentence
 MIN_CREDIT_FRAMES = 8
 SEEDS = 1 << 64
 NOT_SPOKEN = (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
-
-
-@dataclass(frozen=True)
-class TurnPorts:
-    """What a spoken turn is connected to."""
-
-    backends: Backends
-    settings: GatewaySettings
-    outbox: Outbox
-    context: Callable[[], Iterable[Any]]
-    """Asked when generation begins: segments as `context_messages` makes them."""
-    conversation: StoredConversation | None
-    """What the turn joins; None: nothing."""
-    deadline: float | None
-    """A time of the monotonic clock."""
 
 
 class SpokenTurn:

@@ -1,0 +1,25 @@
+"""What a spoken turn is connected to."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.backends.backends import Backends
+from gateway.conversations.store import StoredConversation
+from gateway.settings import GatewaySettings
+from gateway.speaking.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class TurnPorts:
+    """What a spoken turn is connected to."""
+
+    backends: Backends
+    settings: GatewaySettings
+    outbox: Outbox
+    context: Callable[[], Iterable[Any]]
+    """Asked when generation begins: segments as `context_messages` makes them."""
+    conversation: StoredConversation | None
+    """What the turn joins; None: nothing."""
+    deadline: float | None
+    """A time of the monotonic clock."""
