@@ -66,6 +66,8 @@ class LateDecoder:
         self._heard_bytes = self._unheard_bytes = 0
         """Of sound: what was handed over, and what is still to be thrown away of a new call's."""
         self._ended = self._stopped = False
+        self._sounds = False
+        """The call under way has answered."""
         self.owed = Owed()
         """Sound that the tokenizer owes."""
         self.fed_frames = 0
@@ -130,8 +132,9 @@ class LateDecoder:
                 if num_frames > self.decoded_frames:
                     self.decoded_frames = num_frames
                     self._forget_old()
+                self._sounds = True
                 if self.decoded_frames < self.fed_frames:
-                    self.owed.begin()
+                    self.owed.begin(flowing=True)
                 else:
                     self.owed.end()
                 if self._unheard_bytes:
@@ -153,6 +156,7 @@ class LateDecoder:
         """Another call, fed with the frames behind which it is to go on, and with those that the
         one before still owed. Several, where it may come to the same tokenizer, that hangs."""
         self.decoding.cancel()
+        self._sounds = False
         self.decoding = HedgedDecoding(self._open, HEDGED) if hangs else self._open()
         form, recent = self.form, b"".join(codes for codes, _ in self._recent)
         kept = min(self._recent_frames, self.fed_frames - self.decoded_frames + PRIMER_FRAMES)
@@ -188,6 +192,6 @@ class LateDecoder:
             self._recent_frames += num_frames
             self.fed_frames += num_frames
             if not self.owed.for_s:
-                self.owed.begin()
+                self.owed.begin(flowing=self._sounds)
         if self._ended:
             self.decoding.close()

@@ -16,8 +16,9 @@ WATCH_INTERVAL_S = 0.25
 SILENCE_S = 0.8
 """After which a generator that owes an answer is asked whether it still goes round."""
 FLOW_SILENCE_S = 2.0
-"""That a generator may pause between two frames of a turn that has a slot and credit, whatever is
-answered for it: a connection that was lost and found again may lead the question to another one."""
+"""That a tokenizer may pause between two sounds, and a generator between two frames of a turn that
+has a slot and credit, whatever is answered for it: a connection that was lost and found again may
+lead the question to another one."""
 
 
 class Owed:
@@ -64,8 +65,10 @@ class Watch:
         asked_s = 0.0
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            waited_s = self._decoder_owed.for_s
-            if waited_s > settings.decode_timeout_s:
+            waited_s, limit_s = self._decoder_owed.for_s, settings.decode_timeout_s
+            if self._decoder_owed.flowing:
+                limit_s = min(FLOW_SILENCE_S, limit_s)
+            if waited_s > limit_s:
                 self._decoder().fail(BackendFailure.silent(Source.TOKENIZER, waited_s, "audio"))
                 self._decoder_owed.end()
             now = time.monotonic()

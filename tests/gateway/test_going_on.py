@@ -200,8 +200,12 @@ async def test_a_generator_that_makes_no_frame_is_left_though_another_answers_fo
     whole(heard, 8, failovers=1)
 
 
-async def test_a_tokenizer_that_hangs_in_mid_sentence_is_left() -> None:
-    async with stack(decode_timeout_s=0.4) as running:
+@pytest.mark.parametrize("between", [True, False])
+async def test_a_tokenizer_that_hangs_in_mid_sentence_is_left(
+    monkeypatch: pytest.MonkeyPatch, between: bool
+) -> None:
+    monkeypatch.setattr(watch, "FLOW_SILENCE_S", 0.4 if between else 60)
+    async with stack(decode_timeout_s=60 if between else 0.4) as running:
         running.generator.frame_s = 0.02
         running.tokenizer.hang_decode_at = {5}
         began = time.monotonic()
