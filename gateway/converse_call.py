@@ -164,8 +164,10 @@ class ConverseCall:
     def _go_on(self, command: Resume) -> None:
         if self._writing is not None or self._spoken_turns():
             raise errors.FailedPrecondition("resume: a turn is under way; it goes before all text")
-        turns = self._conversation.turns
-        if any(turn.turn_id == command.turn_id for turn in turns[:-1]):
+        named = [t for t in self._conversation.turns if t.turn_id == command.turn_id]
+        if named and named[-1].heard:
+            raise errors.FailedPrecondition("resume.turn_id: this turn was heard, not spoken")
+        if named and named[-1] is not self._conversation.turns[-1]:
             raise errors.FailedPrecondition("resume.turn_id: other turns have followed this one")
         self._resume = command
 

@@ -188,6 +188,13 @@ async def test_what_cannot_be_resumed_ends_the_call(running: Stack) -> None:
         await call.end()
         await call.until("turn_completed")
         await call.done()
+    async with Conversation(running, conversation_id="two") as call:
+        await call.hear(2)
+        await call.end("A question.")
+        heard = await call.until("turn_completed")
+        await call.done()
+    wrong = await failing(asks(heard.turn_id))
+    assert "was heard, not spoken" in (wrong.details() or "")
     behind = await failing(asks(first))
     assert behind.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "other turns have followed" in (behind.details() or "")
