@@ -154,4 +154,13 @@ class Cancel:
     heard_ms: int | None
 
 
-Command = HeardPart | TextPart | Flush | EndOfTurn | Cancel
+@dataclass(frozen=True)
+class Resume:
+    """Go on with the last turn, which another call left unfinished. `heard_ms` of it were heard,
+    None: all that is kept."""
+
+    turn_id: str
+    heard_ms: int | None
+
+
+Command = HeardPart | TextPart | Flush | EndOfTurn | Cancel | Resume

@@ -22,6 +22,7 @@ from gateway.commands import (
     EndOfTurn,
     Flush,
     HeardPart,
+    Resume,
     SamplingOptions,
     StreamFormat,
     Synthesis,
@@ -171,10 +172,16 @@ class Checker:
         if kind == "cancel":
             cancel = request.cancel
             return Cancel(cancel.turn_id, cancel.heard_ms if cancel.HasField("heard_ms") else None)
+        if kind == "resume":
+            resume, size = request.resume, len(request.resume.turn_id)
+            if not 0 < size <= MAX_ID_CHARS:
+                raise invalid("resume.turn_id", f"{size} characters; allowed are 1..{MAX_ID_CHARS}")
+            return Resume(resume.turn_id, resume.heard_ms if resume.HasField("heard_ms") else None)
         if kind == "config":
             raise invalid("config", "was sent a second time; allowed is once, first")
         raise invalid(
-            "request", "is empty; allowed are heard_audio, text, flush, end_of_turn and cancel"
+            "request",
+            "is empty; allowed are heard_audio, text, flush, end_of_turn, cancel and resume",
         )
 
     def conversation_id(self, value: str) -> str:

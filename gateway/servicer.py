@@ -134,6 +134,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                     text=turn.text,
                     heard=turn.heard,
                     audio_ms=turn.audio_ms(frame_ms),
+                    unfinished=turn.unfinished is not None,
                 )
                 for turn in conversation.turns
             ],

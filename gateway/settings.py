@@ -208,7 +208,10 @@ class GatewaySettings(ServiceSettings):
         60.0, gt=0, le=3600, description="seconds that a turn may wait in a full generator's queue"
     )
     decode_timeout_s: float = Field(
-        15.0, gt=0, le=600, description="seconds that the tokenizer may owe audio for frames"
+        4.0,
+        gt=0,
+        le=600,
+        description="seconds that a tokenizer may owe audio for frames before another is tried",
     )
 
     conversation_ttl_s: float = Field(

@@ -9,9 +9,10 @@ from typing import Protocol
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
+from gateway.call_ports import CallPorts
 from gateway.commands import Command, ConverseOptions, Synthesis
 from gateway.conversations.store import ConversationStore, StoredConversation
-from gateway.converse_call import CallPorts, ConverseCall
+from gateway.converse_call import ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.prepare import PreparedSentences, prepare

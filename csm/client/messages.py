@@ -31,6 +31,7 @@ class Usage:
     generated_frames: int = 0
     audio_ms: int = 0
     evicted_segments: int = 0
+    failovers: int = 0
 
     @classmethod
     def from_proto(cls, message: common_pb2.Usage) -> "Usage":

@@ -99,6 +99,13 @@ class StoredConversation:
                 self._first_sent -= 1
         self._resize(after - before)
 
+    def take_back(self, turn_id: str) -> None:
+        """The last turn, if it is that one, goes on: it is history no more, until it is added."""
+        if self.turns and self.turns[-1].turn_id == turn_id:
+            turn = self.turns.pop()
+            self._first_sent = min(self._first_sent, len(self.turns))
+            self._resize(-turn.num_bytes)
+
     def history(self, max_positions: int) -> Iterator[Segment]:
         """Segments to send as context, oldest first.
 

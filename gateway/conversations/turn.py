@@ -12,6 +12,16 @@ _OBJECT_BYTES = 384
 _PAUSE_BYTES = 128
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """With what a turn that was broken off goes on."""
+
+    seed: int
+    """What its first sentence was drawn with, as its start said."""
+    cut_seed: int | None
+    """What the sentence was drawn with that its frames break off in; None: they end with one."""
+
+
 @dataclass(slots=True)
 class Turn:
     """A turn, heard or spoken; one segment for each sentence that was generated in one go."""
@@ -22,6 +32,8 @@ class Turn:
     segments: list[Segment]
     timeline: Timeline = field(default_factory=Timeline)
     """Of the audio that was sent of it; of a heard turn its frames' own."""
+    unfinished: Unfinished | None = None
+    """Its call went away while it was spoken; None: it came to its end."""
     stored_as: object = field(default=None, compare=False, repr=False)
     """A store's own mark for what it has of it; None: nothing, or the turn was cut since."""
 
@@ -54,7 +66,7 @@ class Turn:
                 break
             kept.append(cut(segment, left, segment.num_frames))
         self.segments = kept
-        self.stored_as = None
+        self.stored_as = self.unfinished = None
         self.timeline = self.timeline.until(self.num_frames)
 
     def audio_ms(self, frame_ms: float) -> int:

@@ -56,6 +56,8 @@ class Delivery:
         self._num_samples = 0
         self._unwritten = 0
         self._credited_frames = 0
+        self._heard_samples = self._kept_frames = 0
+        """Of a turn that goes on: heard before, and there before."""
         self._changed = asyncio.Event()
         self._path = SoundPath(form, frame_ms, processing, self)
 
@@ -85,6 +87,13 @@ class Delivery:
             return self.sent_frames
         return min(self.sent_frames, self.timeline.heard_frames(self._heard_ms, self._frame_ms))
 
+    def resume(self, heard_ms: int, heard_frames: int, kept_frames: int) -> None:
+        """The turn goes on: so much was heard of it before, and is not sent again; `kept_frames`
+        need not be made."""
+        self._heard_samples = self._form.sample_rate_hz * heard_ms // 1000
+        self.sent_frames = heard_frames
+        self._kept_frames = self._credited_frames = kept_frames
+
     def put(self, pcm: bytes, num_frames: int, text_chars: int) -> None:
         """The next sound in `decoded_form`, by whose end the turn has `num_frames` and has begun
         `text_chars`."""
@@ -107,7 +116,8 @@ class Delivery:
     def begin_again(self) -> None:
         """Nothing has left: what waits is dropped, and the turn starts anew."""
         self._ports.outbox.discard_audio(self)
-        self._num_samples = self._unwritten = self._credited_frames = self._put_frames = 0
+        self._num_samples = self._unwritten = self._put_frames = 0
+        self._credited_frames = self._kept_frames
         self._path.begin_again()
 
     def stop(self, heard_ms: int | None) -> None:
@@ -136,6 +146,12 @@ class Delivery:
         if self._stopped:
             return
         num_samples = len(pcm) // self._form.sample_bytes
+        if (known := min(num_samples, self._heard_samples - self._num_samples)) > 0:
+            self._num_samples += known
+            pcm, num_samples = pcm[known * self._form.sample_bytes :], num_samples - known
+            if not num_samples:
+                self.sent_frames = max(self.sent_frames, num_frames)
+                return
         duration_s = num_samples / self._form.sample_rate_hz
         self._unwritten += 1
         audio = Audio(self, pcm, self._num_samples, num_frames, text_chars, duration_s)
@@ -162,7 +178,7 @@ class Delivery:
 
     def taken(self, audio: Audio) -> None:
         """The chunk is on its way."""
-        self.sent_frames = audio.num_frames
+        self.sent_frames = max(self.sent_frames, audio.num_frames)
         self._ports.on_taken()
         self._ports.meter.taken()
 
@@ -179,6 +195,7 @@ class Delivery:
             self._changed.set()
 
     def _credit(self, num_frames: int) -> None:
-        if num_frames > self._credited_frames:
-            self._ports.on_written(num_frames, num_frames - self._credited_frames)
-            self._credited_frames = num_frames
+        anew = max(0, num_frames - self._credited_frames)
+        if anew or num_frames <= self._kept_frames:
+            self._credited_frames += anew
+            self._ports.on_written(num_frames, anew)

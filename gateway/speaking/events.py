@@ -30,6 +30,7 @@ class TurnUsage:
     generated_frames: int = 0
     audio_ms: int = 0
     evicted_segments: int = 0
+    failovers: int = 0
 
     def plus(self, other: "TurnUsage") -> "TurnUsage":
         """Both together."""

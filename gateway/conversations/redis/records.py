@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.conversations.segment import Segment
 from gateway.conversations.timeline import Timeline
-from gateway.conversations.turn import Turn
+from gateway.conversations.turn import Turn, Unfinished
 
 _PREFIX = struct.Struct("<cI")
 _PLAIN = b"\x01"
@@ -41,6 +41,7 @@ class RecordKey:
     num_chars: int
     num_pauses: int
     sound: tuple[float, ...] = ()
+    unfinished: Unfinished | None = None
 
 
 def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
@@ -53,6 +54,7 @@ def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
         sum(len(s.text) + len(s.written) for s in turn.segments),
         len(turn.timeline.pauses),
         _sound(turn.timeline),
+        turn.unfinished,
     )
 
 
@@ -82,6 +84,9 @@ def pack(turn: Turn, first_frame: int = 0) -> bytes:
         "silences": turn.timeline.pauses,
         "voices": [s.voice for s in turn.segments],
     }
+    if turn.unfinished is not None:
+        # Who does not know of it reads the record all the same.
+        header["unfinished"] = [turn.unfinished.seed, turn.unfinished.cut_seed]
     kind = _PLAIN
     if not turn.timeline.plain:
         header["sound"], kind = _sound(turn.timeline), _SHAPED
@@ -113,7 +118,15 @@ def _key(told: dict[str, Any]) -> RecordKey:
         sum(len(text) + len(written) for _, text, written, _ in segments),
         len(told["silences"]),
         tuple(told.get("sound", ())),
+        _unfinished(told),
     )
+
+
+def _unfinished(told: dict[str, Any]) -> Unfinished | None:
+    if told.get("unfinished") is None:
+        return None
+    seed, cut_seed = told["unfinished"]
+    return Unfinished(int(seed), None if cut_seed is None else int(cut_seed))
 
 
 def _parts(record: bytes) -> tuple[dict[str, Any], bytes]:
@@ -148,4 +161,5 @@ def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
         if not (all(map(math.isfinite, sound)) and speed > 0):
             raise ForeignRecord("a turn has a sound that cannot be")
         turn.timeline = Timeline(turn.timeline.pauses, speed, skipped_ms, int(end_frames), cut_ms)
+    turn.unfinished = _unfinished(told)
     return turn

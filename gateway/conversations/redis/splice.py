@@ -55,6 +55,7 @@ def _pack_part(turn: Turn, key: RecordKey) -> bytes:
         return pack(turn, key.first_frame)
     part = Turn(turn.turn_id, turn.speaker, turn.heard, list(turn.segments), turn.timeline)
     part.truncate(key.end_frame)
+    part.unfinished = key.unfinished
     return pack(part, key.first_frame)
 
 

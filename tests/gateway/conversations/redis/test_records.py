@@ -12,7 +12,7 @@ from gateway.conversations.redis.records import ForeignRecord, pack, record_key,
 from gateway.conversations.redis.splice import MAX_WRITE_BYTES, SpokenRecords, splice
 from gateway.conversations.segment import Segment
 from gateway.conversations.timeline import Timeline
-from gateway.conversations.turn import Turn
+from gateway.conversations.turn import Turn, Unfinished
 from tests.gateway.conversations.making import segment, turn
 
 
@@ -67,6 +67,19 @@ def test_a_turn_in_several_records_is_one_turn() -> None:
     turns, keys = unpack(records)
     assert turns == [whole]
     assert [(k.first_frame, k.end_frame) for k in keys] == [(0, 3), (3, 10)]
+
+
+@pytest.mark.parametrize("cut_seed", [None, 7])
+def test_how_an_unfinished_turn_goes_on_comes_back_with_it(cut_seed: int | None) -> None:
+    one = turn("a", segment("first", 4))
+    finished = record_key(one)
+    one.unfinished = Unfinished((1 << 64) - 1, cut_seed)
+    turns, keys = unpack([pack(one)])
+    assert turns == [one]
+    assert keys == [record_key(one)]
+    # That it came to its end is a difference to be written.
+    assert keys[0] != finished
+    assert splice(keys, [turn("a", segment("first", 4))], []) is not None
 
 
 @pytest.mark.parametrize(
