@@ -190,6 +190,19 @@ async def test_a_conversation_that_was_not_entered_says_so(target: str) -> None:
     await in_a_thread(target, use)
 
 
+async def test_a_conversation_tells_whether_its_call_is_over(target: str) -> None:
+    async with AsyncClient(target) as client, client.converse() as conversation:
+        assert not conversation.ended
+        await conversation.finish()
+        assert [event async for event in conversation] == []
+        assert conversation.ended
+    with Client(target) as client, client.converse() as blocking:
+        assert not blocking.ended
+    assert blocking.ended
+    with pytest.raises(RuntimeError, match="not open"):
+        _ = client.converse().ended
+
+
 async def test_saying_after_finish_is_refused(target: str) -> None:
     async with AsyncClient(target) as client, client.converse() as conversation:
         await conversation.finish()
