@@ -25,7 +25,7 @@ class FakeServer(speech_pb2_grpc.SpeechServiceServicer):
         self.fail_after: int | None = None
         """Chunks after which the call ends with UNAVAILABLE."""
         self.terminal_error: errors.ServiceError | None = None
-        """What the next terminal says, after all audio."""
+        """The next turn has no audio, and this in its terminal."""
         self.unspeakable = False
         self.silent = False
         """Takes a text and never answers."""
@@ -66,6 +66,9 @@ class FakeServer(speech_pb2_grpc.SpeechServiceServicer):
             words=self.words if index == 0 else [],
         )
 
+    def _num_chunks(self) -> int:
+        return 0 if self.unspeakable or self.terminal_error is not None else self.chunks
+
     def _completed(
         self, turn_id: str, reason: common_pb2.FinishReason, kept_ms: int = 0
     ) -> speech_pb2.SpeechTurnCompleted:
@@ -100,7 +103,7 @@ class FakeServer(speech_pb2_grpc.SpeechServiceServicer):
             yield speech_pb2.SynthesizeResponse(
                 started=speech_pb2.SpeechTurnStarted(turn_id=turn_id, format=form)
             )
-            for index in range(0 if self.unspeakable else self.chunks):
+            for index in range(self._num_chunks()):
                 if index == self.fail_after:
                     await self._abort(context, errors.Unavailable("gone", 0.1))
                 await asyncio.sleep(self.pause_s)
@@ -189,7 +192,7 @@ class FakeServer(speech_pb2_grpc.SpeechServiceServicer):
         if not self.unspeakable:
             begun = speech_pb2.SpeechTurnStarted(turn_id=turn_id, format=form)
             await out.put(speech_pb2.ConverseResponse(turn_started=begun))
-        for index in range(0 if self.unspeakable else self.chunks):
+        for index in range(self._num_chunks()):
             if index == self.fail_after:
                 await out.put(errors.Unavailable("gone", 0.1))
             await asyncio.sleep(self.pause_s)

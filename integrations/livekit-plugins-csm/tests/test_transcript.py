@@ -38,9 +38,7 @@ def test_words_carry_the_blanks_and_signs_before_them_and_the_rest_comes_at_the_
     assert parts(transcript.rest(0.6)) == [('!"', 0.6)]
 
 
-def test_where_a_server_tells_no_words_nothing_is_aligned_and_the_framework_takes_the_text() -> (
-    None
-):
+def test_where_a_server_tells_no_words_nothing_is_aligned() -> None:
     transcript = Transcript(by_word=True)
     transcript.said("Hello.")
     assert transcript.beside(chunk(0, 6)) == []
