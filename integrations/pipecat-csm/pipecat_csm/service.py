@@ -184,7 +184,10 @@ class CsmTTSService(TTSService):
             **self._settings.converse_options(),
         )
 
-    async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:
+    # TTSService narrows the argument in the same way.
+    async def _update_settings(  # type: ignore[override]
+        self, delta: TTSSettings
+    ) -> dict[str, Any]:
         changed = await super()._update_settings(delta)
         if changed:
             self._call.reopen()
