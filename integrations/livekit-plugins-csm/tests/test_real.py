@@ -10,6 +10,7 @@ from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 from livekit.plugins import csm
 
 from csm import AsyncClient
+from integrations.documented import run_example
 
 OPTIONS = APIConnectOptions(max_retry=0, timeout=20)
 STORY = "Let me tell you a story. It is a long one. It begins in a small town by the sea. "
@@ -33,6 +34,12 @@ async def test_speech_comes_while_the_text_is_still_coming(real_target: str) -> 
     sound = np.concatenate([samples(a.frame) for a in [first, *rest]])
     assert 1.0 < len(sound) / 24_000 < 10
     assert np.abs(sound).max() > 1000
+
+
+async def test_the_documented_example_speaks(real_target: str) -> None:
+    printed = await run_example("LiveKit Agents", "127.0.0.1:50050", real_target)
+    seconds = float(printed.removesuffix(" s of speech\n"))
+    assert 1.0 < seconds < 10
 
 
 async def test_a_whole_text_is_spoken_at_a_telephone_s_rate(real_target: str) -> None:

@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
 from pipecat.tests.utils import SleepFrame, run_test
 
 from csm import AsyncClient
+from integrations.documented import run_example
 from pipecat_csm import CsmTTSService
 
 STORY = "Let me tell you a story. It is a long one. It begins in a small town by the sea."
@@ -48,3 +49,12 @@ async def test_an_interrupted_reply_is_remembered_as_far_as_it_was_heard(real_ta
     assert 0 < len(told.text) < len(STORY) / 2
     assert 500 <= told.audio_ms <= 1800
     assert answer.text.strip() == "As you like."
+
+
+async def test_the_documented_example_speaks(real_target: str) -> None:
+    printed = await run_example("Pipecat", "127.0.0.1:50050", real_target)
+    async with AsyncClient(real_target) as client:
+        name = printed.split()[-1]
+        (turn,) = (await client.get_conversation(name)).turns
+    assert turn.text.strip() == "Hello there."
+    assert turn.audio_ms > 400

@@ -23,6 +23,7 @@ from wyoming.tts import (
 )
 
 from csm import AsyncClient, errors
+from integrations.documented import run_example
 from integrations.fake_server import FakeServer
 from wyoming_csm import Bridge, SpeechHandler
 from wyoming_csm.main import main
@@ -223,3 +224,9 @@ async def test_a_real_server_speaks_while_the_text_is_still_coming(
     heard = sound(events)
     assert 1.0 < len(heard) / 24_000 < 10
     assert np.abs(heard).max() > 1000
+
+
+async def test_the_documented_example_speaks(real_target: str, connect: Connect) -> None:
+    client = await connect(real_target)
+    printed = await run_example("Home Assistant", "10200", str(client.port))
+    assert 0.4 < float(printed.removesuffix(" s of speech\n")) < 5
