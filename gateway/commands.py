@@ -64,6 +64,7 @@ class Synthesis:
     form: StreamFormat
     max_lead_ms: int
     text_rules: TextRules
+    word_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class ConverseOptions:
     max_lead_ms: int
     heard_speaker: int | None
     text: TextRules
+    word_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class TurnOptions:
     in_conversation: bool = False
     """Part of a `Converse` call: what fails before the turn has started ends the turn with a
     terminal, not the call with a status."""
+    word_times: bool = False
+    """The client is told when words are spoken."""
 
 
 @dataclass(frozen=True)

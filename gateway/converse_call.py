@@ -94,6 +94,7 @@ class ConverseCall:
             options.max_lead_ms,
             conversation.conversation_id,
             in_conversation=True,
+            word_times=options.word_times,
         )
         self._outbox = Outbox()
         self._turn_ports = TurnPorts(

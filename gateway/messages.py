@@ -27,6 +27,7 @@ from gateway.commands import (
     Synthesis,
     TextPart,
 )
+from gateway.marks.word_time import WordTime
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import (
     Audio,
@@ -97,6 +98,7 @@ class Checker:
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
             text_rules,
+            request.word_times,
         )
 
     def opening(self, config: speech_pb2.ConverseConfig, rules: TextRules) -> ConverseOptions:
@@ -122,6 +124,7 @@ class Checker:
             config.max_lead_ms or self._settings.default_max_lead_ms,
             heard_speaker,
             text_rules,
+            config.word_times,
         )
 
     def text_to_prepare(
@@ -300,12 +303,18 @@ def _started(event: SpeechTurnStarted) -> speech_pb2.SpeechTurnStarted:
 
 
 def _audio(event: Audio) -> speech_pb2.SpeechAudio:
-    return speech_pb2.SpeechAudio(
+    message = speech_pb2.SpeechAudio(
         turn_id=event.turn_id,
         audio=event.pcm,
         first_sample=event.first_sample,
         text_chars=event.text_chars,
     )
+    if event.words:
+        names = WordTime.__slots__
+        message.words.extend(
+            speech_pb2.WordTime(**{n: getattr(word, n) for n in names}) for word in event.words
+        )
+    return message
 
 
 def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:

@@ -77,6 +77,7 @@ class SynthesizeCall:
                 asked.max_audio_ms,
                 asked.max_lead_ms,
                 asked.conversation_id,
+                word_times=asked.word_times,
             ),
             TurnPorts(
                 parts.backends,

@@ -33,6 +33,7 @@ from csm.client.messages import (
     Usage,
     Warning,
     WarningKind,
+    WordTime,
 )
 from csm.client.requests import (
     ContextTurn,
@@ -113,4 +114,5 @@ __all__ = [
     "VoiceList",
     "Warning",
     "WarningKind",
+    "WordTime",
 ]

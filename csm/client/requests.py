@@ -108,6 +108,7 @@ def synthesize_request(
     format: AudioFormat | None,
     max_lead_ms: int,
     text_options: TextOptions | None,
+    word_times: bool = False,
 ) -> speech_pb2.SynthesizeRequest:
     """The wire message of `synthesize`."""
     message = speech_pb2.SynthesizeRequest(
@@ -124,6 +125,7 @@ def synthesize_request(
         speaker=speaker,
         max_audio_ms=max_audio_ms,
         max_lead_ms=max_lead_ms,
+        word_times=word_times or None,
     )
     return message
 
@@ -139,6 +141,7 @@ def converse_config(
     max_lead_ms: int,
     heard_speaker: int | None,
     text_options: TextOptions | None,
+    word_times: bool = False,
 ) -> speech_pb2.ConverseRequest:
     """The first message of `converse`."""
     config = speech_pb2.ConverseConfig(
@@ -154,6 +157,7 @@ def converse_config(
         max_audio_ms=max_audio_ms,
         max_lead_ms=max_lead_ms,
         heard_speaker=heard_speaker,
+        word_times=word_times or None,
     )
     return speech_pb2.ConverseRequest(config=config)
 

@@ -28,6 +28,7 @@ from gateway.backends.calls import (
 )
 from gateway.backends.convert import segment_message
 from gateway.backends.failure import BackendFailure
+from gateway.conversations.cuts import packed
 from gateway.conversations.store import Segment, cut
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt_events import (
@@ -169,7 +170,8 @@ class Attempt:
             if not spoken.whole:
                 whole_frames = max(whole_frames, round(len(text) * frames_per_char))
             speaker = self._options.generation.speaker
-            segment = Segment(speaker, text, codes, spoken.num_frames)
+            cuts = packed(self._options.cuts(spoken))
+            segment = Segment(speaker, text, codes, spoken.num_frames, cuts=cuts)
             segment = cut(segment, frames, whole_frames)
             written = spoken.sentence.written_until(len(segment.text))
             found.append(replace(segment, written="" if written == segment.text else written))

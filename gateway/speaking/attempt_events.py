@@ -1,10 +1,12 @@
 """What an attempt is given, and what it tells as it goes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
+from gateway.conversations.cuts import Cut
 from gateway.text.sentence import Sentence
 
 
@@ -29,6 +31,8 @@ class AttemptOptions:
     form: StreamFormat
     max_frames: int
     timeout_s: float | None
+    cuts: Callable[[SpokenSentence], Sequence[Cut]] = lambda _: ()
+    """Where the text of a sentence may be cut; none: in proportion."""
 
 
 @dataclass(frozen=True, slots=True)

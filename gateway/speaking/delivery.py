@@ -10,6 +10,7 @@ import numpy as np
 from csm.audio.pcm import pcm_bytes
 from gateway.commands import StreamFormat
 from gateway.conversations.silences import Silences
+from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.events import Audio
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
@@ -26,6 +27,7 @@ class DeliveryPorts:
     """A chunk is on its way."""
     on_written: Callable[[int, int], None]
     """The client has the first so many frames, so many of them anew."""
+    marks: TurnMarks
 
 
 class Delivery:
@@ -71,6 +73,7 @@ class Delivery:
         num_samples = len(pcm) // self._form.sample_bytes
         duration_s = num_samples / self._form.sample_rate_hz
         self._unwritten += 1
+        self._ports.marks.sound(pcm, num_frames)
         audio = Audio(self, pcm, self._num_samples, num_frames, text_chars, duration_s)
         self._ports.outbox.put(audio)
         self._num_samples += num_samples
@@ -92,6 +95,7 @@ class Delivery:
         """Nothing has left: what waits is dropped, and the turn starts anew."""
         self._ports.outbox.discard_audio(self)
         self._num_samples = self._unwritten = self._credited_frames = 0
+        self._ports.marks.begin_again()
         self.silences = Silences()
 
     def stop(self, heard_ms: int | None) -> None:
@@ -121,6 +125,8 @@ class Delivery:
     def taken(self, audio: Audio) -> None:
         """The chunk is on its way."""
         self.sent_frames = audio.num_frames
+        num_samples = len(audio.pcm) // self._form.sample_bytes
+        audio.words = self._ports.marks.begun(audio.first_sample, num_samples)
         self._ports.on_taken()
         self._ports.meter.taken()
 

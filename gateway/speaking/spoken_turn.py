@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.silences import Silences
 from gateway.conversations.store import StoredConversation, Turn
+from gateway.marks.turn_marks import TurnMarks
 from gateway.settings import GatewaySettings
 from gateway.speaking.attempt import Attempt
 from gateway.speaking.attempt_events import (
@@ -30,6 +31,7 @@ from gateway.speaking.attempt_events import (
     Silence,
     Skipped,
     Sound,
+    SpokenSentence,
 )
 from gateway.speaking.delivery import Delivery, DeliveryPorts
 from gateway.speaking.events import (
@@ -93,12 +95,14 @@ class SpokenTurn:
         self._settings = ports.settings
         self._outbox = ports.outbox
         self._frame_ms = ports.backends.info.frame_ms
+        kept = ports.conversation is not None
+        self._marks = TurnMarks(options, self._frame_ms, self._spoken, kept)
         self._delivery = Delivery(
             turn_id,
             options.form,
             self._frame_ms,
             options.max_lead_ms,
-            DeliveryPorts(ports.outbox, meter, self._taken, self._written),
+            DeliveryPorts(ports.outbox, meter, self._taken, self._written, self._marks),
         )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
@@ -284,7 +288,9 @@ class SpokenTurn:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
         return Attempt(
-            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s),
+            AttemptOptions(
+                self.turn_id, generation, options.form, max_frames, timeout_s, self._marks.cuts
+            ),
             self._ports.context(),
             self._ports.backends,
             settings,
@@ -310,6 +316,9 @@ class SpokenTurn:
             self.warnings.append(cap_reached(event))
         elif isinstance(event, EndedEarly):
             self.warnings.append(ended_early(event))
+
+    def _spoken(self) -> Sequence[SpokenSentence]:
+        return self._attempt.spoken if self._attempt is not None else ()
 
     def _taken(self) -> None:
         """Audio is on its way: the turn cannot begin again."""

@@ -10,7 +10,7 @@ import numpy as np
 from csm.errors import rpc_error_details
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, speech_pb2
-from tests.gateway.fakes import FRAME_SAMPLES, Stack
+from tests.gateway.fakes import AUDIBLE, FRAME_SAMPLES, Stack
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Heard:
         """The numbers of the frames that were heard."""
         samples = np.frombuffer(self.pcm, "<i2").reshape(-1, FRAME_SAMPLES)
         assert (samples == samples[:, :1]).all()
-        return [int(s) for s in samples[:, 0]]
+        return [int(s) - AUDIBLE for s in samples[:, 0]]
 
 
 async def synthesize(stack: Stack, text: str = "", timeout_s: float = 20, **fields: Any) -> Heard:

@@ -34,6 +34,8 @@ K = 8
 CODEBOOK_SIZE = 512
 RATE = 24_000
 FRAME_SAMPLES = 1920
+AUDIBLE = 8192
+"""The samples of frame n are all so many and n: as loud as speech."""
 FRAME_MS = 80
 
 EOS = common_pb2.FINISH_REASON_EOS
@@ -432,7 +434,7 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                     if failure := self.fail_decode_at.pop(frames, None):
                         raise failure
                     self.decoded_frames.append(int(row[0]))
-                    pcm = np.full(width // 2, row[0], "<i2").tobytes()
+                    pcm = np.full(width // 2, AUDIBLE + row[0], "<i2").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from gateway.conversations.cuts import packed, unpacked
 from gateway.conversations.segment import Segment
 from gateway.conversations.silences import Silences
 from gateway.conversations.turn import Turn
@@ -58,7 +59,7 @@ def finished_key(turn: Turn) -> RecordKey:
 
 def pack(turn: Turn, first_frame: int = 0) -> bytes:
     """The record that holds the frames of `turn` from `first_frame` on."""
-    header = {
+    header: dict[str, Any] = {
         "turn_id": turn.turn_id,
         "speaker": turn.speaker,
         "heard": turn.heard,
@@ -66,6 +67,9 @@ def pack(turn: Turn, first_frame: int = 0) -> bytes:
         "segments": [[s.speaker, s.text, s.written, s.num_frames] for s in turn.segments],
         "silences": turn.silences.found,
     }
+    if any(s.cuts for s in turn.segments):
+        # Readers of before pass it over, and cut in proportion.
+        header["cuts"] = [list(unpacked(s.cuts)) for s in turn.segments]
     told = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     codes = b"".join(s.codes for s in turn.segments)
     width = len(codes) // turn.num_frames if turn.num_frames else 0
@@ -114,9 +118,11 @@ def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
         raise ForeignRecord(f"a turn has {len(codes)} bytes of codes for {num_frames} frames")
     turn = Turn(str(told["turn_id"]), int(told["speaker"]), bool(told["heard"]), [])
     at = 0
+    all_cuts = iter([[(int(a), int(b), int(c)) for a, b, c in one] for one in told.get("cuts", ())])
     for speaker, text, written, frames in segments:
         end = at + frames * width
-        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written))
+        cuts = packed(next(all_cuts, ()))
+        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written, cuts))
         at = end
     turn.silences = Silences([(int(frame), int(ms)) for frame, ms in told["silences"]])
     return turn

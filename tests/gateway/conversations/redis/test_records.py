@@ -1,12 +1,14 @@
 """Turns as bytes, and the difference between two histories as one write."""
 
 import contextlib
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.conversations.cuts import packed
 from gateway.conversations.redis.records import ForeignRecord, pack, record_key, unpack
 from gateway.conversations.redis.splice import MAX_WRITE_BYTES, SpokenRecords, splice
 from gateway.conversations.segment import Segment
@@ -25,6 +27,18 @@ def test_a_turn_comes_back_from_its_bytes_as_it_was() -> None:
     turns, keys = unpack([pack(made("a")), pack(turn("b", segment("x", 2)))])
     assert turns == [made("a"), turn("b", segment("x", 2))]
     assert keys == [record_key(one) for one in turns]
+
+
+def test_a_record_knows_where_its_text_may_be_cut_and_may_not_know_it() -> None:
+    cuts = packed([(3, 2, 1), (5, 3, 3)])
+    one = turn("a", Segment(0, "two €", bytes(range(12)), 3, "2 €", cuts), segment("x", 2))
+    record = pack(one)
+    assert unpack([record])[0] == [one]
+    # As gateways wrote it that knew of no cuts.
+    one.segments[0] = replace(one.segments[0], cuts=b"")
+    older = pack(one)
+    assert b"cuts" not in older
+    assert unpack([older])[0] == [one]
 
 
 def test_a_turn_in_several_records_is_one_turn() -> None:
