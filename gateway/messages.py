@@ -27,7 +27,7 @@ from gateway.commands import (
     Synthesis,
     TextPart,
 )
-from gateway.marks.word_time import WordTime
+from gateway.marks.spoken_word import SpokenWord
 from gateway.settings import GatewaySettings
 from gateway.speaking.events import (
     Audio,
@@ -310,7 +310,7 @@ def _audio(event: Audio) -> speech_pb2.SpeechAudio:
         text_chars=event.text_chars,
     )
     if event.words:
-        names = WordTime.__slots__
+        names = SpokenWord.__slots__
         message.words.extend(
             speech_pb2.WordTime(**{n: getattr(word, n) for n in names}) for word in event.words
         )

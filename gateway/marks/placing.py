@@ -40,7 +40,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class SentenceSound:
     """What is known of the sound of a sentence."""
 
     levels: Levels
@@ -58,7 +58,7 @@ class _Pause:
     """Hops of the sound."""
 
 
-def placed(words: Sequence[Word], sound: Sound, pace: float) -> list[Placed]:
+def placed(words: Sequence[Word], sound: SentenceSound, pace: float) -> list[Placed]:
     """A time for each word, in order and without overlaps.
 
     `pace` is how long the voice takes for what is expected to take 1; used while the length is
@@ -128,7 +128,7 @@ def _boundary(
     return best
 
 
-def _bounds(sound: Sound, expected_ms: float) -> tuple[float, float, list[_Pause]]:
+def _bounds(sound: SentenceSound, expected_ms: float) -> tuple[float, float, list[_Pause]]:
     """Where speech begins and ends (milliseconds), and its pauses in between."""
     runs = _speech(sound)
     heard_ms = len(sound.levels) * HOP_MS
@@ -148,7 +148,7 @@ def _bounds(sound: Sound, expected_ms: float) -> tuple[float, float, list[_Pause
     return begin_ms, begin_ms + silent_ms + expected_ms, pauses
 
 
-def _speech(sound: Sound) -> list[_Pause]:
+def _speech(sound: SentenceSound) -> list[_Pause]:
     """The stretches of speech, parted by silences of `_PAUSE_HOPS` and more."""
     loud: NDArray[np.bool_] = sound.levels > max(
         sound.loudest_db - _SPEECH_RANGE_DB, _LEAST_SPEECH_DB

@@ -9,9 +9,9 @@ import numpy as np
 from gateway.commands import TurnOptions
 from gateway.conversations.cuts import Cut
 from gateway.marks.loudness import Loudness
-from gateway.marks.placing import MAX_PACE, MIN_PACE, Placed, Sound, placed
+from gateway.marks.placing import MAX_PACE, MIN_PACE, Placed, SentenceSound, placed
+from gateway.marks.spoken_word import SpokenWord
 from gateway.marks.timeline import Timeline
-from gateway.marks.word_time import WordTime
 from gateway.marks.words import Word, total_ms, words_of
 from gateway.text.sentence import Sentence
 
@@ -22,7 +22,7 @@ _SOFTER_DB = 10
 """A sentence may be so much softer than those before it."""
 
 
-class Spoken(Protocol):
+class SubmittedSentence(Protocol):
     """A sentence that was submitted, and its frames."""
 
     @property
@@ -43,7 +43,7 @@ class Spoken(Protocol):
 class _Marked:
     """A sentence and what was made of it."""
 
-    def __init__(self, spoken: Spoken) -> None:
+    def __init__(self, spoken: SubmittedSentence) -> None:
         self.spoken = spoken
         self.words: Sequence[Word] = words_of(spoken.sentence)
         self.told = 0
@@ -58,7 +58,7 @@ class TurnMarks:
         self,
         options: TurnOptions,
         frame_ms: float,
-        sentences: Callable[[], Sequence[Spoken]],
+        sentences: Callable[[], Sequence[SubmittedSentence]],
         kept: bool,
     ) -> None:
         """`sentences` gives those that were submitted so far, in order. `kept`: the turn joins a
@@ -85,13 +85,13 @@ class TurnMarks:
             self._timeline.add(len(audio) // self._form.sample_bytes, num_frames)
             self._loudness.feed(audio)
 
-    def begun(self, first_sample: int, num_samples: int) -> list[WordTime]:
+    def begun(self, first_sample: int, num_samples: int) -> list[SpokenWord]:
         """The words that begin in that chunk, of which each is told once, in order."""
         if not self._telling:
             return []
         first_ms = first_sample * 1000 / self._form.sample_rate_hz
         end_ms = (first_sample + num_samples) * 1000 / self._form.sample_rate_hz
-        found: list[WordTime] = []
+        found: list[SpokenWord] = []
         for spoken in self._sentences():
             if not spoken.num_frames or self._timeline.start_ms(spoken.first_frame) >= end_ms:
                 continue
@@ -102,7 +102,7 @@ class TurnMarks:
                 self._placed(marked)
         return found
 
-    def cuts(self, spoken: Spoken) -> tuple[Cut, ...]:
+    def cuts(self, spoken: SubmittedSentence) -> tuple[Cut, ...]:
         """Where the text of a sentence may be cut, in order.
 
         A word counts as heard where at least half of it was.
@@ -121,14 +121,14 @@ class TurnMarks:
 
     # --- inside ---
 
-    def _mark(self, spoken: Spoken) -> _Marked:
+    def _mark(self, spoken: SubmittedSentence) -> _Marked:
         marked = self._marked.get(id(spoken))
         if marked is None:
             # It is kept with it, so that no other sentence gets its id.
             marked = self._marked[id(spoken)] = _Marked(spoken)
         return marked
 
-    def _tell(self, marked: _Marked, first_ms: float, end_ms: float) -> list[WordTime]:
+    def _tell(self, marked: _Marked, first_ms: float, end_ms: float) -> list[SpokenWord]:
         spoken = marked.spoken
         start_ms = self._timeline.start_ms(spoken.first_frame)
         stop_ms = self._timeline.end_of_ms(spoken.first_frame + spoken.num_frames)
@@ -146,7 +146,9 @@ class TurnMarks:
             begins_ms = min(max(begins_ms, first_ms), end_ms - 1)
             ends_ms = max(begins_ms, start_ms + time.end_ms)
             found.append(
-                WordTime(word.first_char, word.end_char, int(begins_ms), int(ends_ms), word.written)
+                SpokenWord(
+                    word.first_char, word.end_char, int(begins_ms), int(ends_ms), word.written
+                )
             )
         return found
 
@@ -162,7 +164,7 @@ class TurnMarks:
             loudest_db = max(loudest_db, float(np.percentile(levels, _LOUDEST_PERCENT)))
         length_ms = stop_ms - start_ms if spoken.whole else None
         pace = min(max(self._spoken_ms / self._expected_ms, MIN_PACE), MAX_PACE)
-        times = placed(marked.words, Sound(levels, loudest_db, length_ms), pace)
+        times = placed(marked.words, SentenceSound(levels, loudest_db, length_ms), pace)
         if spoken.whole and stop_ms <= timeline.end_ms + 0.5:
             marked.final = times
             self._loudest_db = max(self._loudest_db, loudest_db)

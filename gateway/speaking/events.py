@@ -8,7 +8,7 @@ from csm.errors import ServiceError
 from csm.finish_reason import FinishReason as FinishReason
 from csm.warning_kind import WarningKind as WarningKind
 from gateway.commands import StreamFormat
-from gateway.marks.word_time import WordTime
+from gateway.marks.spoken_word import SpokenWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Audio:
     """Frames of the turn decoded by the end of this chunk."""
     text_chars: int
     duration_s: float
-    words: Sequence[WordTime] = ()
+    words: Sequence[SpokenWord] = ()
     """Those that begin in it, once it is on its way."""
 
     @property

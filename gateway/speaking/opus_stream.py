@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from csm.audio.opus import OggOpusEncoder
 from gateway.commands import StreamFormat
-from gateway.marks.word_time import WordTime
+from gateway.marks.spoken_word import SpokenWord
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -27,7 +27,7 @@ class _Stream:
         self._form = form
         self._encoder: OggOpusEncoder | None = None
         self._last: Audio | None = None
-        self._words: list[WordTime] = []
+        self._words: list[SpokenWord] = []
         """Those that begin in audio that has no page yet."""
 
     async def coded(self, audio: Audio) -> Audio | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.marks.loudness import HOP_MS
-from gateway.marks.placing import Placed, Sound, placed
+from gateway.marks.placing import Placed, SentenceSound, placed
 from gateway.marks.words import Word
 
 LOUD, QUIET = 70, 20
@@ -19,10 +19,10 @@ def some(*expected_ms: int, pause: int = -1) -> list[Word]:
     return [Word(i, i + 1, "w", i + 1, ms, i == pause) for i, ms in enumerate(expected_ms)]
 
 
-def sound(*runs: tuple[int, int], length_ms: float | None = None) -> Sound:
+def sound(*runs: tuple[int, int], length_ms: float | None = None) -> SentenceSound:
     """(level, milliseconds) one after another."""
     levels = np.concatenate([np.full(ms // HOP_MS, level, np.uint8) for level, ms in runs])
-    return Sound(levels, LOUD, length_ms)
+    return SentenceSound(levels, LOUD, length_ms)
 
 
 def test_words_share_the_time_between_the_silences_at_the_ends() -> None:
@@ -54,7 +54,7 @@ def test_no_word_begins_while_there_is_only_silence() -> None:
 
 
 def test_without_sound_the_length_is_shared_out() -> None:
-    nobody = Sound(np.zeros(0, np.uint8), 0.0, 800)
+    nobody = SentenceSound(np.zeros(0, np.uint8), 0.0, 800)
     assert placed(some(100, 300), nobody, 1.0) == [Placed(0, 200), Placed(200, 800)]
 
 
@@ -69,7 +69,7 @@ def test_words_are_in_order_whatever_is_heard(
 ) -> None:
     heard = sound((LOUD, 0), *runs)
     length_ms = len(heard.levels) * HOP_MS + more_ms if known else None
-    times = placed(some(*expected), Sound(heard.levels, LOUD, length_ms), 1.0)
+    times = placed(some(*expected), SentenceSound(heard.levels, LOUD, length_ms), 1.0)
     assert len(times) == len(expected)
     assert all(0 <= time.start_ms <= time.end_ms for time in times)
     assert all(a.end_ms <= b.start_ms + 1e-6 for a, b in itertools.pairwise(times))

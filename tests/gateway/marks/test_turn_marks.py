@@ -8,8 +8,8 @@ import pytest
 from csm.audio.pcm import pcm_bytes
 from csm.v1 import common_pb2
 from gateway.commands import SamplingOptions, StreamFormat, TurnOptions
+from gateway.marks.spoken_word import SpokenWord
 from gateway.marks.turn_marks import TurnMarks
-from gateway.marks.word_time import WordTime
 from gateway.speaking.attempt_events import SpokenSentence
 from gateway.text.front_end import FrontEnd, Limits
 from gateway.text.lexicon import Lexicon
@@ -35,7 +35,7 @@ class Turn:
     def begin(self) -> None:
         self.spoken.append(SpokenSentence(self.waiting.pop(0), self.num_frames))
 
-    def chunk(self, loud: bool, frames: int = 1, last: bool = False) -> list[WordTime]:
+    def chunk(self, loud: bool, frames: int = 1, last: bool = False) -> list[SpokenWord]:
         """The sound of a frame, or without frames so much silence; the words told with it."""
         self.num_frames += frames
         if frames:
@@ -47,7 +47,7 @@ class Turn:
         first, self.num_samples = self.num_samples, self.num_samples + samples
         return self.marks.begun(first, samples)
 
-    def say(self, loud: str) -> list[list[WordTime]]:
+    def say(self, loud: str) -> list[list[SpokenWord]]:
         """A whole sentence, "#" a loud frame, "." a silent one."""
         self.begin()
         last = len(loud) - 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class WordTime:
+class SpokenWord:
     """A word of a turn and its time, estimated. See `csm.v1.WordTime`."""
 
     first_char: int
