@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,6 @@ from gateway.speaking.attempt_events import (
     Silence,
     Skipped,
     Sound,
-    SpokenSentence,
 )
 from gateway.speaking.delivery import Delivery, DeliveryPorts
 from gateway.speaking.events import (
@@ -76,6 +75,8 @@ class TurnPorts:
     """What the turn joins; None: nothing."""
     deadline: float | None
     """A time of the monotonic clock."""
+    late_warnings: Callable[[], Awaitable[list[TurnWarning]]] | None = None
+    """Asked when all is spoken."""
 
 
 class SpokenTurn:
@@ -96,7 +97,9 @@ class SpokenTurn:
         self._outbox = ports.outbox
         self._frame_ms = ports.backends.info.frame_ms
         kept = ports.conversation is not None
-        self._marks = TurnMarks(options, self._frame_ms, self._spoken, kept)
+        self._marks = TurnMarks(
+            options, self._frame_ms, lambda: self._attempt.spoken if self._attempt else (), kept
+        )
         self._delivery = Delivery(
             turn_id,
             options.form,
@@ -317,9 +320,6 @@ class SpokenTurn:
         elif isinstance(event, EndedEarly):
             self.warnings.append(ended_early(event))
 
-    def _spoken(self) -> Sequence[SpokenSentence]:
-        return self._attempt.spoken if self._attempt is not None else ()
-
     def _taken(self) -> None:
         """Audio is on its way: the turn cannot begin again."""
         if self.state is TurnState.OPEN:
@@ -367,6 +367,8 @@ class SpokenTurn:
 
     async def _save(self) -> None:
         """What was delivered is to be in the store; the turn still takes a barge-in meanwhile."""
+        if self._ports.late_warnings is not None:
+            self.warnings += await self._ports.late_warnings()
         conversation = self._ports.conversation
         if conversation is not None and (problem := await conversation.unsaved()):
             self.warnings.append(not_saved(problem))

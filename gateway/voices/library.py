@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from csm import errors
 from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
 from gateway.hearing.encoder import AudioEncoder
-from gateway.hearing.words import misfit
 from gateway.text.lexicon import Lexicon
 from gateway.voices.prompt_check import check_prompts
 from gateway.voices.voice import LibraryVoice, Voices, speaker_problem
@@ -79,9 +79,13 @@ async def _load(
         except errors.InvalidArgument as error:
             raise ValueError(f"{path}: {error.message}") from None
         frames = encoded.frames
-        wrong = misfit(prompt.text, frames.num_frames * backends.info.frame_ms / 1000)
+        seconds = frames.num_frames * backends.info.frame_ms / 1000
+        wrong = encoder.recordings.length_problem(prompt.text, seconds)
         for warning in (*encoded.warnings, *([wrong] if wrong else [])):
             log.warning("%s: %s", audio, warning)
+        if not wrong:
+            told = partial(log.warning, "%s: %s", audio)
+            encoder.recordings.tell_of_words(data, prompt.text, told)
         prompts.append(Segment(content.speaker, prompt.text, frames.codes, frames.num_frames))
     try:
         await check_prompts(backends, content.speaker, prompts, CHECK_TIMEOUT_S)
