@@ -101,7 +101,7 @@ class GatewayService:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-        self._speech.encoder.recordings.close()
+        await self._speech.encoder.recordings.close()
         await self.store.stop()
         await self.backends.stop()
 

@@ -55,12 +55,13 @@ class RecordingCheck:
 
         self._begin(check())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends what is under way."""
         for task in self._beside:
             task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         if self._judging is not None:
-            self._judging.close()
+            await self._judging.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         if self._judging is None:

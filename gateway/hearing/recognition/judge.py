@@ -37,6 +37,8 @@ _NOISE = 16.0
 """RMS of noise that is added, of 32768: digital silence upsets the recogniser."""
 _HOP_SAMPLES = 160
 _VARIANT = re.compile(r"\(\d+\)$")
+_NO_WORD = "<[+"
+"""Begins what is silence or noise."""
 _WORD = re.compile(r"[a-z']*[a-z][a-z']*")
 
 
@@ -86,6 +88,18 @@ class Judge:
         verdict = Verdict.WRONG if shared < LEAST_SHARED else Verdict.RIGHT
         return Heard(verdict, fit, shared)
 
+    def aligned(
+        self, samples: NDArray[np.float32], words: list[str]
+    ) -> list[tuple[int, int]] | None:
+        """When each word begins and ends, in milliseconds of mono samples at 16 kHz; None where
+        the words do not go along the sound, or are not in the dictionary."""
+        if any(self._aligner.lookup_word(word) is None for word in words):
+            return None
+        if self._fit(_pcm(samples), words) is None:
+            return None
+        found = [one for one in self._aligner.seg() if one.word[0] not in _NO_WORD]
+        return [(one.start_frame * 10, (one.end_frame + 1) * 10) for one in found]
+
     def _fit(self, pcm: bytes, words: list[str]) -> float | None:
         """How well the words go along the sound, 0 at the best; None: not to its end."""
         self._aligner.set_align_text(" ".join(words))
@@ -128,7 +142,7 @@ def _run(decoder: Any, pcm: bytes) -> None:
 
 def _words(decoder: Any) -> list[str]:
     """Without silences and noises."""
-    return [_VARIANT.sub("", one.word) for one in decoder.seg() if one.word[0] not in "<[+"]
+    return [_VARIANT.sub("", one.word) for one in decoder.seg() if one.word[0] not in _NO_WORD]
 
 
 def _shared(words: list[str], heard: list[str]) -> float:

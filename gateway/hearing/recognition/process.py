@@ -34,6 +34,7 @@ class JudgingProcess:
         self._waiting = 0
         self._known: OrderedDict[bytes, bool] = OrderedDict()
         self._idle: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def wrong(self, audio: bytes, text: str) -> bool:
         """Whether an audio file says other words; False also where nobody can tell."""
@@ -56,14 +57,19 @@ class JudgingProcess:
             self._known.popitem(last=False)
         return self._known[key]
 
-    def close(self) -> None:
-        """Ends the process."""
+    async def close(self) -> None:
+        """Ends the process, and waits until it has ended."""
+        self._end()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _end(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        if process is not None:
+            ending = asyncio.create_task(_ended(process))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def _asked(self, audio: bytes, text: str) -> str | None:
         """The verdict; None where the process gives none in time. It is ended then."""
@@ -88,9 +94,9 @@ class JudgingProcess:
         finally:
             # Also where who asked has gone: its answer would be taken for that of the next.
             if done:
-                self._idle = asyncio.get_running_loop().call_later(IDLE_S, self.close)
+                self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end)
             else:
-                self.close()
+                self._end()
 
     async def _running(self) -> asyncio.subprocess.Process:
         process = self._process
@@ -106,6 +112,13 @@ class JudgingProcess:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         return process
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    # To the end of its pipes: only then they are closed.
+    await process.communicate()
 
 
 def _key(text: str) -> bytes:

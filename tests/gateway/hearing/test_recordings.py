@@ -31,7 +31,7 @@ async def test_words_of_another_text_are_told_and_the_right_ones_are_not() -> No
             assert await check.words_problem(audio, TEXTS[name]) is None
             assert await check.words_problem(audio, TEXTS[other]) == OTHER_WORDS
     finally:
-        check.close()
+        await check.close()
 
 
 @listens
@@ -48,7 +48,7 @@ async def test_what_cannot_be_judged_is_not_told(text: str, language: str) -> No
     check = RecordingCheck("words")
     audio = (SAMPLES / "pico-slt.ogg").read_bytes()
     assert await check.words_problem(audio, text, language) is None
-    check.close()
+    await check.close()
 
 
 @listens
@@ -59,7 +59,7 @@ async def test_noise_and_what_is_no_audio_are_not_judged() -> None:
     soundfile.write(file, noise, 16_000, format="WAV")
     for audio in (file.getvalue(), b"no audio at all", b""):
         assert await check.words_problem(audio, TEXTS["pico-slt.ogg"]) is None
-    check.close()
+    await check.close()
 
 
 @pytest.mark.parametrize("setting", ["off", "length"])
@@ -123,9 +123,10 @@ async def test_a_process_that_gives_no_verdict_is_ended_and_the_next_one_begun(
     assert not await judging.wrong(b"a", "one")
     assert judging._process is None
     monkeypatch.setattr(process, "JUDGE_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(process, "_MODULE", "http.server")  # answers nothing
+    monkeypatch.setattr(process, "_MODULE", "json.tool")  # waits for more
     assert not await judging.wrong(b"a", "one")
     assert judging._process is None
+    await judging.close()
 
 
 async def test_who_goes_meanwhile_leaves_no_answer_to_the_next() -> None:
@@ -138,4 +139,4 @@ async def test_who_goes_meanwhile_leaves_no_answer_to_the_next() -> None:
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert not await judging.wrong(audio, TEXTS["pico-slt.ogg"])
-    judging.close()
+    await judging.close()
