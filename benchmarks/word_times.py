@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from csm.v1 import common_pb2
 from gateway.commands import SamplingOptions, StreamFormat, TurnOptions
 from gateway.hearing.recognition.judge import RATE_HZ as HEARD_HZ
 from gateway.hearing.recognition.judge import Judge
+from gateway.marks.paces import Paces
 from gateway.marks.spoken_word import SpokenWord
 from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.attempt_events import SpokenSentence
@@ -41,14 +43,14 @@ def aligned_ms(judge: Judge, clip: Clip) -> list[int] | None:
     return None if times is None else [start for start, _ in times]
 
 
-def streamed(clip: Clip, *, ahead_frames: int) -> Sequence[SpokenWord]:
+def streamed(clip: Clip, paces: Paces, *, ahead_frames: int) -> Sequence[SpokenWord]:
     """The word times of a clip that is handed over frame by frame, `ahead_frames` of it made
     before each leaves; all of them: the whole sentence is known before its first sound leaves."""
     form = StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, RATE_HZ, 1)
     (sentence,) = FrontEnd(TextRules(), Lexicon({}), Limits(1000)).whole(clip.text)
     spoken = SpokenSentence(sentence, 0)
     options = TurnOptions(0, form, SamplingOptions(), word_times=True)
-    marks = TurnMarks(options, FRAME_MS, lambda: [spoken], True)
+    marks = TurnMarks(options, FRAME_MS, lambda: [spoken], True, paces)
     pcm = (clip.samples.clip(-1, 1) * 32767).astype("<i2").tobytes()
     num_frames = -(-len(clip.samples) // FRAME_SAMPLES)
     found: list[SpokenWord] = []
@@ -80,19 +82,24 @@ def figures(errors_ms: Sequence[float]) -> dict[str, float]:
 def measured(judge: Judge, clips: Sequence[Clip]) -> dict[str, Any]:
     """The errors of the beginnings of words, each estimate on the same words."""
     errors: dict[str, list[float]] = {}
+    paces: defaultdict[tuple[str, str], Paces] = defaultdict(Paces)
     used = words = 0
     for clip in clips:
         reference = aligned_ms(judge, clip)
-        whole = streamed(clip, ahead_frames=10_000)
+        whole = streamed(clip, Paces(), ahead_frames=10_000)
         if reference is None or len(reference) != len(whole):
             continue
         used, words = used + 1, words + len(whole)
         estimates: dict[str, Sequence[float]] = {
             "characters": by_characters_ms(clip, whole),
             "whole sentence made": [w.start_ms for w in whole],
-            "240 ms ahead": [w.start_ms for w in streamed(clip, ahead_frames=LEAD_FRAMES)],
-            "as it is made": [w.start_ms for w in streamed(clip, ahead_frames=0)],
         }
+        for name, ahead_frames in (("240 ms ahead", LEAD_FRAMES), ("as it is made", 0)):
+            # A voice of its own each time, or one that has spoken before.
+            new = streamed(clip, Paces(), ahead_frames=ahead_frames)
+            known = streamed(clip, paces[name, clip.voice], ahead_frames=ahead_frames)
+            estimates[f"{name}, unknown voice"] = [w.start_ms for w in new]
+            estimates[f"{name}, known voice"] = [w.start_ms for w in known]
         if len(clip.words) == len(whole):
             estimates["as the server told"] = [w.start_ms for w in clip.words]
         for name, starts in estimates.items():

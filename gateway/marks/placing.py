@@ -27,8 +27,6 @@ _NEAR_MS = 300
 """A short pause is taken for that of a mark so far from where it is expected."""
 _ENDS_MS = 100
 """Silence at the end of a sentence whose sound is still to come."""
-MIN_PACE, MAX_PACE = 0.4, 2.5
-"""Of what is expected; faster or slower nobody speaks."""
 
 
 @dataclass(frozen=True, slots=True)

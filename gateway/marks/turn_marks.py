@@ -9,14 +9,13 @@ import numpy as np
 from gateway.commands import TurnOptions
 from gateway.conversations.cuts import Cut
 from gateway.marks.loudness import Loudness
-from gateway.marks.placing import MAX_PACE, MIN_PACE, Placed, SentenceSound, placed
+from gateway.marks.paces import OF_ALL_TURNS, Paces
+from gateway.marks.placing import Placed, SentenceSound, placed
 from gateway.marks.spoken_word import SpokenWord
 from gateway.marks.timeline import Timeline
 from gateway.marks.words import Word, total_ms, words_of
 from gateway.text.sentence import Sentence
 
-_PRIOR_MS = 1500
-"""What is known of a voice's pace before it has said anything counts like so much speech."""
 _LOUDEST_PERCENT = 95
 _SOFTER_DB = 10
 """A sentence may be so much softer than those before it."""
@@ -60,11 +59,14 @@ class TurnMarks:
         frame_ms: float,
         sentences: Callable[[], Sequence[SubmittedSentence]],
         kept: bool,
+        paces: Paces = OF_ALL_TURNS,
     ) -> None:
         """`sentences` gives those that were submitted so far, in order. `kept`: the turn joins a
         conversation, and may be cut to what was heard. Where it does not, and the client wants no
         word times, nothing is measured."""
         self._form = options.form
+        self._speaker = options.speaker
+        self._paces = paces
         self._frame_ms = frame_ms
         self._sentences = sentences
         self._telling = options.word_times
@@ -77,7 +79,6 @@ class TurnMarks:
         self._loudness = Loudness(self._form)
         self._marked: dict[int, _Marked] = {}
         self._loudest_db = 0.0
-        self._spoken_ms = self._expected_ms = float(_PRIOR_MS)
 
     def sound(self, audio: bytes, num_frames: int) -> None:
         """The next chunk, by whose end the turn has `num_frames`."""
@@ -163,11 +164,11 @@ class TurnMarks:
         if len(levels):
             loudest_db = max(loudest_db, float(np.percentile(levels, _LOUDEST_PERCENT)))
         length_ms = stop_ms - start_ms if spoken.whole else None
-        pace = min(max(self._spoken_ms / self._expected_ms, MIN_PACE), MAX_PACE)
-        times = placed(marked.words, SentenceSound(levels, loudest_db, length_ms), pace)
+        heard = SentenceSound(levels, loudest_db, length_ms)
+        times = placed(marked.words, heard, self._paces.of(self._speaker))
         if spoken.whole and stop_ms <= timeline.end_ms + 0.5:
             marked.final = times
             self._loudest_db = max(self._loudest_db, loudest_db)
-            self._spoken_ms += sum(time.end_ms - time.start_ms for time in times)
-            self._expected_ms += total_ms(marked.words)
+            spoken_ms = sum(time.end_ms - time.start_ms for time in times)
+            self._paces.learn(self._speaker, spoken_ms, total_ms(marked.words))
         return times

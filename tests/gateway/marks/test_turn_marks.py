@@ -8,6 +8,7 @@ import pytest
 from csm.audio.pcm import pcm_bytes
 from csm.v1 import common_pb2
 from gateway.commands import SamplingOptions, StreamFormat, TurnOptions
+from gateway.marks.paces import Paces
 from gateway.marks.spoken_word import SpokenWord
 from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.attempt_events import SpokenSentence
@@ -29,7 +30,7 @@ class Turn:
         self.spoken: list[SpokenSentence] = []
         self.waiting = FrontEnd(TextRules(), Lexicon({}), Limits(200)).whole(text)
         options = TurnOptions(0, self.form, SamplingOptions(), word_times=word_times)
-        self.marks = TurnMarks(options, FRAME_MS, lambda: self.spoken, True)
+        self.marks = TurnMarks(options, FRAME_MS, lambda: self.spoken, True, Paces())
         self.num_frames = self.num_samples = 0
 
     def begin(self) -> None:
@@ -146,9 +147,9 @@ def test_cuts_are_behind_the_words_of_which_half_was_heard() -> None:
 
 def test_begun_again_a_turn_has_its_words_anew() -> None:
     turn = Turn("Hello there.")
-    before = turn.say("######")
+    before = [word.word for told in turn.say("######") for word in told]
     turn.marks.begin_again()
     sentence = turn.spoken.pop().sentence
     turn.num_frames = turn.num_samples = 0
     turn.waiting.insert(0, replace(sentence))
-    assert turn.say("######") == before
+    assert [word.word for told in turn.say("######") for word in told] == before
