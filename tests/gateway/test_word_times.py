@@ -1,6 +1,10 @@
 """Word times on the wire, in both calls and in Opus."""
 
 from csm.v1 import common_pb2, speech_pb2
+from gateway.marks.words import words_of
+from gateway.text.front_end import FrontEnd, Limits
+from gateway.text.lexicon import Lexicon
+from gateway.text.options import TextRules
 from tests.gateway.calls import Conversation, synthesize, turns_of
 from tests.gateway.fakes import Stack
 
@@ -51,15 +55,20 @@ async def test_no_word_is_lost_where_a_chunk_of_opus_has_no_page(running: Stack)
 
 async def test_a_barge_in_keeps_the_words_that_were_heard(running: Stack) -> None:
     running.generator.frames_per_char = 1
-    async with Conversation(running, conversation_id="c", word_times=True) as call:
-        await call.say("It is 2026 and all is well with the world.")
+    text = "It is 2026 and all is well with the world."
+    (sentence,) = FrontEnd(TextRules(), Lexicon({}), Limits(200)).whole(text)
+    # The fake is equally loud from its first sample to its last.
+    words = words_of(sentence)
+    word_ms = len(sentence.text) * 80 / sum(word.expected_ms for word in words)
+    before_ms = sum(word.expected_ms for word in words[:2]) * word_ms
+    year_ms = words[2].expected_ms * word_ms
+    async with Conversation(running, conversation_id="c") as call:
+        await call.say(text)
         await call.end()
         completed = await call.until("turn_completed")
-        words = told(call.all("audio"))
-        year = next(word for word in words if word.word == "2026")
-        await call.cancel(completed.turn_id, year.end_ms - 40)
+        await call.cancel(completed.turn_id, round(before_ms + year_ms * 0.8))
         cut = await call.until("turn_truncated")
-        await call.cancel(completed.turn_id, year.start_ms + 40)
+        await call.cancel(completed.turn_id, round(before_ms + year_ms * 0.3))
         again = await call.until("turn_truncated", 2)
         await call.done()
     assert cut.kept_text == "It is 2026"
