@@ -83,6 +83,9 @@ def judged(judge: Judge, clips: Sequence[Clip], condition: str) -> dict[str, obj
         "pairs": len(clips),
         "false_alarms": round(right[Verdict.WRONG] / len(clips), 4),
         "found": round(wrong[Verdict.WRONG] / len(clips), 4),
+        "found_of_judged": round(
+            wrong[Verdict.WRONG] / max(1, len(clips) - wrong[Verdict.UNKNOWN]), 4
+        ),
         "not_judged": round(right[Verdict.UNKNOWN] / len(clips), 4),
         "cpu_s_of_a_second_right": round(spent_s["right"] / heard_s, 3),
         "cpu_s_of_a_second_wrong": round(spent_s["wrong"] / heard_s, 3),
