@@ -27,6 +27,9 @@ LEAST_KNOWN = 0.8
 """Share of the words that the dictionary has: with fewer it is another language."""
 LEAST_RANGE_DB = 27.0
 """Between the loud and the quiet of a recording; a noisier one cannot be judged."""
+LEAST_TREBLE_DB = -55.0
+"""Power above `_TREBLE_HZ` beside all of it: a telephone has none, and its words are misheard."""
+_TREBLE_HZ = 4_500
 LEAST_FIT = -28.0
 """Of words along their sound, a hop of ten milliseconds, in the unit of pocketsphinx times 1e4."""
 LEAST_SHARED = 0.25
@@ -48,7 +51,7 @@ class Verdict(Enum):
     RIGHT = "right"
     WRONG = "wrong"
     UNKNOWN = "unknown"
-    """It cannot be judged: too long, too noisy, too few words, another language."""
+    """It cannot be judged: too long, noisy, of a telephone, too few words, another language."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Judge:
             or len(known) < LEAST_KNOWN * len(words)
             or not 0 < len(samples) <= MAX_S * RATE_HZ
             or _range_db(samples) < LEAST_RANGE_DB
+            or _treble_db(samples) < LEAST_TREBLE_DB
         ):
             return Heard(Verdict.UNKNOWN)
         pcm = _pcm(samples)
@@ -160,6 +164,13 @@ def _range_db(samples: NDArray[np.float32]) -> float:
     power = np.square(samples[: hops * _HOP_SAMPLES].reshape(hops, -1), dtype=np.float64).mean(1)
     quiet, loud = np.percentile(10 * np.log10(power + 1e-9), (10, 95))
     return float(loud - quiet)
+
+
+def _treble_db(samples: NDArray[np.float32]) -> float:
+    """Power above `_TREBLE_HZ` beside all of it."""
+    power = np.square(np.abs(np.fft.rfft(samples)), dtype=np.float64)
+    treble = power[int(len(power) * 2 * _TREBLE_HZ / RATE_HZ) :].sum()
+    return float(10 * np.log10(treble / (power.sum() + 1e-12) + 1e-12))
 
 
 def _pcm(samples: NDArray[np.float32]) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from csm.audio.files import read_audio
 from gateway.hearing.recognition import process
 from gateway.hearing.recognition.process import JudgingProcess, available
 from gateway.hearing.recordings import OTHER_WORDS, CheckRecordings, RecordingCheck
@@ -52,12 +53,15 @@ async def test_what_cannot_be_judged_is_not_told(text: str, language: str) -> No
 
 
 @listens
-async def test_noise_and_what_is_no_audio_are_not_judged() -> None:
+async def test_noise_a_telephone_and_what_is_no_audio_are_not_judged() -> None:
     check = RecordingCheck("words")
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     soundfile.write(file, noise, 16_000, format="WAV")
-    for audio in (file.getvalue(), b"no audio at all", b""):
+    line = io.BytesIO()
+    speech, _ = read_audio(SAMPLES / "pico-rms.ogg", max_seconds=30, rate_hz=8_000)
+    soundfile.write(line, speech, 8_000, format="WAV")
+    for audio in (file.getvalue(), line.getvalue(), b"no audio at all", b""):
         assert await check.words_problem(audio, TEXTS["pico-slt.ogg"]) is None
     await check.close()
 
