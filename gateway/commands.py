@@ -80,6 +80,7 @@ class Synthesis:
     max_lead_ms: int
     text_rules: TextRules
     sound: SoundRules = AS_SET
+    word_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ class ConverseOptions:
     heard_speaker: int | None
     text: TextRules
     sound: SoundRules = AS_SET
+    word_times: bool = False
     processing: Processing = UNTOUCHED
-    """What that comes to with the conversation's voice."""
+    """What the sound rules come to with the conversation's voice."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class TurnOptions:
     terminal, not the call with a status."""
     sound: Processing = UNTOUCHED
     """What is done to its sound."""
+    word_times: bool = False
+    """The client is told when words are spoken."""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class ConverseCall:
             conversation.conversation_id,
             in_conversation=True,
             sound=options.processing,
+            word_times=options.word_times,
         )
         self._outbox = Outbox()
         self._turn_ports = TurnPorts(

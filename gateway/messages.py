@@ -28,6 +28,7 @@ from gateway.commands import (
     Synthesis,
     TextPart,
 )
+from gateway.marks.spoken_word import SpokenWord
 from gateway.settings import GatewaySettings
 from gateway.sound_messages import sound_rules_of
 from gateway.speaking.events import (
@@ -102,6 +103,7 @@ class Checker:
             request.max_lead_ms or self._settings.default_max_lead_ms,
             text_rules,
             sound,
+            request.word_times,
         )
 
     def opening(self, config: speech_pb2.ConverseConfig, rules: TextRules) -> ConverseOptions:
@@ -129,6 +131,7 @@ class Checker:
             heard_speaker,
             text_rules,
             sound,
+            config.word_times,
         )
 
     def text_to_prepare(
@@ -315,12 +318,18 @@ def _started(event: SpeechTurnStarted) -> speech_pb2.SpeechTurnStarted:
 
 
 def _audio(event: Audio) -> speech_pb2.SpeechAudio:
-    return speech_pb2.SpeechAudio(
+    message = speech_pb2.SpeechAudio(
         turn_id=event.turn_id,
         audio=event.pcm,
         first_sample=event.first_sample,
         text_chars=event.text_chars,
     )
+    if event.words:
+        names = SpokenWord.__slots__
+        message.words.extend(
+            speech_pb2.WordTime(**{n: getattr(word, n) for n in names}) for word in event.words
+        )
+    return message
 
 
 def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:

@@ -126,6 +126,7 @@ class GatewayService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._speech.encoder.recordings.close()
         await self.store.stop()
         await self._voice_store.stop()
         await self.backends.stop()

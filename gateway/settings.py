@@ -263,6 +263,12 @@ class GatewaySettings(ServiceSettings):
         description="recordings of voices and of context are mended where that is harmless: a "
         "constant offset, a level far off, long silence at the ends; the turn's warnings say so",
     )
+    check_recordings: Literal["off", "length", "words"] = Field(
+        "words",
+        description="what recordings of voices and of context are asked about their words: length, "
+        "whether they fit its length; words, also whether it says them (English, and only with "
+        "the extra recognition)",
+    )
     max_context_bytes: int = Field(
         32 << 20,
         ge=1 << 20,

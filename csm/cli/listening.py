@@ -1,12 +1,15 @@
 """From a speech to a file, with the figures a listener cares about."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from csm.cli.output import Output
+from csm.cli.place import whole_file
 from csm.cli.reporting import CommandError, audio_progress, console, print_figures
-from csm.client import AsyncSpeech, TurnCompleted, TurnStarted
+from csm.client import AsyncSpeech, TurnCompleted, TurnStarted, WordTime
 from csm.errors import ServiceError
 
 
@@ -20,6 +23,8 @@ class Spoken:
     audio_s: float
     first_audio_s: float
     total_s: float
+    words: tuple[WordTime, ...] = ()
+    """Of the whole text, timed from its first sample; where they were asked for."""
 
     @property
     def real_time_factor(self) -> float:
@@ -41,9 +46,11 @@ async def write_speech(
     started: TurnStarted | None = None
     completed: list[TurnCompleted] = []
     warnings: list[str] = []
+    words: list[WordTime] = []
     try:
         with audio_progress(message, None) as progress:
             for first_char, speech in speeches:
+                begun_ms = round(file.duration_s * 1000) if file is not None else 0
                 try:
                     async for chunk in speech:
                         if file is None:
@@ -51,6 +58,7 @@ async def write_speech(
                             file = output.open(chunk.format)
                         file.write(chunk.pcm)
                         progress.add(chunk.duration_s)
+                        words += _moved(chunk.words, first_char, begun_ms)
                 finally:
                     started = started or speech.started
                     if speech.completed is not None:
@@ -68,7 +76,18 @@ async def write_speech(
             console().print(f"csm: warning: {warning}", soft_wrap=True)
     if file is None or first is None or started is None or not completed:
         return None
-    return Spoken(started, tuple(completed), file.duration_s, first, total_s)
+    return Spoken(started, tuple(completed), file.duration_s, first, total_s, tuple(words))
+
+
+def _moved(words: Iterable[WordTime], chars: int, ms: int) -> Iterator[WordTime]:
+    for one in words:
+        yield replace(
+            one,
+            first_char=one.first_char + chars,
+            end_char=one.end_char + chars,
+            start_ms=one.start_ms + ms,
+            end_ms=one.end_ms + ms,
+        )
 
 
 def _warnings(completed: TurnCompleted, first_char: int) -> Iterator[str]:
@@ -77,6 +96,13 @@ def _warnings(completed: TurnCompleted, first_char: int) -> Iterator[str]:
         if one.end_char > one.first_char:
             place += f", characters {first_char + one.first_char} to {first_char + one.end_char}"
         yield f"{place}: {one.description}"
+
+
+def write_words(words: Iterable[WordTime], path: Path) -> None:
+    """Writes words and their times: JSON, one word a line."""
+    lines = (json.dumps(asdict(word), ensure_ascii=False) for word in words)
+    with whole_file(path) as part:
+        part.write_text("[" + ",\n ".join(lines) + "]\n", encoding="utf-8")
 
 
 def report(spoken: Spoken, output: Output) -> None:

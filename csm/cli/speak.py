@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from csm.cli import options
+from csm.cli.place import STANDARD_OUTPUT, check_writable
 from csm.cli.reporting import CommandError
 from csm.cli.standard_input import read_text
 from csm.cli.text import Language, LexiconOption, MarkupOption, NoNormalize, text_options
@@ -38,6 +39,10 @@ def speak(
     lexicon: LexiconOption = None,
     speed: options.Speed = None,
     even_loudness: options.EvenLoudness = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="A file for when each word is spoken, JSON; - is standard output."),
+    ] = None,
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
@@ -55,6 +60,10 @@ def speak(
         server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
     )
     target = Output(output, format, rate, bit_depth, encoding)
+    if words is not None:
+        if words == output == STANDARD_OUTPUT:
+            raise CommandError("--words - and -o -: one of them needs a file")
+        check_writable(words)
     said = read_text().strip() if text == "-" else text
 
     wanted = text_options(no_normalize, language, markup, lexicon)
@@ -62,7 +71,7 @@ def speak(
     async def life() -> None:
         import contextlib
 
-        from csm.cli.listening import report, write_speech
+        from csm.cli.listening import report, write_speech, write_words
         from csm.cli.reporting import status
         from csm.client import AsyncClient, SoundOptions
         from csm.client.client import UNARY_TIMEOUT_S
@@ -102,6 +111,7 @@ def speak(
                         max_audio_ms=max_audio_ms,
                         text_options=wanted,
                         sound_options=SoundOptions(speed, even_loudness),
+                        word_times=words is not None,
                         format=target.format,
                         timeout_s=deadline.remaining_s(),
                     ),
@@ -112,6 +122,8 @@ def speak(
             if spoken is None:
                 raise CommandError(f"{target.path}: not written, the model ended without audio")
             report(spoken, target)
+            if words is not None:
+                write_words(spoken.words, words)
 
     asyncio.run(life())
 

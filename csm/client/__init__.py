@@ -31,6 +31,7 @@ from csm.client.messages import (
     Usage,
     Warning,
     WarningKind,
+    WordTime,
 )
 from csm.client.requests import (
     ContextTurn,
@@ -129,4 +130,5 @@ __all__ = [
     "VoiceList",
     "Warning",
     "WarningKind",
+    "WordTime",
 ]

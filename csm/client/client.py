@@ -82,14 +82,15 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         max_lead_ms: int = 0,
         text_options: TextOptions | None = None,
         sound_options: SoundOptions | None = None,
+        word_times: bool = False,
         timeout_s: float | None = None,
     ) -> SpeechT:
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
 
         An empty text with `context` continues the audio of its last turn. None and 0 leave a
         value to the model or the server; a format may be the name of an encoding ("mulaw"); ranges
-        are those of `csm.v1.SynthesizeRequest`. After `timeout_s`, retries included,
-        `DeadlineExceeded` is raised.
+        are those of `csm.v1.SynthesizeRequest`. With `word_times` chunks say which `words` begin
+        in them. After `timeout_s`, retries included, `DeadlineExceeded` is raised.
         """
         request = requests.synthesize_request(
             text,
@@ -105,6 +106,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             max_lead_ms=max_lead_ms,
             text_options=text_options,
             sound_options=sound_options,
+            word_times=word_times,
         )
         return self._speech(
             lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
@@ -131,6 +133,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         heard_speaker: int | None = None,
         text_options: TextOptions | None = None,
         sound_options: SoundOptions | None = None,
+        word_times: bool = False,
         resume: bool | Literal["anew"] = False,
         timeout_s: float | None = None,
     ) -> ConversationT:
@@ -161,6 +164,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             heard_speaker=heard_speaker,
             text_options=text_options,
             sound_options=sound_options,
+            word_times=word_times,
         )
         kind: Callable[..., ConversationT] = self._conversation
         if resume:

@@ -110,6 +110,7 @@ def synthesize_request(
     max_lead_ms: int,
     text_options: TextOptions | None,
     sound_options: SoundOptions | None = None,
+    word_times: bool = False,
 ) -> speech_pb2.SynthesizeRequest:
     """The wire message of `synthesize`."""
     message = speech_pb2.SynthesizeRequest(
@@ -127,6 +128,7 @@ def synthesize_request(
         speaker=speaker,
         max_audio_ms=max_audio_ms,
         max_lead_ms=max_lead_ms,
+        word_times=word_times or None,
     )
     return message
 
@@ -143,6 +145,7 @@ def converse_config(
     heard_speaker: int | None,
     text_options: TextOptions | None,
     sound_options: SoundOptions | None = None,
+    word_times: bool = False,
 ) -> speech_pb2.ConverseRequest:
     """The first message of `converse`."""
     config = speech_pb2.ConverseConfig(
@@ -159,6 +162,7 @@ def converse_config(
         max_audio_ms=max_audio_ms,
         max_lead_ms=max_lead_ms,
         heard_speaker=heard_speaker,
+        word_times=word_times or None,
     )
     return speech_pb2.ConverseRequest(config=config)
 

@@ -1,13 +1,16 @@
 """What an attempt is given, and what it tells as it goes."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
+from gateway.conversations.cuts import Cut
 from gateway.speaking.joined_voices import JoinedVoices
 from gateway.speaking.resumed import Resumed
+from gateway.speaking.spoken_sentences import SpokenSentence
 from gateway.text.sentence import Sentence
 
 
@@ -26,6 +29,8 @@ class AttemptOptions:
     joined: JoinedVoices = field(default_factory=JoinedVoices)
     resumed: Resumed | None = None
     """What there is of it already; None: nothing."""
+    cuts: Callable[[SpokenSentence], Sequence[Cut]] = lambda _: ()
+    """Where the text of a sentence may be cut; none: in proportion."""
 
     def left_s(self) -> float | None:
         """Seconds that a call which opens now may take."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from csm import errors
 from gateway.commands import StreamFormat
 from gateway.conversations.timeline import Timeline
+from gateway.marks.turn_marks import TurnMarks
 from gateway.sound.options import UNTOUCHED, Processing
 from gateway.speaking.events import Audio
 from gateway.speaking.meter import TurnMeter
@@ -29,6 +30,7 @@ class DeliveryPorts:
     is still to come."""
     on_failed: Callable[[errors.ServiceError], None]
     """The audio may not be sent: the turn is to end."""
+    marks: TurnMarks
 
 
 class Delivery:
@@ -118,6 +120,7 @@ class Delivery:
         self._ports.outbox.discard_audio(self)
         self._num_samples = self._unwritten = self._put_frames = 0
         self._credited_frames = self._kept_frames
+        self._ports.marks.begin_again()
         self._path.begin_again()
 
     def stop(self, heard_ms: int | None) -> None:
@@ -145,6 +148,7 @@ class Delivery:
         """The next chunk in the client's format."""
         if self._stopped:
             return
+        self._ports.marks.sound(pcm, num_frames)
         num_samples = len(pcm) // self._form.sample_bytes
         if (known := min(num_samples, self._heard_samples - self._num_samples)) > 0:
             self._num_samples += known
@@ -179,6 +183,8 @@ class Delivery:
     def taken(self, audio: Audio) -> None:
         """The chunk is on its way."""
         self.sent_frames = max(self.sent_frames, audio.num_frames)
+        num_samples = len(audio.pcm) // self._form.sample_bytes
+        audio.words = self._ports.marks.begun(audio.first_sample, num_samples)
         self._ports.on_taken()
         self._ports.meter.taken()
 

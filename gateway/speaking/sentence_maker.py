@@ -67,7 +67,7 @@ class SentenceMaker:
     def __init__(self, options: AttemptOptions, context: Iterable[Any], ports: MakerPorts) -> None:
         """`context` are segments as `context_messages` makes them."""
         info = ports.backends.info
-        self.spoken = SpokenSentences(options.generation.speaker, info.frame_ms)
+        self.spoken = SpokenSentences(options.generation.speaker, info.frame_ms, options.cuts)
         self.usage = TurnUsage()
         self.queue_ms = self.prefill_ms = 0.0
         self.finish_reason = FinishReason.EOS

@@ -1,8 +1,9 @@
 """The sentences of a turn that were submitted, their frames, and what is kept of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.conversations.cuts import Cut, packed
 from gateway.conversations.store import Segment, cut
 from gateway.text.expectation import CHARS_PER_SECOND
 from gateway.text.sentence import Sentence
@@ -31,15 +32,27 @@ class SpokenSentence:
 class SpokenSentences:
     """In order, of one turn."""
 
-    def __init__(self, speaker: int, frame_ms: float) -> None:
+    def __init__(
+        self,
+        speaker: int,
+        frame_ms: float,
+        cuts: Callable[[SpokenSentence], Sequence[Cut]] = lambda _: (),
+    ) -> None:
+        """`cuts`: where the text of a sentence may be cut; none: in proportion."""
         self.num_frames = 0
         """Of all."""
         self._speaker = speaker
         self._frame_ms = frame_ms
+        self._cuts = cuts
         self._sentences: list[SpokenSentence] = []
 
     def __len__(self) -> int:
         return len(self._sentences)
+
+    @property
+    def all(self) -> Sequence[SpokenSentence]:
+        """In order."""
+        return self._sentences
 
     @property
     def last(self) -> SpokenSentence:
@@ -94,7 +107,8 @@ class SpokenSentences:
     def segments(self, kept_frames: int) -> list[Segment]:
         """The first `kept_frames` as segments, a sentence each.
 
-        One that is cut, or that the model never finished, keeps its text in proportion.
+        One that is cut, or that the model never finished, keeps the words that were heard where
+        their times are known, else its text in proportion.
         """
         ended = [s for s in self._sentences if s.whole and s.sentence.text]
         chars = sum(len(s.sentence.text) for s in ended)
@@ -110,7 +124,8 @@ class SpokenSentences:
             whole_frames = spoken.num_frames
             if not spoken.whole:
                 whole_frames = max(whole_frames, round(len(text) * frames_per_char))
-            segment = cut(self._segment(spoken), frames, whole_frames)
+            segment = replace(self._segment(spoken), cuts=packed(self._cuts(spoken)))
+            segment = cut(segment, frames, whole_frames)
             written = spoken.sentence.written_until(len(segment.text))
             found.append(replace(segment, written="" if written == segment.text else written))
         return found

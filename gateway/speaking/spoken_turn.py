@@ -16,15 +16,13 @@ from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
 from gateway.conversations.store import Turn
 from gateway.conversations.turn import Unfinished
+from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.attempt import Attempt
 from gateway.speaking.attempt_events import (
     AttemptEvent,
     AttemptOptions,
     Began,
-    EndedEarly,
-    ReachedCap,
     Silence,
-    Skipped,
     Sound,
 )
 from gateway.speaking.delivery import Delivery, DeliveryPorts
@@ -44,13 +42,11 @@ from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.turn_ports import TurnPorts as TurnPorts
 from gateway.speaking.warnings import (
-    cap_reached,
-    ended_early,
     not_saved,
     nothing_spoken,
+    of_event,
     of_text,
     refusal,
-    skipped,
 )
 from gateway.text.options import TextWarning
 from gateway.text.sentence import Sentence
@@ -83,12 +79,18 @@ class SpokenTurn:
         self._settings = ports.settings
         self._outbox = ports.outbox
         self._frame_ms = ports.backends.info.frame_ms
+        kept = ports.conversation is not None
+        self._marks = TurnMarks(
+            options, self._frame_ms, lambda: self._attempt.spoken.all if self._attempt else (), kept
+        )
         self._delivery = Delivery(
             turn_id,
             options.form,
             self._frame_ms,
             options.max_lead_ms,
-            DeliveryPorts(ports.outbox, meter, self._taken, self._written, self._sound_failed),
+            DeliveryPorts(
+                ports.outbox, meter, self._taken, self._written, self._sound_failed, self._marks
+            ),
             options.sound,
         )
         self._resumed = resumed
@@ -298,6 +300,7 @@ class SpokenTurn:
                 self._delivery.ahead_frames(settings.max_pcm_bytes),
                 joined,
                 resumed,
+                self._marks.cuts,
             ),
             self._ports.context(),
             self._ports.backends,
@@ -319,12 +322,8 @@ class SpokenTurn:
             if self._seed is None:
                 self._seed = event.seed
                 self._outbox.put(SpeechTurnStarted(self.turn_id, self._options.form, event.seed))
-        elif isinstance(event, Skipped):
-            self.warnings.append(skipped(event))
-        elif isinstance(event, ReachedCap):
-            self.warnings.append(cap_reached(event))
-        elif isinstance(event, EndedEarly):
-            self.warnings.append(ended_early(event))
+        else:
+            self.warnings.append(of_event(event))
 
     def _taken(self) -> None:
         """Audio is on its way: the turn cannot begin again."""
@@ -373,6 +372,8 @@ class SpokenTurn:
 
     async def _save(self) -> None:
         """What was delivered is to be in the store; the turn still takes a barge-in meanwhile."""
+        if self._ports.late_warnings is not None:
+            self.warnings += await self._ports.late_warnings()
         conversation = self._ports.conversation
         if conversation is not None and (problem := await conversation.unsaved()):
             self.warnings.append(not_saved(problem))

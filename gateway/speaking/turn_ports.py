@@ -1,6 +1,6 @@
 """What a spoken turn is connected to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
 from gateway.conversations.store import StoredConversation
 from gateway.settings import GatewaySettings
+from gateway.speaking.events import TurnWarning
 from gateway.speaking.outbox import Outbox
 
 
@@ -26,3 +27,5 @@ class TurnPorts:
     """A time of the monotonic clock."""
     prompts: Callable[[], Sequence[Segment]] = tuple
     """Of all voices that may speak in the turn; see `JoinedVoices`."""
+    late_warnings: Callable[[], Awaitable[list[TurnWarning]]] | None = None
+    """Asked when all is spoken."""

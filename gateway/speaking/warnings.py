@@ -37,6 +37,13 @@ def ended_early(event: EndedEarly) -> TurnWarning:
     return TurnWarning(WarningKind.ENDED_EARLY, FIELD, first, end, text)
 
 
+def of_event(event: Skipped | ReachedCap | EndedEarly) -> TurnWarning:
+    """What became of a sentence that was not spoken as it stands."""
+    if isinstance(event, Skipped):
+        return skipped(event)
+    return cap_reached(event) if isinstance(event, ReachedCap) else ended_early(event)
+
+
 def of_text(warning: TextWarning) -> TurnWarning:
     """What the front end has to say of the text."""
     kind = WarningKind(warning.kind.lower())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from gateway.conversations.cuts import packed, unpacked
 from gateway.conversations.segment import Segment
 from gateway.conversations.timeline import Timeline
 from gateway.conversations.turn import Turn, Unfinished
@@ -75,7 +76,7 @@ def finished_key(turn: Turn) -> RecordKey:
 
 def pack(turn: Turn, first_frame: int = 0) -> bytes:
     """The record that holds the frames of `turn` from `first_frame` on."""
-    header = {
+    header: dict[str, Any] = {
         "turn_id": turn.turn_id,
         "speaker": turn.speaker,
         "heard": turn.heard,
@@ -84,6 +85,9 @@ def pack(turn: Turn, first_frame: int = 0) -> bytes:
         "silences": turn.timeline.pauses,
         "voices": [s.voice for s in turn.segments],
     }
+    if any(s.cuts for s in turn.segments):
+        # Readers of before pass it over, and cut in proportion.
+        header["cuts"] = [list(unpacked(s.cuts)) for s in turn.segments]
     if turn.unfinished is not None:
         # Who does not know of it reads the record all the same.
         header["unfinished"] = [turn.unfinished.seed, turn.unfinished.cut_seed]
@@ -151,9 +155,11 @@ def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
     voices = [sys.intern(str(name)) for name in told.get("voices", [""] * len(segments))]
     turn = Turn(str(told["turn_id"]), int(told["speaker"]), bool(told["heard"]), [])
     at = 0
+    all_cuts = iter([[(int(a), int(b), int(c)) for a, b, c in one] for one in told.get("cuts", ())])
     for (speaker, text, written, frames), voice in zip(segments, voices, strict=True):
         end = at + frames * width
-        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written, voice))
+        cuts = packed(next(all_cuts, ()))
+        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written, voice, cuts))
         at = end
     turn.timeline = Timeline([(int(frame), int(ms)) for frame, ms in told["silences"]])
     if "sound" in told:

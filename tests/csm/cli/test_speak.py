@@ -36,6 +36,26 @@ def test_a_text_becomes_a_wav_and_figures(process: Process, tmp_path: Path) -> N
     assert re.search(r"real-time factor +[\d.]+", done.stderr)
 
 
+def test_words_and_their_times_are_written_as_json(csm: Csm, tmp_path: Path) -> None:
+    text = "It is 2026, my friend."
+    result = csm("speak", text, "-o", tmp_path / "a.wav", "--words", tmp_path / "a.json", *LOCAL)
+    assert result.exit_code == 0, result.output
+    words = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [word["word"] for word in words] == ["It", "is", "2026", "my", "friend"]
+    assert [text[word["first_char"] : word["end_char"]] for word in words] == [
+        word["word"] for word in words
+    ]
+    starts = [word["start_ms"] for word in words]
+    assert starts == sorted(starts)
+    assert starts[-1] < 1000 * soundfile.info(tmp_path / "a.wav").duration
+
+
+def test_sound_and_words_do_not_both_go_to_standard_output(csm: Csm) -> None:
+    result = csm("speak", "Yes.", "-o", "-", "--words", "-", *LOCAL)
+    assert result.exit_code == 1
+    assert "one of them needs a file" in result.output
+
+
 def test_the_same_seed_writes_the_same_file(csm: Csm, tmp_path: Path) -> None:
     for name in ("a", "b"):
         result = csm("speak", "Good evening.", "-o", tmp_path / f"{name}.wav", "--seed", 4, *LOCAL)

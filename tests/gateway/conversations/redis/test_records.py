@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.conversations.cuts import packed
 from gateway.conversations.redis.records import ForeignRecord, pack, record_key, unpack
 from gateway.conversations.redis.splice import MAX_WRITE_BYTES, SpokenRecords, splice
 from gateway.conversations.segment import Segment
@@ -58,6 +60,18 @@ def test_a_sound_that_cannot_be_is_refused(sound: object) -> None:
     told = json.dumps(header).encode()
     with pytest.raises(ForeignRecord):
         unpack([b"\x02" + len(told).to_bytes(4, "little") + told])
+
+
+def test_a_record_knows_where_its_text_may_be_cut_and_may_not_know_it() -> None:
+    cuts = packed([(3, 2, 1), (5, 3, 3)])
+    one = turn("a", Segment(0, "two €", bytes(range(12)), 3, "2 €", cuts=cuts), segment("x", 2))
+    record = pack(one)
+    assert unpack([record])[0] == [one]
+    # As gateways wrote it that knew of no cuts.
+    one.segments[0] = replace(one.segments[0], cuts=b"")
+    older = pack(one)
+    assert b"cuts" not in older
+    assert unpack([older])[0] == [one]
 
 
 def test_a_turn_in_several_records_is_one_turn() -> None:
