@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from connection import arguments_of, connected, pace, run
+from connection import arguments_of, connected, run
 
-from csm import AsyncClient
+from csm import AsyncClient, SoundOptions
 from csm.audio.files import write_audio
 
 
@@ -46,7 +46,7 @@ async def make(client: AsyncClient, row: dict[str, Any], folder: Path) -> dict[s
         voice=row["voice"],
         seed=row["seed"],
         temperature=row["temperature"],
-        **pace(row["speed"]),
+        sound_options=SoundOptions(speed=row["speed"]),
     )
     samples = await speech.read_all()
     assert speech.started is not None

@@ -7,12 +7,10 @@ the three services run in its own process meanwhile, with the small voice that s
 import argparse
 import asyncio
 import contextlib
-import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import csm
 from csm import AsyncClient, ServiceError
 
 TARGET = "127.0.0.1:50050"
@@ -38,18 +36,6 @@ async def connected(arguments: argparse.Namespace) -> AsyncIterator[AsyncClient]
 
             target = (await stack.enter_async_context(AllInOne(slots=4))).address
         yield await stack.enter_async_context(AsyncClient(target))
-
-
-def pace(speed: float) -> dict[str, Any]:
-    """The keyword for `synthesize` that changes the pace, the pitch unchanged; 1: none.
-
-    Raises `ValueError` where the client is too old to ask for it.
-    """
-    if speed == 1:
-        return {}
-    if "sound_options" not in inspect.signature(AsyncClient.synthesize).parameters:
-        raise ValueError(f"speed {speed:g}: this client can ask for 1 only")
-    return {"sound_options": csm.SoundOptions(speed=speed)}
 
 
 def run(main: Callable[..., Awaitable[int | None]], arguments: argparse.Namespace) -> None:

@@ -1,13 +1,16 @@
 """From a speech to a file or the loudspeaker, with the figures a listener cares about."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from csm.cli.loudspeaker import Loudspeaker
 from csm.cli.output import Output
+from csm.cli.place import whole_file
 from csm.cli.reporting import CommandError, console, print_figures, text_progress
-from csm.client import AsyncSpeech, TurnCompleted, TurnStarted, WarningKind
+from csm.client import AsyncSpeech, TurnCompleted, TurnStarted, WarningKind, WordTime
 from csm.errors import ServiceError
 
 _NOT_SPOKEN = (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
@@ -24,6 +27,8 @@ class Spoken:
     first_audio_s: float
     total_s: float
     """Of which some was spent waiting for the loudspeaker, where it was played."""
+    words: tuple[WordTime, ...] = ()
+    """Of the whole text, timed from its first sample; where they were asked for."""
 
     @property
     def num_skipped_chars(self) -> int:
@@ -64,9 +69,11 @@ async def write_speech(
     started: TurnStarted | None = None
     completed: list[TurnCompleted] = []
     warnings: list[str] = []
+    words: list[WordTime] = []
     try:
         with text_progress(message, total_chars) as progress:
             for first_char, speech in speeches:
+                begun_ms = round(audio_s * 1000)
                 try:
                     async for chunk in speech:
                         if first is None:
@@ -78,6 +85,7 @@ async def write_speech(
                             await loudspeaker.play_async(chunk.samples, chunk.sample_rate_hz)
                         audio_s += chunk.duration_s
                         progress.add(chunk.duration_s, first_char + chunk.text_chars)
+                        words += _moved(chunk.words, first_char, begun_ms)
                 finally:
                     started = started or speech.started
                     if speech.completed is not None:
@@ -95,7 +103,18 @@ async def write_speech(
             console().print(f"csm: warning: {warning}", soft_wrap=True)
     if first is None or started is None or not completed:
         return None
-    return Spoken(started, tuple(completed), audio_s, first, total_s)
+    return Spoken(started, tuple(completed), audio_s, first, total_s, tuple(words))
+
+
+def _moved(words: Iterable[WordTime], chars: int, ms: int) -> Iterator[WordTime]:
+    for one in words:
+        yield replace(
+            one,
+            first_char=one.first_char + chars,
+            end_char=one.end_char + chars,
+            start_ms=one.start_ms + ms,
+            end_ms=one.end_ms + ms,
+        )
 
 
 def _warnings(completed: TurnCompleted, first_char: int) -> Iterator[str]:
@@ -104,6 +123,13 @@ def _warnings(completed: TurnCompleted, first_char: int) -> Iterator[str]:
         if one.end_char > one.first_char:
             place += f", characters {first_char + one.first_char} to {first_char + one.end_char}"
         yield f"{place}: {one.description}"
+
+
+def write_words(words: Iterable[WordTime], path: Path) -> None:
+    """Writes words and their times: JSON, one word a line."""
+    lines = (json.dumps(asdict(word), ensure_ascii=False) for word in words)
+    with whole_file(path) as part:
+        part.write_text("[" + ",\n ".join(lines) + "]\n", encoding="utf-8")
 
 
 def report(spoken: Spoken, output: Output | None, *, played: bool = False) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from csm.cli import options
+from csm.cli.place import STANDARD_OUTPUT, check_writable
+from csm.cli.reporting import CommandError
 from csm.cli.text import Language, LexiconOption, MarkupOption, NoNormalize, text_options
 
 
@@ -51,6 +53,12 @@ def speak(
     language: Language = "",
     markup: MarkupOption = None,
     lexicon: LexiconOption = None,
+    speed: options.Speed = None,
+    even_loudness: options.EvenLoudness = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="A file for when each word is spoken, JSON; - is standard output."),
+    ] = None,
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
@@ -70,12 +78,18 @@ def speak(
     options.check_server(
         server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
     )
+    if words is not None:
+        if words == output == STANDARD_OUTPUT:
+            raise CommandError("--words - and -o -: one of them needs a file")
+        check_writable(words)
 
     def target_at(path: Path | None) -> Output | None:
         return Output(path, format, rate, bit_depth, encoding) if path else None
 
     skipped: list[str] = []
     if is_folder(text, output) and output is not None:
+        if words is not None:
+            raise CommandError("--words is for one text, not for a folder")
         files, skipped = read_folder(Path(text), output, format, again)
     else:
         files = [read_one(text, output, play)]
@@ -88,7 +102,7 @@ def speak(
         from csm.cli.loudspeaker import Loudspeaker
         from csm.cli.reporting import status
         from csm.cli.speaking import speak_files
-        from csm.client import AsyncClient, AsyncSpeech, AudioFormat
+        from csm.client import AsyncClient, AsyncSpeech, AudioFormat, SoundOptions
         from csm.client.client import UNARY_TIMEOUT_S
         from csm.client.retry import Deadline
 
@@ -125,12 +139,20 @@ def speak(
                     seed=seed,
                     max_audio_ms=max_audio_ms,
                     text_options=wanted,
+                    sound_options=SoundOptions(speed, even_loudness),
+                    word_times=words is not None,
                     format=form,
                     timeout_s=deadline.remaining_s(),
                 )
 
             await speak_files(
-                files, skipped, synthesize, info.max_text_chars, target_at, loudspeaker
+                files,
+                skipped,
+                synthesize,
+                info.max_text_chars,
+                target_at,
+                loudspeaker,
+                words,
             )
 
     asyncio.run(life())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from csm.cli.listening import Spoken, report, write_speech
+from csm.cli.listening import Spoken, report, write_speech, write_words
 from csm.cli.loudspeaker import Loudspeaker
 from csm.cli.output import Output
 from csm.cli.reporting import CommandError, console
@@ -27,6 +27,7 @@ async def speak_files(
     max_text_chars: int,
     target_at: TargetAt,
     loudspeaker: Loudspeaker | None,
+    words: Path | None,
 ) -> None:
     """Speaks them all. In a folder, a text that cannot be spoken does not end the work; what was
     skipped, and why, is said at the end, and then the command ends with 1 if a text failed."""
@@ -56,6 +57,8 @@ async def speak_files(
     if len(files) == 1 and not files[0].in_folder:
         spoken, target = await speak(files[0], f"speaking {files[0].name}".rstrip())
         report(spoken, target, played=loudspeaker is not None)
+        if words is not None:
+            write_words(spoken.words, words)
         return
     done: list[Spoken] = []
     failed: list[str] = []

@@ -95,6 +95,12 @@ class GatewayMetrics:
             ("service", "code"),
             registry=registry,
         )
+        self.failovers = Counter(
+            "csm_gateway_failovers_total",
+            "Times that a turn under way was to go on with another backend, or the same anew.",
+            ("service", "code"),
+            registry=registry,
+        )
         self.sentences_repeated = Counter(
             "csm_gateway_sentences_repeated_total",
             "Sentences said once more because their speech ended far too early.",

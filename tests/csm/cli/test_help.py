@@ -17,7 +17,7 @@ COMMANDS = (
     ("speak",), ("play",), ("chat",), ("serve",), ("generate",), ("encode",), ("decode",),
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
     ("voices", "list"), ("voices", "show"), ("voices", "add"), ("voices", "test"),
-    ("voices", "remove"),
+    ("voices", "remove"), ("watermark", "check"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 

@@ -36,6 +36,26 @@ def test_a_text_becomes_a_wav_and_figures(process: Process, tmp_path: Path) -> N
     assert re.search(r"real-time factor +[\d.]+", done.stderr)
 
 
+def test_words_and_their_times_are_written_as_json(csm: Csm, tmp_path: Path) -> None:
+    text = "It is 2026, my friend."
+    result = csm("speak", text, "-o", tmp_path / "a.wav", "--words", tmp_path / "a.json", *LOCAL)
+    assert result.exit_code == 0, result.output
+    words = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [word["word"] for word in words] == ["It", "is", "2026", "my", "friend"]
+    assert [text[word["first_char"] : word["end_char"]] for word in words] == [
+        word["word"] for word in words
+    ]
+    starts = [word["start_ms"] for word in words]
+    assert starts == sorted(starts)
+    assert starts[-1] < 1000 * soundfile.info(tmp_path / "a.wav").duration
+
+
+def test_sound_and_words_do_not_both_go_to_standard_output(csm: Csm) -> None:
+    result = csm("speak", "Yes.", "-o", "-", "--words", "-", *LOCAL)
+    assert result.exit_code == 1
+    assert "one of them needs a file" in result.output
+
+
 def test_the_same_seed_writes_the_same_file(csm: Csm, tmp_path: Path) -> None:
     for name in ("a", "b"):
         result = csm("speak", "Good evening.", "-o", tmp_path / f"{name}.wav", "--seed", 4, *LOCAL)
@@ -395,3 +415,13 @@ def test_who_speaks_holds_in_the_parts_of_a_long_text() -> None:
         assert text.index(own) - begin == part.index(own)
     plain = "One two. Three four."
     assert parts_by_voice(plain, 12) == parts_of(plain, 12)
+
+
+def test_pace_and_loudness_are_as_asked(csm: Csm, tmp_path: Path) -> None:
+    for name, options in (("plain", ()), ("fast", ("--speed", 2, "--even-loudness"))):
+        result = csm("speak", "Yes.", "-o", tmp_path / f"{name}.wav", "--seed", 1, *options, *LOCAL)
+        assert result.exit_code == 0, result.output
+    plain, fast = (soundfile.info(tmp_path / f"{name}.wav").frames for name in ("plain", "fast"))
+    assert abs(fast - plain / 2) <= 24 * 5
+    result = csm("speak", "Yes.", "-o", tmp_path / "wrong.wav", "--speed", 3, *LOCAL)
+    assert result.exit_code != 0
