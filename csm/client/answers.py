@@ -117,8 +117,6 @@ class TokenizerInfo:
     """Of the codec's weights."""
     dtype: str
     device: str
-    watermark: str = ""
-    """Name of the watermark in all audio; empty: there is none."""
 
     @classmethod
     def from_proto(cls, message: tokenizer_pb2.GetTokenizerInfoResponse) -> "TokenizerInfo":
