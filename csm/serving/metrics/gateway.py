@@ -158,6 +158,7 @@ class GatewayMetrics:
             self.stage_duration_seconds.labels(stage)
         for service in self.SERVICES:
             self.upstream_retries.labels(service, "UNAVAILABLE")
+            self.failovers.labels(service, "UNAVAILABLE")
         for result in self.AFFINITY_RESULTS:
             self.affinity.labels(result)
         for kind in WarningKind:
