@@ -16,6 +16,8 @@ from tests.csm.cli.conftest import PICO, Csm, chirp
 from tests.pico import BOOKS, CODEBOOK_SIZE
 
 LOCAL = ("--threads", 1, "--model", PICO)
+DYING_AWAY = 120
+"""Samples that a turn which is cut off in the middle of a sound has more, so that nothing clicks."""
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -321,7 +323,7 @@ def test_a_recording_made_elsewhere_is_continued(csm: Csm, tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     samples, rate_hz = soundfile.read(output)
     assert rate_hz == 24_000
-    assert 5 * 1920 <= len(samples) <= 20 * 1920
+    assert 5 * 1920 <= len(samples) <= 20 * 1920 + DYING_AWAY
     assert np.abs(samples).max() > 0.01
 
 
@@ -360,7 +362,7 @@ def test_random_weights_run_end_to_end(csm: Csm, tmp_path: Path) -> None:
         result = csm("generate", "-w", weights, "-i", spoken, "-o", tmp_path / "y.wav",
                      "--text", "Hello.", "-m", 7, "--seed", 3, "--threads", 1)  # fmt: skip
         assert result.exit_code == 0, result.output
-        assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920
+        assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920 + DYING_AWAY
 
 
 def test_a_sesame_checkpoint_and_a_kyutai_file_run_as_they_are(csm: Csm, tmp_path: Path) -> None:
@@ -381,7 +383,7 @@ def test_a_sesame_checkpoint_and_a_kyutai_file_run_as_they_are(csm: Csm, tmp_pat
                  "--tokenizer", apart / "tokenizer.json", "--text", "Hello.", "-m", 7,
                  "--seed", 3, "--threads", 1)  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920
+    assert 0 < soundfile.info(tmp_path / "y.wav").frames <= 7 * 1920 + DYING_AWAY
 
 
 def test_a_script_of_several_voices_becomes_one_file(csm: Csm, tmp_path: Path) -> None:
