@@ -17,7 +17,7 @@ from tests.pico import BOOKS, CODEBOOK_SIZE
 
 LOCAL = ("--threads", 1, "--model", PICO)
 DYING_AWAY = 120
-"""Samples that a turn which is cut off in the middle of a sound has more, so that nothing clicks."""
+"""Samples that a turn has more which is cut off in the middle of a sound: nothing clicks."""
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
