@@ -77,7 +77,7 @@ test-slow: $(READY_DEV)
 INTEGRATIONS := livekit-plugins-csm pipecat-csm wyoming-csm
 test-integrations: $(INTEGRATIONS:%=test-%)
 $(INTEGRATIONS:%=test-%): test-%: $(VENV)/integrations/%/.ready
-	CSM_SERVER_PYTHON=$(abspath $(BIN))/python $(VENV)/integrations/$*/bin/python -m pytest \
+	SERVER_PYTHON=$(abspath $(BIN))/python $(VENV)/integrations/$*/bin/python -m pytest \
 	  integrations/$*/tests
 	cd integrations/$* && MYPYPATH=. $(abspath $(VENV))/integrations/$*/bin/python -m mypy \
 	  --config-file ../mypy.ini -p $(if $(findstring livekit,$*),livekit.plugins.csm,$(subst -,_,$*))

@@ -14,7 +14,7 @@ import pytest
 from integrations.fake_server import FakeServer, serving
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVER_PYTHON = Path(os.environ.get("CSM_SERVER_PYTHON", ROOT / ".venv" / "bin" / "python"))
+SERVER_PYTHON = Path(os.environ.get("SERVER_PYTHON", ROOT / ".venv" / "bin" / "python"))
 START_TIMEOUT_S = 90.0
 
 
@@ -35,7 +35,7 @@ async def target(fake: FakeServer) -> AsyncIterator[str]:
 def real_target() -> Iterator[str]:
     """Where a gateway listens that speaks with models/pico."""
     if not SERVER_PYTHON.exists():
-        pytest.skip(f"{SERVER_PYTHON} is not there: `make test` makes it; or set CSM_SERVER_PYTHON")
+        pytest.skip(f"{SERVER_PYTHON} is not there: `make test` makes it; or set SERVER_PYTHON")
     command = [str(SERVER_PYTHON), "-m", "csm.cli", "serve", "--threads", "1", "--slots", "4"]
     command += ["--port", "0", "--tokenizer-port", "0", "--generator-port", "0"]
     command += ["--metrics-port", "0", "--model", str(ROOT / "models" / "pico")]

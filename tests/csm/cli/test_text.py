@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from csm.cli.main import app
-from tests.csm.cli.test_serve import serving
+from tests.csm.cli.test_serve import FREE, serving
 
 runner = CliRunner()
 TEXT = 'It costs $3.50. <break time="300ms"/> Привет! Bye.'
@@ -97,7 +97,7 @@ def test_it_loads_no_model() -> None:
 
 
 def test_a_server_is_asked_the_same() -> None:
-    with serving("--port", "0", "--metrics-port", "0") as server:
+    with serving(*FREE, "--metrics-port", "0") as server:
         (there,) = lines([TEXT], "--server", server.address("gateway"))
     (here,) = lines([TEXT])
     assert there == here
