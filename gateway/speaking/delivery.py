@@ -10,6 +10,7 @@ import numpy as np
 from csm.audio.pcm import pcm_bytes
 from gateway.commands import StreamFormat
 from gateway.conversations.silences import Silences
+from gateway.conversations.turn import Turn
 from gateway.speaking.events import Audio
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
@@ -41,6 +42,8 @@ class Delivery:
     ) -> None:
         self.turn_id = turn_id
         self.silences = Silences()
+        self.so_far: Callable[[int], Turn] | None = None
+        """Gives the first so many frames of the turn; set by who makes it."""
         self.sent_frames = 0
         """Frames whose audio has left."""
         self._form = form
@@ -111,6 +114,13 @@ class Delivery:
             await self._changed.wait()
 
     # --- what the writer asks and tells (AudioSource) ---
+
+    def codes(self, first_frame: int, end_frame: int) -> bytes:
+        """Packed codes of frames [first_frame, end_frame), as far as there are any."""
+        segments = self.so_far(end_frame).segments if self.so_far is not None else []
+        codes = b"".join(segment.codes for segment in segments)
+        frame_bytes = len(codes) // max(1, sum(segment.num_frames for segment in segments))
+        return codes[first_frame * frame_bytes : end_frame * frame_bytes]
 
     def delay_s(self, audio: Audio) -> float:
         """Seconds until the chunk may leave."""

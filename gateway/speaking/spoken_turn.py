@@ -104,6 +104,7 @@ class SpokenTurn:
             options.max_lead_ms,
             DeliveryPorts(ports.outbox, meter, self._taken, self._written),
         )
+        self._delivery.so_far = self.so_far
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
