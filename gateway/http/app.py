@@ -15,6 +15,7 @@ from gateway.http.codes import CodesRoutes
 from gateway.http.connection import origins
 from gateway.http.conversation_socket import ConversationRoute
 from gateway.http.edge import Edge
+from gateway.http.page import PageRoutes
 from gateway.http.speech import SpeechRoute
 from gateway.http.texts import TextRoutes
 from gateway.http.voices import VoiceRoutes
@@ -57,6 +58,9 @@ def make_app(
         Route("/healthz", catalog.healthz),
         Route("/readyz", catalog.readyz),
     ]
+    if speech.settings.playground:
+        page = PageRoutes()
+        routes += [Route("/", page.index), Route("/playground/{file}", page.file)]
     names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
     app: ASGIApp = Edge(Router(routes, redirect_slashes=False), metrics, refusal, names, ALWAYS)
     if allowed := origins(speech.settings):

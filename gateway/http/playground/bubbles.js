@@ -1,0 +1,79 @@
+// The conversation as bubbles: what was said and heard, to play again and to keep.
+
+import { by, download, make } from "./elements.js";
+import { wavOf } from "./turn.js";
+
+export class Bubbles {
+  /** `on.replay(turn)` plays a turn, or stops it where it plays. */
+  constructor(on) {
+    this.on = on;
+    this.list = by("bubbles");
+    this.known = new Map();
+  }
+
+  add(turn) {
+    const item = make("li", { className: "bubble", "data-side": turn.side });
+    this.known.set(turn, item);
+    this.list.append(item);
+    this.update(turn);
+    this.list.scrollTop = this.list.scrollHeight;
+  }
+
+  clear() {
+    this.known.clear();
+    this.list.replaceChildren();
+  }
+
+  /** Marks the turn that plays; null: none. */
+  playing(turn) {
+    for (const [known, item] of this.known) {
+      const now = String(known === turn);
+      if (item.dataset.playing === now) continue;
+      item.dataset.playing = now;
+      const button = item.querySelector("button");
+      if (button) this.label(button, known, known === turn);
+    }
+  }
+
+  update(turn) {
+    const item = this.known.get(turn);
+    if (!item) return;
+    const playing = item.dataset.playing === "true";
+    item.replaceChildren(make("p", {}, ...this.words(turn)), this.foot(turn, playing));
+  }
+
+  words(turn) {
+    if (turn.side === "heard") return [turn.text || "What you said"];
+    const { text, keptChars } = turn;
+    if (keptChars === null || keptChars >= text.length) return [text];
+    const lost = make("del", {}, make("span", { className: "hidden" }, "not heard: "), text.slice(keptChars));
+    return [text.slice(0, keptChars), lost];
+  }
+
+  foot(turn, playing) {
+    const seconds = ((turn.keptMs ?? turn.milliseconds) / 1000).toFixed(1);
+    const parts = [turn.voice, `${seconds} s`];
+    const error = turn.completed?.error;
+    if (error) parts.push(error.message);
+    else if (turn.keptMs !== null) parts.push("interrupted");
+    const foot = make("div", { className: "foot" }, make("span", {}, parts.filter(Boolean).join(" · ")));
+    if (turn.numSamples) {
+      const again = make("button", { type: "button", className: "quiet" });
+      this.label(again, turn, playing);
+      again.onclick = () => this.on.replay(turn);
+      const keep = make("button", { type: "button", className: "quiet", ariaLabel: `Download as WAV: ${this.name(turn)}` }, "↓");
+      keep.onclick = () => download(wavOf(turn.sound(turn.keptMs ?? undefined)), `csm-${turn.id || turn.side}.wav`);
+      foot.append(again, keep);
+    }
+    return foot;
+  }
+
+  label(button, turn, playing) {
+    button.textContent = playing ? "■" : "▶";
+    button.ariaLabel = `${playing ? "Stop" : "Play again"}: ${this.name(turn)}`;
+  }
+
+  name(turn) {
+    return (turn.text || "what you said").slice(0, 60);
+  }
+}
