@@ -4,7 +4,8 @@
 
 import { RATE_HZ } from "./turn.js";
 
-const AHEAD_S = 0.02; // that a first chunk is scheduled ahead of now
+const LEAST_AHEAD_S = 0.02; // that a first chunk is scheduled ahead of now, where all goes well
+const MOST_AHEAD_S = 0.25; // where chunks come late
 const FADE_S = 0.012;
 
 export class Player {
@@ -12,7 +13,9 @@ export class Player {
     this.context = null;
     this.queue = []; // {turn, first, begins, ends, source}: what was scheduled
     this.next = 0; // when the next chunk may begin
+    this.ahead = LEAST_AHEAD_S;
     this.underruns = 0;
+    this.silence = 0; // seconds that the listener waited within turns
     this.replaying = null;
   }
 
@@ -35,15 +38,25 @@ export class Player {
     buffer.copyToChannel(chunk.samples, 0);
     const source = new AudioBufferSourceNode(context, { buffer });
     source.connect(this.fade);
-    const soonest = context.currentTime + AHEAD_S;
-    const begins = Math.max(this.next, soonest);
-    if (this.next && begins > this.next && this.queue.at(-1)?.turn === turn) this.underruns++;
+    const follows = this.queue.at(-1)?.turn === turn;
+    if (follows && this.next < context.currentTime) this.late(context.currentTime - this.next);
+    else if (!follows) this.ahead = Math.max(LEAST_AHEAD_S, this.ahead * 0.8);
+    // What is in time follows without a seam; the rest has a little of a lead again.
+    const inTime = follows && this.next >= context.currentTime;
+    const begins = inTime ? this.next : Math.max(this.next, context.currentTime + this.ahead);
     source.start(begins);
     this.next = begins + buffer.duration;
     if (turn.sounded === null) {
       turn.sounded = performance.now() + (begins - context.currentTime) * 1000;
     }
     this.queue.push({ turn, first: chunk.first, begins, ends: this.next, source });
+  }
+
+  /** A chunk came too late: from now on there is more of a lead. */
+  late(seconds) {
+    this.underruns++;
+    this.ahead = Math.min(MOST_AHEAD_S, this.ahead + seconds + 0.04);
+    this.silence += seconds + this.ahead;
   }
 
   /** Plays a turn that is there, from its beginning; anything else is stopped. */
