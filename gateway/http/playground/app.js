@@ -59,13 +59,13 @@ function describe(turn) {
 
 function state(name, error) {
   by("status").dataset.state = name;
-  by("status").textContent = name === "ready" ? model || "ready" : "connecting";
+  by("status").textContent = { ready: model, idle: "asleep", gone: "connecting" }[name];
   if (name === "ready" && talk.codec) {
     stage.codec = talk.codec;
     by("legend-rows").textContent = `${talk.codec.num_codebooks} codebooks × time, a column is ${talk.codec.frame_ms} ms`;
     by("ramp-most").textContent = talk.codec.codebook_size - 1;
   }
-  if (error && error.code !== "deadline_exceeded") toast(error.message);
+  if (error) toast(error.message);
 }
 
 function toast(text) {

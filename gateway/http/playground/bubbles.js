@@ -3,6 +3,21 @@
 import { by, download, make } from "./elements.js";
 import { wavOf } from "./turn.js";
 
+const OUTLINE_BARS = 36;
+
+/** The outline of what was heard: nobody here knows its words. */
+function outline(turn) {
+  const loudest = Math.max(0.02, ...turn.peaks);
+  const group = turn.peaks.length / OUTLINE_BARS;
+  const bars = Array.from({ length: OUTLINE_BARS }, (_, at) => {
+    const part = turn.peaks.slice(Math.floor(at * group), Math.floor((at + 1) * group) + 1);
+    const bar = make("i");
+    bar.style.height = `${Math.max(8, Math.round((100 * Math.max(0, ...part)) / loudest))}%`;
+    return bar;
+  });
+  return make("span", { className: "outline", ariaHidden: "true" }, ...bars);
+}
+
 export class Bubbles {
   /** `on.replay(turn)` plays a turn, or stops it where it plays. */
   constructor(on) {
@@ -43,7 +58,7 @@ export class Bubbles {
   }
 
   words(turn) {
-    if (turn.side === "heard") return [turn.text || "What you said"];
+    if (turn.side === "heard") return [make("span", { className: "hidden" }, "What you said"), outline(turn)];
     const { text, keptChars } = turn;
     if (keptChars === null || keptChars >= text.length) return [text];
     const lost = make("del", {}, make("span", { className: "hidden" }, "not heard: "), text.slice(keptChars));

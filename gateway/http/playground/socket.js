@@ -3,6 +3,7 @@
 import { address } from "./api.js";
 
 const AGAIN_MS = [300, 1000, 3000, 8000];
+const SOON_OVER = ["failed_precondition", "aborted"]; // the call before is not quite over yet
 
 export class Conversation {
   /** `on` has functions by the type of a message, and `audio`, `state`. */
@@ -56,12 +57,16 @@ export class Conversation {
   }
 
   closed(error) {
+    const refused = error?.type === "invalid_request_error" && !SOON_OVER.includes(error.code);
+    const lost = this.open || refused;
+    if (error?.param === "voice") this.voice = "";
     this.open = false;
     this.socket = null;
-    this.on.state("gone", error);
-    const idle = error?.code === "deadline_exceeded" && !this.waiting.length;
-    if (idle) return; // nothing was said for long: it is opened when something is
-    if (error && error.type === "invalid_request_error") this.waiting = [];
+    if (lost) this.waiting = [];
+    const told = refused || this.failures ? error : null;
+    const idle = error?.code === "deadline_exceeded";
+    this.on.state(idle ? "idle" : "gone", told, lost);
+    if (idle && !this.waiting.length) return; // it is opened when something is said
     const wait = AGAIN_MS[Math.min(this.failures++, AGAIN_MS.length - 1)];
     this.timer = setTimeout(() => this.connect(), wait);
   }

@@ -19,7 +19,7 @@ export class Talk {
     this.cancelled = new Set();
     this.told = 0;
     this.conversation = new Conversation({
-      state: (state, error) => this.state(state, error),
+      state: (...told) => this.state(...told),
       started: (told) => this.started(told),
       turn_started: ({ turn_id: id }) => this.begin(id),
       audio: (about, pcm) => this.sound(about, pcm),
@@ -34,16 +34,18 @@ export class Talk {
     this.on.state("ready");
   }
 
-  state(state, error) {
-    if (state !== "gone") return;
-    // What was under way has ended with the connection.
-    for (const turn of [...this.turns.filter((one) => !one.over), ...this.hearing]) {
-      turn.completed ??= { finish_reason: "error", error, warnings: [], usage: {}, timing: null };
-      this.on.changed(turn);
+  /** `lost`: what was under way has ended with the connection. */
+  state(state, error, lost) {
+    if (lost) {
+      const why = error ?? { message: "the connection was lost" };
+      for (const turn of this.turns.filter((one) => !one.over)) {
+        turn.completed = { finish_reason: "error", error: why, warnings: [], usage: {}, timing: null };
+        this.on.changed(turn);
+      }
+      this.asked = [];
+      this.hearing = [];
     }
-    this.asked = [];
-    this.hearing = [];
-    this.on.state(state, error);
+    if (state !== "ready") this.on.state(state, error);
   }
 
   /** Whether anything is spoken, or about to be. */
