@@ -46,4 +46,4 @@ class FrameCodes:
         first, self._told_frames = self._told_frames, max(self._told_frames, audio.num_frames)
         codes = audio.source.codes(first, self._told_frames)
         frames = np.frombuffer(codes, WIRE_DTYPE).reshape(-1, self._info.tokenizer.num_codebooks)
-        return frames.tolist()  # type: ignore[no-any-return]
+        return frames.tolist()

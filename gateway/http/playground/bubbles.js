@@ -53,8 +53,23 @@ export class Bubbles {
   update(turn) {
     const item = this.known.get(turn);
     if (!item) return;
+    // Its buttons stay the same ones, or they would lose the focus while it is spoken.
+    const shape = [turn.keptChars, turn.over, turn.numSamples > 0, turn.side === "heard" && turn.peaks.length].join();
+    if (item.dataset.shape === shape) {
+      item.querySelector(".foot span").textContent = this.about(turn);
+      return;
+    }
+    item.dataset.shape = shape;
     const playing = item.dataset.playing === "true";
     item.replaceChildren(make("p", {}, ...this.words(turn)), this.foot(turn, playing));
+  }
+
+  about(turn) {
+    const parts = [turn.voice, `${((turn.keptMs ?? turn.milliseconds) / 1000).toFixed(1)} s`];
+    const error = turn.completed?.error;
+    if (error) parts.push(error.message);
+    else if (turn.keptMs !== null) parts.push("interrupted");
+    return parts.filter(Boolean).join(" · ");
   }
 
   words(turn) {
@@ -66,12 +81,7 @@ export class Bubbles {
   }
 
   foot(turn, playing) {
-    const seconds = ((turn.keptMs ?? turn.milliseconds) / 1000).toFixed(1);
-    const parts = [turn.voice, `${seconds} s`];
-    const error = turn.completed?.error;
-    if (error) parts.push(error.message);
-    else if (turn.keptMs !== null) parts.push("interrupted");
-    const foot = make("div", { className: "foot" }, make("span", {}, parts.filter(Boolean).join(" · ")));
+    const foot = make("div", { className: "foot" }, make("span", {}, this.about(turn)));
     if (turn.numSamples) {
       const again = make("button", { type: "button", className: "quiet" });
       this.label(again, turn, playing);
