@@ -15,7 +15,7 @@ import { chosenVoice, loadVoices, showMade } from "./voices.js";
 const light = colours.takeStored();
 const stage = new Stage(by("waveform"), by("codes"));
 const bubbles = new Bubbles({ replay });
-const talk = new Talk({ turn: newTurn, changed, state });
+const talk = new Talk({ turn: newTurn, gone: (turn) => bubbles.remove(turn), changed, state });
 const detector = new SpeechDetector({
   began: (blocks) => {
     talk.interrupt();

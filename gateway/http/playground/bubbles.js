@@ -34,6 +34,11 @@ export class Bubbles {
     this.list.scrollTop = this.list.scrollHeight;
   }
 
+  remove(turn) {
+    this.known.get(turn)?.remove();
+    this.known.delete(turn);
+  }
+
   clear() {
     this.known.clear();
     this.list.replaceChildren();

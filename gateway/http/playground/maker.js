@@ -16,7 +16,7 @@ export class Maker {
     this.microphone = null;
     this.blocks = [];
     by("record").onclick = () => this.record();
-    by("voice-file").onchange = ({ target }) => this.took(target.files[0] ?? null, target.files[0]?.name);
+    by("voice-file").onchange = ({ target }) => this.took(target.files[0] ?? null, "");
     by("voice-name").oninput = () => this.ready();
     by("voice-words").oninput = () => this.ready();
     by("maker").onsubmit = (event) => {
@@ -89,7 +89,8 @@ export class Maker {
     try {
       const made = await call("v1/audio/voices", { method: "POST", body: form });
       by("report").replaceChildren(...report(made));
-      by("voice-name").value = "";
+      by("voice-name").value = by("voice-file").value = "";
+      this.took(null, "");
       await this.on.made(made.name);
     } catch (error) {
       by("report").replaceChildren(make("ul", { className: "warnings" }, make("li", {}, error.message)));

@@ -87,6 +87,7 @@ export class Conversation {
     this.socket = null;
     this.open = false;
     this.waiting = [];
+    if (old) old.onmessage = null;
     old?.close();
     this.connect();
   }

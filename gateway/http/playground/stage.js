@@ -80,6 +80,7 @@ export class Stage {
     const scale = window.devicePixelRatio || 1;
     paint.fillStyle = getComputedStyle(canvas).getPropertyValue("--line");
     paint.fillRect(0, middle - scale / 2, width, scale);
+    this.drawSeconds(canvas);
     if (!turn) return;
     const bar = 3 * scale; // with the gap behind it
     const perPeak = this.x(canvas, (PEAK_SAMPLES / RATE_HZ) * 1000);
@@ -100,11 +101,23 @@ export class Stage {
     paint.globalAlpha = 1;
   }
 
+  /** A faint line at each second. */
+  drawSeconds(canvas) {
+    const paint = canvas.getContext("2d");
+    paint.fillStyle = getComputedStyle(canvas).getPropertyValue("--line");
+    const scale = window.devicePixelRatio || 1;
+    const every = this.span > 400 ? 10 : 1;
+    for (let s = every; this.x(canvas, 1000 * s) < canvas.width; s += every) {
+      for (let y = 0; y < canvas.height; y += 6 * scale) paint.fillRect(this.x(canvas, 1000 * s), y, scale, 2 * scale);
+    }
+  }
+
   drawCodes(turn, heard) {
     const { codes: canvas, map } = this;
     const paint = canvas.getContext("2d");
     const { width, height } = canvas;
     paint.clearRect(0, 0, width, height);
+    this.drawSeconds(canvas);
     if (!turn?.codes.length) return;
     this.growMap(turn);
     const shown = (turn.codes.length / this.span) * width;

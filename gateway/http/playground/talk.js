@@ -9,7 +9,7 @@ const POSITION_MS = 500; // between two words to the server on how far the liste
 const KEPT_TURNS = 100; // with their sound
 
 export class Talk {
-  /** `on.turn(turn)`: there is a new one; `on.changed(turn)`; `on.state(state, error)`. */
+  /** `on.turn(turn)`: a new one; `on.gone(turn)`, `on.changed(turn)`, `on.state(state, error)`. */
   constructor(on) {
     this.on = on;
     this.player = new Player();
@@ -150,7 +150,7 @@ export class Talk {
 
   add(turn) {
     this.turns.push(turn);
-    if (this.turns.length > KEPT_TURNS) this.turns.shift();
+    if (this.turns.length > KEPT_TURNS) this.on.gone(this.turns.shift());
     this.on.turn(turn);
   }
 
@@ -165,6 +165,11 @@ export class Talk {
   /** Another voice goes on with the conversation, or a new one begins. */
   again(options) {
     this.interrupt();
+    // Nothing more is told of what was under way.
+    for (const turn of this.turns.filter((one) => !one.over)) {
+      turn.completed = { finish_reason: "cancelled", warnings: [], usage: {}, timing: null };
+      this.on.changed(turn);
+    }
     if (options.anew) {
       this.turns = [];
       this.player.stop();

@@ -190,6 +190,19 @@ def test_a_conversation_goes_on_and_begins_anew(tab: Tab) -> None:
     assert tab.page.is_visible("#empty")
 
 
+def test_another_voice_takes_over_in_the_middle_of_a_turn(tab: Tab) -> None:
+    first = tab.say(LONG)
+    tab.until_heard(first, 600)
+    conversation = tab.get("csm.talk.conversation.id")
+    tab.page.select_option("#voice", "rms")
+    tab.until("csm.talk.voice === 'rms' && csm.talk.conversation.open && !csm.talk.speaking")
+    assert tab.get(f"{first}.keptMs") > 600
+    turn = tab.say("I go on.")
+    tab.until(f"{turn}.over && {turn}.numSamples > 0")
+    assert tab.get("csm.talk.conversation.id") == conversation
+    assert "rms" in tab.page.locator(".bubble").nth(1).inner_text()
+
+
 def test_the_spoken_form_and_the_warnings_are_shown(tab: Tab) -> None:
     tab.page.fill("#text", "Dr. Smith paid $3.50.")
     tab.until("document.querySelector('#spoken').innerText.includes('three dollars')")
