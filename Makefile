@@ -23,12 +23,13 @@ SENTENCES ?= 92000
 DOCS ?= docs
 EVALUATE ?=
 
-.PHONY: help speak serve test test-slow lint protos bench docs voice evaluate clean
+.PHONY: help speak serve test test-slow test-integrations lint protos bench docs voice evaluate clean
 
 help:
 	@echo 'make speak TEXT="Hello there." OUT=hello.wav   speak one text'
 	@echo 'make serve                                     the three services in one process'
 	@echo 'make test | test-slow | test-containers        tests; full-size ones; real containers'
+	@echo 'make test-integrations                         LiveKit, Pipecat, Wyoming'
 	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
 	@echo 'make voice | evaluate                          train models/pico anew; measure it'
 
@@ -70,6 +71,22 @@ test: $(READY_DEV)
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow
+
+# Each with the real package of the other side in a virtual environment of its own, because their
+# versions of protobuf are not one; the csm server that they speak with runs in ours.
+INTEGRATIONS := livekit-plugins-csm pipecat-csm wyoming-csm
+test-integrations: $(INTEGRATIONS:%=test-%)
+$(INTEGRATIONS:%=test-%): test-%: $(VENV)/integrations/%/.ready
+	CSM_SERVER_PYTHON=$(abspath $(BIN))/python $(VENV)/integrations/$*/bin/python -m pytest \
+	  integrations/$*/tests
+	cd integrations/$* && MYPYPATH=. $(abspath $(VENV))/integrations/$*/bin/python -m mypy \
+	  --config-file ../mypy.ini -p $(if $(findstring livekit,$*),livekit.plugins.csm,$(subst -,_,$*))
+
+$(VENV)/integrations/%/.ready: integrations/%/pyproject.toml pyproject.toml $(READY_DEV)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q -e . -e integrations/$* \
+	  'pytest>=8.3' 'pytest-asyncio>=0.25' mypy
+	@touch $@
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from csm.audio.pcm import BYTES_PER_SAMPLE
+from csm.audio.pcm import BYTES_PER_SAMPLE, FLOAT_ENCODING
+from gateway.sound.options import AS_SET, UNTOUCHED, Processing, SoundRules
 from gateway.text.options import TextRules
 
 
@@ -24,6 +25,11 @@ class StreamFormat:
     def bytes_per_s(self) -> int:
         """Bytes of a second of audio."""
         return self.sample_bytes * self.sample_rate_hz
+
+    @property
+    def worked_on(self) -> "StreamFormat":
+        """Mono float32 at the same rate."""
+        return StreamFormat(FLOAT_ENCODING, self.sample_rate_hz, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class Synthesis:
     form: StreamFormat
     max_lead_ms: int
     text_rules: TextRules
+    sound: SoundRules = AS_SET
+    word_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,10 @@ class ConverseOptions:
     max_lead_ms: int
     heard_speaker: int | None
     text: TextRules
+    sound: SoundRules = AS_SET
+    word_times: bool = False
+    processing: Processing = UNTOUCHED
+    """What the sound rules come to with the conversation's voice."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,10 @@ class TurnOptions:
     in_conversation: bool = False
     """Part of a `Converse` call: what fails before the turn has started ends the turn with a
     terminal, not the call with a status."""
+    sound: Processing = UNTOUCHED
+    """What is done to its sound."""
+    word_times: bool = False
+    """The client is told when words are spoken."""
 
 
 @dataclass(frozen=True)
@@ -142,4 +158,13 @@ class Cancel:
     heard_ms: int | None
 
 
-Command = HeardPart | TextPart | Flush | EndOfTurn | Cancel
+@dataclass(frozen=True)
+class Resume:
+    """Go on with the last turn, which another call left unfinished. `heard_ms` of it were heard,
+    None: all that is kept."""
+
+    turn_id: str
+    heard_ms: int | None
+
+
+Command = HeardPart | TextPart | Flush | EndOfTurn | Cancel | Resume

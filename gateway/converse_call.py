@@ -10,13 +10,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from csm import errors
-from csm.serving.metrics import GatewayMetrics
 from csm.v1 import common_pb2
-from gateway.backends.backends import Backends
 from gateway.backends.convert import context_messages
+from gateway.call_ports import CallPorts
 from gateway.commands import (
     Cancel,
     Command,
@@ -24,15 +23,13 @@ from gateway.commands import (
     EndOfTurn,
     Flush,
     HeardPart,
+    Resume,
     TextPart,
     TurnOptions,
 )
 from gateway.conversations.store import StoredConversation, new_turn_id
-from gateway.hearing.encoder import AudioEncoder
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
-from gateway.places import Places
-from gateway.settings import GatewaySettings
 from gateway.speaking.events import (
     ConversationOpened,
     Event,
@@ -41,30 +38,14 @@ from gateway.speaking.events import (
 )
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
+from gateway.speaking.resumed import resumed_of
 from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
-from gateway.texts import Texts
 from gateway.voices.cast import Cast
 from gateway.writing import Writing
 
 MAX_WAITING_TURNS = 64
 IDLE_CHECKS = 4
 """Looks at the clock within an idle limit."""
-
-
-@dataclass(frozen=True)
-class CallPorts:
-    """What a Converse call is connected to."""
-
-    backends: Backends
-    texts: Texts
-    encoder: AudioEncoder
-    settings: GatewaySettings
-    metrics: GatewayMetrics
-    places: Places
-    """Turns spoken at once."""
-    client: str
-    deadline: float | None
-    """A time of the monotonic clock."""
 
 
 class ConverseCall:
@@ -94,6 +75,8 @@ class ConverseCall:
             options.max_lead_ms,
             conversation.conversation_id,
             in_conversation=True,
+            sound=options.processing,
+            word_times=options.word_times,
         )
         self._outbox = Outbox()
         self._turn_ports = TurnPorts(
@@ -110,6 +93,7 @@ class ConverseCall:
         self._blank = False
         """White space came where no turn was being written."""
         self._interrupted = False
+        self._resume: Resume | None = None
         self._num_spoken = 0
         self._last_spoken = ""
         self._turns: deque[SpokenTurn | HeardTurn] = deque()
@@ -168,6 +152,8 @@ class ConverseCall:
                         self._writing.flush()
                 elif isinstance(command, EndOfTurn):
                     self._end_of_turn(command.heard_text)
+                elif isinstance(command, Resume):
+                    self._go_on(command)
                 else:
                     self._cancel(command)
             if self._hearing is not None or self._writing is not None:
@@ -177,6 +163,16 @@ class ConverseCall:
         except Exception as error:
             # The client is wrong: nothing more of this call has a meaning.
             self._outbox.fail(error, at_once=True)
+
+    def _go_on(self, command: Resume) -> None:
+        if self._writing is not None or self._spoken_turns():
+            raise errors.FailedPrecondition("resume: a turn is under way; it goes before all text")
+        named = [t for t in self._conversation.turns if t.turn_id == command.turn_id]
+        if named and named[-1].heard:
+            raise errors.FailedPrecondition("resume.turn_id: this turn was heard, not spoken")
+        if named and named[-1] is not self._conversation.turns[-1]:
+            raise errors.FailedPrecondition("resume.turn_id: other turns have followed this one")
+        self._resume = command
 
     async def _hear(self, pcm: bytes) -> None:
         if not pcm:
@@ -375,7 +371,11 @@ class ConverseCall:
             options = replace(options, sampling=sampling)
         self._num_spoken += 1
         meter = TurnMeter(self._ports.metrics, "Converse")
-        return SpokenTurn(new_turn_id(), options, self._turn_ports, meter)
+        command, self._resume = self._resume, None
+        if command is None:
+            return SpokenTurn(new_turn_id(), options, self._turn_ports, meter)
+        resumed = resumed_of(self._conversation, command, options)
+        return SpokenTurn(command.turn_id, options, self._turn_ports, meter, resumed)
 
     def _context(self) -> list[common_pb2.Segment]:
         positions = self._ports.backends.info.generator.max_positions

@@ -3,6 +3,7 @@
 from csm.audio import compressed, opus
 from csm.audio.opus import MAX_PCM_BYTES_PER_S
 from gateway.hearing.heard_audio import MIN_WAITING_BYTES
+from gateway.hearing.recognition.process import available
 from gateway.settings import GatewaySettings
 
 CONTEXT_COPIES = 2
@@ -10,6 +11,8 @@ CONTEXT_COPIES = 2
 LARGE_MESSAGES_AT_ONCE = 8
 """Messages of the largest size that arrive at the same moment: those of audio and text are small,
 and context, once it is there, is counted as such."""
+JUDGE_BYTES = 190 << 20
+"""A recogniser with its model; measured."""
 MEASURED_BYTES = 12 << 20
 """A recording of 30 s while it is measured: its samples a few times."""
 CONNECTION_BYTES = 24 << 10
@@ -32,6 +35,7 @@ def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
         "context": CONTEXT_COPIES * settings.max_context_bytes,
         "messages": LARGE_MESSAGES_AT_ONCE * settings.max_message_bytes,
         "http": _http_bytes(settings),
+        "recognition": _recognition_bytes(settings),
     }
 
 
@@ -40,6 +44,11 @@ def _turn_bytes(settings: GatewaySettings) -> int:
     credit_bytes = int(settings.initial_credit_frames * _FRAME_S * MAX_PCM_BYTES_PER_S)
     coded_bytes = ENCODER_BYTES + min(settings.max_pcm_bytes, credit_bytes)
     return max(settings.max_pcm_bytes, coded_bytes)
+
+
+def _recognition_bytes(settings: GatewaySettings) -> int:
+    """Of the process that listens whether recordings say their words, where there can be one."""
+    return JUDGE_BYTES if settings.check_recordings == "words" and available() else 0
 
 
 def _http_bytes(settings: GatewaySettings) -> int:

@@ -22,12 +22,15 @@ from gateway.commands import (
     EndOfTurn,
     Flush,
     HeardPart,
+    Resume,
     SamplingOptions,
     StreamFormat,
     Synthesis,
     TextPart,
 )
+from gateway.marks.spoken_word import SpokenWord
 from gateway.settings import GatewaySettings
+from gateway.sound_messages import sound_rules_of
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -86,6 +89,7 @@ class Checker:
         ]
         form = self._output_form(found, "format", request.format)
         text_rules = text_rules_of(found, "text_options", request.text_options, rules)
+        sound = sound_rules_of(found, "sound_options", request.sound_options)
         found.raise_any()
         return Synthesis(
             request.text,
@@ -98,6 +102,8 @@ class Checker:
             form,
             request.max_lead_ms or self._settings.default_max_lead_ms,
             text_rules,
+            sound,
+            request.word_times,
         )
 
     def opening(self, config: speech_pb2.ConverseConfig, rules: TextRules) -> ConverseOptions:
@@ -112,6 +118,7 @@ class Checker:
         output = self._output_form(found, "config.output_format", config.output_format)
         heard = self._form(found, "config.input_format", config.input_format)
         text_rules = text_rules_of(found, "config.text_options", config.text_options, rules)
+        sound = sound_rules_of(found, "config.sound_options", config.sound_options)
         found.raise_any()
         return ConverseOptions(
             config.conversation_id,
@@ -123,6 +130,8 @@ class Checker:
             config.max_lead_ms or self._settings.default_max_lead_ms,
             heard_speaker,
             text_rules,
+            sound,
+            config.word_times,
         )
 
     def text_to_prepare(
@@ -166,10 +175,16 @@ class Checker:
         if kind == "cancel":
             cancel = request.cancel
             return Cancel(cancel.turn_id, cancel.heard_ms if cancel.HasField("heard_ms") else None)
+        if kind == "resume":
+            resume, size = request.resume, len(request.resume.turn_id)
+            if not 0 < size <= MAX_ID_CHARS:
+                raise invalid("resume.turn_id", f"{size} characters; allowed are 1..{MAX_ID_CHARS}")
+            return Resume(resume.turn_id, resume.heard_ms if resume.HasField("heard_ms") else None)
         if kind == "config":
             raise invalid("config", "was sent a second time; allowed is once, first")
         raise invalid(
-            "request", "is empty; allowed are heard_audio, text, flush, end_of_turn and cancel"
+            "request",
+            "is empty; allowed are heard_audio, text, flush, end_of_turn, cancel and resume",
         )
 
     def conversation_id(self, value: str) -> str:
@@ -303,12 +318,18 @@ def _started(event: SpeechTurnStarted) -> speech_pb2.SpeechTurnStarted:
 
 
 def _audio(event: Audio) -> speech_pb2.SpeechAudio:
-    return speech_pb2.SpeechAudio(
+    message = speech_pb2.SpeechAudio(
         turn_id=event.turn_id,
         audio=event.pcm,
         first_sample=event.first_sample,
         text_chars=event.text_chars,
     )
+    if event.words:
+        names = SpokenWord.__slots__
+        message.words.extend(
+            speech_pb2.WordTime(**{n: getattr(word, n) for n in names}) for word in event.words
+        )
+    return message
 
 
 def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:

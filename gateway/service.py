@@ -59,6 +59,8 @@ class GatewayService:
 
     async def start(self) -> None:
         """Returns when both backends answer and the voices' prompts are encoded."""
+        # Before anything else: without it nothing may be said.
+        await self._speech.sounds.load_watermark()
         await self.store.start()
         await self._voice_store.start()
         await self.backends.start()
@@ -68,6 +70,7 @@ class GatewayService:
         keeper = self._speech.keeper
         await keeper.look()
         check_default(self._speech.voices, self._settings.default_voice)
+        await self._speech.sounds.measure(self._speech.voices.all())
         self._tasks = [
             asyncio.create_task(supervise("sweeper", self._sweep, self._metrics)),
             asyncio.create_task(supervise("voices", keeper.follow, self._metrics)),
@@ -123,6 +126,7 @@ class GatewayService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._speech.encoder.recordings.close()
         await self.store.stop()
         await self._voice_store.stop()
         await self.backends.stop()

@@ -134,6 +134,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                     text=turn.text,
                     heard=turn.heard,
                     audio_ms=turn.audio_ms(frame_ms),
+                    unfinished=turn.unfinished is not None,
                 )
                 for turn in conversation.turns
             ],
@@ -165,6 +166,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             digest=generator.digest,
             dtype=generator.dtype,
             device=generator.device,
+            watermark=mark.name if (mark := self._speech.sounds.watermark) else "",
         )
 
     def _checker(self) -> Checker:

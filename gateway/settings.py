@@ -10,6 +10,7 @@ from csm.serving.settings import Port, ServiceSettings, port_or_none
 
 LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
 LeadMs = Annotated[int, Field(ge=0, le=600_000)]
+SilenceMs = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class GatewaySettings(ServiceSettings):
@@ -163,6 +164,32 @@ class GatewaySettings(ServiceSettings):
     default_max_lead_ms: LeadMs = Field(
         0, description="lead over real time where a call names none; 0: as fast as it is made"
     )
+    speed: float = Field(
+        1.0, ge=0.5, le=2.0, description="pace of speech where a call does not say, pitch unchanged"
+    )
+    even_loudness: Literal["prompted", "on", "off"] = Field(
+        "prompted",
+        description="whose turns are brought to loudness_lufs where a call does not say: voices "
+        "with prompts, all, none",
+    )
+    loudness_lufs: float = Field(
+        -20.0, ge=-40, le=-10, description="loudness of evened turns, LUFS (ITU-R BS.1770)"
+    )
+    max_leading_silence_ms: SilenceMs | None = Field(
+        None,
+        description="longest silence before a turn's first sound; none: as the model leaves it",
+    )
+    max_trailing_silence_ms: SilenceMs | None = Field(
+        None, description="longest silence behind a turn's last sound; none: as the model leaves it"
+    )
+    watermark: str = Field(
+        "",
+        max_length=200,
+        description="module:attribute that makes the watermark of all audio; empty: none",
+    )
+    watermark_key: SecretStr = Field(
+        SecretStr(""), description="the operator's key of the watermark, as that one wants it"
+    )
     max_pcm_bytes: int = Field(
         2 << 20,
         ge=64 << 10,
@@ -183,7 +210,10 @@ class GatewaySettings(ServiceSettings):
         60.0, gt=0, le=3600, description="seconds that a turn may wait in a full generator's queue"
     )
     decode_timeout_s: float = Field(
-        15.0, gt=0, le=600, description="seconds that the tokenizer may owe audio for frames"
+        4.0,
+        gt=0,
+        le=600,
+        description="seconds that a tokenizer may owe audio for frames before another is tried",
     )
 
     conversation_ttl_s: float = Field(
@@ -234,6 +264,12 @@ class GatewaySettings(ServiceSettings):
         True,
         description="recordings of voices and of context are mended where that is harmless: a "
         "constant offset, a level far off, long silence at the ends; the turn's warnings say so",
+    )
+    check_recordings: Literal["off", "length", "words"] = Field(
+        "words",
+        description="what recordings of voices and of context are asked about their words: length, "
+        "whether they fit its length; words, also whether it says them (English, and only with "
+        "the extra recognition)",
     )
     max_context_bytes: int = Field(
         32 << 20,

@@ -9,13 +9,15 @@ from typing import Protocol
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
+from gateway.call_ports import CallPorts
 from gateway.commands import Command, ConverseOptions, Synthesis
 from gateway.conversations.store import ConversationStore, StoredConversation
-from gateway.converse_call import CallPorts, ConverseCall
+from gateway.converse_call import ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.prepare import PreparedSentences, prepare
 from gateway.settings import GatewaySettings
+from gateway.sounds import Sounds
 from gateway.speaking.events import Event
 from gateway.speaking.meter import TurnMeter, outcome_of
 from gateway.synthesize_call import SynthesisParts, SynthesizeCall
@@ -58,6 +60,7 @@ class SpeechHandler:
         self.backends = backends
         self.store = store
         self.texts = Texts(settings, backends)
+        self.sounds = Sounds(settings, backends)
         self.encoder = AudioEncoder(backends, settings)
         self._voice_store = voice_store
         self.take_voices(voices)
@@ -130,6 +133,8 @@ class SpeechHandler:
             heard = self.voices.listener_of(voice.speaker) if asked is None else asked
             options = replace(options, heard_speaker=cast.hear(heard, asked=asked is not None))
             conversation.voice = voice.name
+            processing = await self.sounds.processing(options.sound, voice)
+            options = replace(options, processing=processing)
             ports = CallPorts(
                 self.backends,
                 self.texts,
@@ -192,6 +197,7 @@ class SpeechHandler:
             conversation,
             self.backends,
             self.texts,
+            self.sounds,
             self.encoder,
             self.settings,
             self._metrics,

@@ -13,8 +13,8 @@ from gateway.backends.convert import context_messages
 from gateway.commands import ContextEntry, Synthesis, TurnOptions
 from gateway.conversations.store import Segment, StoredConversation, new_turn_id
 from gateway.hearing.encoder import AudioEncoder
-from gateway.hearing.words import misfit
 from gateway.settings import GatewaySettings
+from gateway.sounds import Sounds
 from gateway.speaking.events import FinishReason, TurnWarning
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
@@ -22,9 +22,11 @@ from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
 from gateway.speaking.warnings import of_recording
 from gateway.text.off_loop import off_loop
 from gateway.text.sentence import CONTINUE
-from gateway.texts import Texts
+from gateway.texts import DEFAULT_LANGUAGE, Texts
 from gateway.voices.cast import Cast
 
+LISTENING_WAIT_S = 2.0
+"""That a terminal waits for what is found out about the words of recordings."""
 FILES_AT_ONCE = 4
 """Of one call's context: each holds a stream of the tokenizer, and others want some too."""
 
@@ -37,6 +39,7 @@ class SynthesisParts:
     conversation: StoredConversation | None
     backends: Backends
     texts: Texts
+    sounds: Sounds
     encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
@@ -53,6 +56,7 @@ class SynthesizeCall:
         self._context: list[Segment] = []
         self._recordings: list[list[TurnWarning]] = []
         """What is odd about each turn of the context."""
+        self._listening: dict[str, asyncio.Task[str | None]] = {}
         self.outbox = Outbox()
         self.turn: SpokenTurn | None = None
 
@@ -78,6 +82,8 @@ class SynthesizeCall:
                 asked.max_audio_ms,
                 asked.max_lead_ms,
                 asked.conversation_id,
+                word_times=asked.word_times,
+                sound=await parts.sounds.processing(asked.sound, cast.own.voice),
             ),
             TurnPorts(
                 parts.backends,
@@ -87,6 +93,7 @@ class SynthesizeCall:
                 parts.conversation,
                 parts.deadline,
                 lambda: cast.prompts,
+                self._heard,
             ),
             meter,
         )
@@ -115,6 +122,9 @@ class SynthesizeCall:
             self.outbox.fail(error)
         else:
             self.outbox.close()
+        finally:
+            for task in self._listening.values():
+                task.cancel()
 
     def drain(self) -> None:
         """A text that is being spoken is spoken to its end."""
@@ -137,6 +147,22 @@ class SynthesizeCall:
             return context_messages([*prompts, *self._context], [])
         return context_messages(prompts, self._context)
 
+    def _listen(self, field: str, turn: ContextEntry) -> None:
+        """Whether a file of the context says its words is found out beside the speech."""
+        recordings = self._parts.encoder.recordings
+        own = self._parts.cast.own.voice
+        language = self._asked.text_rules.language or own.language or DEFAULT_LANGUAGE
+        check = recordings.words_problem(turn.audio_file, turn.text, language)
+        self._listening[field] = asyncio.create_task(check)
+
+    async def _heard(self) -> list[TurnWarning]:
+        """What was found out of it; what takes longer is not waited for."""
+        if not self._listening:
+            return []
+        await asyncio.wait(self._listening.values(), timeout=LISTENING_WAIT_S)
+        found = {f: task.result() for f, task in self._listening.items() if task.done()}
+        return [of_recording(field, problem) for field, problem in found.items() if problem]
+
     async def _encoded(self, context: Sequence[ContextEntry], info: Info) -> list[Segment]:
         """The context's segments in order, its files encoded side by side, some at a time.
 
@@ -157,12 +183,16 @@ class SynthesizeCall:
             frames = encoded.frames
             checked(field, frames.num_frames)
             odd += [of_recording(field, description) for description in encoded.warnings]
-            told(field, turn, frames.num_frames, odd)
+            if not told(field, turn, frames.num_frames, odd):
+                self._listen(field, turn)
             return Segment(turn.speaker, turn.text, frames.codes, frames.num_frames)
 
-        def told(field: str, turn: ContextEntry, num_frames: int, odd: list[TurnWarning]) -> None:
-            if num_frames and (wrong := misfit(turn.text, num_frames * info.frame_ms / 1000)):
+        def told(field: str, turn: ContextEntry, num_frames: int, odd: list[TurnWarning]) -> bool:
+            seconds = num_frames * info.frame_ms / 1000
+            wrong = encoder.recordings.length_problem(turn.text, seconds) if num_frames else None
+            if wrong:
                 odd.append(of_recording(field, wrong))
+            return bool(wrong)
 
         def checked(field: str, num_frames: int) -> None:
             limit = info.generator.max_positions

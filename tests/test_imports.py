@@ -50,6 +50,7 @@ FORBIDDEN = {
     "gateway": ("torch", "services", "csm.client", "csm.cli", *NEVER),
     "gateway.commands": PROTOBUF,
     "gateway.conversations": PROTOBUF,
+    "gateway.sound": ("grpc", "csm", *PROTOBUF),
     "gateway.speaking": PROTOBUF,
     "gateway.text": PROTOBUF,
     "training": ("examples", "tests"),

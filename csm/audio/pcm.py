@@ -40,6 +40,8 @@ _ALAW = common_pb2.AUDIO_ENCODING_ALAW
 _MULAW_FLOATS = MULAW_LEVELS.astype(np.float32) / np.float32(1 << 15)
 _ALAW_FLOATS = ALAW_LEVELS.astype(np.float32) / np.float32(1 << 15)
 
+FLOAT_ENCODING = _F32
+"""Samples as they are worked on."""
 BYTES_PER_SAMPLE = {_U8: 1, _S16: 2, _S24: 3, _S32: 4, _F32: 4, _MULAW: 1, _ALAW: 1}
 
 

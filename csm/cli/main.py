@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 import csm
-from csm.cli import bench, codes, generate, models, serve, speak, text, voices
+from csm.cli import (
+    bench,
+    chat,
+    codes,
+    generate,
+    models,
+    play,
+    serve,
+    speak,
+    text,
+    voices,
+    watermark,
+)
 from csm.cli.reporting import ReportingGroup
 from csm.serving.exit import end_process
 from csm.serving.heap import collect_seldom
@@ -37,6 +49,8 @@ def root(
 
 
 app.command("speak")(speak.speak)
+app.command("play")(play.play)
+app.command("chat")(chat.chat)
 app.command("text")(text.text)
 app.command("serve")(serve.serve)
 app.command("generate")(generate.generate)
@@ -44,6 +58,7 @@ app.command("encode")(codes.encode)
 app.command("decode")(codes.decode)
 app.add_typer(models.app, name="models")
 app.add_typer(voices.app, name="voices")
+app.add_typer(watermark.app, name="watermark")
 app.add_typer(bench.app, name="bench")
 
 

@@ -135,6 +135,18 @@ Seed = Annotated[
     int | None, typer.Option(help="Same seed, same speech.", rich_help_panel=_SAMPLING)
 ]
 
+Speed = Annotated[
+    float | None,
+    typer.Option(help="Pace, 0.5..2, the pitch unchanged. Default: 1.", min=0.5, max=2.0),
+]
+EvenLoudness = Annotated[
+    bool | None,
+    typer.Option(
+        "--even-loudness/--own-loudness",
+        help="Bring it to one loudness. Default: voices with recordings.",
+    ),
+]
+
 Format = Annotated[
     Container | None,
     typer.Option("--format", help="Default: by the output's suffix.", rich_help_panel=_OUTPUT),

@@ -20,6 +20,7 @@ _EXTRA_OF = {
     "soundfile": "audio",
     "soxr": "audio",
     "safetensors": "cli",
+    "sounddevice": "play",
     "grpc_health": "serving",
     "grpc_reflection": "serving",
     "grpc_status": "serving",
@@ -126,6 +127,37 @@ def audio_progress(message: str, total_s: float | None) -> Iterator["AudioProgre
         transient=True,
     ) as progress:
         yield AudioProgress(progress, progress.add_task(message, total=total_s))
+
+
+@contextlib.contextmanager
+def text_progress(message: str, total_chars: int | None) -> Iterator["TextProgress"]:
+    """A bar that fills with the characters of a text as they are spoken, and counts seconds of
+    audio; `total_chars` None where there is no text."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[audio_s]:.1f} s of audio"),
+        TimeElapsedColumn(),
+        console=console(),
+        transient=True,
+    ) as progress:
+        yield TextProgress(progress, progress.add_task(message, total=total_chars, audio_s=0.0))
+
+
+class TextProgress:
+    """One bar of characters and the seconds of audio that they took."""
+
+    def __init__(self, progress: "Progress", task: Any) -> None:
+        self._progress, self._task = progress, task
+        self._audio_s = 0.0
+
+    def add(self, seconds: float, done_chars: int) -> None:
+        """So many further seconds are there; so many characters of the whole are spoken."""
+        self._audio_s += seconds
+        self._progress.update(self._task, completed=done_chars, audio_s=self._audio_s)
 
 
 class AudioProgress:

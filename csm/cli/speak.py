@@ -1,23 +1,40 @@
-"""`csm speak`: one text to one audio file."""
+"""`csm speak`: a text, a file or a folder of files to audio, and to the loudspeaker."""
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from csm.cli import options
+from csm.cli.place import STANDARD_OUTPUT, check_writable
 from csm.cli.reporting import CommandError
-from csm.cli.standard_input import read_text
 from csm.cli.text import Language, LexiconOption, MarkupOption, NoNormalize, text_options
 
 
 def speak(
-    text: Annotated[str, typer.Argument(help="What to say; - reads standard input.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="What to say: a text, a file (.txt, .md, .ssml), a folder of these, or - for "
+            "standard input."
+        ),
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write; - is standard output.")
-    ] = Path("speech.wav"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write, of a folder the folder; - is standard output. Default: "
+            "speech.wav, of a file its name with .wav, with --play none.",
+        ),
+    ] = None,
+    play: Annotated[
+        bool, typer.Option("--play", help="Play it on the loudspeaker while it is made.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Of a folder: also what was spoken before.")
+    ] = False,
     server: options.GatewayServer = None,
     voice: Annotated[str, typer.Option(help="The voice, by name.")] = "",
     speaker: Annotated[int | None, typer.Option(help="Speaker number.", min=0, max=65535)] = None,
@@ -36,6 +53,12 @@ def speak(
     language: Language = "",
     markup: MarkupOption = None,
     lexicon: LexiconOption = None,
+    speed: options.Speed = None,
+    even_loudness: options.EvenLoudness = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="A file for when each word is spoken, JSON; - is standard output."),
+    ] = None,
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
@@ -46,27 +69,45 @@ def speak(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Say a text: write it as audio, and print how fast it came."""
+    """Say a text: write it as audio or play it, and print how fast it came and what was skipped."""
+    import contextlib
+
     from csm.cli.output import Output
+    from csm.cli.text_files import is_folder, read_folder, read_one
 
     options.check_server(
         server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
     )
-    target = Output(output, format, rate, bit_depth, encoding)
-    said = read_text().strip() if text == "-" else text
+    if words is not None:
+        if words == output == STANDARD_OUTPUT:
+            raise CommandError("--words - and -o -: one of them needs a file")
+        check_writable(words)
 
+    def target_at(path: Path | None) -> Output | None:
+        return Output(path, format, rate, bit_depth, encoding) if path else None
+
+    skipped: list[str] = []
+    if is_folder(text, output) and output is not None:
+        if words is not None:
+            raise CommandError("--words is for one text, not for a folder")
+        files, skipped = read_folder(Path(text), output, format, again)
+    else:
+        files = [read_one(text, output, play)]
+    # A mistake is said before the model is loaded.
+    for file in files[:1]:
+        target_at(file.output)
     wanted = text_options(no_normalize, language, markup, lexicon)
 
     async def life() -> None:
-        import contextlib
-
-        from csm.cli.listening import report, write_speech
+        from csm.cli.loudspeaker import Loudspeaker
         from csm.cli.reporting import status
-        from csm.client import AsyncClient
+        from csm.cli.speaking import speak_files
+        from csm.client import AsyncClient, AsyncSpeech, AudioFormat, SoundOptions
         from csm.client.client import UNARY_TIMEOUT_S
         from csm.client.retry import Deadline
 
         async with contextlib.AsyncExitStack() as stack:
+            loudspeaker = stack.enter_context(Loudspeaker()) if play else None
             address = server
             if address is None:
                 from services.all_in_one import AllInOne
@@ -85,77 +126,33 @@ def speak(
             client = await stack.enter_async_context(AsyncClient(address))
             deadline = Deadline(timeout_s)
             info = await client.server_info(timeout_s=deadline.remaining_s() or UNARY_TIMEOUT_S)
-            speeches = (
-                (
-                    first_char,
-                    client.synthesize(
-                        part,
-                        voice=voice,
-                        speaker=speaker,
-                        temperature=temperature,
-                        depth_temperature=depth_temperature,
-                        top_k=top_k,
-                        top_p=top_p,
-                        seed=seed,
-                        max_audio_ms=max_audio_ms,
-                        text_options=wanted,
-                        format=target.format,
-                        timeout_s=deadline.remaining_s(),
-                    ),
+
+            def synthesize(part: str, form: AudioFormat | None) -> AsyncSpeech:
+                return client.synthesize(
+                    part,
+                    voice=voice,
+                    speaker=speaker,
+                    temperature=temperature,
+                    depth_temperature=depth_temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                    seed=seed,
+                    max_audio_ms=max_audio_ms,
+                    text_options=wanted,
+                    sound_options=SoundOptions(speed, even_loudness),
+                    word_times=words is not None,
+                    format=form,
+                    timeout_s=deadline.remaining_s(),
                 )
-                for first_char, part in parts_by_voice(said, info.max_text_chars)
+
+            await speak_files(
+                files,
+                skipped,
+                synthesize,
+                info.max_text_chars,
+                target_at,
+                loudspeaker,
+                words,
             )
-            spoken = await write_speech(speeches, target, "speaking")
-            if spoken is None:
-                raise CommandError(f"{target.path}: not written, the model ended without audio")
-            report(spoken, target)
 
     asyncio.run(life())
-
-
-_BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*\s"),
-               re.compile(r"[,;:]\s|\s"))  # fmt: skip
-
-
-_VOICE_TAG = re.compile(r"\[(?:voice[ \t]*[:=][^\[\]\r\n]{1,80}|/voice)\]", re.IGNORECASE)
-
-
-def parts_by_voice(text: str, most_chars: int) -> list[tuple[int, str]]:
-    """As `parts_of`, where a tag that says who speaks holds in the parts behind it too: it stands
-    at the beginning of each, which then begins as many characters earlier."""
-    longest = max((len(tag) for tag in _VOICE_TAG.findall(text)), default=0)
-    if not longest or longest * 2 > most_chars:
-        return parts_of(text, most_chars)
-    parts, tag = [], ""
-    for begin, part in parts_of(text, most_chars - longest):
-        parts.append((begin - len(tag), tag + part))
-        tag = (_VOICE_TAG.findall(part) or [tag])[-1]
-    return parts
-
-
-def parts_of(text: str, most_chars: int) -> list[tuple[int, str]]:
-    """The text in parts of at most `most_chars` characters, and where each begins in it.
-
-    Whole paragraphs where they fit, else whole sentences, else words. A word that is longer stays
-    one part, which a server refuses.
-    """
-    parts = []
-    begin = 0
-    while most_chars and len(text) - begin > most_chars:
-        end = _cut(text, begin, most_chars)
-        if end is None:
-            break
-        parts.append((begin, text[begin:end].rstrip()))
-        begin = end + len(text[end:]) - len(text[end:].lstrip())
-    return [*parts, (begin, text[begin:])]
-
-
-def _cut(text: str, begin: int, most_chars: int) -> int | None:
-    """Where the part that begins there ends; None: nowhere before the text does."""
-    for boundary in _BOUNDARIES:
-        ends = [found.end() for found in boundary.finditer(text, begin, begin + most_chars + 1)]
-        # A part that is much too short is worth less than a boundary that is the second best.
-        if ends and ends[-1] > begin + most_chars // 4:
-            return ends[-1]
-    found = _BOUNDARIES[-1].search(text, begin + 1)
-    return found.end() if found and text[found.end() :].strip() else None

@@ -31,12 +31,16 @@ from csm.client.messages import (
     Usage,
     Warning,
     WarningKind,
+    WordTime,
 )
 from csm.client.requests import (
     ContextTurn,
 )
 from csm.client.retry import (
     RetryPolicy,
+)
+from csm.client.sound import (
+    SoundOptions,
 )
 from csm.client.speech import (
     AsyncSpeech,
@@ -108,6 +112,7 @@ __all__ = [
     "Sampling",
     "ServerInfo",
     "ServiceError",
+    "SoundOptions",
     "Speech",
     "TextOptions",
     "Timing",
@@ -125,4 +130,5 @@ __all__ = [
     "VoiceList",
     "Warning",
     "WarningKind",
+    "WordTime",
 ]

@@ -52,6 +52,8 @@ class ServerInfo:
     """Of the generator's weights."""
     dtype: str
     device: str
+    watermark: str = ""
+    """Name of the watermark in all audio; empty: there is none."""
 
     @classmethod
     def from_proto(cls, message: speech_pb2.GetServerInfoResponse) -> "ServerInfo":
@@ -71,6 +73,8 @@ class ConversationTurn:
     """True: heard. False: spoken by the server."""
     audio_ms: int
     """Milliseconds of audio kept."""
+    unfinished: bool = False
+    """Its call went away while it was spoken."""
 
     @classmethod
     def from_proto(cls, message: speech_pb2.ConversationTurn) -> "ConversationTurn":

@@ -11,18 +11,22 @@ UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import grpc
 
+from csm import errors
 from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo
 from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
 from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
+from csm.client.resuming import AsyncResumingConversation, ResumingConversation
 from csm.client.retry import Deadline, RetryPolicy, from_status
+from csm.client.sound import SoundOptions
 from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
 from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
@@ -42,6 +46,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
     _open_channel: Callable[[str, bytes | Path | None, bool], Any]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
+    _resuming: Any
 
     def __init__(
         self,
@@ -76,14 +81,16 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         format: AudioFormat | str | None = None,
         max_lead_ms: int = 0,
         text_options: TextOptions | None = None,
+        sound_options: SoundOptions | None = None,
+        word_times: bool = False,
         timeout_s: float | None = None,
     ) -> SpeechT:
         """Speaks `text`; the call is under way when this returns, and audio comes by iterating.
 
         An empty text with `context` continues the audio of its last turn. None and 0 leave a
         value to the model or the server; a format may be the name of an encoding ("mulaw"); ranges
-        are those of `csm.v1.SynthesizeRequest`. After `timeout_s`, retries included,
-        `DeadlineExceeded` is raised.
+        are those of `csm.v1.SynthesizeRequest`. With `word_times` chunks say which `words` begin
+        in them. After `timeout_s`, retries included, `DeadlineExceeded` is raised.
         """
         request = requests.synthesize_request(
             text,
@@ -98,6 +105,8 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             format=AudioFormat.of(format),
             max_lead_ms=max_lead_ms,
             text_options=text_options,
+            sound_options=sound_options,
+            word_times=word_times,
         )
         return self._speech(
             lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
@@ -123,13 +132,25 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         max_lead_ms: int = 0,
         heard_speaker: int | None = None,
         text_options: TextOptions | None = None,
+        sound_options: SoundOptions | None = None,
+        word_times: bool = False,
+        resume: bool | Literal["anew"] = False,
         timeout_s: float | None = None,
     ) -> ConversationT:
         """A conversation, opened by entering the result: `with client.converse() as conversation`.
 
         Leaving it ends what is still spoken; the conversation itself stays at the server under
         its id. Ranges are those of `csm.v1.ConverseConfig`; `timeout_s` is for the whole call.
+        `resume`: where the gateway goes away, another is looked for (at the same target, for half
+        a minute), and the turn under way goes on behind the last sample that came; "anew": it
+        ends as CANCELLED with nothing kept, and is said from its beginning as another turn. Iterate
+        meanwhile: who reads opens the new call. Not for ogg_opus, which cannot be joined.
         """
+        form = AudioFormat.of(output_format)
+        if resume and form is not None and form.encoding == "ogg_opus":
+            raise errors.invalid(
+                "resume", f"{resume} is not allowed with an output_format of ogg_opus"
+            )
         config = requests.converse_config(
             voice=voice,
             conversation_id=conversation_id,
@@ -137,13 +158,18 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
                 temperature, depth_temperature, top_k, top_p, seed, min_audio_ms
             ),
             max_audio_ms=max_audio_ms,
-            output_format=AudioFormat.of(output_format),
+            output_format=form,
             input_format=AudioFormat.of(input_format),
             max_lead_ms=max_lead_ms,
             heard_speaker=heard_speaker,
             text_options=text_options,
+            sound_options=sound_options,
+            word_times=word_times,
         )
-        return self._conversation(
+        kind: Callable[..., ConversationT] = self._conversation
+        if resume:
+            kind = partial(self._resuming, anew=resume == "anew")
+        return kind(
             lambda *outgoing, timeout: self._stub.Converse(
                 *outgoing, timeout=timeout, metadata=self._metadata
             ),
@@ -184,7 +210,7 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
     """
 
     _open_channel = staticmethod(open_sync)
-    _speech, _conversation = Speech, Conversation
+    _speech, _conversation, _resuming = Speech, Conversation, ResumingConversation
 
     def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""
@@ -241,6 +267,7 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation], AsyncVoiceCalls):
 
     _open_channel = staticmethod(open_async)
     _speech, _conversation = AsyncSpeech, AsyncConversation
+    _resuming = AsyncResumingConversation
 
     async def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
         """What the server runs: model, rates, limits, sampling defaults."""

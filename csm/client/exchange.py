@@ -65,6 +65,13 @@ class Exchange(Generic[SentT]):
         """Names the conversation for later calls."""
         return self.started.conversation_id
 
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over, by either side: nothing more can be sent. What a server that
+        ended it had sent before can still be read."""
+        self.require_open()
+        return self._closing or bool(self._call.done())
+
     def require_open(self) -> None:
         if self._call is None:
             raise RuntimeError(

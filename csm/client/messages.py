@@ -31,6 +31,7 @@ class Usage:
     generated_frames: int = 0
     audio_ms: int = 0
     evicted_segments: int = 0
+    failovers: int = 0
 
     @classmethod
     def from_proto(cls, message: common_pb2.Usage) -> "Usage":
@@ -96,6 +97,27 @@ class TurnStarted:
 
 
 @dataclass(frozen=True)
+class WordTime:
+    """When a word is spoken, estimated."""
+
+    first_char: int
+    """First character of the word in the turn's text as it was given, from 0."""
+    end_char: int
+    """One past its last character."""
+    start_ms: int
+    """Milliseconds from the turn's first sample to the word's beginning."""
+    end_ms: int
+    """Milliseconds from the turn's first sample to its end."""
+    word: str
+    """The word as written."""
+
+    @classmethod
+    def from_proto(cls, message: speech_pb2.WordTime) -> "WordTime":
+        """The values of a wire message."""
+        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
 class AudioChunk:
     """A chunk of speech: bytes in `format`, whole samples; of ogg_opus whole pages of Ogg."""
 
@@ -107,6 +129,8 @@ class AudioChunk:
     """Index of its first sample in the turn."""
     text_chars: int
     """Characters of the turn's text whose sentence has begun by the end of this chunk."""
+    words: tuple[WordTime, ...] = ()
+    """Those that begin in it, where `word_times` was asked for."""
 
     @property
     def sample_rate_hz(self) -> int:
@@ -133,7 +157,10 @@ class AudioChunk:
     @classmethod
     def from_proto(cls, message: speech_pb2.SpeechAudio, form: AudioFormat) -> "AudioChunk":
         """The values of a wire message."""
-        return cls(message.turn_id, message.audio, form, message.first_sample, message.text_chars)
+        words = tuple(map(WordTime.from_proto, message.words))
+        return cls(
+            message.turn_id, message.audio, form, message.first_sample, message.text_chars, words
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from csm.audio import frames
 from csm.client.formats import AudioFormat, from_float
+from csm.client.sound import SoundOptions
 from csm.client.text import TextOptions
 from csm.errors import invalid
 from csm.limits import LARGER_FILES, MAX_CONTEXT_FILE_BYTES
@@ -108,6 +109,8 @@ def synthesize_request(
     format: AudioFormat | None,
     max_lead_ms: int,
     text_options: TextOptions | None,
+    sound_options: SoundOptions | None = None,
+    word_times: bool = False,
 ) -> speech_pb2.SynthesizeRequest:
     """The wire message of `synthesize`."""
     message = speech_pb2.SynthesizeRequest(
@@ -115,6 +118,7 @@ def synthesize_request(
         sampling=sampling,
         format=format.to_proto() if format else None,
         text_options=text_options.to_proto() if text_options else None,
+        sound_options=sound_options.to_proto() if sound_options else None,
     )
     _set(
         message,
@@ -124,6 +128,7 @@ def synthesize_request(
         speaker=speaker,
         max_audio_ms=max_audio_ms,
         max_lead_ms=max_lead_ms,
+        word_times=word_times or None,
     )
     return message
 
@@ -139,6 +144,8 @@ def converse_config(
     max_lead_ms: int,
     heard_speaker: int | None,
     text_options: TextOptions | None,
+    sound_options: SoundOptions | None = None,
+    word_times: bool = False,
 ) -> speech_pb2.ConverseRequest:
     """The first message of `converse`."""
     config = speech_pb2.ConverseConfig(
@@ -146,6 +153,7 @@ def converse_config(
         output_format=output_format.to_proto() if output_format else None,
         input_format=input_format.to_proto() if input_format else None,
         text_options=text_options.to_proto() if text_options else None,
+        sound_options=sound_options.to_proto() if sound_options else None,
     )
     _set(
         config,
@@ -154,6 +162,7 @@ def converse_config(
         max_audio_ms=max_audio_ms,
         max_lead_ms=max_lead_ms,
         heard_speaker=heard_speaker,
+        word_times=word_times or None,
     )
     return speech_pb2.ConverseRequest(config=config)
 

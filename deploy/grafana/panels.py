@@ -237,8 +237,10 @@ ROWS: dict[str, list[Panel]] = {
         panel(
             "Begun again", "ops",
             by("service", f"csm_gateway_upstream_retries_total{{{GATEWAY}}}"),
+            by("service", f"csm_gateway_failovers_total{{{GATEWAY}}}", "{{service}}, in mid-turn"),
             total(f"csm_gateway_sentences_repeated_total{{{GATEWAY}}}", "sentences ended early"),
-            about="Turns submitted again because a backend failed; sentences said once more.",
+            about="Turns submitted again because a backend failed, or that go on with another; "
+            "sentences said once more.",
         ),
         panel(
             "Warnings", "ops",

@@ -5,32 +5,34 @@
 //   ffplay -f s16le -ar 24000 -ac 1 hello.pcm
 
 import { createWriteStream } from "node:fs";
-import { client, report, statusName } from "./speech.mjs";
+import { CsmClient } from "./csm/index.mjs";
+import { report, run } from "./report.mjs";
 
-const [text, path, target = "127.0.0.1:50050"] = process.argv.slice(2);
+const [text, path, target] = process.argv.slice(2);
 if (!text || !path) {
   console.error("usage: node synthesize.mjs TEXT FILE.pcm [HOST:PORT]");
   process.exit(2);
 }
 
-const file = createWriteStream(path);
-const began = performance.now();
-let first = true;
-const call = client(target).Synthesize({ text }, { deadline: Date.now() + 60_000 });
-call.on("data", (message) => {
-  if (message.response === "started") {
-    const { encoding, sampleRateHz } = message.started.format;
-    console.error(`${encoding}, ${sampleRateHz} Hz`);
-  } else if (message.response === "audio") {
-    if (first) console.error(`first audio after ${Math.round(performance.now() - began)} ms`);
-    first = false;
-    file.write(message.audio.audio);
-  } else if (message.response === "completed" && !report(message.completed)) {
-    process.exitCode = 1;
+await run(async () => {
+  const client = new CsmClient(target);
+  const file = createWriteStream(path);
+  const began = performance.now();
+  const speech = client.synthesize({ text }, { timeoutMs: 60_000 });
+  let first = true;
+  try {
+    for await (const { audio } of speech) {
+      if (first) {
+        const format = speech.started?.format;
+        console.error(`${format?.encoding}, ${format?.sampleRateHz} Hz`);
+        console.error(`first audio after ${Math.round(performance.now() - began)} ms`);
+        first = false;
+      }
+      file.write(audio);
+    }
+    if (speech.completed) report(speech.completed);
+  } finally {
+    file.end();
+    client.close();
   }
 });
-call.on("error", (error) => {
-  console.error(statusName(error));
-  process.exitCode = 1;
-});
-call.on("end", () => file.end());

@@ -190,10 +190,13 @@ class Backends:
 
     async def generator_state(self, key: str, route: int) -> GeneratorState:
         """What the generator behind a key's route says of itself."""
+        return await self._state(key, route, LOAD_TIMEOUT_S)
+
+    async def _state(self, key: str, route: int, timeout_s: float) -> GeneratorState:
         request = generator_pb2.GetLoadRequest()
         metadata = affinity(key, route)
         try:
-            load = await self.generator.GetLoad(request, metadata=metadata, timeout=LOAD_TIMEOUT_S)
+            load = await self.generator.GetLoad(request, metadata=metadata, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED):
                 return GeneratorState.ANSWERS
@@ -222,16 +225,12 @@ class Backends:
             await asyncio.gather(*asked, return_exceptions=True)
 
     async def _answers(self, source: Source, key: str, route: int, timeout_s: float) -> bool:
+        if source is not Source.TOKENIZER:
+            # One whose engine stands still answers everything else.
+            return await self._state(key, route, timeout_s) is not GeneratorState.HANGS
         try:
-            if source is Source.TOKENIZER:
-                request = tokenizer_pb2.GetTokenizerInfoRequest()
-                await self.tokenizer.GetTokenizerInfo(request, timeout=timeout_s)
-            else:
-                await self.generator.GetModelInfo(
-                    generator_pb2.GetModelInfoRequest(),
-                    metadata=affinity(key, route),
-                    timeout=timeout_s,
-                )
+            request = tokenizer_pb2.GetTokenizerInfoRequest()
+            await self.tokenizer.GetTokenizerInfo(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         return True

@@ -51,10 +51,11 @@ class SentenceStarted:
 
 @dataclass(frozen=True)
 class Frames:
-    """Its next frames, packed."""
+    """Its next frames, packed; `first_frame` counts from 0 in the sentence."""
 
     codes: bytes
     num_frames: int
+    first_frame: int
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,6 @@ class Generation(Call):
         self.requests.put(generator_pb2.GenerateRequest(config=config))
         for segments in _batches(context):
             self.requests.put(generator_pb2.GenerateRequest(segments=segments))
-        self._credit_granted = options.credit_frames
-        self._credit_due = 0
-        self._credit_batch = max(1, options.credit_frames // 4)
-
-    @property
-    def credit_granted(self) -> int:
-        """Frames that the generator may have sent so far."""
-        return self._credit_granted
 
     def speak(
         self,
@@ -114,22 +107,25 @@ class Generation(Call):
         max_audio_ms: int = 0,
         seed: int | None = None,
         speaker: int | None = None,
+        begun: bytes = b"",
     ) -> None:
         """Has a sentence spoken; an empty one continues the context's last audio.
 
-        `max_audio_ms` 0, `seed` and `speaker` None: as the config says.
+        `max_audio_ms` 0, `seed` and `speaker` None: as the config says. `begun`: codes of its
+        frames that exist already, and behind which it goes on.
         """
         if text:
             self.requests.put(
                 generator_pb2.GenerateRequest(text=generator_pb2.GenerateText(text=text))
             )
-        self.requests.put(
-            generator_pb2.GenerateRequest(
-                flush=generator_pb2.GenerateFlush(
-                    turn_id=sentence_id, max_audio_ms=max_audio_ms, seed=seed, speaker=speaker
-                )
-            )
+        flush = generator_pb2.GenerateFlush(
+            turn_id=sentence_id, max_audio_ms=max_audio_ms, seed=seed, speaker=speaker
         )
+        if begun:
+            flush.begun.codes = begun
+            flush.begun.num_frames = len(begun) // self._frame_bytes
+            flush.begun.num_codebooks = self._frame_bytes // WIRE_DTYPE.itemsize
+        self.requests.put(generator_pb2.GenerateRequest(flush=flush))
 
     def replace_context(self, context: Iterable[common_pb2.Segment]) -> None:
         """Forgets what was spoken: the next sentence follows `context` alone."""
@@ -143,19 +139,10 @@ class Generation(Call):
             generator_pb2.GenerateRequest(cancel=generator_pb2.GenerateCancel(turn_id=sentence_id))
         )
 
-    def give_credit(self, num_frames: int) -> bool:
-        """Allows further frames, in batches; True where a batch went."""
-        self._credit_due += num_frames
-        if self._credit_due < self._credit_batch:
-            return False
-        self.requests.put(
-            generator_pb2.GenerateRequest(
-                credit=generator_pb2.GenerateCredit(frames=self._credit_due)
-            )
-        )
-        self._credit_granted += self._credit_due
-        self._credit_due = 0
-        return True
+    def give_credit(self, num_frames: int) -> None:
+        """Allows further frames."""
+        credit = generator_pb2.GenerateCredit(frames=num_frames)
+        self.requests.put(generator_pb2.GenerateRequest(credit=credit))
 
     async def answer(self) -> Answer | None:
         """The next answer; None after the last. Raises `BackendFailure`."""
@@ -168,7 +155,7 @@ class Generation(Call):
             if len(frames.codes) != frames.num_frames * self._frame_bytes:
                 error = errors.Internal("the generator sent frames of the wrong width")
                 raise BackendFailure(Source.GENERATOR, error.code, error)
-            return Frames(frames.codes, frames.num_frames)
+            return Frames(frames.codes, frames.num_frames, frames.first_frame)
         if kind == "started":
             return SentenceStarted(message.started.seed)
         return _completed(message.turn_completed)
@@ -199,6 +186,15 @@ class Decoding(Call):
         )
         self._fed_frames += num_frames
         self.requests.put(tokenizer_pb2.StreamingDecodeRequest(frames=frames))
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more frames come."""
+        return self.requests.closed
+
+    def close(self) -> None:
+        """No more frames come."""
+        self.requests.close()
 
     async def sound(self) -> tuple[bytes, int] | None:
         """PCM, and the frames decoded by its end; None after the last. Raises `BackendFailure`."""

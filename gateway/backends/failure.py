@@ -16,13 +16,17 @@ class BackendFailure(Exception):
         code: grpc.StatusCode,
         error: errors.ServiceError,
         reason: FinishReason = FinishReason.ERROR,
+        *,
+        hangs: bool = False,
     ) -> None:
-        """`reason` is what a terminal says, where the failure is told by a terminal."""
+        """`reason` is what a terminal says, where the failure is told by a terminal; `hangs`: the
+        backend holds its connection, and may be come to again."""
         super().__init__(f"{source.value}: {error.message}")
         self.source = source
         self.code = code
         self.error = error
         self.reason = reason
+        self.hangs = hangs
 
     @classmethod
     def of(cls, source: Source, error: grpc.aio.AioRpcError) -> "BackendFailure":
@@ -40,7 +44,7 @@ class BackendFailure(Exception):
     def silent(cls, source: Source, waited_s: float, what: str) -> "BackendFailure":
         """Of a backend that holds its connection and does nothing."""
         error = errors.Unavailable(f"the {source.value} gave no {what} for {waited_s:.1f} s")
-        return cls(source, grpc.StatusCode.UNAVAILABLE, error)
+        return cls(source, grpc.StatusCode.UNAVAILABLE, error, hangs=True)
 
     @classmethod
     def ended(cls, source: Source) -> "BackendFailure":

@@ -83,12 +83,13 @@ class Call:
         self._call: Any = None
         self._status: TrueStatus | None = None
         self._cancelled = False
+        self._failure: BackendFailure | None = None
         if at_once:
             self._begin()
 
     def _begin(self) -> TrueStatus:
         if self._cancelled:
-            raise asyncio.CancelledError
+            raise self._failure or asyncio.CancelledError
         self._call = self._open(aiter(self.requests))
         self._status = TrueStatus(self._call)
         return self._status
@@ -98,12 +99,22 @@ class Call:
         status = self._status or self._begin()
         try:
             answer = await self._call.read()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._failure is None or (task is not None and task.cancelling()):
+                raise
+            raise self._failure from None
         except grpc.aio.AioRpcError as raised:
             error = await status.of(raised)
             if error.code() is grpc.StatusCode.OK:
                 return None
             raise BackendFailure.of(self.source, error) from error
         return None if answer is EOF else answer
+
+    def fail(self, failure: BackendFailure) -> None:
+        """Ends the call at once, on both sides; `read` raises `failure`."""
+        self._failure = failure
+        self.cancel()
 
     def cancel(self) -> None:
         """Ends the call at once, on both sides; `read` raises CancelledError."""

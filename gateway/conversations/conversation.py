@@ -90,7 +90,7 @@ class StoredConversation:
             return
         turn = self.turns[index]
         before = turn.num_bytes
-        turn.truncate(turn.silences.heard_frames(heard_ms, frame_ms))
+        turn.truncate(turn.timeline.heard_frames(heard_ms, frame_ms))
         after = turn.num_bytes
         if not turn.segments:
             after = 0
@@ -98,6 +98,13 @@ class StoredConversation:
             if index < self._first_sent:
                 self._first_sent -= 1
         self._resize(after - before)
+
+    def take_back(self, turn_id: str) -> None:
+        """The last turn, if it is that one, goes on: it is history no more, until it is added."""
+        if self.turns and self.turns[-1].turn_id == turn_id:
+            turn = self.turns.pop()
+            self._first_sent = min(self._first_sent, len(self.turns))
+            self._resize(-turn.num_bytes)
 
     def history(self, max_positions: int) -> Iterator[Segment]:
         """Segments to send as context, oldest first.

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gateway.conversations.cuts import heard
+
 # What Python keeps beside the content: the object, its place in a list, the headers of its text and
 # codes. Measured with tracemalloc on CPython 3.11 and rounded up; a test holds the sum to it.
 _OBJECT_BYTES = 240
@@ -35,6 +37,8 @@ class Segment:
     voice: str = ""
     """The name of the voice that spoke it, one object for all segments of it; empty: it was heard,
     or nobody knows."""
+    cuts: bytes = b""
+    """Where the text may be cut by the words that were heard, see `cuts`; empty: in proportion."""
 
     @property
     def as_written(self) -> str:
@@ -45,20 +49,28 @@ class Segment:
     def num_bytes(self) -> int:
         """Bytes of memory that it takes, Python's own share included."""
         texts = text_bytes(self.text) + text_bytes(self.written)
-        return _OBJECT_BYTES + texts + len(self.codes)
+        return _OBJECT_BYTES + texts + len(self.codes) + len(self.cuts)
 
 
 def cut(segment: Segment, num_frames: int, whole_frames: int) -> Segment:
-    """The first `num_frames` of a segment that had, or was going to have, `whole_frames`."""
+    """The first `num_frames` of a segment that had, or was going to have, `whole_frames`.
+
+    Its text is that of the words that were heard, where that is known, else in proportion.
+    """
     if num_frames >= segment.num_frames and num_frames >= whole_frames:
         return segment
     num_frames = min(num_frames, segment.num_frames)
     width = len(segment.codes) // segment.num_frames if segment.num_frames else 0
+    codes = segment.codes[: num_frames * width]
+    if segment.cuts:
+        end, written_end, cuts = heard(segment.cuts, num_frames)
+        text, written = segment.text[:end], segment.written[:written_end]
+        written = written if text else ""
+        return Segment(segment.speaker, text, codes, num_frames, written, segment.voice, cuts)
     text = cut_text(segment.text, num_frames / whole_frames)
     written = ""
     if segment.written and text:
         written = cut_text(segment.written, len(text) / len(segment.text))
-    codes = segment.codes[: num_frames * width]
     return Segment(segment.speaker, text, codes, num_frames, written, segment.voice)
 
 

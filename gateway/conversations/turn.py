@@ -4,12 +4,22 @@ import uuid
 from dataclasses import dataclass, field
 
 from gateway.conversations.segment import Segment, cut
-from gateway.conversations.silences import Silences
+from gateway.conversations.timeline import Timeline
 
 _OBJECT_BYTES = 384
 """The object, its id, its list of segments and its place in the conversation's; see `segment`."""
 
-_SILENCE_BYTES = 128
+_PAUSE_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """With what a turn that was broken off goes on."""
+
+    seed: int
+    """What its first sentence was drawn with, as its start said."""
+    cut_seed: int | None
+    """What the sentence was drawn with that its frames break off in; None: they end with one."""
 
 
 @dataclass(slots=True)
@@ -20,7 +30,10 @@ class Turn:
     speaker: int
     heard: bool
     segments: list[Segment]
-    silences: Silences = field(default_factory=Silences)
+    timeline: Timeline = field(default_factory=Timeline)
+    """Of the audio that was sent of it; of a heard turn its frames' own."""
+    unfinished: Unfinished | None = None
+    """Its call went away while it was spoken; None: it came to its end."""
     stored_as: object = field(default=None, compare=False, repr=False)
     """A store's own mark for what it has of it; None: nothing, or the turn was cut since."""
 
@@ -37,8 +50,8 @@ class Turn:
     @property
     def num_bytes(self) -> int:
         """Bytes of memory that it takes, Python's own share included."""
-        silences = _SILENCE_BYTES * len(self.silences.found)
-        return _OBJECT_BYTES + silences + sum(s.num_bytes for s in self.segments)
+        pauses = _PAUSE_BYTES * len(self.timeline.pauses)
+        return _OBJECT_BYTES + pauses + sum(s.num_bytes for s in self.segments)
 
     def truncate(self, num_frames: int) -> None:
         """Keeps the first `num_frames` frames and the text that belongs to them.
@@ -53,12 +66,12 @@ class Turn:
                 break
             kept.append(cut(segment, left, segment.num_frames))
         self.segments = kept
-        self.stored_as = None
-        self.silences = Silences(list(self.silences.until(self.num_frames)))
+        self.stored_as = self.unfinished = None
+        self.timeline = self.timeline.until(self.num_frames)
 
     def audio_ms(self, frame_ms: float) -> int:
-        """Milliseconds of its audio, the silence between sentences included."""
-        return self.silences.audio_ms(self.num_frames, frame_ms)
+        """Milliseconds of its audio as it was sent, pauses between sentences included."""
+        return self.timeline.audio_ms(self.num_frames, frame_ms)
 
 
 def new_turn_id() -> str:

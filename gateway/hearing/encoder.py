@@ -21,6 +21,7 @@ from gateway.backends.failure import BackendFailure
 from gateway.commands import ContextEntry, StreamFormat
 from gateway.conversations.segment import text_bytes
 from gateway.hearing.heard_audio import HeardAudio
+from gateway.hearing.recordings import RecordingCheck
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
 
@@ -64,6 +65,8 @@ class AudioEncoder:
         """Who measures a recording: one at a time, for its samples are large."""
         self._context_bytes = 0
         self._heard: WeakSet[HeardAudio] = WeakSet()
+        self.recordings = RecordingCheck(settings.check_recordings)
+        """Whether recordings and their words go together."""
 
     @contextlib.contextmanager
     def holding(self, context: Sequence[ContextEntry]) -> Iterator[None]:

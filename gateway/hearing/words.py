@@ -1,9 +1,8 @@
 """Whether the words that are said to be in a recording can be in it, by its length alone."""
 
-import unicodedata
+from gateway.text.expectation import expected_s
+from gateway.text.markup.characters import speakable
 
-UNITS_PER_S = 15.0
-"""Letters and spaces of speech at a usual pace."""
 LEAST_SHARE, MOST_SHARE = 1 / 3, 4.0
 """Of the usual length: faster or slower than that nobody speaks."""
 PAUSES_S = 2.0
@@ -12,17 +11,12 @@ SHORT_S = 1.0
 """Words of less may be said in no time."""
 
 
-def expected_s(text: str) -> float:
-    """Seconds that a text takes at a usual pace."""
-    return sum(map(_units, text)) / UNITS_PER_S
-
-
 def misfit(text: str, seconds: float) -> str | None:
     """What is odd about a recording of `seconds` with these words, without the words; None: it
     may be right."""
-    usual_s = expected_s(text)
-    if not usual_s:
+    if not speakable(text):
         return None
+    usual_s = expected_s(text)
     if usual_s > SHORT_S and seconds < usual_s * LEAST_SHARE:
         return (
             f"its {len(text)} characters take about {usual_s:.0f} s to say, and it lasts "
@@ -34,12 +28,3 @@ def misfit(text: str, seconds: float) -> str | None:
             f"{seconds:.1f} s: words are missing, or it has long pauses"
         )
     return None
-
-
-def _units(character: str) -> float:
-    if character.isdigit():
-        return 4.0
-    if unicodedata.east_asian_width(character) in "WF":
-        # A syllable or two each.
-        return 3.0
-    return 1.0 if character.isalpha() or character == " " else 0.0

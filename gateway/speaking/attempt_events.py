@@ -1,36 +1,40 @@
 """What an attempt is given, and what it tells as it goes."""
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
+from gateway.conversations.cuts import Cut
 from gateway.speaking.joined_voices import JoinedVoices
+from gateway.speaking.resumed import Resumed
+from gateway.speaking.spoken_sentences import SpokenSentence
 from gateway.text.sentence import Sentence
-
-
-@dataclass(slots=True)
-class SpokenSentence:
-    """A sentence that was submitted, and its frames."""
-
-    sentence: Sentence
-    first_frame: int
-    codes: list[bytes] = field(default_factory=list)
-    num_frames: int = 0
-    whole: bool = False
-    """The model itself ended it: the frames are those of the whole text."""
 
 
 @dataclass(frozen=True)
 class AttemptOptions:
-    """What is spoken, and within what. `max_frames` ends the whole turn, 0: none."""
+    """What is spoken, and within what. `form` is what the tokenizer makes; `max_frames` ends the
+    whole turn, 0: none; `deadline` is a time of the monotonic clock."""
 
     turn_id: str
     generation: GenerationOptions
     form: StreamFormat
     max_frames: int
-    timeout_s: float | None
+    deadline: float | None
+    ahead_frames: int
+    """Frames that may be decoded ahead of what the client has taken."""
     joined: JoinedVoices = field(default_factory=JoinedVoices)
+    resumed: Resumed | None = None
+    """What there is of it already; None: nothing."""
+    cuts: Callable[[SpokenSentence], Sequence[Cut]] = lambda _: ()
+    """Where the text of a sentence may be cut; none: in proportion."""
+
+    def left_s(self) -> float | None:
+        """Seconds that a call which opens now may take."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)

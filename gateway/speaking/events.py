@@ -1,5 +1,6 @@
 """What a call sends back: plain data that `messages` turns into protobuf."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from csm.errors import ServiceError
 from csm.finish_reason import FinishReason as FinishReason
 from csm.warning_kind import WarningKind as WarningKind
 from gateway.commands import StreamFormat
+from gateway.marks.spoken_word import SpokenWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class TurnUsage:
     generated_frames: int = 0
     audio_ms: int = 0
     evicted_segments: int = 0
+    failovers: int = 0
 
     def plus(self, other: "TurnUsage") -> "TurnUsage":
         """Both together."""
@@ -79,6 +82,8 @@ class Audio:
     """Frames of the turn decoded by the end of this chunk."""
     text_chars: int
     duration_s: float
+    words: Sequence[SpokenWord] = ()
+    """Those that begin in it, once it is on its way."""
 
     @property
     def turn_id(self) -> str:

@@ -19,7 +19,8 @@ class TurnState(Enum):
     OPEN = "open"
     """The backends' calls are open; nothing of it has been delivered."""
     SPEAKING = "speaking"
-    """Audio of it has been delivered: it cannot begin again."""
+    """Audio of it has been delivered: it cannot begin again, and goes on elsewhere where a backend
+    fails."""
     STOPPING = "stopping"
     """Cancelled, or the server is going away: what runs is brought to its end."""
     OVER = "over"
@@ -45,6 +46,8 @@ class Fate(Enum):
     """Open the turn again, elsewhere if there is an elsewhere."""
     WAIT = "wait"
     """Try the same again shortly: a place will be free."""
+    GO_ON = "go_on"
+    """Open what failed elsewhere, or the same anew, and go on in the same sentence."""
     SKIP = "skip"
     """Leave the sentence out, with a warning; the turn goes on."""
     END_TURN = "end_turn"
@@ -71,6 +74,7 @@ REFUSED = frozenset({StatusCode.INVALID_ARGUMENT, StatusCode.OUT_OF_RANGE})
 BUSY = frozenset({StatusCode.FAILED_PRECONDITION})
 """The conversation's slot has not been left by the turn before."""
 FULL = frozenset({StatusCode.RESOURCE_EXHAUSTED})
+NOT_FREE = BUSY | FULL
 NOT_OURS = frozenset(
     {StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED, StatusCode.UNIMPLEMENTED}
 )
@@ -108,6 +112,9 @@ TABLE: tuple[FateRule, ...] = (
     # The generator's queue refuses at once, so that the caller can go elsewhere. A turn that the
     # generator has taken is spoken: it waits for a stream of the tokenizer.
     FateRule(Fate.WAIT, Source.TOKENIZER, FULL, delivered=False),
+    # What was heard is never said again. A place is refused to a turn that is under way only where
+    # it comes from elsewhere: it waits for one.
+    FateRule(Fate.GO_ON, codes=LOST | NOT_FREE, delivered=True),
     FateRule(Fate.END_TURN),
 )
 """The first row that matches decides."""

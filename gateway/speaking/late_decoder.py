@@ -1,37 +1,77 @@
 """Frames to sound, as late as the listener allows: what waits for one who does not read waits as
-codes, of which 80 ms take some dozens of bytes whatever the format."""
+codes, of which 80 ms take some dozens of bytes whatever the format.
+
+A decoder that is lost is built anew from the last frames that were decoded: their sound is thrown
+away, and what follows joins what was heard without a seam.
+"""
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from gateway.backends.calls import Decoding
 from gateway.backends.failure import BackendFailure
+from gateway.backends.hedge import HedgedDecoding
 from gateway.speaking.fate import Source
+from gateway.speaking.watch import Owed
 
 MIN_DECODED_FRAMES = 2
+HEDGED = 3
+"""Calls in place of one that hangs."""
+PRIMER_FRAMES = 24
+"""Decoded again, and not heard, by a decoder that is built anew: 1.92 s. The codec's convolutions
+see a fraction of a second; what its attention sees beyond these changes nothing that is heard
+(docs/reliability.md has it measured)."""
+
+
+@dataclass(frozen=True)
+class DecoderFormat:
+    """The size of a frame as codes, and of its sound."""
+
+    frame_bytes: int
+    """Bytes of a frame's codes."""
+    frame_samples: float
+    """Samples that a frame lasts, at the client's rate."""
+    sample_bytes: int
+    """Bytes of a sample of all channels."""
 
 
 class LateDecoder:
-    """One StreamingDecode call, fed with no more frames than the listener has room for."""
+    """A StreamingDecode call, fed with no more frames than the listener has room for."""
 
-    def __init__(self, decoding: Decoding, frame_bytes: int, ahead_frames: int) -> None:
-        """`frame_bytes` of codes; `ahead_frames` may be decoded beyond what was written."""
-        self._decoding = decoding
-        self._frame_bytes = frame_bytes
+    def __init__(
+        self,
+        decoding: Callable[[], Decoding],
+        form: DecoderFormat,
+        ahead_frames: int,
+        go_on: Callable[[BackendFailure], Awaitable[bool]],
+        got_on: Callable[[Source], None],
+    ) -> None:
+        """`decoding` opens a call. `ahead_frames` may be decoded beyond what was written. `go_on`
+        is asked after a failure whether to open another; `got_on` hears of every sound."""
+        self._open = decoding
+        self.decoding: Decoding | HedgedDecoding = decoding()
+        """The call under way."""
+        self.form = form
         self._ahead_frames = max(MIN_DECODED_FRAMES, ahead_frames)
+        self._go_on, self._got_on = go_on, got_on
         self._undecoded: deque[tuple[bytes, int]] = deque()
+        self._recent: deque[tuple[bytes, int]] = deque()
+        """What was fed, from `PRIMER_FRAMES` before the end of the sound so far."""
+        self._recent_frames = 0
         self._written_frames = 0
-        self._owed_since: float | None = None
+        self._first_frame = 0
+        """The first one that the call under way was fed with."""
+        self._heard_bytes = self._unheard_bytes = 0
+        """Of sound: what was handed over, and what is still to be thrown away of a new call's."""
         self._ended = self._stopped = False
+        self._sounds = False
+        """The call under way has answered."""
+        self.owed = Owed()
+        """Sound that the tokenizer owes."""
         self.fed_frames = 0
         self.decoded_frames = 0
-
-    @property
-    def owed_s(self) -> float:
-        """Seconds since when the tokenizer owes sound; 0 where it owes none."""
-        return 0.0 if self._owed_since is None else time.monotonic() - self._owed_since
 
     def feed(self, codes: bytes, num_frames: int) -> None:
         """These frames come after those before."""
@@ -47,7 +87,7 @@ class LateDecoder:
         for codes, num_frames in self._undecoded:
             room = min(num_frames, from_frame - fed)
             if room > 0:
-                kept.append((codes[: room * self._frame_bytes], room))
+                kept.append((codes[: room * self.form.frame_bytes], room))
                 fed += room
         self._undecoded = kept
         return True
@@ -67,27 +107,73 @@ class LateDecoder:
     def stop(self) -> None:
         """Nobody listens any more."""
         self._stopped = True
-        self._decoding.cancel()
+        self.decoding.cancel()
 
     async def run(self, on_sound: Callable[[bytes, int], None]) -> None:
         """Hands over PCM and the frames decoded by its end, to the last.
 
-        Raises `BackendFailure` where the tokenizer ends before that.
+        Raises `BackendFailure` where the tokenizer ends before that and there is no other.
         """
+        while True:
+            try:
+                await self._run(on_sound)
+                return
+            except BackendFailure as failure:
+                self.owed.end()
+                if self._stopped or not await self._go_on(failure):
+                    raise
+                self._begin_anew(hangs=failure.hangs)
+
+    async def _run(self, on_sound: Callable[[bytes, int], None]) -> None:
         try:
-            while (sound := await self._decoding.sound()) is not None:
+            while (sound := await self.decoding.sound()) is not None:
                 pcm, num_frames = sound
+                num_frames += self._first_frame
                 if num_frames > self.decoded_frames:
                     self.decoded_frames = num_frames
-                waits = self.decoded_frames < self.fed_frames
-                self._owed_since = time.monotonic() if waits else None
+                    self._forget_old()
+                self._sounds = True
+                if self.decoded_frames < self.fed_frames:
+                    self.owed.begin(flowing=True)
+                else:
+                    self.owed.end()
+                if self._unheard_bytes:
+                    dropped = min(self._unheard_bytes, len(pcm))
+                    self._unheard_bytes -= dropped
+                    pcm = pcm[dropped:]
                 if pcm and not self._stopped:
-                    on_sound(pcm, num_frames)
+                    self._heard_bytes += len(pcm)
+                    self._got_on(Source.TOKENIZER)
+                    on_sound(pcm, self.decoded_frames)
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
-        if not self._stopped and not self._decoding.requests.closed:
+        early = not self.decoding.closed or self.decoded_frames < self.fed_frames
+        if early and not self._stopped:
             raise BackendFailure.ended(Source.TOKENIZER)
+
+    def _begin_anew(self, *, hangs: bool) -> None:
+        """Another call, fed with the frames behind which it is to go on, and with those that the
+        one before still owed. Several, where it may come to the same tokenizer, that hangs."""
+        self.decoding.cancel()
+        self._sounds = False
+        self.decoding = HedgedDecoding(self._open, HEDGED) if hangs else self._open()
+        form, recent = self.form, b"".join(codes for codes, _ in self._recent)
+        kept = min(self._recent_frames, self.fed_frames - self.decoded_frames + PRIMER_FRAMES)
+        self._first_frame = self.fed_frames - kept
+        begins_at = round(self._first_frame * form.frame_samples) * form.sample_bytes
+        self._unheard_bytes = max(0, self._heard_bytes - begins_at)
+        if kept:
+            self.decoding.feed(recent[len(recent) - kept * form.frame_bytes :], kept)
+            self.owed.begin()
+        self._pump()
+
+    def _forget_old(self) -> None:
+        first = self.fed_frames - self._recent_frames
+        while self._recent and first + self._recent[0][1] + PRIMER_FRAMES <= self.decoded_frames:
+            _, num_frames = self._recent.popleft()
+            self._recent_frames -= num_frames
+            first += num_frames
 
     def _pump(self) -> None:
         while self._undecoded and not self._stopped:
@@ -96,14 +182,16 @@ class LateDecoder:
             if room <= 0:
                 return
             if num_frames > room:
-                at = room * self._frame_bytes
+                at = room * self.form.frame_bytes
                 self._undecoded[0] = (codes[at:], num_frames - room)
                 codes, num_frames = codes[:at], room
             else:
                 self._undecoded.popleft()
-            self._decoding.feed(codes, num_frames)
+            self.decoding.feed(codes, num_frames)
+            self._recent.append((codes, num_frames))
+            self._recent_frames += num_frames
             self.fed_frames += num_frames
-            if self._owed_since is None:
-                self._owed_since = time.monotonic()
+            if not self.owed.for_s:
+                self.owed.begin(flowing=self._sounds)
         if self._ended:
-            self._decoding.requests.close()
+            self.decoding.close()

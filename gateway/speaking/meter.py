@@ -177,6 +177,10 @@ class TurnMeter:
             result = "hit" if computed < self._history_frames else "miss"
             self._metrics.affinity.labels(result).inc()
 
+    def failed_over(self, service: str, code: str) -> None:
+        """The turn goes on elsewhere, with what there is of it."""
+        self._metrics.failovers.labels(service, code).inc()
+
     def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
         began = self._accepted if self._accepted is not None else self._created

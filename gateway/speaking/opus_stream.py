@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from csm.audio.opus import OggOpusEncoder
 from gateway.commands import StreamFormat
+from gateway.marks.spoken_word import SpokenWord
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -26,10 +27,13 @@ class _Stream:
         self._form = form
         self._encoder: OggOpusEncoder | None = None
         self._last: Audio | None = None
+        self._words: list[SpokenWord] = []
+        """Those that begin in audio that has no page yet."""
 
     async def coded(self, audio: Audio) -> Audio | None:
         """The chunk with the pages that are complete with it; None: none is."""
         self._last = audio
+        self._words += audio.words
         return self._audio(audio, *await asyncio.to_thread(self._feed, audio.pcm))
 
     async def finished(self) -> Audio | None:
@@ -50,9 +54,11 @@ class _Stream:
         first_sample = self._encoder.num_samples
         return first_sample, self._encoder.feed(pcm)
 
-    @staticmethod
-    def _audio(audio: Audio, first_sample: int, coded: bytes) -> Audio | None:
-        return replace(audio, pcm=coded, first_sample=first_sample) if coded else None
+    def _audio(self, audio: Audio, first_sample: int, coded: bytes) -> Audio | None:
+        if not coded:
+            return None
+        words, self._words = self._words, []
+        return replace(audio, pcm=coded, first_sample=first_sample, words=words)
 
 
 async def as_ogg_opus(

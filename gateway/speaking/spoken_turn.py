@@ -4,32 +4,25 @@ What the client takes gives credit back to the generator, so a client that does 
 its own slot alone. What becomes of the turn when something fails is decided by `fate`.
 """
 
-import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
 
 from csm import errors
-from gateway.backends.backends import Backends
 from gateway.backends.calls import GenerationOptions
 from gateway.backends.failure import BackendFailure
 from gateway.commands import TurnOptions
-from gateway.conversations.segment import Segment
-from gateway.conversations.silences import Silences
-from gateway.conversations.store import StoredConversation, Turn
-from gateway.settings import GatewaySettings
+from gateway.conversations.store import Turn
+from gateway.conversations.turn import Unfinished
+from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.attempt import Attempt
 from gateway.speaking.attempt_events import (
     AttemptEvent,
     AttemptOptions,
     Began,
-    EndedEarly,
-    ReachedCap,
     Silence,
-    Skipped,
     Sound,
 )
 from gateway.speaking.delivery import Delivery, DeliveryPorts
@@ -44,16 +37,16 @@ from gateway.speaking.events import (
 from gateway.speaking.fate import MOVES, Fate, TurnState, fate
 from gateway.speaking.joined_voices import JoinedVoices
 from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
-from gateway.speaking.outbox import Outbox
-from gateway.speaking.retries import Retries
+from gateway.speaking.recovery import Recovery
+from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
+from gateway.speaking.turn_ports import TurnPorts as TurnPorts
 from gateway.speaking.warnings import (
-    cap_reached,
-    ended_early,
     not_saved,
     nothing_spoken,
+    of_event,
     of_text,
-    skipped,
+    refusal,
 )
 from gateway.text.options import TextWarning
 from gateway.text.sentence import Sentence
@@ -63,29 +56,18 @@ SEEDS = 1 << 64
 NOT_SPOKEN = (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
 
 
-@dataclass(frozen=True)
-class TurnPorts:
-    """What a spoken turn is connected to."""
-
-    backends: Backends
-    settings: GatewaySettings
-    outbox: Outbox
-    context: Callable[[], Iterable[Any]]
-    """Asked when generation begins: segments as `context_messages` makes them."""
-    conversation: StoredConversation | None
-    """What the turn joins; None: nothing."""
-    deadline: float | None
-    """A time of the monotonic clock."""
-    prompts: Callable[[], Sequence[Segment]] = tuple
-    """Of all voices that may speak in the turn; see `JoinedVoices`."""
-
-
 class SpokenTurn:
     """One turn. `run` speaks it; all else never waits and may be called at any time."""
 
     def __init__(
-        self, turn_id: str, options: TurnOptions, ports: TurnPorts, meter: TurnMeter
+        self,
+        turn_id: str,
+        options: TurnOptions,
+        ports: TurnPorts,
+        meter: TurnMeter,
+        resumed: Resumed | None = None,
     ) -> None:
+        """`resumed`: what there is of it from another call."""
         self.turn_id = turn_id
         self.meter = meter
         self.state = TurnState.WAITING
@@ -97,22 +79,39 @@ class SpokenTurn:
         self._settings = ports.settings
         self._outbox = ports.outbox
         self._frame_ms = ports.backends.info.frame_ms
+        kept = ports.conversation is not None
+        self._marks = TurnMarks(
+            options, self._frame_ms, lambda: self._attempt.spoken.all if self._attempt else (), kept
+        )
         self._delivery = Delivery(
             turn_id,
             options.form,
             self._frame_ms,
             options.max_lead_ms,
-            DeliveryPorts(ports.outbox, meter, self._taken, self._written),
+            DeliveryPorts(
+                ports.outbox, meter, self._taken, self._written, self._sound_failed, self._marks
+            ),
+            options.sound,
         )
         self._delivery.so_far = self.so_far
+        self._resumed = resumed
+        self._taken_back = False
+        if resumed is not None:
+            self._delivery.resume(
+                resumed.heard_until_ms(self._frame_ms),
+                resumed.heard_frames(self._frame_ms),
+                resumed.turn.num_frames,
+            )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
         self._reason: FinishReason | None = None
-        self._stopped = asyncio.Event()
+        self._error: errors.ServiceError | None = None
+        """Where the reason is ERROR."""
         self._last_pause_ms = 0
         self._seed: int | None = None
-        self._route_key = options.conversation_id or turn_id
-        self._route = ports.backends.route_of(options.conversation_id)
+        self._recovery = Recovery(
+            ports.backends, ports.settings, meter, self._fate, options.conversation_id or turn_id
+        )
 
     @property
     def ended(self) -> bool:
@@ -154,7 +153,7 @@ class SpokenTurn:
         self._sentences.end(at_once=True)
         if self._attempt is not None:
             self._attempt.stop(self._settings.cancel_timeout_s)
-        self._stopped.set()
+        self._recovery.stop()
 
     async def run(self) -> None:
         """Speaks; puts `SpeechTurnStarted`, audio and exactly one `SpeechTurnCompleted`.
@@ -164,6 +163,9 @@ class SpokenTurn:
         self.meter.accepted()
         if (conversation := self._ports.conversation) is not None:
             self.meter.continues(sum(turn.num_frames for turn in conversation.turns))
+            if self._resumed is not None:
+                conversation.take_back(self.turn_id)
+                self._taken_back = True
             conversation.being_spoken(self.so_far)
         try:
             try:
@@ -172,7 +174,7 @@ class SpokenTurn:
                 reason, error = await self._told(failure)
             await self._save()
             if self._reason is not None:
-                reason, error = self._reason, None
+                reason, error = self._reason, self._error
             self._end(reason, error)
         except Exception as error:
             self._leave(outcome_of(error))
@@ -182,16 +184,24 @@ class SpokenTurn:
             if conversation is not None:
                 conversation.being_spoken(None)
 
-    def so_far(self, kept_frames: int | None = None) -> Turn:
-        """The turn as far as it is kept: so many frames, None: what the client has got."""
-        attempt = self._attempt
+    def so_far(self, kept_frames: int | None = None, *, ended: bool = False) -> Turn:
+        """The turn as far as it is kept: so many frames, None: what the client has got. One that
+        has not `ended` can go on in another call."""
+        attempt, resumed = self._attempt, self._resumed
+        if resumed is not None and self._taken_back:
+            made = attempt.num_frames if attempt is not None else 0
+            if made < resumed.turn.num_frames:
+                return resumed.turn
         kept = self._delivery.kept_frames if kept_frames is None else kept_frames
         segments = attempt.segments(kept) if attempt else []
         frames = sum(s.num_frames for s in segments)
-        silences = Silences(list(self._delivery.silences.until(frames)))
+        timeline = self._delivery.timeline.until(frames)
         # Several voices may speak in a turn: it is the first one's.
         speaker = segments[0].speaker if segments else self._options.speaker
-        return Turn(self.turn_id, speaker, False, segments, silences)
+        turn = Turn(self.turn_id, speaker, False, segments, timeline)
+        if not ended and attempt is not None and self._seed is not None:
+            turn.unfinished = Unfinished(self._seed, attempt.spoken.cut_seed(frames))
+        return turn
 
     def refuse(self, error: errors.ServiceError) -> None:
         """Ends a turn that never began, in band: there is no place for it."""
@@ -211,7 +221,6 @@ class SpokenTurn:
         self.state = state
 
     async def _speak(self) -> FinishReason:
-        retries = Retries(self._settings)
         while await self._sentences.ready():
             attempt = self._attempt = self._open()
             try:
@@ -223,14 +232,9 @@ class SpokenTurn:
                 await self._delivery.all_written()
                 return attempt.finish_reason
             except BackendFailure as failure:
-                what = self._fate(failure)
-                if not retries.may(what, failure):
+                give_up = partial(self._give_up, attempt, failure)
+                if not await self._recovery.begin_again(failure, give_up):
                     raise
-                self._begin_again(attempt, failure)
-                if what is Fate.WAIT:
-                    await self._unless_stopped(asyncio.sleep(retries.pause_s()))
-                else:
-                    await self._unless_stopped(self._recover(failure))
         return FinishReason.EOS
 
     def _fate(self, failure: BackendFailure) -> Fate:
@@ -241,18 +245,13 @@ class SpokenTurn:
             stopping=self.state is TurnState.STOPPING,
         )
 
-    def _begin_again(self, attempt: Attempt, failure: BackendFailure) -> None:
+    def _give_up(self, attempt: Attempt, failure: BackendFailure) -> None:
         self.meter.retried(failure.source.value, failure.code.name)
         self._delivery.begin_again()
-        self._sentences.put_back(s.sentence for s in attempt.spoken)
+        self._sentences.put_back(attempt.spoken.texts)
         self._attempt = None
         if self.state is TurnState.OPEN:
             self._move(TurnState.WAITING)
-
-    async def _recover(self, failure: BackendFailure) -> None:
-        self._route = await self._ports.backends.recovered(
-            failure.source, self._route_key, self._route
-        )
 
     async def _told(
         self, failure: BackendFailure
@@ -273,31 +272,42 @@ class SpokenTurn:
         credit_frames = settings.initial_credit_frames
         if options.max_lead_ms:
             # Frames made beyond the lead would be thrown away at a barge-in.
-            lead_frames = math.ceil(options.max_lead_ms / self._frame_ms)
+            lead_frames = math.ceil(options.max_lead_ms * options.sound.speed / self._frame_ms)
             credit_frames = min(credit_frames, max(lead_frames, MIN_CREDIT_FRAMES))
-        timeout_s = None
-        if self._ports.deadline is not None:
-            timeout_s = max(0.0, self._ports.deadline - time.monotonic())
+        seed, resumed = options.sampling.seed, self._resumed
+        if resumed is not None and resumed.turn.unfinished is not None:
+            seed = resumed.turn.unfinished.seed
         generation = GenerationOptions(
             options.conversation_id,
             options.speaker,
             options.sampling,
-            options.sampling.seed if self._seed is None else self._seed,
+            seed if self._seed is None else self._seed,
             options.max_audio_ms,
             credit_frames,
-            self._route_key,
-            self._route,
+            self._recovery.route_key,
+            self._recovery.route,
         )
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)
         max_frames = int(options.max_audio_ms / self._frame_ms)
         joined = JoinedVoices(self._ports.prompts)
         return Attempt(
-            AttemptOptions(self.turn_id, generation, options.form, max_frames, timeout_s, joined),
+            AttemptOptions(
+                self.turn_id,
+                generation,
+                self._delivery.decoded_form,
+                max_frames,
+                self._ports.deadline,
+                self._delivery.ahead_frames(settings.max_pcm_bytes),
+                joined,
+                resumed,
+                self._marks.cuts,
+            ),
             self._ports.context(),
             self._ports.backends,
             settings,
             self.meter,
+            self._recovery,
         )
 
     def _hear(self, attempt: Attempt, event: AttemptEvent) -> None:
@@ -313,12 +323,8 @@ class SpokenTurn:
             if self._seed is None:
                 self._seed = event.seed
                 self._outbox.put(SpeechTurnStarted(self.turn_id, self._options.form, event.seed))
-        elif isinstance(event, Skipped):
-            self.warnings.append(skipped(event))
-        elif isinstance(event, ReachedCap):
-            self.warnings.append(cap_reached(event))
-        elif isinstance(event, EndedEarly):
-            self.warnings.append(ended_early(event))
+        else:
+            self.warnings.append(of_event(event))
 
     def _taken(self) -> None:
         """Audio is on its way: the turn cannot begin again."""
@@ -329,18 +335,14 @@ class SpokenTurn:
         if self._attempt is not None:
             self._attempt.written(num_frames, credit_frames)
 
+    def _sound_failed(self, error: errors.ServiceError) -> None:
+        """Its audio may not be sent."""
+        self._error = error
+        self.stop(FinishReason.ERROR)
+
     def _text_starved(self) -> None:
         self._delivery.text_starved()
         self.meter.text_starved()
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        tasks = [asyncio.create_task(work), asyncio.create_task(self._stopped.wait())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, reason: FinishReason, error: errors.ServiceError | None) -> None:
         attempt = self._attempt
@@ -351,7 +353,8 @@ class SpokenTurn:
         if reason is FinishReason.EOS and not spoken:
             self._nothing_said()
         # A turn for which there is no place is refused, in band as by a status.
-        self._leave(OUTCOMES[reason] if error is None else outcome_of(error), kept)
+        outcome = OUTCOMES[reason] if error is None else outcome_of(error)
+        self._leave(outcome, kept, ended=reason is not FinishReason.SHUTDOWN)
         usage = attempt.usage if attempt else TurnUsage()
         self.meter.told(usage, self.warnings)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
@@ -359,9 +362,9 @@ class SpokenTurn:
             SpeechTurnCompleted(
                 self.turn_id,
                 reason,
-                usage,
+                usage.plus(TurnUsage(failovers=self._recovery.failovers)),
                 self.meter.timing(queue_ms, prefill_ms),
-                self._delivery.silences.audio_ms(kept, self._frame_ms),
+                self._delivery.timeline.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
                 warnings=sorted(self.warnings, key=lambda w: (w.field != "text", w.first_char)),
@@ -370,6 +373,8 @@ class SpokenTurn:
 
     async def _save(self) -> None:
         """What was delivered is to be in the store; the turn still takes a barge-in meanwhile."""
+        if self._ports.late_warnings is not None:
+            self.warnings += await self._ports.late_warnings()
         conversation = self._ports.conversation
         if conversation is not None and (problem := await conversation.unsaved()):
             self.warnings.append(not_saved(problem))
@@ -379,22 +384,13 @@ class SpokenTurn:
         if all(warning.kind not in NOT_SPOKEN for warning in self.warnings):
             self.warnings.append(nothing_spoken(self.text_chars))
         if not (self._options.in_conversation or self.started):
-            raise errors.InvalidArgument(
-                *(
-                    errors.FieldViolation(
-                        w.field,
-                        f"{w.description} (characters {w.first_char}..{w.end_char})",
-                    )
-                    for w in self.warnings
-                    if w.kind in NOT_SPOKEN
-                )
-            )
+            raise refusal(w for w in self.warnings if w.kind in NOT_SPOKEN)
 
-    def _leave(self, outcome: str, kept: int | None = None) -> None:
+    def _leave(self, outcome: str, kept: int | None = None, *, ended: bool = False) -> None:
         if self.ended:
             return
         self._move(TurnState.OVER)
-        turn, conversation = self.so_far(kept), self._ports.conversation
+        turn, conversation = self.so_far(kept, ended=ended), self._ports.conversation
         if conversation is not None and turn.segments:
             conversation.add(turn)
         self.meter.finish(outcome, self._delivery.underrun_s)

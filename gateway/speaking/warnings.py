@@ -1,8 +1,10 @@
 """The warnings of a spoken turn, with the characters of the caller's text that they are about."""
 
+from collections.abc import Iterable
+
 from google.rpc import error_details_pb2
 
-from csm.errors import TOO_LONG, ServiceError
+from csm.errors import TOO_LONG, FieldViolation, InvalidArgument, ServiceError
 from gateway.speaking.attempt_events import EndedEarly, ReachedCap, Skipped
 from gateway.speaking.events import TurnWarning, WarningKind
 from gateway.text.options import TextWarning
@@ -35,6 +37,13 @@ def ended_early(event: EndedEarly) -> TurnWarning:
     return TurnWarning(WarningKind.ENDED_EARLY, FIELD, first, end, text)
 
 
+def of_event(event: Skipped | ReachedCap | EndedEarly) -> TurnWarning:
+    """What became of a sentence that was not spoken as it stands."""
+    if isinstance(event, Skipped):
+        return skipped(event)
+    return cap_reached(event) if isinstance(event, ReachedCap) else ended_early(event)
+
+
 def of_text(warning: TextWarning) -> TurnWarning:
     """What the front end has to say of the text."""
     kind = WarningKind(warning.kind.lower())
@@ -50,6 +59,16 @@ def nothing_spoken(text_chars: int) -> TurnWarning:
 def of_recording(field: str, description: str) -> TurnWarning:
     """What is odd about a recording that was given as `field`."""
     return TurnWarning(WarningKind.RECORDING, field, 0, 0, description)
+
+
+def refusal(warnings: Iterable[TurnWarning]) -> InvalidArgument:
+    """What refuses a text of which nothing is spoken, for these reasons."""
+    return InvalidArgument(
+        *(
+            FieldViolation(w.field, f"{w.description} (characters {w.first_char}..{w.end_char})")
+            for w in warnings
+        )
+    )
 
 
 def not_saved(problem: str) -> TurnWarning:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from csm import errors
@@ -109,6 +110,9 @@ async def _load(
             raise ValueError(f"{path}: {error.message}") from None
         for warning in quality.warnings:
             log.warning("%s: %s", audio, warning)
+        # Beside everything else: a start does not wait for it.
+        told = partial(log.warning, "%s: %s", audio)
+        encoder.recordings.tell_of_words(data, prompt.text, told, content.language)
         prompts.append(segment)
         qualities.append(quality)
     try:

@@ -5,7 +5,6 @@ from csm.audio.recording import SILENT_WARNING
 from gateway.backends.backends import Backends
 from gateway.conversations.segment import Segment
 from gateway.hearing.encoder import AudioEncoder
-from gateway.hearing.words import misfit
 from gateway.voices.quality import quality_of
 from gateway.voices.voice import RecordingQuality
 
@@ -22,15 +21,23 @@ async def prompt_of(
     *,
     deadline: float | None = None,
     max_s: float | None = None,
+    language: str | None = None,
 ) -> tuple[Segment, RecordingQuality]:
     """The prompt that a recording makes, and its quality; `field` is what errors are about.
+
+    `language` (BCP 47; empty: English): it is listened whether the recording says the words. None:
+    the caller sees to that.
 
     Raises `InvalidArgument` where it is no audio, or longer than `max_s` seconds; other
     `ServiceError`s as the tokenizer does.
     """
     encoded = await encoder.encode(audio, field, deadline, max_s)
     frames = encoded.frames
-    wrong = misfit(text, frames.num_frames * backends.info.frame_ms / 1000)
+    wrong = encoder.recordings.length_problem(
+        text, frames.num_frames * backends.info.frame_ms / 1000
+    )
+    if wrong is None and language is not None:
+        wrong = await encoder.recordings.words_problem(audio, text, language)
     warnings = (*encoded.warnings, *([wrong] if wrong else []))
     async with encoder.measuring:
         quality = await quality_of(

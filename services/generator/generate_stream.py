@@ -15,6 +15,7 @@ import numpy as np
 
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics
+from services.generator.begun import Begun
 from services.generator.context import Context, ContextLimits, PinnedSegment
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import (
@@ -139,31 +140,37 @@ class GenerateStream:
             self._metrics.rejected.labels("deadline").inc()
             raise errors.DeadlineExceeded("the call's deadline has passed")
         turn_id, max_frames = flushed.turn_id, flushed.max_frames or self._config.max_frames
-        speaker = flushed.speaker
+        speaker, begun = flushed.speaker, Begun.of(flushed, max_frames)
         # Before the work: a server that is full says so at once.
         self._place.take()
         try:
             text = self._text.take()
             prompt = await sized(len(text), lambda: self._context.prompt(text, max_frames, speaker))
+            rows = begun.behind(prompt.rows, self._limits.max_positions)
         except errors.InvalidArgument as error:
             reason = "too_long" if isinstance(error, errors.TooLong) else "unspeakable"
             self._metrics.rejected.labels(reason).inc()
             self._push(GenerationCompleted(turn_id, FinishReason.ERROR, 0, 0, NEVER_RUN, error))
             return
+        seed = self._seed() if flushed.seed is None else flushed.seed
+        noise = await begun.noise(self._engine, seed)
         if self._closed or self._failure:
             return
-        seed = self._seed() if flushed.seed is None else flushed.seed
-        running = RunningTurn(turn_id, uuid.uuid4().hex, prompt, seed)
+        running = RunningTurn(
+            turn_id, uuid.uuid4().hex, prompt, seed, begun.frames, sent=len(begun)
+        )
         request = TurnRequest(
             key=running.key,
             owner=self._owner,
-            prompt=prompt.rows,
+            prompt=rows,
             sampling=self._config.sampling,
             seed=seed,
             max_frames=max_frames,
             min_frames=self._config.min_frames,
             credit_frames=self._balance,
             deadline_s=deadline_s,
+            begun_frames=len(begun),
+            noise=noise,
         )
         self._place.submit(request, lambda event: self._hear(running, event))
         self._running = running

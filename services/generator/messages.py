@@ -109,11 +109,26 @@ def flush(message: generator_pb2.GenerateFlush, limits: WireLimits) -> FlushRequ
         wrong += _speaker_violations("flush.speaker", message.speaker, limits)
     if wrong:
         raise InvalidArgument(*wrong)
+    begun = None
+    if message.HasField("begun") and (message.begun.num_frames or message.begun.codes):
+        begun = frames.unpack(
+            message.begun,
+            num_codebooks=limits.num_codebooks,
+            codebook_size=limits.codebook_size,
+            field="flush.begun",
+            max_frames=limits.max_positions,
+        )
+        if (ends := ~begun.any(axis=1)).any():
+            raise invalid(
+                "flush.begun.codes",
+                f"frame {int(ends.argmax())} is all 0, which ends a turn; no frame of a turn is",
+            )
     return FlushRequest(
         turn_id=message.turn_id,
         max_frames=frames_within(audio_ms, limits.frame_ms) if audio_ms else None,
         seed=message.seed if message.HasField("seed") else None,
         speaker=message.speaker if message.HasField("speaker") else None,
+        begun=begun,
     )
 
 

@@ -35,12 +35,13 @@ class StreamConfig:
 @dataclass(frozen=True)
 class FlushRequest:
     """The text of a turn is complete. `max_frames`, `seed` and `speaker` None: as the config
-    says."""
+    says. `begun` [F, K]: frames of the turn that were made already."""
 
     turn_id: str
     max_frames: int | None = None
     seed: int | None = None
     speaker: int | None = None
+    begun: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ Output: TypeAlias = GenerationStarted | TurnFrames | GenerationCompleted
 
 @dataclass(eq=False)
 class RunningTurn:
-    """The turn under way. Of `codes`, the frames made, `sent` were handed to the writer."""
+    """The turn under way. Of `codes`, its frames, [1, K] each, `sent` are the client's: they were
+    handed to the writer, or came with the flush."""
 
     turn_id: str
     key: str

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,8 +21,11 @@ from csm.client import (
     Speech,
     TurnCompleted,
     TurnStarted,
+    WordTime,
+    requests,
 )
 from csm.client.retry import from_status
+from csm.v1 import speech_pb2
 from tests.csm.fake_speech import CHUNK, FakeSpeech, serving
 
 QUICK = RetryPolicy(max_attempts=3, initial_backoff_s=0.01, max_backoff_s=0.02)
@@ -518,3 +522,23 @@ def test_a_call_that_met_the_end_of_its_server_may_be_tried_again() -> None:
     failure = from_status(Ended(), "host:1")
     assert isinstance(failure, errors.Unavailable)
     assert RetryPolicy().delay_s(1, failure, None) is not None
+
+
+def test_a_chunk_says_which_words_begin_in_it() -> None:
+    word = speech_pb2.WordTime(first_char=3, end_char=7, start_ms=80, end_ms=240, word="$3.5")
+    message = speech_pb2.SpeechAudio(turn_id="t", words=[word])
+    (found,) = AudioChunk.from_proto(message, AudioFormat("s16", 24_000)).words
+    assert found == WordTime(3, 7, 80, 240, "$3.5")
+
+
+def test_word_times_are_asked_for_in_both_calls() -> None:
+    settings: dict[str, Any] = {"voice": "", "conversation_id": "", "sampling": requests.sampling()}
+    settings |= {"max_audio_ms": 0, "max_lead_ms": 0, "text_options": None}
+    for wanted in (False, True):
+        said = requests.synthesize_request(
+            "Yes.", context=[], speaker=None, format=None, word_times=wanted, **settings
+        )
+        config = requests.converse_config(
+            output_format=None, input_format=None, heard_speaker=None, word_times=wanted, **settings
+        ).config
+        assert said.word_times is config.word_times is wanted

@@ -190,6 +190,22 @@ async def test_a_conversation_that_was_not_entered_says_so(target: str) -> None:
     await in_a_thread(target, use)
 
 
+async def test_a_conversation_tells_whether_its_call_is_over(target: str) -> None:
+    async with AsyncClient(target) as client, client.converse() as conversation:
+        assert not conversation.ended
+        await conversation.finish()
+        assert [event async for event in conversation] == []
+        assert conversation.ended
+
+    def blocking() -> tuple[bool, bool]:
+        with Client(target) as client:
+            with client.converse() as conversation:
+                within = conversation.ended
+            return within, conversation.ended
+
+    assert await asyncio.to_thread(blocking) == (False, True)
+
+
 async def test_saying_after_finish_is_refused(target: str) -> None:
     async with AsyncClient(target) as client, client.converse() as conversation:
         await conversation.finish()

@@ -98,6 +98,7 @@ RESTARTS = 'csm_server_restarts_total{instance="a",grpc_service="csm.v1.SpeechSe
 FAILED, COMPLETED = f'{TURNS}{{outcome="failed"}}', f'{TURNS}{{outcome="completed"}}'
 REJECTED = f'{TURNS}{{outcome="rejected"}}'
 RETRIES = "csm_gateway_upstream_retries_total"
+FAILOVERS = "csm_gateway_failovers_total"
 QUEUE, LOOP = "csm_generator_queue_time_seconds", "csm_event_loop_delay_seconds"
 FACTOR, STORE = "csm_gateway_real_time_factor", "csm_gateway_store_seconds"
 LATE, GAPS = "CsmFirstAudioLate", "CsmAudioInterrupted"
@@ -144,6 +145,10 @@ CASES = [
          ratio(RETRIES, COMPLETED, 10, 100), "30m"),
     Case("CsmTurnsRetried", "warning", False, "one in a hundred is",
          ratio(RETRIES, COMPLETED, 1, 100), "30m"),
+    Case("CsmTurnsFailOver", "warning", True, "three in a hundred go on elsewhere",
+         ratio(FAILOVERS, COMPLETED, 3, 100), "30m"),
+    Case("CsmTurnsFailOver", "warning", False, "a pod died: ten turns, once",
+         {FAILOVERS: "0x10 10x50", COMPLETED: "0+100x60"}, "30m"),
     Case("CsmEngineStalled", "critical", True, "its last beat was five minutes ago",
          {BEAT: "0+60x5 300x10"}, "10m"),
     Case("CsmEngineStalled", "critical", False, "it beats", {BEAT: "0+60x60"}, "10m"),

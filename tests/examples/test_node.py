@@ -22,7 +22,7 @@ pytestmark = [
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples with their packages, beside the protos as in the tree."""
     tree = tmp_path_factory.mktemp("tree")
-    ignored = shutil.ignore_patterns("node_modules", "package-lock.json")
+    ignored = shutil.ignore_patterns("node_modules", "package-lock.json", "generated")
     shutil.copytree(ROOT / "examples" / "node", tree / "examples" / "node", ignore=ignored)
     shutil.copytree(ROOT / "protos", tree / "protos")
     place = tree / "examples" / "node"
@@ -41,6 +41,13 @@ def gateway() -> Iterator[str]:
 def run(place: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
     command = ["node", *map(str, arguments)]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=90)
+
+
+@pytest.mark.parametrize("script", ["check", "test"])
+def test_the_client_has_its_types_and_passes_its_own_tests(node: Path, script: str) -> None:
+    command = ["npm", "run", script]
+    done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_text_is_said(node: Path, gateway: str, tmp_path: Path) -> None:
@@ -73,5 +80,5 @@ def test_what_goes_wrong_is_said_and_ends_with_1(node: Path, gateway: str, tmp_p
 
 def test_an_install_leaves_nothing_that_git_would_see() -> None:
     ignored = (ROOT / "examples" / "node" / ".gitignore").read_text().splitlines()
-    assert {"/node_modules/", "/package-lock.json"} <= set(ignored)
+    assert {"/node_modules/", "/package-lock.json", "/generated/"} <= set(ignored)
     assert (ROOT / "examples" / "node" / "package.json").is_file()

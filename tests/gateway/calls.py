@@ -10,7 +10,7 @@ import numpy as np
 from csm.errors import rpc_error_details
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, speech_pb2
-from tests.gateway.fakes import FRAME_SAMPLES, Stack
+from tests.gateway.fakes import FRAME_SAMPLES, Stack, samples_of
 
 
 @dataclass
@@ -29,8 +29,11 @@ class Heard:
     def frames(self) -> list[int]:
         """The numbers of the frames that were heard."""
         samples = np.frombuffer(self.pcm, "<i2").reshape(-1, FRAME_SAMPLES)
-        assert (samples == samples[:, :1]).all()
-        return [int(s) for s in samples[:, 0]]
+        codes = [int(code) for code in samples[:, 0]]
+        assert all(
+            (one == samples_of(code)).all() for one, code in zip(samples, codes, strict=True)
+        )
+        return codes
 
 
 async def synthesize(stack: Stack, text: str = "", timeout_s: float = 20, **fields: Any) -> Heard:

@@ -2,20 +2,21 @@
 
 The generator makes `frames_per_char` frames for each character of a sentence (rounded up): frame n
 of the stream's whole life has all its codes equal to n modulo 1000, so a test can tell frames
-apart. The tokenizer makes of a frame 1920 samples of S16LE, each equal to the frame's first code.
+apart. Behind frames that a flush brings, the numbers go on from theirs. The tokenizer makes of a
+frame 1920 samples of S16LE, each equal to the frame's first code.
 """
 
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import numpy as np
 
 from csm import errors
-from csm.audio.pcm import BYTES_PER_SAMPLE
+from csm.audio.pcm import BYTES_PER_SAMPLE, pcm_bytes
 from csm.serving.bootstrap import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -34,13 +35,24 @@ K = 8
 CODEBOOK_SIZE = 512
 RATE = 24_000
 FRAME_SAMPLES = 1920
+AUDIBLE = 8192
+"""In the middle of a frame its samples are so many more: as loud as speech."""
 FRAME_MS = 80
+_TELEPHONE = (common_pb2.AUDIO_ENCODING_MULAW, common_pb2.AUDIO_ENCODING_ALAW)
 
 EOS = common_pb2.FINISH_REASON_EOS
 MAX_DURATION = common_pb2.FINISH_REASON_MAX_DURATION
 CANCELLED = common_pb2.FINISH_REASON_CANCELLED
 SHUTDOWN = common_pb2.FINISH_REASON_SHUTDOWN
 ERROR = common_pb2.FINISH_REASON_ERROR
+
+
+def samples_of(code: int, num_samples: int = FRAME_SAMPLES) -> Any:
+    """The sound of a frame, int16: its code where it begins and ends, so that no seam is heard, and
+    loud in between."""
+    samples = np.full(num_samples, code, "<i2")
+    samples[num_samples // 3 : 2 * num_samples // 3] += AUDIBLE
+    return samples
 
 
 class Backend:
@@ -92,8 +104,20 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         """Turn of a stream (from 0) -> the reason it ends with instead of EOS."""
         self.fail_before_frame: dict[int, Exception] = {}
         """Frames that were sent in all -> what the next stream raises instead of the next frame."""
+        self.fails_every = 0
+        """Frames after which every stream fails; 0: it does not."""
+        self.fail_before_end: list[Exception] = []
+        """Raised by the next streams instead of a sentence's terminal, one each."""
+        self.ends_with = 0
+        """What every sentence under way ends with, at once; 0: nothing."""
+        self.refuse_later: list[errors.ServiceError] = []
+        """As `refuse`, by the streams behind the first."""
         self.early: dict[int, int] = {}
         """Turn of a stream (from 0) -> the frames after which it ends, once."""
+        self.knows_begun = True
+        """False: it is of a version that knows no frames but its own."""
+        self.counts_on = False
+        """True: the numbers of a stream go on behind those of its context."""
         self.deaf_to_cancel = False
         self.mute = asyncio.Event()
         self.mute.set()
@@ -110,6 +134,8 @@ class FakeGenerator(Backend, generator_pb2_grpc.GeneratorServiceServicer):
         """A part of a sentence -> what its terminal says: it cannot be spoken."""
         self.silent_streams: set[int] = set()
         """Numbers of streams (from 0) that never answer a flush, as of an engine that hangs."""
+        self.silent_before_frame: set[int] = set()
+        """Frames that were sent in all -> the next stream stands still there."""
         self.load = generator_pb2.GetLoadResponse(slots=4, running=1)
         self.max_pinned_positions = 1 << 30
         """Frames and characters of pinned segments beyond which a stream is refused."""
@@ -184,6 +210,7 @@ class Stream:
         self.credit = 0
         self.credit_messages = 0
         self.sent = 0
+        self.number = 0
         self.over = False
         self._text = ""
         self._too_long: errors.ServiceError | None = None
@@ -235,6 +262,8 @@ class Stream:
             flush, text = flushed
             if self.generator.refuse:
                 raise self.generator.refuse.pop(0)
+            if self.generator.refuse_later and self is not self.generator.streams[0]:
+                raise self.generator.refuse_later.pop(0)
             if self.generator.streams.index(self) in self.generator.silent_streams:
                 await asyncio.Event().wait()
             wrong = [e for part, e in self.generator.unspeakable.items() if part in text]
@@ -260,12 +289,25 @@ class Stream:
         limit = (flush.max_audio_ms or self.config.max_audio_ms) // FRAME_MS
         if limit and wanted >= limit:
             wanted, reason = limit, MAX_DURATION
-        made = 0
+        begun = flush.begun if generator.knows_begun else common_pb2.TokenFrames()
+        if begun.num_frames:
+            self.number = _first_code(begun.codes[-2 * K :]) + 1
+        elif generator.counts_on and not number and self.context:
+            self.number = _first_code(self.context[-1].frames.codes[-2 * K :]) + 1
+        made = begun.num_frames
         while made < wanted:
             if turn_id in self._cancelled:
                 reason = CANCELLED
                 break
+            if self.sent in generator.silent_before_frame:
+                generator.silent_before_frame.remove(self.sent)
+                await asyncio.Event().wait()
+            if generator.ends_with:
+                reason = generator.ends_with
+                break
             failure = generator.fail_before_frame.pop(self.sent, None)
+            if generator.fails_every and self.sent >= generator.fails_every:
+                failure = errors.Unavailable("fails on and on")
             if failure is not None:
                 raise failure
             if self.sent >= self.credit > 0 or not generator.mute.is_set():
@@ -275,7 +317,7 @@ class Stream:
                 continue
             if generator.frame_s:
                 await asyncio.sleep(generator.frame_s)
-            codes = np.full((1, K), self.sent % CODEBOOK_SIZE, "<u2")
+            codes = np.full((1, K), self.number % CODEBOOK_SIZE, "<u2")
             yield generator_pb2.GenerateResponse(
                 frames=generator_pb2.GenerateFrames(
                     turn_id=turn_id,
@@ -286,6 +328,9 @@ class Stream:
             )
             made += 1
             self.sent += 1
+            self.number += 1
+        if generator.fail_before_end:
+            raise generator.fail_before_end.pop(0)
         reason = generator.finish.get(number, reason) if reason == EOS else reason
         yield generator_pb2.GenerateResponse(
             turn_completed=generator_pb2.GenerateTurnCompleted(
@@ -295,12 +340,16 @@ class Stream:
                     text_tokens=len(text),
                     prompt_frames=10,
                     reused_frames=4,
-                    generated_frames=made,
-                    audio_ms=made * FRAME_MS,
+                    generated_frames=made - begun.num_frames,
+                    audio_ms=(made - begun.num_frames) * FRAME_MS,
                 ),
                 timing=common_pb2.Timing(queue_ms=1.5, prefill_ms=2.5),
             )
         )
+
+
+def _first_code(codes: bytes) -> int:
+    return int(np.frombuffer(codes, "<u2")[0])
 
 
 def _refused(turn_id: str, error: errors.ServiceError) -> Any:
@@ -322,6 +371,15 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.fail_decode_at: dict[int, Exception] = {}
         """Frames decoded -> what the next decoder raises instead of the next."""
         self.fail_encode: list[errors.ServiceError] = []
+        self.wave: Callable[[int, int], Any] = lambda code, num_samples: np.full(
+            num_samples, code / 32768
+        )
+        """(code, samples) -> what a frame is where float samples are asked for."""
+        self.refuse_later: list[Exception] = []
+        """Raised by the next decoders behind the first, one each."""
+        self.hang_decode_at: set[int] = set()
+        """Frames decoded -> the next decoder stands still there, and with `hangs_again` all do."""
+        self.hangs_again = False
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.formats: list[common_pb2.AudioFormat] = []
@@ -396,7 +454,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         if request.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
             t = np.arange(num_samples) / RATE
             tone = 0.5 * np.sin(2 * np.pi * 1000 * t) * (t % 1 < 0.9)
-            yield tokenizer_pb2.DecodeResponse(audio=tone.astype("<f4").tobytes())
+            pcm = tone.astype("<f4").tobytes()
+            for at in range(0, len(pcm), 1 << 20):
+                yield tokenizer_pb2.DecodeResponse(audio=pcm[at : at + (1 << 20)])
             return
         rows = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
         for row in rows:
@@ -430,6 +490,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             self.encoding -= 1
 
     async def StreamingDecode(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        if self.decoded_frames and self.refuse_later:
+            raise self.refuse_later.pop(0)
         self.decoding += 1
         frames = 0
         width = FRAME_SAMPLES * 2
@@ -446,8 +508,17 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                 for row in codes:
                     if failure := self.fail_decode_at.pop(frames, None):
                         raise failure
+                    if frames in self.hang_decode_at:
+                        if not self.hangs_again:
+                            self.hang_decode_at.remove(frames)
+                        await asyncio.Event().wait()
                     self.decoded_frames.append(int(row[0]))
-                    pcm = np.full(width // 2, row[0], "<i2").tobytes()
+                    pcm = samples_of(int(row[0]), width // 2).tobytes()
+                    if form.encoding in _TELEPHONE:
+                        samples = samples_of(int(row[0]), width) / np.float32(32768)
+                        pcm = pcm_bytes(samples, form.encoding)
+                    elif form.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
+                        pcm = self.wave(int(row[0]), width // 4).astype("<f4").tobytes()
                     yield tokenizer_pb2.StreamingDecodeResponse(
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )

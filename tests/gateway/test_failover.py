@@ -1,4 +1,5 @@
-"""Backends that fail at chosen points: retry where nothing was delivered, honesty elsewhere."""
+"""Backends that fail at chosen points: retry where nothing was delivered, honesty where nobody can
+go on (`test_going_on` has the turns that do)."""
 
 import asyncio
 import contextlib
@@ -20,6 +21,7 @@ from tests.gateway.calls import Conversation, synthesize, turns_of, violations
 from tests.gateway.fakes import EOS, ERROR, SHUTDOWN, FakeGenerator, FakeTokenizer, Stack, stack
 
 RETRIES = "csm_gateway_upstream_retries_total"
+FAILOVERS = "csm_gateway_failovers_total"
 REQUESTS = "csm_gateway_requests_total"
 GONE = errors.Unavailable("going away")
 
@@ -52,7 +54,8 @@ async def test_a_decoder_that_fails_before_the_first_audio_is_tried_again(runnin
     heard = await synthesize(running, "Hello there.")
     assert heard.frames == [0, 1, 2]
     assert heard.completed[0].usage.generated_frames == 3
-    assert running.sample(RETRIES, service="tokenizer", code="UNAVAILABLE") == 1
+    assert len(running.generator.streams) == 1
+    assert running.sample(FAILOVERS, service="tokenizer", code="UNAVAILABLE") == 1
     await running.settled()
 
 
@@ -67,14 +70,16 @@ async def test_a_turn_is_tried_again_three_times_and_no_more(running: Stack) -> 
 
 
 @pytest.mark.parametrize("place", ["generator", "tokenizer", "finish"])
-async def test_a_failure_after_audio_was_delivered_is_told_by_the_terminal(
+async def test_a_failure_for_good_after_audio_was_delivered_is_told_by_the_terminal(
     running: Stack, place: str
 ) -> None:
     running.generator.frame_s = 0.02
     if place == "generator":
         running.generator.fail_before_frame = {6: GONE}
+        running.generator.refuse_later = [GONE] * 6
     elif place == "tokenizer":
         running.tokenizer.fail_decode_at = {6: GONE}
+        running.tokenizer.refuse_later = [GONE] * 6
     else:
         running.generator.finish = {0: ERROR}
     heard = await synthesize(running, "x" * 39 + ".", conversation_id="half")
@@ -84,7 +89,7 @@ async def test_a_failure_after_audio_was_delivered_is_told_by_the_terminal(
     assert completed.error.code == expected.value[0]
     assert len(heard.frames) == (8 if place == "finish" else 6)
     assert completed.kept_audio_ms == 80 * len(heard.frames)
-    assert len(running.generator.streams) == 1
+    assert len(running.generator.streams) == (1 if place == "tokenizer" else 4)
     ((_, _, text, audio_ms),) = await turns_of(running, "half")
     assert audio_ms == completed.kept_audio_ms
     assert text
@@ -96,6 +101,7 @@ async def test_in_a_conversation_a_failure_is_a_terminal_and_the_call_goes_on(
 ) -> None:
     running.generator.frame_s = 0.02
     running.generator.fail_before_frame = {5: GONE}
+    running.generator.refuse_later = [GONE] * 3
     async with Conversation(running, conversation_id="on") as call:
         await call.say("A sentence that breaks off in the middle. ")
         completed = await call.until("turn_completed")
@@ -117,7 +123,7 @@ async def test_in_a_conversation_a_failure_is_a_terminal_and_the_call_goes_on(
 
 async def test_a_generator_that_shuts_down_says_so_in_the_terminal(running: Stack) -> None:
     running.generator.frame_s = 0.01
-    running.generator.finish = {0: SHUTDOWN}
+    running.generator.ends_with = SHUTDOWN
     async with Conversation(running) as call:
         await call.say("Last words.")
         await call.end()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway import memory_bounds
 from gateway.memory_bounds import ENCODER_BYTES, memory_bytes
 from gateway.settings import GatewaySettings
 
@@ -16,6 +17,12 @@ PROCESS_BYTES = 84 << 20
 def settings(**given: object) -> GatewaySettings:
     """As they are by default, with HTTP."""
     return GatewaySettings(**{"http_port": 8080, **given})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def without_recogniser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the images are."""
+    monkeypatch.setattr(memory_bounds, "available", lambda: False)
 
 
 def test_the_defaults_fit_the_container_that_we_ship() -> None:
@@ -55,3 +62,11 @@ def test_a_coded_turn_has_its_encoder_beside_its_pcm() -> None:
 
 def test_a_gateway_without_http_counts_nothing_for_it() -> None:
     assert memory_bytes(GatewaySettings(http_port=None))["http"] == 0
+
+
+def test_a_recogniser_counts_where_there_is_one_and_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory_bounds, "available", lambda: True)
+    assert memory_bytes(settings())["recognition"] > 100 << 20
+    assert memory_bytes(settings(check_recordings="length"))["recognition"] == 0

@@ -9,19 +9,18 @@ import pytest
 
 from csm.v1 import common_pb2, speech_pb2
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
-from tests.gateway.fakes import EOS, FRAME_SAMPLES, RATE, Stack, stack
+from tests.gateway.fakes import EOS, FRAME_SAMPLES, RATE, Stack, samples_of, stack
 
 TextOptions = speech_pb2.TextOptions
 MS_SAMPLES = RATE // 1000
 
 
 def silence_ms(pcm: bytes) -> list[tuple[int, int]]:
-    """(frames of speech before it, milliseconds) of each silence: the fake's frames are numbered
-    from 0, so frame 0 is told from silence by where it stands."""
+    """(frames of speech before it, milliseconds) of each silence."""
     samples = np.frombuffer(pcm, "<i2")
     found, at, frames = [], 0, 0
     while at < len(samples):
-        if samples[at] == frames and (samples[at : at + FRAME_SAMPLES] == frames).all():
+        if (samples[at : at + FRAME_SAMPLES] == samples_of(frames)).all():
             at, frames = at + FRAME_SAMPLES, frames + 1
             continue
         end = at

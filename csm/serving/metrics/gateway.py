@@ -95,6 +95,12 @@ class GatewayMetrics:
             ("service", "code"),
             registry=registry,
         )
+        self.failovers = Counter(
+            "csm_gateway_failovers_total",
+            "Times that a turn under way was to go on with another backend, or the same anew.",
+            ("service", "code"),
+            registry=registry,
+        )
         self.sentences_repeated = Counter(
             "csm_gateway_sentences_repeated_total",
             "Sentences said once more because their speech ended far too early.",
@@ -152,6 +158,7 @@ class GatewayMetrics:
             self.stage_duration_seconds.labels(stage)
         for service in self.SERVICES:
             self.upstream_retries.labels(service, "UNAVAILABLE")
+            self.failovers.labels(service, "UNAVAILABLE")
         for result in self.AFFINITY_RESULTS:
             self.affinity.labels(result)
         for kind in WarningKind:

@@ -6,6 +6,7 @@ its sentences so far and holds the codes of the frames that the ones before do n
 """
 
 import json
+import math
 import struct
 import sys
 from collections.abc import Iterable
@@ -13,12 +14,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from gateway.conversations.cuts import packed, unpacked
 from gateway.conversations.segment import Segment
-from gateway.conversations.silences import Silences
-from gateway.conversations.turn import Turn
+from gateway.conversations.timeline import Timeline
+from gateway.conversations.turn import Turn, Unfinished
 
 _PREFIX = struct.Struct("<cI")
-_FORMAT = b"\x01"
+_PLAIN = b"\x01"
+"""Frames and pauses are all there is to the timeline."""
+_SHAPED = b"\x02"
+"""The header says in `sound` what else there is; a gateway that does not know it reads no such
+record, and all others."""
 
 
 class ForeignRecord(ValueError):
@@ -34,7 +40,9 @@ class RecordKey:
     end_frame: int
     num_segments: int
     num_chars: int
-    num_silences: int
+    num_pauses: int
+    sound: tuple[float, ...] = ()
+    unfinished: Unfinished | None = None
 
 
 def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
@@ -45,8 +53,17 @@ def record_key(turn: Turn, first_frame: int = 0) -> RecordKey:
         turn.num_frames,
         len(turn.segments),
         sum(len(s.text) + len(s.written) for s in turn.segments),
-        len(turn.silences.found),
+        len(turn.timeline.pauses),
+        _sound(turn.timeline),
+        turn.unfinished,
     )
+
+
+def _sound(timeline: Timeline) -> tuple[float, ...]:
+    """What the timeline has beside pauses; nothing where that is all."""
+    if timeline.plain:
+        return ()
+    return (timeline.speed, timeline.skipped_ms, timeline.end_frames, timeline.cut_ms)
 
 
 def finished_key(turn: Turn) -> RecordKey:
@@ -59,19 +76,28 @@ def finished_key(turn: Turn) -> RecordKey:
 
 def pack(turn: Turn, first_frame: int = 0) -> bytes:
     """The record that holds the frames of `turn` from `first_frame` on."""
-    header = {
+    header: dict[str, Any] = {
         "turn_id": turn.turn_id,
         "speaker": turn.speaker,
         "heard": turn.heard,
         "first_frame": first_frame,
         "segments": [[s.speaker, s.text, s.written, s.num_frames] for s in turn.segments],
-        "silences": turn.silences.found,
+        "silences": turn.timeline.pauses,
         "voices": [s.voice for s in turn.segments],
     }
+    if any(s.cuts for s in turn.segments):
+        # Readers of before pass it over, and cut in proportion.
+        header["cuts"] = [list(unpacked(s.cuts)) for s in turn.segments]
+    if turn.unfinished is not None:
+        # Who does not know of it reads the record all the same.
+        header["unfinished"] = [turn.unfinished.seed, turn.unfinished.cut_seed]
+    kind = _PLAIN
+    if not turn.timeline.plain:
+        header["sound"], kind = _sound(turn.timeline), _SHAPED
     told = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     codes = b"".join(s.codes for s in turn.segments)
     width = len(codes) // turn.num_frames if turn.num_frames else 0
-    return _PREFIX.pack(_FORMAT, len(told)) + told + codes[first_frame * width :]
+    return _PREFIX.pack(kind, len(told)) + told + codes[first_frame * width :]
 
 
 def unpack(records: Iterable[bytes]) -> tuple[list[Turn], list[RecordKey]]:
@@ -95,13 +121,24 @@ def _key(told: dict[str, Any]) -> RecordKey:
         len(segments),
         sum(len(text) + len(written) for _, text, written, _ in segments),
         len(told["silences"]),
+        tuple(told.get("sound", ())),
+        _unfinished(told),
     )
+
+
+def _unfinished(told: dict[str, Any]) -> Unfinished | None:
+    if told.get("unfinished") is None:
+        return None
+    seed, cut_seed = told["unfinished"]
+    return Unfinished(int(seed), None if cut_seed is None else int(cut_seed))
 
 
 def _parts(record: bytes) -> tuple[dict[str, Any], bytes]:
     kind, length = _PREFIX.unpack_from(record)
-    if kind != _FORMAT:
-        raise ForeignRecord(f"a record begins with {kind.hex()}, not {_FORMAT.hex()}")
+    if kind not in (_PLAIN, _SHAPED):
+        raise ForeignRecord(
+            f"a record begins with {kind.hex()}, not {_PLAIN.hex()} or {_SHAPED.hex()}"
+        )
     end = _PREFIX.size + length
     return json.loads(record[_PREFIX.size : end]), record[end:]
 
@@ -118,9 +155,17 @@ def _turn(parts: list[tuple[dict[str, Any], bytes]]) -> Turn:
     voices = [sys.intern(str(name)) for name in told.get("voices", [""] * len(segments))]
     turn = Turn(str(told["turn_id"]), int(told["speaker"]), bool(told["heard"]), [])
     at = 0
+    all_cuts = iter([[(int(a), int(b), int(c)) for a, b, c in one] for one in told.get("cuts", ())])
     for (speaker, text, written, frames), voice in zip(segments, voices, strict=True):
         end = at + frames * width
-        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written, voice))
+        cuts = packed(next(all_cuts, ()))
+        turn.segments.append(Segment(speaker, text, codes[at:end], frames, written, voice, cuts))
         at = end
-    turn.silences = Silences([(int(frame), int(ms)) for frame, ms in told["silences"]])
+    turn.timeline = Timeline([(int(frame), int(ms)) for frame, ms in told["silences"]])
+    if "sound" in told:
+        speed, skipped_ms, end_frames, cut_ms = sound = [float(one) for one in told["sound"]]
+        if not (all(map(math.isfinite, sound)) and speed > 0):
+            raise ForeignRecord("a turn has a sound that cannot be")
+        turn.timeline = Timeline(turn.timeline.pauses, speed, skipped_ms, int(end_frames), cut_ms)
+    turn.unfinished = _unfinished(told)
     return turn

@@ -53,8 +53,9 @@ def _pack_part(turn: Turn, key: RecordKey) -> bytes:
     """The part that `key` is of, out of a turn that may have grown since."""
     if key.end_frame == turn.num_frames:
         return pack(turn, key.first_frame)
-    part = Turn(turn.turn_id, turn.speaker, turn.heard, list(turn.segments), turn.silences)
+    part = Turn(turn.turn_id, turn.speaker, turn.heard, list(turn.segments), turn.timeline)
     part.truncate(key.end_frame)
+    part.unfinished = key.unfinished
     return pack(part, key.first_frame)
 
 

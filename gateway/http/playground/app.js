@@ -196,7 +196,7 @@ by("codes").addEventListener("pointermove", ({ offsetX, offsetY }) => {
   const tip = by("tip");
   tip.hidden = !found;
   if (!found) return;
-  tip.textContent = `${((found.frame * stage.codec.frame_ms) / 1000).toFixed(2)} s  codebook ${found.codebook}  code ${found.code}`;
+  tip.textContent = `frame ${found.frame}  codebook ${found.codebook}  code ${found.code}`;
   const most = by("screens").clientWidth - tip.offsetWidth - 8;
   tip.style.left = `${Math.max(8, Math.min(most, offsetX + 12))}px`;
 });

@@ -7,6 +7,7 @@ import { ramp } from "./colours.js";
 const LEAST_FRAMES = 50; // that the width is for: four seconds
 const FRAME_SAMPLES = RATE_HZ / 12.5;
 
+/** Draws on two canvases, one above the other. */
 export class Stage {
   constructor(waveform, codes) {
     this.waveform = waveform;
@@ -46,7 +47,9 @@ export class Stage {
 
   /** The frame and the codebook at a place of the code map. */
   at(x, y) {
-    const frame = Math.floor((x / this.codes.clientWidth) * this.span);
+    const sample = (x / this.codes.clientWidth) * this.span * FRAME_SAMPLES;
+    const run = this.turn?.runs.find((one) => sample >= one.first && sample < one.first + one.samples);
+    const frame = run ? run.frame + Math.floor(((sample - run.first) / run.samples) * run.count) : -1;
     const codebook = Math.floor((y / this.codes.clientHeight) * this.codec.num_codebooks);
     const code = this.turn?.codes[frame]?.[codebook];
     return code === undefined ? null : { frame, codebook, code };
@@ -55,7 +58,7 @@ export class Stage {
   /** Draws what there is; `ms` of it have been heard, null: nothing is playing. */
   draw(ms) {
     const { turn } = this;
-    const frames = turn ? Math.max(turn.codes.length, turn.numSamples / FRAME_SAMPLES) : 0;
+    const frames = turn ? turn.numSamples / FRAME_SAMPLES : 0;
     const wanted = Math.max(LEAST_FRAMES, Math.ceil(frames * 1.04));
     this.span += (wanted - this.span) * (wanted - this.span < 0.5 ? 1 : 0.25);
     const state = `${turn?.numSamples} ${frames} ${this.span.toFixed(2)} ${ms} ${turn?.keptMs}`;
@@ -120,8 +123,7 @@ export class Stage {
     this.drawSeconds(canvas);
     if (!turn?.codes.length) return;
     this.growMap(turn);
-    const shown = (turn.codes.length / this.span) * width;
-    const edge = Math.min(shown, this.x(canvas, heard));
+    const edge = Math.min(width, this.x(canvas, heard));
     paint.imageSmoothingEnabled = false;
     const part = (from, to, alpha) => {
       if (to <= from) return;
@@ -130,20 +132,31 @@ export class Stage {
       paint.rect(from, 0, to - from, height);
       paint.clip();
       paint.globalAlpha = alpha;
-      paint.drawImage(map, 0, 0, turn.codes.length, map.height, 0, 0, shown, height);
+      for (const { frame, count, first, samples } of turn.runs) {
+        const scale = width / this.span / FRAME_SAMPLES;
+        paint.drawImage(map, frame, 0, count, map.height, first * scale, 0, samples * scale, height);
+      }
       paint.restore();
     };
     part(0, edge, 1);
-    part(edge, shown, 0.32);
-    // The codes of a frame are apart from those of the next.
+    part(edge, width, 0.32);
+    this.drawGaps(turn, paint, width, height);
+  }
+
+  /** Parts the codes of a frame from those of the next, and of other codebooks. */
+  drawGaps(turn, paint, width, height) {
     const scale = window.devicePixelRatio || 1;
     const rows = this.codec.num_codebooks;
-    if (height / rows > 6 * scale) {
-      for (let row = 1; row < rows; row++) paint.clearRect(0, Math.round((row * height) / rows), shown, scale);
-    }
-    const column = width / this.span;
-    if (column > 6 * scale) {
-      for (let frame = 1; frame < turn.codes.length; frame++) paint.clearRect(Math.round(frame * column), 0, scale, height);
+    const perSample = width / this.span / FRAME_SAMPLES;
+    for (const { count, first, samples } of turn.runs) {
+      const begins = first * perSample;
+      const long = samples * perSample;
+      if (height / rows > 6 * scale) {
+        for (let row = 1; row < rows; row++) paint.clearRect(begins, Math.round((row * height) / rows), long, scale);
+      }
+      if (long / count > 6 * scale) {
+        for (let at = 0; at <= count; at++) paint.clearRect(Math.round(begins + (at * long) / count), 0, scale, height);
+      }
     }
   }
 

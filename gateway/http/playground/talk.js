@@ -121,8 +121,7 @@ export class Talk {
   sound(about, pcm) {
     const turn = this.find(about.turn_id);
     if (!turn) return;
-    turn.codes.push(...(about.codes ?? []));
-    const chunk = turn.add(samplesOf(pcm), about.text_chars);
+    const chunk = turn.add(samplesOf(pcm), about.text_chars, about.codes);
     if (turn.keptMs === null) this.player.play(turn, chunk);
     this.on.changed(turn);
   }

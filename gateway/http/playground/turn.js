@@ -11,6 +11,7 @@ export class Turn {
     this.numSamples = 0;
     this.peaks = []; // highest |sample| of each 10 ms
     this.codes = []; // [frames][codebooks]
+    this.runs = []; // {frame, count, first, samples}: frames in a row, and the samples they are over
     this.completed = null;
     this.keptMs = null; // of a turn that was cut: what was heard
     this.keptChars = null;
@@ -25,8 +26,21 @@ export class Turn {
     return (this.numSamples / RATE_HZ) * 1000;
   }
 
+  /** Puts frames where their sound is: a chunk of silence has none, a trimmed one has more. */
+  place(codes, first, samples) {
+    const run = this.runs.at(-1);
+    const goesOn = run && run.first + run.samples === first
+      && Math.abs(run.samples / run.count - samples / codes.length) < 1;
+    if (goesOn) {
+      run.count += codes.length;
+      run.samples += samples;
+    } else this.runs.push({ frame: this.codes.length, count: codes.length, first, samples });
+    this.codes.push(...codes);
+  }
+
   /** Appends samples (Float32Array), which begin when so much of the text has begun. */
-  add(samples, textChars = this.text.length) {
+  add(samples, textChars = this.text.length, codes = []) {
+    if (codes.length) this.place(codes, this.numSamples, samples.length);
     if (this.arrived === null) this.arrived = performance.now();
     const chunk = { first: this.numSamples, samples, textChars };
     for (let at = 0; at < samples.length; at++) {

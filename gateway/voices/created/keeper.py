@@ -271,6 +271,7 @@ class VoiceKeeper:
                 field,
                 deadline=deadline,
                 max_s=MAX_RECORDING_S,
+                language=record.language,
             )
             check_sounds(field, quality)
             prompts.append(segment)

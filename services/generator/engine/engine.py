@@ -148,9 +148,19 @@ class Engine:
             )
         if request.max_frames < 1:
             raise ValueError(f"max_frames: {request.max_frames}, must be >= 1")
+        most = min(request.max_frames, len(request.prompt)) - 1
+        if not 0 <= request.begun_frames <= most:
+            raise ValueError(f"begun_frames: {request.begun_frames}, must be 0..{most}")
+        if request.begun_frames and request.noise is None:
+            raise ValueError("noise: None; frames that were begun need `noise_after` them")
         self._check_running()
         self._admission.begin(request.key, request.owner, reservation)
         self._commands.put(Submit(EngineTurn(request, sink)))
+
+    def noise_after(self, seed: int, frames: int) -> object:
+        """The random numbers' state of a turn behind its first frames. For any thread: drawing
+        takes up to a millisecond a frame."""
+        return self._runner.noise_after(seed, frames)
 
     def _check_running(self) -> None:
         if not self._thread.is_alive():

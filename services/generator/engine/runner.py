@@ -33,6 +33,11 @@ class Runner:
         self._hidden = torch.zeros(slots, config.backbone.width, device=device, dtype=model.dtype)
         self._codes = torch.zeros(slots, books, dtype=torch.int64, device=device)
 
+    def noise_after(self, seed: int, frames: int) -> object:
+        """The state of a slot's random numbers behind so many frames, as a `Parked` has it; for any
+        thread."""
+        return self._noise.after(seed, frames)
+
     def run(self, plan: Plan) -> Outcome:
         """Runs one step. A failure is told in the outcome, never raised: a prefill that fails
         takes its own slot with it, anything else every slot of the plan."""

@@ -18,7 +18,7 @@ from services.generator.engine.events import Event, Finished, FinishReason, Fram
 from services.generator.engine.plan import Begin, Outcome, Plan, Prefill, frame_row
 from services.generator.engine.slots import SlotTable
 from services.generator.engine.stalls import StallLimits
-from services.generator.engine.turn import EngineTurn, EngineTurnState, Parked
+from services.generator.engine.turn import NO_SLOT, EngineTurn, EngineTurnState, Parked
 
 OLDEST_FIRST_EVERY = 4
 """Prefill serves the turn with the least left; every so many steps, the oldest (no starvation)."""
@@ -177,7 +177,7 @@ class Scheduler:
         self._left.append(turn.parked)
         del self._running[turn.slot]
         self.slots.vacate(turn)
-        turn.slot, turn.computed = -1, 0
+        turn.slot, turn.computed = NO_SLOT, 0
         turn.begun = turn.hidden_ready = False
         turn.state = EngineTurnState.PARKED
         self._parked.append(turn)

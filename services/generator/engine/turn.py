@@ -40,7 +40,9 @@ class TurnRequest:
 
     `key` names the turn, `owner` the conversation (or the anonymous stream) under which the slot is
     kept between turns. `prompt` [T, K + 1] with T >= 1. `credit_frames` None: no flow control.
-    `deadline_s` is a time of `time.monotonic()`.
+    `deadline_s` is a time of `time.monotonic()`. The last `begun_frames` rows of the prompt are
+    frames of the turn that exist already: they count for `max_frames` and `min_frames`, and `noise`
+    is the random numbers' state behind them (`Runner.noise_after`).
     """
 
     key: str
@@ -52,12 +54,18 @@ class TurnRequest:
     credit_frames: int | None = None
     deadline_s: float | None = None
     min_frames: int = 0
+    begun_frames: int = 0
+    noise: object | None = None
+
+
+NO_SLOT = -1
 
 
 @dataclass(eq=False)
 class Parked:
-    """What a turn that gave its slot up goes on with. `noise` is its random numbers' state, which
-    the runner fills in as the slot is left, and reads as the turn goes on."""
+    """What a turn that gave its slot up, here or in another engine, goes on with. `noise` is its
+    random numbers' state, which the runner fills in as the slot is left, and reads as the turn goes
+    on."""
 
     slot: int
     noise: object | None = None
@@ -75,7 +83,7 @@ class EngineTurn:
     accepted_s: float = field(default_factory=time.monotonic)
     state: EngineTurnState = EngineTurnState.QUEUED
     rows: PromptRows = field(init=False)
-    slot: int = -1
+    slot: int = NO_SLOT
     begun: bool = False
     started: bool = False
     computed: int = 0
@@ -95,8 +103,12 @@ class EngineTurn:
     sink_failed: bool = False
 
     def __post_init__(self) -> None:
-        self.rows = self.request.prompt
-        self.credit = self.request.credit_frames
+        request = self.request
+        self.rows, self.credit = request.prompt, request.credit_frames
+        if request.begun_frames:
+            self.frames = request.begun_frames
+            self.last_codes = request.prompt[-1, :-1]
+            self.parked = Parked(NO_SLOT, request.noise)
 
     @property
     def has_credit(self) -> bool:
@@ -128,7 +140,7 @@ class EngineTurn:
             prompt_frames=len(self.request.prompt),
             reused_frames=self.reused,
             computed_frames=self.prefilled,
-            generated_frames=self.frames,
+            generated_frames=self.frames - self.request.begun_frames,
             timing=EngineTiming(
                 queue_s=None if self.slot_s is None else self.slot_s - self.accepted_s,
                 prefill_s=None if began is None or done is None else done - began,

@@ -28,6 +28,10 @@ class Draws(Protocol):
     def restore(self, slot: int, state: object) -> None:
         """Go on in a slot, the same or another, where `state` was taken."""
 
+    def after(self, seed: int, draws: int) -> object:
+        """Return what `state` is behind `seed` and so many draws; touches no slot, so that any
+        thread may ask."""
+
     def fill(self, active: Tensor) -> Tensor:
         """Draw anew for the rows where `active` (bool [slots], on the host); return all rows'."""
 
@@ -55,6 +59,13 @@ class NoiseState:
 
     first: Tensor
     second: Tensor | None
+
+
+def _torch_seeds(seed: int) -> tuple[int, int | None]:
+    """The seeds of a slot's generators; the second where the seed needs one."""
+    upper, lower = divmod(seed, TORCH_SEEDS)
+    # Never the first one's own seed, whose draws would be the same.
+    return lower, (lower + upper) % TORCH_SEEDS if upper else None
 
 
 class Noise:
@@ -86,12 +97,11 @@ class Noise:
             ValueError: the slot or the seed is out of range.
         """
         _check_seed(slot, seed, len(self._first))
-        upper, lower = divmod(seed, TORCH_SEEDS)
-        self._first[slot].manual_seed(lower)
-        self._halved[slot] = upper > 0
-        if upper:
-            # Never the first one's own seed, whose draws would be the same.
-            self._second[slot].manual_seed((lower + upper) % TORCH_SEEDS)
+        first, second = _torch_seeds(seed)
+        self._first[slot].manual_seed(first)
+        self._halved[slot] = second is not None
+        if second is not None:
+            self._second[slot].manual_seed(second)
 
     def state(self, slot: int) -> NoiseState:
         """Where a slot's sequence stands, for `restore`; some kilobytes."""
@@ -106,6 +116,27 @@ class Noise:
         self._halved[slot] = state.second is not None
         if state.second is not None:
             self._second[slot].set_state(state.second)
+
+    def after(self, seed: int, draws: int) -> NoiseState:
+        """Return what `state` is behind `seed` and so many draws; touches no slot.
+
+        A draw takes as long as in `fill`: torch's generator cannot skip.
+
+        Raises:
+            ValueError: the seed is out of range.
+        """
+        _check_seed(0, seed, len(self._first))
+        scratch = torch.empty_like(self._scratch)
+        states: list[Tensor] = []
+        for one in _torch_seeds(seed):
+            if one is None:
+                continue
+            generator = torch.Generator(device=scratch.device)
+            generator.manual_seed(one)
+            for _ in range(draws):
+                scratch.exponential_(generator=generator)
+            states.append(generator.get_state())
+        return NoiseState(states[0], states[1] if len(states) > 1 else None)
 
     def fill(self, active: Tensor) -> Tensor:
         """Draw anew for the rows where `active` (bool [slots]) and return all rows' draws.
@@ -184,6 +215,15 @@ class CountedNoise:
         if not isinstance(state, tuple):
             raise ValueError(f"state: {type(state).__name__} is not allowed, must be `state`'s own")
         self._keys[slot], self._counts[slot] = state
+
+    def after(self, seed: int, draws: int) -> tuple[int, int]:
+        """Return what `state` is behind `seed` and so many draws; touches no slot.
+
+        Raises:
+            ValueError: the seed is out of range.
+        """
+        _check_seed(0, seed, len(self._keys))
+        return _signed(seed), draws
 
     def fill(self, active: Tensor) -> Tensor:
         """Draw anew for the rows where `active` (bool [slots], on the host) and return all rows'.

@@ -14,10 +14,10 @@ from csm.cli.main import app
 from tests.csm.cli.conftest import ROOT, Csm
 
 COMMANDS = (
-    ("speak",), ("serve",), ("generate",), ("encode",), ("decode",),
+    ("speak",), ("play",), ("chat",), ("serve",), ("generate",), ("encode",), ("decode",),
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
     ("voices", "list"), ("voices", "show"), ("voices", "add"), ("voices", "test"),
-    ("voices", "remove"),
+    ("voices", "remove"), ("watermark", "check"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 

@@ -149,3 +149,15 @@ def test_text_of_a_truncated_turn_no_longer_counts() -> None:
     before = conversation.num_bytes
     conversation.truncate("t", 4000, 80.0)
     assert before - conversation.num_bytes == 200 + len("word " * 50) + 1
+
+
+def test_the_last_turn_is_taken_back_and_no_other() -> None:
+    conversation = StoredConversation("c", "v", WIDE)
+    conversation.add(turn("a", segment("x", 20)))
+    bytes_before = conversation.num_bytes
+    conversation.add(turn("b", segment("y", 30)))
+    conversation.take_back("a")
+    assert [t.turn_id for t in conversation.turns] == ["a", "b"]
+    conversation.take_back("b")
+    assert [t.turn_id for t in conversation.turns] == ["a"]
+    assert conversation.num_bytes == bytes_before

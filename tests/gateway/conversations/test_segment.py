@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.backends.convert import segment_message
-from gateway.conversations.segment import Segment, cut_text
+from gateway.conversations.cuts import packed
+from gateway.conversations.segment import Segment, cut, cut_text
 from tests.gateway.conversations.making import segment
 
 
@@ -45,3 +46,24 @@ def test_what_a_segment_takes_grows_with_its_text_and_its_codes() -> None:
     assert Segment(0, "ö" * 100).num_bytes - empty.num_bytes == 300
     assert Segment(0, "中" * 100).num_bytes - empty.num_bytes == 500
     assert Segment(0, "🙂" * 100).num_bytes - empty.num_bytes == 800
+
+
+def test_a_text_is_cut_behind_the_words_that_were_heard() -> None:
+    cuts = packed([(3, 3, 2), (14, 6, 6), (18, 10, 9)])
+    whole = Segment(0, "One twenty-two. So", b"ab" * 10, 10, "One 22. So", cuts=cuts)
+    kept = cut(whole, 7, 10)
+    assert (kept.text, kept.written, kept.num_frames) == ("One twenty-two", "One 22", 7)
+    assert len(kept.codes) == 14
+    # What is left can be cut again, by the same words.
+    assert cut(kept, 5, 7).text == "One"
+    assert cut(kept, 1, 7).text == cut(kept, 1, 7).written == ""
+    assert cut(whole, 10, 10) is whole
+
+
+def test_cuts_without_room_for_a_number_are_left_out() -> None:
+    assert packed([(1, 1, 1), (70_000, 70_000, 5)]) == b""
+    assert packed([]) == b""
+
+
+def test_cuts_count_as_memory() -> None:
+    assert Segment(0, "", cuts=packed([(1, 1, 1)])).num_bytes == Segment(0, "").num_bytes + 6

@@ -100,7 +100,8 @@ async def test_a_turn_is_spoken_and_the_call_ends_well(served: Stack) -> None:
 
 
 async def test_codes_come_with_their_sound_where_they_are_asked_for(served: Stack) -> None:
-    async with talk(served, voice="fake", codes=True) as one:
+    options = {"max_leading_silence_ms": 10_000, "even_loudness": False}
+    async with talk(served, voice="fake", codes=True, sound_options=options) as one:
         codec = (await one.until("started"))["codec"]
         assert codec == {"num_codebooks": 8, "codebook_size": 512, "frame_ms": 80.0}
         for _ in range(2):

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from csm import errors
-from tests.gateway.fakes import FRAME_SAMPLES, Stack, stack
+from tests.gateway.fakes import ERROR, FRAME_SAMPLES, Stack, stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -286,9 +286,9 @@ async def test_a_turn_that_fails_before_any_audio_is_a_status(
 
 
 async def test_audio_that_breaks_off_does_not_look_whole(
-    served: Stack, http: httpx.AsyncClient
+    served: Stack, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served.generator.fail_before_frame[2] = errors.Internal("x")
+    monkeypatch.setitem(served.generator.finish, 0, ERROR)
     given = {"x-request-id": "broken"}
     with pytest.raises(httpx.RemoteProtocolError):
         await http.post(SPEECH, json=body(input="A" * 50), headers=given)
@@ -298,9 +298,9 @@ async def test_audio_that_breaks_off_does_not_look_whole(
 
 
 async def test_events_that_break_off_end_with_an_error(
-    served: Stack, http: httpx.AsyncClient
+    served: Stack, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served.generator.fail_before_frame[2] = errors.Internal("x")
+    monkeypatch.setitem(served.generator.finish, 0, ERROR)
     answer = await spoken(http, input="A" * 50, stream_format="sse")
     last = json.loads(answer.text.strip().split("\n\n")[-1].removeprefix("data: "))
     assert last["type"] == "speech.audio.error"

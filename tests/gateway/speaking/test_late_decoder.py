@@ -9,10 +9,16 @@ import pytest
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.failure import BackendFailure
 from gateway.backends.requests import Requests
-from gateway.speaking.late_decoder import MIN_DECODED_FRAMES, LateDecoder
+from gateway.speaking.late_decoder import (
+    MIN_DECODED_FRAMES,
+    PRIMER_FRAMES,
+    DecoderFormat,
+    LateDecoder,
+)
 from tests.gateway.fakes import stack
 
 FRAME_BYTES = 4
+FRAME_SAMPLES = 10
 
 
 class Decoding:
@@ -26,6 +32,13 @@ class Decoding:
     def feed(self, codes: bytes, num_frames: int) -> None:
         assert len(codes) == num_frames * FRAME_BYTES
         self.fed.append((codes, num_frames))
+
+    @property
+    def closed(self) -> bool:
+        return self.requests.closed
+
+    def close(self) -> None:
+        self.requests.close()
 
     def answer(self, sound: tuple[bytes, int] | None) -> None:
         self._sounds.put_nowait(sound)
@@ -41,9 +54,17 @@ def codes(first: int, num_frames: int) -> bytes:
     return b"".join(n.to_bytes(FRAME_BYTES, "little") for n in range(first, first + num_frames))
 
 
-def decoder(ahead_frames: int) -> tuple[LateDecoder, Any]:
+def decoder(ahead_frames: int, *others: Decoding) -> tuple[LateDecoder, Any]:
+    """One whose calls are the one returned and then `others`, as long as there are any."""
     decoding = Decoding()
-    return LateDecoder(decoding, FRAME_BYTES, ahead_frames), decoding  # type: ignore[arg-type]
+    calls: Any = [decoding, *others]
+
+    async def go_on(failure: BackendFailure) -> bool:
+        return bool(calls)
+
+    form = DecoderFormat(FRAME_BYTES, FRAME_SAMPLES, sample_bytes=1)
+    late = LateDecoder(lambda: calls.pop(0), form, ahead_frames, go_on, lambda source: None)
+    return late, decoding
 
 
 async def test_what_is_not_read_stays_codes_and_comes_in_order_when_it_is() -> None:
@@ -70,17 +91,17 @@ async def test_a_format_of_any_size_has_room_for_two_frames() -> None:
 
 async def test_the_tokenizer_owes_sound_only_for_what_it_was_fed() -> None:
     late, decoding = decoder(ahead_frames=2)
-    assert late.owed_s == 0
+    assert late.owed.for_s == 0
     late.feed(codes(0, 9), 9)
     heard: list[int] = []
     running = asyncio.create_task(late.run(lambda pcm, num_frames: heard.append(num_frames)))
     await asyncio.sleep(0.02)
-    assert late.owed_s > 0
+    assert late.owed.for_s > 0
     decoding.answer((b"12", 2))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert heard == [2]
-    assert late.owed_s == 0
+    assert late.owed.for_s == 0
     decoding.answer(None)
     with pytest.raises(BackendFailure):
         await running  # it ended before its frames did
@@ -113,3 +134,70 @@ async def test_a_listener_in_the_largest_format_who_does_not_read_costs_little()
             if answer.WhichOneof("response") == "completed":
                 break
         assert len(running.tokenizer.decoded_frames) == 102
+
+
+def sound_of(first: int, num_frames: int) -> bytes:
+    return b"".join(bytes([n % 256]) * FRAME_SAMPLES for n in range(first, first + num_frames))
+
+
+async def test_a_decoder_that_is_lost_is_built_anew_from_the_last_frames() -> None:
+    second = Decoding()
+    late, first = decoder(1000, second)
+    heard: list[tuple[bytes, int]] = []
+    running = asyncio.create_task(late.run(lambda pcm, n: heard.append((pcm, n))))
+    for frame in range(100):
+        late.feed(codes(frame, 1), 1)
+    for frame in range(0, 90, 3):
+        first.answer((sound_of(frame, 3), frame + 3))
+    await asyncio.sleep(0.01)
+    assert heard[-1][1] == 90
+    first.answer(None)
+    await asyncio.sleep(0.01)
+    assert first.requests.closed
+    ((fed, num_frames),) = second.fed
+    assert num_frames == PRIMER_FRAMES + 10
+    assert fed == codes(90 - PRIMER_FRAMES, num_frames)
+    late.feed(codes(100, 2), 2)
+    late.close()
+    assert second.requests.closed
+    # Its answers lie across the place where the first one ended.
+    begins = 90 - PRIMER_FRAMES
+    for frame in range(begins, 102, 4):
+        num_frames = min(4, 102 - frame)
+        second.answer((sound_of(frame, num_frames), frame + num_frames - begins))
+    second.answer(None)
+    await running
+    assert b"".join(pcm for pcm, _ in heard) == sound_of(0, 102)
+    assert heard[-1][1] == 102
+    assert late.owed.for_s == 0
+
+
+async def test_what_was_fed_while_no_decoder_was_there_is_not_lost() -> None:
+    second = Decoding()
+    late, first = decoder(1000, second)
+    heard: list[bytes] = []
+    running = asyncio.create_task(late.run(lambda pcm, n: heard.append(pcm)))
+    late.feed(codes(0, 3), 3)
+    first.answer(None)
+    late.feed(codes(3, 2), 2)
+    await asyncio.sleep(0.01)
+    assert b"".join(c for c, _ in second.fed) == codes(0, 5)
+    second.answer((sound_of(0, 5), 5))
+    late.close()
+    second.answer(None)
+    await running
+    assert b"".join(heard) == sound_of(0, 5)
+
+
+async def test_little_is_kept_of_a_long_turn_for_a_decoder_to_come() -> None:
+    late, first = decoder(10_000)
+    running = asyncio.create_task(late.run(lambda pcm, n: None))
+    for frame in range(2000):
+        late.feed(codes(frame, 1), 1)
+        first.answer((sound_of(frame, 1), frame + 1))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert sum(n for _, n in late._recent) <= PRIMER_FRAMES + 1
+    late.close()
+    first.answer(None)
+    await running

@@ -2,23 +2,25 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.conversations.cuts import packed
 from gateway.conversations.redis.records import ForeignRecord, pack, record_key, unpack
 from gateway.conversations.redis.splice import MAX_WRITE_BYTES, SpokenRecords, splice
 from gateway.conversations.segment import Segment
-from gateway.conversations.silences import Silences
-from gateway.conversations.turn import Turn
+from gateway.conversations.timeline import Timeline
+from gateway.conversations.turn import Turn, Unfinished
 from tests.gateway.conversations.making import segment, turn
 
 
 def made(name: str) -> Turn:
     one = Turn(name, 3, True, [Segment(3, "two €", bytes(range(12)), 3, "2 €"), Segment(3, "ü")])
-    one.silences = Silences([(0, 100), (3, 250)])
+    one.timeline = Timeline([(0, 100), (3, 250)])
     return one
 
 
@@ -42,6 +44,36 @@ def test_a_segment_keeps_the_voice_that_spoke_it_and_older_records_name_none() -
     assert [s.speaker for s in turn.segments] == [0, 2]
 
 
+def test_what_was_done_to_a_turns_sound_comes_back_and_only_then_is_the_record_another() -> None:
+    plain, shaped = made("a"), made("b")
+    shaped.timeline = Timeline([(0, 100)], 1.25, 60.0, 3, 12.5)
+    turns, keys = unpack([pack(plain), pack(shaped)])
+    assert turns == [plain, shaped]
+    assert keys == [record_key(plain), record_key(shaped)]
+    assert (pack(plain)[:1], pack(shaped)[:1]) == (b"\x01", b"\x02")
+
+
+@pytest.mark.parametrize("sound", [[], [0, 0, 0, 0], [1], [1, 0, "x", 0], [1, 0, 1e999, 0], 3])
+def test_a_sound_that_cannot_be_is_refused(sound: object) -> None:
+    header = {"turn_id": "a", "speaker": 0, "heard": False, "first_frame": 0, "segments": [],
+              "silences": [], "sound": sound}  # fmt: skip
+    told = json.dumps(header).encode()
+    with pytest.raises(ForeignRecord):
+        unpack([b"\x02" + len(told).to_bytes(4, "little") + told])
+
+
+def test_a_record_knows_where_its_text_may_be_cut_and_may_not_know_it() -> None:
+    cuts = packed([(3, 2, 1), (5, 3, 3)])
+    one = turn("a", Segment(0, "two €", bytes(range(12)), 3, "2 €", cuts=cuts), segment("x", 2))
+    record = pack(one)
+    assert unpack([record])[0] == [one]
+    # As gateways wrote it that knew of no cuts.
+    one.segments[0] = replace(one.segments[0], cuts=b"")
+    older = pack(one)
+    assert b"cuts" not in older
+    assert unpack([older])[0] == [one]
+
+
 def test_a_turn_in_several_records_is_one_turn() -> None:
     whole = turn("a", segment("first", 4), segment("second", 6))
     early = turn("a", segment("fir", 3))
@@ -51,9 +83,22 @@ def test_a_turn_in_several_records_is_one_turn() -> None:
     assert [(k.first_frame, k.end_frame) for k in keys] == [(0, 3), (3, 10)]
 
 
+@pytest.mark.parametrize("cut_seed", [None, 7])
+def test_how_an_unfinished_turn_goes_on_comes_back_with_it(cut_seed: int | None) -> None:
+    one = turn("a", segment("first", 4))
+    finished = record_key(one)
+    one.unfinished = Unfinished((1 << 64) - 1, cut_seed)
+    turns, keys = unpack([pack(one)])
+    assert turns == [one]
+    assert keys == [record_key(one)]
+    # That it came to its end is a difference to be written.
+    assert keys[0] != finished
+    assert splice(keys, [turn("a", segment("first", 4))], []) is not None
+
+
 @pytest.mark.parametrize(
     "record",
-    [b"", b"\x02" + pack(made("a"))[1:], pack(made("a"))[:-1], b"\x01\xff\xff\xff\xff{}",
+    [b"", b"\x03" + pack(made("a"))[1:], pack(made("a"))[:-1], b"\x01\xff\xff\xff\xff{}",
      b"\x01\x02\x00\x00\x00{}", b"\x01\x02\x00\x00\x00[]", b"\x01\x01\x00\x00\x00\xff"],
 )  # fmt: skip
 def test_bytes_that_are_no_record_are_refused(record: bytes) -> None:

@@ -8,7 +8,7 @@ import pytest
 from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.redis.store import RedisStore
-from gateway.conversations.silences import Silences
+from gateway.conversations.timeline import Timeline
 from gateway.conversations.turn import Turn
 from tests.gateway.conversations.making import segment, turn
 from tests.gateway.conversations.redis.server import (
@@ -53,7 +53,7 @@ async def test_a_conversation_goes_on_in_another_gateway_as_it_was(
     here = await one.open("c", "alice", 0)
     here.add(turn("heard", segment("Hello?", 3, 1), heard=True))
     spoken = turn("spoken", segment("One.", 2), segment("Two: ü, 二.", 4))
-    spoken.silences = Silences([(0, 200), (2, 300)])
+    spoken.timeline = Timeline([(0, 200), (2, 300)])
     here.add(spoken)
     assert await here.unsaved() == ""
     await closed(one, here)
@@ -61,7 +61,7 @@ async def test_a_conversation_goes_on_in_another_gateway_as_it_was(
     there = await other.open("c", "", 0)
     assert there.voice == "alice"
     assert said(there) == said(here)
-    assert there.turns[1].silences.found == [(0, 200), (2, 300)]
+    assert there.turns[1].timeline.pauses == [(0, 200), (2, 300)]
     assert [s.num_frames for s in there.turns[1].segments] == [2, 4]
 
 

@@ -1,0 +1,26 @@
+"""What a Converse call is connected to."""
+
+from dataclasses import dataclass
+
+from csm.serving.metrics import GatewayMetrics
+from gateway.backends.backends import Backends
+from gateway.hearing.encoder import AudioEncoder
+from gateway.places import Places
+from gateway.settings import GatewaySettings
+from gateway.texts import Texts
+
+
+@dataclass(frozen=True)
+class CallPorts:
+    """What a Converse call is connected to."""
+
+    backends: Backends
+    texts: Texts
+    encoder: AudioEncoder
+    settings: GatewaySettings
+    metrics: GatewayMetrics
+    places: Places
+    """Turns spoken at once."""
+    client: str
+    deadline: float | None
+    """A time of the monotonic clock."""

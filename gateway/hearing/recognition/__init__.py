@@ -1,0 +1,1 @@
+"""Whether a recording says the words that are said to be in it, by ear: needs `pocketsphinx`."""

@@ -1,0 +1,138 @@
+"""What is done to the sound of a turn: the call's options, the server's settings, its voice."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import numpy as np
+
+from csm import errors
+from csm.audio.pcm import FLOAT_ENCODING, pcm_samples
+from gateway.backends.backends import Backends
+from gateway.backends.calls import Decoding
+from gateway.backends.failure import BackendFailure
+from gateway.commands import StreamFormat
+from gateway.conversations.segment import Segment
+from gateway.settings import GatewaySettings
+from gateway.sound.loudness import SILENCE_LUFS, loudness_lufs
+from gateway.sound.options import AS_SET, Processing, SoundRules
+from gateway.sound.trim import MAX_HELD_BYTES
+from gateway.sound.voice_gain import VoiceGain
+from gateway.sound.watermark import Watermark, load_watermark, probe
+from gateway.voices.voice import LibraryVoice
+
+log = logging.getLogger(__name__)
+
+MAX_VOICES = 4096
+"""Whose gains are kept; the one that was not used for longest goes first."""
+MEASURE_TIMEOUT_S = 10.0
+
+
+class Sounds:
+    """Makes the processing of a turn, and keeps the gain of each voice."""
+
+    def __init__(self, settings: GatewaySettings, backends: Backends) -> None:
+        self._settings = settings
+        self._backends = backends
+        self._gains: OrderedDict[str, tuple[tuple[Segment, ...], VoiceGain]] = OrderedDict()
+        """By name of the voice, with the prompts that it was measured by."""
+        self._measuring = asyncio.Lock()
+        self.watermark: Watermark | None = None
+
+    async def load_watermark(self) -> None:
+        """Loads and tries the operator's watermark, where there is one; raises `ValueError`."""
+        target = self._settings.watermark
+        if not target:
+            return
+        key = self._settings.watermark_key.get_secret_value()
+        watermark = await asyncio.to_thread(load_watermark, target, key)
+        await asyncio.to_thread(probe, watermark)
+        self.watermark = watermark
+
+    async def measure(self, voices: Iterable[LibraryVoice]) -> None:
+        """Measures the recordings of voices whose loudness is evened by default."""
+        for voice in voices:
+            if self._evened(AS_SET, voice):
+                await self._gain(voice)
+
+    async def processing(self, options: SoundRules, voice: LibraryVoice) -> Processing:
+        """What is done to a turn of that voice; measures the voice where that was not done yet."""
+        settings = self._settings
+        gain = await self._gain(voice) if self._evened(options, voice) else None
+        if gain is not None and gain.settled and not gain.wanted_db:
+            gain = None
+        if self._settings.watermark and self.watermark is None:
+            raise errors.Unavailable("the watermark is not loaded")
+        first, last = options.max_leading_silence_ms, options.max_trailing_silence_ms
+        return Processing(
+            settings.speed if options.speed is None else options.speed,
+            gain,
+            settings.max_leading_silence_ms if first is None else first,
+            settings.max_trailing_silence_ms if last is None else last,
+            self.watermark,
+            min(MAX_HELD_BYTES, settings.max_pcm_bytes // 2),
+        )
+
+    # --- inside ---
+
+    def _evened(self, options: SoundRules, voice: LibraryVoice) -> bool:
+        if options.even_loudness is not None:
+            return options.even_loudness
+        if self._settings.even_loudness == "prompted":
+            return bool(voice.prompts)
+        return self._settings.even_loudness == "on"
+
+    async def _gain(self, voice: LibraryVoice) -> VoiceGain:
+        """The voice's gain. Without one where its recordings cannot be measured now."""
+        known = self._known(voice)
+        if known is not None:
+            return known
+        async with self._measuring:
+            known = self._known(voice)
+            if known is not None:
+                return known
+            target_lufs = self._settings.loudness_lufs
+            if not voice.prompts:
+                return self._keep(voice, VoiceGain(target_lufs))
+            try:
+                loudness = await self._prompts_lufs(voice.prompts)
+            except (BackendFailure, TimeoutError) as failure:
+                log.warning(
+                    "voice %s: its loudness cannot be measured now (%s)",
+                    voice.name,
+                    type(failure).__name__,
+                )
+                return VoiceGain(target_lufs, target_lufs)
+            if loudness <= SILENCE_LUFS:
+                loudness = target_lufs
+            return self._keep(voice, VoiceGain(target_lufs, loudness))
+
+    def _known(self, voice: LibraryVoice) -> VoiceGain | None:
+        prompts, gain = self._gains.get(voice.name, ((), None))
+        if gain is None or prompts != voice.prompts:
+            return None
+        self._gains.move_to_end(voice.name)
+        return gain
+
+    def _keep(self, voice: LibraryVoice, gain: VoiceGain) -> VoiceGain:
+        self._gains[voice.name] = (voice.prompts, gain)
+        self._gains.move_to_end(voice.name)
+        if len(self._gains) > MAX_VOICES:
+            self._gains.popitem(last=False)
+        return gain
+
+    async def _prompts_lufs(self, prompts: Iterable[Segment]) -> float:
+        """Loudness of prompts as the codec speaks them. Raises `BackendFailure`, `TimeoutError`."""
+        form = StreamFormat(FLOAT_ENCODING, self._backends.info.tokenizer.sample_rate_hz, 1)
+        decoding = Decoding(self._backends, form, MEASURE_TIMEOUT_S)
+        for prompt in prompts:
+            if prompt.num_frames:
+                decoding.feed(prompt.codes, prompt.num_frames)
+        decoding.requests.close()
+        made = []
+        async with asyncio.timeout(MEASURE_TIMEOUT_S):
+            while (sound := await decoding.sound()) is not None:
+                made.append(pcm_samples(sound[0], FLOAT_ENCODING))
+        samples = np.concatenate(made) if made else np.zeros(0, np.float32)
+        return await asyncio.to_thread(loudness_lufs, samples, form.sample_rate_hz)

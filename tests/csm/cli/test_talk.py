@@ -1,0 +1,126 @@
+"""The turns of `csm chat`, interrupted while they are spoken, asked for and not spoken yet."""
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from csm.cli.talk import Lines, Talk
+from csm.client import AsyncClient
+from csm.language_model import LanguageModelError
+from tests.csm.cli.test_serve import FREE, serving
+
+LONG = "The river is wide here. Nobody knows why. " * 6
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[str]:
+    with serving(*FREE, "--metrics-port", "0") as server:
+        yield server.address("gateway")
+
+
+class Ear:
+    """A loudspeaker that calls somebody once it has played so much."""
+
+    latency_s = 0.0
+
+    def __init__(self, after_s: float) -> None:
+        self.after_s, self.played_s, self.hushed = after_s, 0.0, 0
+        self.then: Any = None
+
+    async def play_async(self, samples: np.ndarray, rate_hz: int) -> None:
+        self.played_s += len(samples) / rate_hz
+        if self.played_s >= self.after_s and self.then:
+            self.then()
+        await asyncio.sleep(0.01)
+
+    def hush(self) -> None:
+        self.hushed += 1
+
+
+@pytest.mark.parametrize("max_lead_ms", [200, 0], ids=["under way", "made already"])
+async def test_what_was_heard_before_ctrl_c_stays_and_the_talk_goes_on(
+    gateway: str, max_lead_ms: int
+) -> None:
+    ear = Ear(0.5)
+    # Without pacing it is all made and sent long before it is played.
+    text = LONG if max_lead_ms else "The river is wide here, and nobody knows why."
+    async with AsyncClient(gateway) as client:
+        async with client.converse(max_lead_ms=max_lead_ms) as conversation:
+            talk = Talk(conversation, ear, None, None)  # type: ignore[arg-type]
+            ear.then = talk.interrupt
+            await asyncio.wait_for(talk.turn(text), 20)
+            assert ear.hushed == 1
+            assert 0.5 <= ear.played_s < 0.7
+            ear.then = None
+            await asyncio.wait_for(talk.turn("As you like."), 20)
+            assert ear.played_s > 1.0
+            name = conversation.conversation_id
+        turns = (await client.get_conversation(name)).turns
+    # Whole frames of 80 ms.
+    assert [480 <= turn.audio_ms <= 640 for turn in turns[:1]] == [True]
+    assert turns[1].text == "As you like."
+    assert not talk.stopped.is_set()
+    talk.interrupt()
+    assert talk.stopped.is_set()
+
+
+async def test_an_answer_is_interrupted_while_it_is_written(gateway: str) -> None:
+    written = threading.Event()
+
+    def answers(line: str) -> Iterator[str]:
+        yield "Good morning. "
+        for _ in range(100):
+            written.wait(0.05)
+            yield "And good evening. "
+
+    ear = Ear(0.3)
+    async with AsyncClient(gateway) as client, client.converse(max_lead_ms=200) as conversation:
+        talk = Talk(conversation, ear, None, answers)  # type: ignore[arg-type]
+        ear.then = talk.interrupt
+        began = time.monotonic()
+        await asyncio.wait_for(talk.turn("Hello."), 20)
+        assert time.monotonic() - began < 4.0
+        turns = (await client.get_conversation(conversation.conversation_id)).turns
+    assert [(turn.heard, turn.text) for turn in turns[:1]] == [(True, "Hello.")]
+    assert len(turns) == 2
+    # Of its words, those that were heard.
+    assert turns[1].text.startswith("Good")
+    assert len(turns[1].text) < 40
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["fails", "says nothing"])
+async def test_where_no_answer_comes_it_is_said_and_the_next_one_may(
+    gateway: str, fails: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = [True]
+
+    def answers(line: str) -> Iterator[str]:
+        if empty.pop() if empty else False:
+            if fails:
+                raise LanguageModelError("llm: gone")
+            return
+        yield "Good morning."
+
+    async with AsyncClient(gateway) as client, client.converse() as conversation:
+        talk = Talk(conversation, None, None, answers)
+        await asyncio.wait_for(talk.turn("Hello."), 20)
+        assert (talk.num_failed, talk.num_spoken) == (1, 0)
+        assert ("llm: gone" if fails else "answered nothing") in capsys.readouterr().err
+        await asyncio.wait_for(talk.turn("Hello?"), 20)
+        assert (talk.num_failed, talk.num_spoken) == (1, 1)
+
+
+async def test_lines_end_with_their_source_or_when_they_are_stopped() -> None:
+    stopped = asyncio.Event()
+    assert [line async for line in Lines(io.StringIO("a\n\n b \nc"), stopped)] == ["a", "b", "c"]
+    lines = aiter(Lines(io.StringIO("a\nb\n"), stopped))
+    assert await anext(lines) == "a"
+    stopped.set()
+    rest = [line async for line in lines]
+    assert rest in ([], ["b"])
