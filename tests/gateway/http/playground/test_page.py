@@ -126,6 +126,32 @@ def test_words_are_struck_through_from_where_they_were_not_heard(tab: Tab) -> No
     ]
 
 
+def test_codes_are_drawn_where_their_sound_is(tab: Tab) -> None:
+    """Two frames, a pause without any, two frames whose beginning was trimmed away."""
+    runs = tab.get("""async () => {
+        const { Turn } = await import("./playground/turn.js");
+        const turn = new Turn("spoken", "One. Two.", "");
+        const frame = Array(csm.talk.codec.num_codebooks).fill(1);
+        const chunks = [[1920, 1], [1920, 1], [4800, 0], [2400, 2]];
+        for (const [samples, count] of chunks) {
+            turn.add(new Float32Array(samples).fill(0.1), 4, Array(count).fill(frame));
+        }
+        csm.stage.show(turn);
+        return turn.runs;
+    }""")
+    assert runs == [
+        {"frame": 0, "count": 2, "first": 0, "samples": 3840},
+        {"frame": 2, "count": 2, "first": 8640, "samples": 2400},
+    ]
+    tab.until("csm.stage.mapFrames === 4")
+    width = tab.get("document.querySelector('#codes').clientWidth")
+    found = [
+        tab.get(f"csm.stage.at({sample / 1920 / 50 * width}, 5)?.frame ?? null")
+        for sample in (100, 2000, 5000, 8700, 10_900, 12_000)
+    ]
+    assert found == [0, 1, None, 2, 3, None]
+
+
 class PrefixProxy:
     """Serves what is at `port` below a path, as a proxy that takes the path away."""
 
