@@ -338,7 +338,9 @@ def _completed(event: SpeechTurnCompleted) -> speech_pb2.SpeechTurnCompleted:
         turn_id=event.turn_id,
         finish_reason=f"FINISH_REASON_{event.finish_reason.name}",
         usage=common_pb2.Usage(**{n: getattr(usage, n) for n in usage.__slots__}),
-        timing=common_pb2.Timing(**{n: getattr(timing, n) for n in timing.__slots__}),
+        timing=common_pb2.Timing(
+            **{f.name: getattr(timing, f.name) for f in common_pb2.Timing.DESCRIPTOR.fields}
+        ),
         kept_audio_ms=event.kept_audio_ms,
         heard=event.heard,
         warnings=[warning_message(warning) for warning in event.warnings],

@@ -56,6 +56,8 @@ class GatewaySettings(ServiceSettings):
         "parted by commas, or *; empty: none",
     )
 
+    playground: bool = Field(True, description="a page to speak with, at / of the HTTP port")
+
     tokenizer_target: str = Field(
         "127.0.0.1:50051", min_length=1, description="tokenizer: host:port or dns:///name:port"
     )

@@ -15,7 +15,10 @@ from gateway.http.codes import CodesRoutes
 from gateway.http.connection import origins
 from gateway.http.conversation_socket import ConversationRoute
 from gateway.http.edge import Edge
+from gateway.http.page import PageRoutes
 from gateway.http.speech import SpeechRoute
+from gateway.http.texts import TextRoutes
+from gateway.http.voices import VoiceRoutes
 from gateway.speech import SpeechHandler
 
 ALWAYS = frozenset({"/healthz", "/readyz"})
@@ -33,12 +36,18 @@ def make_app(
     bodies = Bodies(speech.settings)
     speaking = SpeechRoute(speech, bodies, metrics)
     codes = CodesRoutes(speech, bodies)
+    voices = VoiceRoutes(speech, bodies)
+    texts = TextRoutes(speech, bodies)
     catalog = CatalogRoutes(speech, state)
     conversations = ConversationRoute(speech, metrics)
     routes: list[BaseRoute] = [
         Route("/v1/audio/speech", speaking.speak, methods=["POST"]),
         Route("/v1/audio/speech/{request_id}", speaking.outcome),
-        Route("/v1/audio/voices", catalog.voices),
+        Route("/v1/audio/voices", voices.all, methods=["GET"]),
+        Route("/v1/audio/voices", voices.create, methods=["POST"]),
+        Route("/v1/audio/voices/{name}", voices.one, methods=["GET"]),
+        Route("/v1/audio/voices/{name}", voices.delete, methods=["DELETE"]),
+        Route("/v1/text/prepare", texts.prepare, methods=["POST"]),
         Route("/v1/audio/tokens", codes.tokens, methods=["POST"]),
         Route("/v1/audio/detokenize", codes.detokenize, methods=["POST"]),
         Route("/v1/audio/models", catalog.speech_models),
@@ -49,6 +58,9 @@ def make_app(
         Route("/healthz", catalog.healthz),
         Route("/readyz", catalog.readyz),
     ]
+    if speech.settings.playground:
+        page = PageRoutes()
+        routes += [Route("/", page.index), Route("/playground/{file}", page.file)]
     names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
     app: ASGIApp = Edge(Router(routes, redirect_slashes=False), metrics, refusal, names, ALWAYS)
     if allowed := origins(speech.settings):

@@ -36,30 +36,6 @@ class CatalogRoutes:
             raise errors.NotFound("model", name[:64], f"known are {', '.join(self._names())}")
         return JSONResponse(_model(name))
 
-    async def voices(self, request: Request) -> Response:
-        """All voices, in a shape that the clients of the three usual ones read."""
-        voices = self._speech.voices
-        found = [
-            {
-                "id": voice.name,
-                "name": voice.name,
-                "object": "audio.voice",
-                "description": voice.description,
-                "speaker": voice.speaker,
-                "prompt_segments": len(voice.prompts),
-            }
-            for voice in voices.all()
-        ]
-        return JSONResponse(
-            {
-                "object": "list",
-                "voices": found,
-                "data": found,
-                "uploaded_voices": [],
-                "default_voice": voices.default,
-            }
-        )
-
     async def openapi(self, request: Request) -> Response:
         """The document about all this."""
         return JSONResponse(document(self._speech.settings.max_text_chars))

@@ -22,6 +22,7 @@ from gateway.commands import Cancel, Command, StreamFormat
 from gateway.http import messages
 from gateway.http.connection import FLUSH_S, abort_later, client_of, origins
 from gateway.http.errors import HttpError, error_body
+from gateway.http.frame_codes import FrameCodes, wants_codes
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
 from gateway.messages import Checker
@@ -85,6 +86,7 @@ class _Socket:
         self._sending = asyncio.Lock()
         self._gone = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        self._codes: FrameCodes | None = None
         self._last_started = ""
         self._played: tuple[str, int] | None = None
         """Turn and milliseconds that its listener said last to have heard."""
@@ -113,6 +115,8 @@ class _Socket:
 
     async def _converse(self) -> None:
         first = await self._first()
+        if wants_codes(first):
+            self._codes = FrameCodes(self._speech.backends.info)
         options = messages.opening(self._checker, first, self._speech.texts.rules)
         client = client_of(self._websocket.scope)
         events = self._speech.converse(options, self._commands(), client, None)
@@ -213,13 +217,15 @@ class _Socket:
     async def _tell(self, event: Event) -> None:
         match event:
             case Audio():
-                about = {
+                about: dict[str, Any] = {
                     "type": "audio",
                     "turn_id": event.turn_id,
                     "first_sample": event.first_sample,
                     "text_chars": event.text_chars,
                     "num_bytes": len(event.pcm),
                 }
+                if self._codes is not None:
+                    about["codes"] = self._codes.of(event)
                 await self._send(about, event.pcm)
             case SpeechTurnStarted():
                 self._last_started = event.turn_id
@@ -236,15 +242,16 @@ class _Socket:
             case SpeechTurnTruncated():
                 await self._send({"type": "turn_truncated", **asdict(event)})
             case ConversationOpened():
-                await self._send(
-                    {
-                        "type": "started",
-                        "conversation_id": event.conversation_id,
-                        "output_format": _form(event.form),
-                        "num_turns": event.num_turns,
-                        "voice": event.voice,
-                    }
-                )
+                opened: dict[str, Any] = {
+                    "type": "started",
+                    "conversation_id": event.conversation_id,
+                    "output_format": _form(event.form),
+                    "num_turns": event.num_turns,
+                    "voice": event.voice,
+                }
+                if self._codes is not None:
+                    opened["codec"] = self._codes.codec()
+                await self._send(opened)
 
     async def _send(self, message: dict[str, Any], audio: bytes | None = None) -> None:
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))

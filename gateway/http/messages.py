@@ -4,6 +4,7 @@ The one place here that knows protobuf: what a field may be is read from the wir
 definition, so that HTTP has each field by its name there, and no rule of it is written twice.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from google.protobuf.message import Message
 from csm import errors
 from csm.audio.wav import wav_header
 from csm.v1 import common_pb2, speech_pb2
+from gateway import voice_messages
 from gateway.backends.convert import audio_format
 from gateway.commands import Command, ConverseOptions, StreamFormat, Synthesis
 from gateway.http.errors import violations_of
@@ -26,6 +28,7 @@ from gateway.http.json_fields import (
 from gateway.messages import Checker
 from gateway.text.options import TextRules
 from gateway.violations import Violations
+from gateway.voices.created.asked import NewVoice
 
 SAMPLING = tuple(field.name for field in common_pb2.Sampling.DESCRIPTOR.fields)
 SPEECH_EXTRAS = (
@@ -120,6 +123,55 @@ def heard(checker: Checker, audio: bytes) -> Command:
     )
 
 
+def text_to_prepare(
+    checker: Checker, given: Mapping[str, Any], rules: TextRules
+) -> tuple[str, str, TextRules]:
+    """Text, voice's name and rules; raises `InvalidArgument`. The text may be named `input` too."""
+    data = dict(given)
+    if "input" in data:
+        data.setdefault("text", data.pop("input"))
+    request = speech_pb2.PrepareTextRequest()
+    found = Violations()
+    fill(request, data, "body", found)
+    found.raise_any()
+    return checker.text_to_prepare(request, rules)
+
+
+def new_voice(name: str, extras: Mapping[str, Any]) -> NewVoice:
+    """The voice that a form asks for; `extras` is its object `csm`. Raises `InvalidArgument`."""
+    config = speech_pb2.CreateVoiceConfig()
+    found = Violations()
+    fill_one(config, "name", name, "name", found)
+    allowed = [field.name for field in config.DESCRIPTOR.fields if field.name != "name"]
+    fill(config, extras, "csm", found, allowed)
+    found.raise_any()
+    try:
+        return voice_messages.new_voice(config)
+    except errors.InvalidArgument as error:
+        raise renamed_of_voice(error) from None
+
+
+def renamed_of_voice(error: errors.InvalidArgument) -> errors.InvalidArgument:
+    """An error about a voice that is made, its fields named as they are in the form."""
+
+    def renamed(field: str) -> str:
+        if part := re.fullmatch(r"recordings(\[\d+\])\.(text|audio)", field):
+            return f"{'text' if part[2] == 'text' else 'file'}{part[1]}"
+        if field == "recordings":
+            return "file"
+        field = field.removeprefix("config.")
+        return field if field == "name" else f"csm.{field}"
+
+    return errors.InvalidArgument(
+        *(errors.FieldViolation(renamed(v.field), v.description) for v in violations_of(error))
+    )
+
+
+def voice_name(name: str) -> str:
+    """The name of a voice, or an alias; raises `InvalidArgument`."""
+    return voice_messages.voice_name(name)
+
+
 def encoding_named(form: StreamFormat) -> str:
     """A format's encoding as JSON says it, such as `pcm_s16le`."""
     return short_name(common_pb2.AudioEncoding.DESCRIPTOR, form.encoding)
@@ -170,6 +222,17 @@ def speech_extras_schema() -> dict[str, Any]:
     rate = common_pb2.AudioFormat.DESCRIPTOR.fields_by_name[SAMPLE_RATE]
     properties[SAMPLE_RATE] = field_schema(rate)
     return object_schema(properties)
+
+
+def text_options_schema() -> dict[str, Any]:
+    """Of what is done to a text."""
+    return schema(speech_pb2.TextOptions.DESCRIPTOR)
+
+
+def new_voice_schema() -> dict[str, Any]:
+    """Of the object `csm` of a voice that is made."""
+    fields = speech_pb2.CreateVoiceConfig.DESCRIPTOR.fields
+    return object_schema({f.name: field_schema(f) for f in fields if f.name != "name"})
 
 
 def message_schemas() -> dict[str, dict[str, Any]]:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import csm
-from gateway.http.messages import speech_extras_schema
+from gateway.http.messages import new_voice_schema, speech_extras_schema, text_options_schema
 from gateway.http.speech_body import SpeechBody
+from gateway.voices.names import MAX_NAME_CHARS
 
 _AUDIO = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "audio/pcm")
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -63,8 +64,20 @@ def document(max_text_chars: int) -> dict[str, Any]:
             "/v1/audio/voices": {
                 "get": _operation(
                     "listVoices", "All voices", _json(_list_of("object", "voices", "data"))
-                )
+                ),
+                "post": _create_voice(),
             },
+            "/v1/audio/voices/{name}": {
+                "get": _operation(
+                    "getVoice", "A voice and what is known of its recordings",
+                    _json(_list_of("id", "object", "recordings")), 400, 404, 409, path="name",
+                ),
+                "delete": _operation(
+                    "deleteVoice", "Forgets a voice that was created",
+                    _json(_list_of("id", "object", "deleted")), 400, 404, 409, path="name",
+                ),
+            },
+            "/v1/text/prepare": {"post": _prepare(max_text_chars)},
             "/v1/audio/tokens": {"post": _tokens()},
             "/v1/audio/detokenize": {"post": _detokenize()},
             "/v1/audio/models": {"get": _models("listSpeechModels")},
@@ -112,6 +125,48 @@ def _speech(max_text_chars: int) -> dict[str, Any]:
         "required": True,
         "content": {"application/json": {"schema": speech_schema(max_text_chars)}},
     }
+    return found
+
+
+def _create_voice() -> dict[str, Any]:
+    found = _operation(
+        "createVoice",
+        "Make a voice of recordings and their words",
+        _json(_list_of("id", "object", "recordings", "warnings")),
+        400, 409, 413, 415,
+    )  # fmt: skip
+    name = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS}
+    properties = {
+        "name": name,
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "text": {"type": "array", "items": {"type": "string"}},
+        "csm": new_voice_schema(),
+    }
+    schema = {"type": "object", "required": ["name"], "properties": properties}
+    found["requestBody"] = {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": schema,
+                "encoding": {"csm": {"contentType": "application/json"}},
+            }
+        },
+    }
+    return found
+
+
+def _prepare(max_text_chars: int) -> dict[str, Any]:
+    found = _operation(
+        "prepareText",
+        "How a text would be spoken",
+        _json(_list_of("object", "spoken_form", "sentences", "warnings")),
+        400, 404, 409, 413, 415,
+    )  # fmt: skip
+    text = {"type": "string", "minLength": 1, "maxLength": max_text_chars}
+    voice = {"type": "string"}
+    properties = {"input": text, "voice": voice, "text_options": text_options_schema()}
+    schema = {"type": "object", "required": ["input"], "properties": properties}
+    found["requestBody"] = {"required": True, "content": _json(schema)}
     return found
 
 

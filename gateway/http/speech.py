@@ -56,7 +56,7 @@ class SpeechRoute:
         try:
             body = speech_body(given)
             outcome.warnings += unused(body, self._speech.backends.info.generator.model)
-            asked = self._checked(body, outcome)
+            asked = await self._checked(body, outcome)
         except errors.ServiceError as error:
             outcome.error = error
             raise
@@ -78,14 +78,14 @@ class SpeechRoute:
         """The first audio of an answer has been sent."""
         self._metrics.first_audio_seconds.observe(seconds)
 
-    def _checked(self, body: SpeechBody, outcome: SpeechOutcome) -> Synthesis:
+    async def _checked(self, body: SpeechBody, outcome: SpeechOutcome) -> Synthesis:
         speech = self._speech
         extras = {name: value for name, value in (body.csm or {}).items() if value is not None}
         asked = messages.synthesis(
             Checker(speech.settings, speech.backends.info),
             speech.texts.rules,
             text=body.input,
-            voice=self._voice(body.voice_name, outcome),
+            voice=await self._voice(body.voice_name, outcome),
             speed=body.speed,
             encoding="OGG_OPUS" if body.response_format == "opus" else "PCM_S16LE",
             rate_hz=RATE_HZ,
@@ -94,9 +94,10 @@ class SpeechRoute:
         check_format(body.response_format, asked.form.sample_rate_hz)
         return asked
 
-    def _voice(self, name: str, outcome: SpeechOutcome) -> str:
+    async def _voice(self, name: str, outcome: SpeechOutcome) -> str:
         """The name, or none where it is one of OpenAI's that nobody has here."""
         if name in OPENAI_VOICES:
+            await self._speech.keeper.look_for(name)
             try:
                 self._speech.voices.get(name)
             except errors.NotFound:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from csm import errors
 from gateway.commands import StreamFormat
 from gateway.conversations.timeline import Timeline
+from gateway.conversations.turn import Turn
 from gateway.marks.turn_marks import TurnMarks
 from gateway.sound.options import UNTOUCHED, Processing
 from gateway.speaking.events import Audio
@@ -46,6 +47,8 @@ class Delivery:
         processing: Processing = UNTOUCHED,
     ) -> None:
         self.turn_id = turn_id
+        self.so_far: Callable[[int], Turn] | None = None
+        """Gives the first so many frames of the turn; set by who makes it."""
         self.sent_frames = 0
         """Frames whose audio has left."""
         self._form = form
@@ -173,6 +176,13 @@ class Delivery:
         self._ports.on_failed(error)
 
     # --- what the writer asks and tells (AudioSource) ---
+
+    def codes(self, first_frame: int, end_frame: int) -> bytes:
+        """Packed codes of frames [first_frame, end_frame), as far as there are any."""
+        segments = self.so_far(end_frame).segments if self.so_far is not None else []
+        codes = b"".join(segment.codes for segment in segments)
+        frame_bytes = len(codes) // max(1, sum(segment.num_frames for segment in segments))
+        return codes[first_frame * frame_bytes : end_frame * frame_bytes]
 
     def delay_s(self, audio: Audio) -> float:
         """Seconds until the chunk may leave."""

@@ -48,6 +48,8 @@ class TurnTiming:
     prefill_ms: float = 0.0
     first_frame_ms: float = 0.0
     total_ms: float = 0.0
+    decode_ms: float = 0.0
+    """From the first frame to its sound; only HTTP and WebSocket tell it."""
 
 
 @dataclass(slots=True)
@@ -119,6 +121,9 @@ class AudioSource(Protocol):
     """Who made a chunk: asked when it may leave, told when it leaves and when it has left."""
 
     turn_id: str
+
+    def codes(self, first_frame: int, end_frame: int) -> bytes:
+        """Packed codes of the turn's frames [first_frame, end_frame), as far as there are any."""
 
     def delay_s(self, audio: Audio) -> float:
         """Seconds to wait before the chunk may leave; <= 0: none."""

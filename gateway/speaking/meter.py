@@ -184,12 +184,16 @@ class TurnMeter:
     def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
         began = self._accepted if self._accepted is not None else self._created
+        decode_ms = 0.0
+        if self._first_frame is not None and self._first_chunk is not None:
+            decode_ms = (self._first_chunk - self._first_frame) * 1000
         first = (self._first_sent - began) * 1000 if self._first_sent is not None else 0.0
         return TurnTiming(
             queue_ms=queue_ms,
             prefill_ms=prefill_ms,
             first_frame_ms=first,
             total_ms=(self._clock() - began) * 1000,
+            decode_ms=decode_ms,
         )
 
     def finish(self, outcome: str, underrun_s: float) -> None:

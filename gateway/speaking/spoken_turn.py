@@ -93,6 +93,7 @@ class SpokenTurn:
             ),
             options.sound,
         )
+        self._delivery.so_far = self.so_far
         self._resumed = resumed
         self._taken_back = False
         if resumed is not None:

@@ -89,6 +89,7 @@ async def test_a_turn_is_spoken_and_the_call_ends_well(served: Stack) -> None:
         assert completed["finish_reason"] == "eos"
         assert completed["kept_audio_ms"] == 240
         assert completed["usage"]["audio_ms"] == 240
+        assert 0 < completed["timing"]["decode_ms"] < completed["timing"]["first_frame_ms"]
         assert completed["error"] is None
         assert len(one.audio[turn["turn_id"]]) == 3 * FRAME_BYTES
         (first, *_) = (m for m in one.told if m["type"] == "audio")
@@ -96,6 +97,30 @@ async def test_a_turn_is_spoken_and_the_call_ends_well(served: Stack) -> None:
         await one.send("close")
         assert await one.closed() == (1000, None)
     await served.settled()
+
+
+async def test_codes_come_with_their_sound_where_they_are_asked_for(served: Stack) -> None:
+    options = {"max_leading_silence_ms": 10_000, "even_loudness": False}
+    async with talk(served, voice="fake", codes=True, sound_options=options) as one:
+        codec = (await one.until("started"))["codec"]
+        assert codec == {"num_codebooks": 8, "codebook_size": 512, "frame_ms": 80.0}
+        for _ in range(2):
+            await one.send("text", text="Hello there. Once more.")
+            await one.send("end_of_turn")
+            await one.until("turn_completed")
+            told = [m["codes"] for m in one.told if m["type"] == "audio"]
+            frames = [frame for codes in told for frame in codes]
+            # Frame n of a stream of the fake has nothing but n in it, and so has its sound.
+            assert len(frames) > 4
+            assert frames == [[n] * 8 for n in range(len(frames))]
+            sound = b"".join(one.audio.values())
+            assert sound == b"".join(frame[0].to_bytes(2, "little") * 1920 for frame in frames)
+            one.told.clear()
+            one.audio.clear()
+    async with talk(served, voice="fake", codes="yes") as one:
+        _, error = await one.closed()
+        assert error is not None
+        assert error["param"] == "config.codes"
 
 
 async def test_heard_audio_is_taken_in_and_the_conversation_goes_on_elsewhere(
