@@ -224,6 +224,8 @@ class _Socket:
                     "text_chars": event.text_chars,
                     "num_bytes": len(event.pcm),
                 }
+                if event.words:
+                    about["words"] = [asdict(word) for word in event.words]
                 if self._codes is not None:
                     about["codes"] = self._codes.of(event)
                 await self._send(about, event.pcm)

@@ -123,6 +123,49 @@ async def test_codes_come_with_their_sound_where_they_are_asked_for(served: Stac
         assert error["param"] == "config.codes"
 
 
+async def test_words_come_with_the_sound_that_they_begin_in(served: Stack) -> None:
+    async with talk(served, voice="fake", word_times=True) as one:
+        await one.send("text", text="Hello there. It is 5.")
+        await one.send("end_of_turn")
+        await one.until("turn_completed")
+        words = [word for m in one.told if m["type"] == "audio" for word in m.get("words", ())]
+    assert [(w["word"], w["first_char"], w["end_char"]) for w in words] == [
+        ("Hello", 0, 5),
+        ("there", 6, 11),
+        ("It", 13, 15),
+        ("is", 16, 18),
+        ("5", 19, 20),
+    ]
+    starts = [word["start_ms"] for word in words]
+    assert starts == sorted(starts)
+    assert all(word["end_ms"] >= word["start_ms"] for word in words)
+
+
+async def test_a_turn_that_its_client_left_goes_on_where_it_was_heard(served: Stack) -> None:
+    text = "This is a sentence that is long enough to be left. And so on."
+    served.generator.frame_s = 0.02
+    try:
+        async with talk(served, voice="fake", conversation_id="left", sampling={"seed": 5}) as one:
+            await one.send("text", text=text)
+            await one.send("end_of_turn")
+            turn_id = (await one.until("turn_started"))["turn_id"]
+            while len(one.audio.get(turn_id, b"")) < 3 * FRAME_BYTES:
+                await one.until("audio")
+        await served.settled()
+    finally:
+        served.generator.frame_s = 0.0
+    async with talk(served, voice="fake", conversation_id="left", sampling={"seed": 5}) as one:
+        await one.send("resume", turn_id=turn_id, heard_ms=160)
+        await one.send("text", text=text)
+        await one.send("end_of_turn")
+        assert (await one.until("turn_started"))["turn_id"] == turn_id
+        completed = await one.until("turn_completed")
+        (first, *_) = (m for m in one.told if m["type"] == "audio")
+    assert first["first_sample"] == 2 * 1920
+    assert completed["finish_reason"] == "eos"
+    assert completed["kept_audio_ms"] == 160 + len(one.audio[turn_id]) // FRAME_BYTES * 80
+
+
 async def test_heard_audio_is_taken_in_and_the_conversation_goes_on_elsewhere(
     served: Stack,
 ) -> None:
