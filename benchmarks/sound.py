@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from csm.audio.loudness import loudness_lufs
 from csm.client import AsyncClient, SoundOptions
 from gateway.sound.chain import Chain
-from gateway.sound.loudness import loudness_lufs
 from gateway.sound.options import Processing
 from gateway.sound.voice_gain import VoiceGain
 from services.all_in_one import AllInOne

@@ -123,6 +123,7 @@ class GatewayService:
     async def stop(self) -> None:
         """Closes the channels."""
         self._speech.keeper.stop()
+        self._speech.sounds.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

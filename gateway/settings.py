@@ -227,7 +227,7 @@ class GatewaySettings(ServiceSettings):
         40_000, ge=1000, le=10_000_000, description="frames kept of a conversation"
     )
     max_conversations_bytes: int = Field(
-        100 << 20,
+        128 << 20,
         ge=1 << 20,
         le=1 << 40,
         description="bytes of memory for all conversations; the least recently used go first, "

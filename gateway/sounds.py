@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from csm import errors
+from csm.audio.loudness import SILENCE_LUFS, joined_lufs, loudness_lufs
 from csm.audio.pcm import FLOAT_ENCODING, pcm_samples
 from gateway.backends.backends import Backends
 from gateway.backends.calls import Decoding
@@ -15,11 +16,11 @@ from gateway.backends.failure import BackendFailure
 from gateway.commands import StreamFormat
 from gateway.conversations.segment import Segment
 from gateway.settings import GatewaySettings
-from gateway.sound.loudness import SILENCE_LUFS, loudness_lufs
 from gateway.sound.options import AS_SET, Processing, SoundRules
 from gateway.sound.trim import MAX_HELD_BYTES
 from gateway.sound.voice_gain import VoiceGain
 from gateway.sound.watermark import Watermark, load_watermark, probe
+from gateway.voices.cast import Cast
 from gateway.voices.voice import LibraryVoice
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 MAX_VOICES = 4096
 """Whose gains are kept; the one that was not used for longest goes first."""
 MEASURE_TIMEOUT_S = 10.0
+MAX_MEASURED_BESIDE = 16
+"""Voices that wait to be measured while turns go on; others wait for their next sentence."""
 
 
 class Sounds:
@@ -38,6 +41,8 @@ class Sounds:
         self._gains: OrderedDict[str, tuple[tuple[Segment, ...], VoiceGain]] = OrderedDict()
         """By name of the voice, with the prompts that it was measured by."""
         self._measuring = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[VoiceGain]] = {}
+        """Voices that are measured while others speak, by name."""
         self.watermark: Watermark | None = None
 
     async def load_watermark(self) -> None:
@@ -51,19 +56,27 @@ class Sounds:
         self.watermark = watermark
 
     async def measure(self, voices: Iterable[LibraryVoice]) -> None:
-        """Measures the recordings of voices whose loudness is evened by default."""
+        """Has the gain of voices whose loudness is evened by default, before anybody asks."""
         for voice in voices:
             if self._evened(AS_SET, voice):
                 await self._gain(voice)
 
-    async def processing(self, options: SoundRules, voice: LibraryVoice) -> Processing:
-        """What is done to a turn of that voice; measures the voice where that was not done yet."""
-        settings = self._settings
-        gain = await self._gain(voice) if self._evened(options, voice) else None
-        if gain is not None and gain.settled and not gain.wanted_db:
-            gain = None
+    async def processing(self, options: SoundRules, cast: Cast) -> Processing:
+        """What is done to a turn of the cast's own voice; measures that voice where it was not done
+        yet. Others that speak in it are not waited for."""
+        settings, own = self._settings, cast.own.voice
+        gain = _needed(await self._gain(own)) if self._evened(options, own) else None
         if self._settings.watermark and self.watermark is None:
             raise errors.Unavailable("the watermark is not loaded")
+
+        def gain_of(name: str) -> VoiceGain | None:
+            if name in ("", own.name):
+                return gain
+            voice = next((one.voice for one in cast.voices if one.voice.name == name), None)
+            if voice is None or not self._evened(options, voice):
+                return None
+            return _needed(self._gain_now(voice))
+
         first, last = options.max_leading_silence_ms, options.max_trailing_silence_ms
         return Processing(
             settings.speed if options.speed is None else options.speed,
@@ -72,7 +85,13 @@ class Sounds:
             settings.max_trailing_silence_ms if last is None else last,
             self.watermark,
             min(MAX_HELD_BYTES, settings.max_pcm_bytes // 2),
+            gain_of,
         )
+
+    def close(self) -> None:
+        """Measures nothing any more."""
+        for task in self._tasks.values():
+            task.cancel()
 
     # --- inside ---
 
@@ -92,9 +111,9 @@ class Sounds:
             known = self._known(voice)
             if known is not None:
                 return known
+            if (told := self._told(voice)) is not None:
+                return self._keep(voice, told)
             target_lufs = self._settings.loudness_lufs
-            if not voice.prompts:
-                return self._keep(voice, VoiceGain(target_lufs))
             try:
                 loudness = await self._prompts_lufs(voice.prompts)
             except (BackendFailure, TimeoutError) as failure:
@@ -104,9 +123,35 @@ class Sounds:
                     type(failure).__name__,
                 )
                 return VoiceGain(target_lufs, target_lufs)
-            if loudness <= SILENCE_LUFS:
-                loudness = target_lufs
-            return self._keep(voice, VoiceGain(target_lufs, loudness))
+            return self._keep(voice, self._of(loudness))
+
+    def _gain_now(self, voice: LibraryVoice) -> VoiceGain | None:
+        """The voice's gain, without waiting. Where it has to be measured that begins, and until it
+        is there: the one that a voice of that name had last, or None."""
+        known = self._known(voice)
+        if known is not None:
+            return known
+        if (told := self._told(voice)) is not None:
+            return self._keep(voice, told)
+        if voice.name not in self._tasks and len(self._tasks) < MAX_MEASURED_BESIDE:
+            task = self._tasks[voice.name] = asyncio.create_task(self._gain(voice))
+            task.add_done_callback(lambda _: self._tasks.pop(voice.name, None))
+        return self._gains.get(voice.name, ((), None))[1]
+
+    def _told(self, voice: LibraryVoice) -> VoiceGain | None:
+        """The gain of a voice that needs no measuring: it has no recordings, or what they are like
+        is known. None: it needs it."""
+        if not voice.prompts:
+            return VoiceGain(self._settings.loudness_lufs)
+        if len(voice.qualities) != len(voice.prompts):
+            return None
+        return self._of(joined_lufs((one.loudness_lufs, one.audio_ms) for one in voice.qualities))
+
+    def _of(self, recordings_lufs: float) -> VoiceGain:
+        """What recordings of that loudness need; silent ones need nothing."""
+        target_lufs = self._settings.loudness_lufs
+        known = recordings_lufs if recordings_lufs > SILENCE_LUFS else target_lufs
+        return VoiceGain(target_lufs, known)
 
     def _known(self, voice: LibraryVoice) -> VoiceGain | None:
         prompts, gain = self._gains.get(voice.name, ((), None))
@@ -136,3 +181,8 @@ class Sounds:
                 made.append(pcm_samples(sound[0], FLOAT_ENCODING))
         samples = np.concatenate(made) if made else np.zeros(0, np.float32)
         return await asyncio.to_thread(loudness_lufs, samples, form.sample_rate_hz)
+
+
+def _needed(gain: VoiceGain | None) -> VoiceGain | None:
+    """None where nothing is to be done, now and later, or nothing is known."""
+    return None if gain is None or (gain.settled and not gain.wanted_db) else gain

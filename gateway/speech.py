@@ -133,7 +133,7 @@ class SpeechHandler:
             heard = self.voices.listener_of(voice.speaker) if asked is None else asked
             options = replace(options, heard_speaker=cast.hear(heard, asked=asked is not None))
             conversation.voice = voice.name
-            processing = await self.sounds.processing(options.sound, voice)
+            processing = await self.sounds.processing(options.sound, cast)
             options = replace(options, processing=processing)
             ports = CallPorts(
                 self.backends,

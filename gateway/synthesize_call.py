@@ -83,7 +83,7 @@ class SynthesizeCall:
                 asked.max_lead_ms,
                 asked.conversation_id,
                 word_times=asked.word_times,
-                sound=await parts.sounds.processing(asked.sound, cast.own.voice),
+                sound=await parts.sounds.processing(asked.sound, cast),
             ),
             TurnPorts(
                 parts.backends,

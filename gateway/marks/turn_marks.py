@@ -69,7 +69,8 @@ class TurnMarks:
         self._speed = options.sound.speed
         self._paces = paces
         self._frame_ms = frame_ms / options.sound.speed
-        self._sentences = sentences
+        self.sentences = sentences
+        """Those that were submitted so far, in order."""
         self._telling = options.word_times
         self._listening = self._telling or kept
         self.begin_again()
@@ -94,7 +95,7 @@ class TurnMarks:
         first_ms = first_sample * 1000 / self._form.sample_rate_hz
         end_ms = (first_sample + num_samples) * 1000 / self._form.sample_rate_hz
         found: list[SpokenWord] = []
-        for spoken in self._sentences():
+        for spoken in self.sentences():
             if not spoken.num_frames or self._timeline.start_ms(spoken.first_frame) >= end_ms:
                 continue
             marked = self._mark(spoken)

@@ -1,7 +1,10 @@
 """The way of a spoken turn's sound through all that is done to it.
 
-    the model's sound -> silence at the ends -> pace -> gain, limiter -> what is sent
-                         (trim)                 (speed)
+    the model's sound -> silence at the ends -> gain -> pace -> limiter -> what is sent
+                         (trim)                         (speed)
+
+The gain is that of the voice that speaks. It comes before the pace, so that another voice begins on
+its own sample at any pace.
 
 A pause that was asked for parts it: before it everything that is held back comes out, behind it the
 stages begin anew, so that it is as long as asked, whatever the pace.
@@ -16,8 +19,9 @@ from numpy.typing import NDArray
 from gateway.sound.limiter import Limiter
 from gateway.sound.options import Processing
 from gateway.sound.speed import SpeedChange
-from gateway.sound.trim import LeadingTrim, Part, TrailingTrim
-from gateway.sound.voice_gain import Gain
+from gateway.sound.trim import LeadingTrim, OtherVoice, Part, TrailingTrim
+from gateway.sound.turn_gains import TurnGains
+from gateway.sound.voice_gain import VoiceGain
 
 Samples = NDArray[np.float32]
 
@@ -46,8 +50,11 @@ Item = Sounding | Pausing
 class Chain:
     """The stages of one turn. Any chunking of its sound gives the same output."""
 
-    def __init__(self, processing: Processing, rate_hz: int, frame_ms: float) -> None:
-        """Samples are mono at `rate_hz`; a frame of the model takes `frame_ms` of them."""
+    def __init__(
+        self, processing: Processing, rate_hz: int, frame_ms: float, num_before: int = 0
+    ) -> None:
+        """Samples are mono at `rate_hz`; a frame of the model takes `frame_ms` of them.
+        `num_before` of the turn came out before, as they were."""
         self._rate_hz = rate_hz
         self._frame_samples = rate_hz * frame_ms / 1000
         first, last = processing.max_leading_silence_ms, processing.max_trailing_silence_ms
@@ -57,11 +64,11 @@ class Chain:
         )
         self._factor = processing.speed
         self._speed = None if self._factor == 1.0 else SpeedChange(self._factor, rate_hz)
-        self._gain = None if processing.gain is None else Gain(processing.gain, rate_hz)
-        self._limiter = None if self._gain is None else Limiter(rate_hz)
+        self._gains = TurnGains(processing.gain, rate_hz, amid_sound=num_before > 0)
+        self._limiter = None if processing.gain is None else Limiter(rate_hz)
         self._pause_frames: list[int] = []
         """Frames before each pause that is on its way."""
-        self._num_sound = 0
+        self._num_sound = num_before
         """Samples of sound, without pauses, that came out."""
         self._num_frames = 0
 
@@ -89,8 +96,14 @@ class Chain:
         parts: list[Part] = []
         if self._leading is not None and not self._leading.begun:
             parts += self._trimmed(self._leading.flush())
-        parts += [duration_ms] if self._trailing is None else self._trailing.pause(duration_ms)
+        parts += [duration_ms] if self._trailing is None else self._trailing.put(duration_ms)
         return self._through(parts)
+
+    def other_voice(self, gain: VoiceGain | None) -> list[Item]:
+        """What is fed next is spoken by the voice of that gain."""
+        marked = OtherVoice(gain)
+        # Where nothing was heard yet, the silence before it may well be the next one's.
+        return self._through([marked] if self._trailing is None else self._trailing.put(marked))
 
     def finish(self) -> list[Item]:
         """The rest of the turn."""
@@ -113,26 +126,28 @@ class Chain:
         for part in parts:
             if isinstance(part, int):
                 items += self._sounding(self._flush())
+                self._gains.pause()
                 items.append(Pausing(part, self._pause_frames.pop(0)))
+            elif isinstance(part, OtherVoice):
+                self._gains.change(part.gain)
+                if part.gain is not None and self._limiter is None:
+                    self._limiter = Limiter(self._rate_hz)
             else:
                 items += self._sounding(self._staged(part))
         return items
 
     def _staged(self, samples: Samples) -> Samples:
+        samples = self._gains.feed(samples)
         if self._speed is not None:
             samples = self._speed.feed(samples)
-        if self._gain is not None and self._limiter is not None:
-            samples = self._limiter.feed(self._gain.feed(samples))
-        return samples
+        return samples if self._limiter is None else self._limiter.feed(samples)
 
     def _flush(self) -> Samples:
         """What the stages hold back, before a pause or the end."""
         rest = np.zeros(0, np.float32) if self._speed is None else self._speed.flush()
-        if self._gain is not None and self._limiter is not None:
-            rest = np.concatenate(
-                [self._limiter.feed(self._gain.feed(rest)), self._limiter.flush()]
-            )
-        return rest
+        if self._limiter is None:
+            return rest
+        return np.concatenate([self._limiter.feed(rest), self._limiter.flush()])
 
     def _sounding(self, samples: Samples, *, last: bool = False) -> list[Item]:
         items: list[Item] = []

@@ -1,5 +1,6 @@
 """What a call asks of its sound, and what is done to a turn's sound in the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.sound.speed import MAX_SPEED, MIN_SPEED
@@ -41,7 +42,7 @@ class Processing:
 
     speed: float = 1.0
     gain: VoiceGain | None = None
-    """None: the loudness stays."""
+    """Of the turn's own voice; None: its loudness stays."""
     max_leading_silence_ms: int | None = None
     """None: the silence stays."""
     max_trailing_silence_ms: int | None = None
@@ -49,10 +50,14 @@ class Processing:
     """None: none."""
     max_held_bytes: int = MAX_HELD_BYTES
     """Of silence that is held back until it is known whether it is the turn's last."""
+    gain_of: Callable[[str], VoiceGain | None] | None = None
+    """The gain of a voice that speaks in the turn, by name (empty: the turn's own), as it is known
+    now: it never waits, and what is not known yet may be at its next sentence. None: all voices
+    have that of the turn."""
 
     @property
     def changes(self) -> bool:
-        """Whether anything is done at all."""
+        """Whether anything is done to what the turn's own voice says."""
         return (
             self.speed != 1.0
             or self.gain is not None

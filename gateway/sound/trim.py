@@ -6,17 +6,27 @@ passed on in full, wherever they are.
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.sound.seams import fade_in, fade_out
+from gateway.sound.voice_gain import VoiceGain
 
 Samples = NDArray[np.float32]
 
-Part = Samples | int
-"""Sound, or a pause in milliseconds."""
+
+@dataclass(frozen=True, slots=True)
+class OtherVoice:
+    """Another voice speaks from here on."""
+
+    gain: VoiceGain | None
+
+
+Part = Samples | int | OtherVoice
+"""Sound, a pause in milliseconds, or where another voice begins."""
 
 SILENCE_DBFS = -50.0
 WINDOWS_PER_S = 100
@@ -137,12 +147,12 @@ class TrailingTrim:
         """What is certain to be heard, in order."""
         return self._told(self._runs.feed(samples))
 
-    def pause(self, duration_ms: int) -> list[Part]:
-        """A pause that was asked for."""
+    def put(self, part: int | OtherVoice) -> list[Part]:
+        """A pause that was asked for, or another voice: it keeps its place."""
         out = self._told(self._runs.flush())
         if not self._held:
-            return [*out, duration_ms]
-        self._held.append(duration_ms)
+            return [*out, part]
+        self._held.append(part)
         return out
 
     def finish(self) -> list[Part]:
@@ -150,7 +160,7 @@ class TrailingTrim:
         out = self._told(self._runs.flush())
         room = max(0, self._most - self._num_passed)
         for part in self._held:
-            if isinstance(part, int):
+            if not isinstance(part, np.ndarray):
                 out.append(part)
                 continue
             kept, room = part[:room], max(0, room - len(part))
@@ -180,5 +190,5 @@ class TrailingTrim:
             while self._num_held > self._max_held:
                 part = self._held.popleft()
                 out.append(part)
-                self._num_held -= 0 if isinstance(part, int) else len(part)
+                self._num_held -= len(part) if isinstance(part, np.ndarray) else 0
         return out

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.sound.loudness import HOPS_PER_BLOCK, HOPS_PER_S, HopPowers, blocks_of, gated
+from csm.audio.loudness import HOPS_PER_BLOCK, HOPS_PER_S, HopPowers, blocks_of, gated
 
 Samples = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ class VoiceGain:
 
 
 class Gain:
-    """The sound of one turn with its voice's gain. As many samples out as in, none late."""
+    """What one voice says in a turn, with its gain. As many samples out as in, none late."""
 
     def __init__(self, voice: VoiceGain, rate_hz: int) -> None:
         self._voice = voice
@@ -64,6 +64,11 @@ class Gain:
         self._hop = rate_hz // HOPS_PER_S
         self._at = 0
         """Samples of the hop that are done."""
+
+    @property
+    def now_db(self) -> float:
+        """Of the next sample."""
+        return self._db + (self._next_db - self._db) * self._at / self._hop
 
     def feed(self, samples: Samples) -> Samples:
         """Samples [N] in, N out."""

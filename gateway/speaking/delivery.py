@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from csm import errors
@@ -16,6 +16,7 @@ from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.pacing import Playout
 from gateway.speaking.sound_path import SoundPath
+from gateway.text.sentence import Sentence
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Delivery:
         self._heard_samples = self._kept_frames = 0
         """Of a turn that goes on: heard before, and there before."""
         self._changed = asyncio.Event()
-        self._path = SoundPath(form, frame_ms, processing, self)
+        self._path = SoundPath(form, frame_ms, processing, self, ports.marks.sentences)
 
     @property
     def decoded_form(self) -> StreamFormat:
@@ -98,6 +99,10 @@ class Delivery:
         self._heard_samples = self._form.sample_rate_hz * heard_ms // 1000
         self.sent_frames = heard_frames
         self._kept_frames = self._credited_frames = kept_frames
+
+    def expect(self, sentences: Iterable[Sentence]) -> list[Sentence]:
+        """These will be spoken; the same."""
+        return self._path.expect(sentences)
 
     def put(self, pcm: bytes, num_frames: int, text_chars: int) -> None:
         """The next sound in `decoded_form`, by whose end the turn has `num_frames` and has begun

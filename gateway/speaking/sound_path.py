@@ -2,24 +2,28 @@
 
 Where nothing is done to it the tokenizer makes the client's format itself, and its bytes pass
 untouched but for a few milliseconds beside a pause. Otherwise it makes mono float32 at the client's
-rate, which the chain works on and which becomes the client's format here.
+rate, which the chain works on and which becomes the client's format here. Where another voice joins
+whose loudness is evened, the chain works from there on on what the tokenizer makes already.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csm import errors
-from csm.audio.pcm import FLOAT_ENCODING, pcm_bytes, pcm_samples
+from csm.audio.pcm import pcm_bytes, pcm_samples
 from gateway.commands import StreamFormat
 from gateway.conversations.timeline import Timeline
+from gateway.marks.turn_marks import SubmittedSentence
 from gateway.sound.chain import Chain, Item, Pausing
 from gateway.sound.options import Processing
 from gateway.sound.seams import CUT_OFF, audible, dying_away, fade_in, fade_samples, joined
 from gateway.speaking.marking import Marked
+from gateway.speaking.sentence_gains import SentenceGains, Stretch
+from gateway.text.sentence import Sentence
 
 Samples = NDArray[np.float32]
 
@@ -41,9 +45,14 @@ class SoundPath:
     """The way of one turn's sound."""
 
     def __init__(
-        self, form: StreamFormat, frame_ms: float, processing: Processing, sink: SoundSink
+        self,
+        form: StreamFormat,
+        frame_ms: float,
+        processing: Processing,
+        sink: SoundSink,
+        sentences: Callable[[], Sequence[SubmittedSentence]] = tuple,
     ) -> None:
-        """`form` is what the client gets."""
+        """`form` is what the client gets; `sentences` are those that were submitted so far."""
         self.decoded_form = form.worked_on if processing.changes else form
         """What the tokenizer is to make."""
         self._form = form
@@ -51,6 +60,7 @@ class SoundPath:
         self._processing = processing
         self._sink = sink
         self._marked: Marked | None = None
+        self._gains = SentenceGains(processing, form.sample_rate_hz * frame_ms / 1000, sentences)
         self.begin_again()
 
     @property
@@ -80,6 +90,7 @@ class SoundPath:
             self._marked = Marked(
                 processing.watermark, rate_hz, self._out, self._sink.taken_in, self._sink.failed
             )
+        self._gains.begin_again()
         self._last = b""
         """The last sample that went out, of all channels."""
         self._last_in = b""
@@ -96,11 +107,19 @@ class SoundPath:
         if self._seam and pcm:
             pcm = self._joined(pcm)
         self._last_in = pcm[-self.decoded_form.sample_bytes :] or self._last_in
-        if self._chain is None:
-            self._send(pcm, num_frames, text_chars)
-            return
-        self._chars.append((num_frames, text_chars))
-        self._take(self._chain.feed(pcm_samples(pcm, FLOAT_ENCODING), num_frames))
+        width, at = self.decoded_form.sample_bytes, 0
+        for stretch in self._gains.stretches(len(pcm) // width, num_frames, text_chars):
+            if stretch.other:
+                self._other_voice(stretch)
+            part = pcm[at : at + stretch.num_samples * width]
+            self._sound(part, stretch.num_frames, stretch.text_chars)
+            at += len(part)
+
+    def expect(self, sentences: Iterable[Sentence]) -> list[Sentence]:
+        """These will be spoken; the same."""
+        expected = list(sentences)
+        self._gains.expect(expected)
+        return expected
 
     def pause(self, duration_ms: int, num_frames: int, text_chars: int) -> None:
         """Nothing is heard for so long, when the turn has that many frames."""
@@ -140,6 +159,25 @@ class SoundPath:
             self._marked = None
 
     # --- inside ---
+
+    def _sound(self, pcm: bytes, num_frames: int, text_chars: int) -> None:
+        """Bytes in `decoded_form`."""
+        if self._chain is None:
+            self._send(pcm, num_frames, text_chars)
+            return
+        self._chars.append((num_frames, text_chars))
+        form = self.decoded_form
+        # All channels of it are alike.
+        samples = pcm_samples(pcm, form.encoding)[:: form.channels]  # type: ignore[arg-type]
+        self._take(self._chain.feed(samples, num_frames))
+
+    def _other_voice(self, stretch: Stretch) -> None:
+        if self._chain is None:
+            # Nothing had to be done to the turn's own voice.
+            self._chain = Chain(
+                self._processing, self._form.sample_rate_hz, self._frame_ms, stretch.first_sample
+            )
+        self._take(self._chain.other_voice(stretch.gain))
 
     def _take(self, items: Iterable[Item]) -> None:
         for item in items:

@@ -126,7 +126,7 @@ class SpokenTurn:
     def add(self, sentences: Iterable[Sentence]) -> None:
         """More to speak."""
         if self._reason is None:
-            self._sentences.add(sentences)
+            self._sentences.add(self._delivery.expect(sentences))
 
     def warn(self, warnings: Iterable[TextWarning]) -> None:
         """What there is to say of its text."""

@@ -359,6 +359,12 @@ def _refused(turn_id: str, error: errors.ServiceError) -> Any:
     return generator_pb2.GenerateResponse(turn_completed=completed)
 
 
+def tone_with_quiet(frames: Any, num_samples: int) -> Any:
+    """A tone of 1 kHz at half of full scale, with a tenth of quiet in each second."""
+    t = np.arange(num_samples) / RATE
+    return 0.5 * np.sin(2 * np.pi * 1000 * t) * (t % 1 < 0.9)
+
+
 class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
     """See the module. Encoding makes a frame of each 1920 samples; codes tell their number."""
 
@@ -375,6 +381,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
             num_samples, code / 32768
         )
         """(code, samples) -> what a frame is where float samples are asked for."""
+        self.recording: Callable[[Any, int], Any] = tone_with_quiet
+        """(frames, samples) -> what `Decode` makes of them as float samples."""
         self.refuse_later: list[Exception] = []
         """Raised by the next decoders behind the first, one each."""
         self.hang_decode_at: set[int] = set()
@@ -448,13 +456,10 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         )
 
     async def Decode(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Of F32LE: a tone of 1 kHz at half of full scale, with a tenth of quiet in each second. Of
-        S16LE: in each frame its first code."""
+        """Of F32LE: `recording`. Of S16LE: in each frame its first code."""
         num_samples = request.num_samples or request.frames.num_frames * FRAME_SAMPLES
         if request.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE:
-            t = np.arange(num_samples) / RATE
-            tone = 0.5 * np.sin(2 * np.pi * 1000 * t) * (t % 1 < 0.9)
-            pcm = tone.astype("<f4").tobytes()
+            pcm = self.recording(request.frames, num_samples).astype("<f4").tobytes()
             for at in range(0, len(pcm), 1 << 20):
                 yield tokenizer_pb2.DecodeResponse(audio=pcm[at : at + (1 << 20)])
             return

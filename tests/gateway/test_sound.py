@@ -10,11 +10,11 @@ import grpc
 import numpy as np
 import pytest
 
+from csm.audio.loudness import loudness_lufs
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2
 from csm.v1.common_pb2 import AudioFormat
 from csm.v1.speech_pb2 import SoundOptions
-from gateway.sound.loudness import loudness_lufs
 from tests.gateway.calls import Conversation, Heard, synthesize, turns_of, violations
 from tests.gateway.fakes import FRAME_SAMPLES, RATE, Stack, stack
 
@@ -186,6 +186,7 @@ async def test_voices_with_prompts_come_to_one_loudness_and_others_when_asked(
 ) -> None:
     async with stack() as running:
         running.tokenizer.wave = lambda code, n: sine(code, n) / 2
+        running.tokenizer.recording = lambda frames, n: sine(0, n) / 2
         await running.close()
         running.metrics = Metrics()
         settings = running.settings.model_copy(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from csm.audio.levels import LOWEST_DBFS, NO_LOUDNESS_LUFS, levels_of, loudness_lufs
+from csm.audio.levels import LOWEST_DBFS, NO_LOUDNESS_LUFS, levels_of
+from csm.audio.loudness import loudness_lufs
 from csm.audio.pcm import Samples
 
 

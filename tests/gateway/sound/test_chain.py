@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from csm.audio.loudness import loudness_lufs
 from gateway.sound.chain import Chain, Item, Pausing, Sounding
-from gateway.sound.loudness import loudness_lufs
 from gateway.sound.options import Processing
 from gateway.sound.voice_gain import VoiceGain
 from tests.gateway.sound.speech import silence, speech, tone

@@ -67,8 +67,8 @@ def test_no_more_is_held_back_than_silence_beyond_what_is_allowed() -> None:
 
 def test_a_pause_that_was_asked_for_stays_at_the_end_and_in_the_middle() -> None:
     trim = TrailingTrim(0, RATE)
-    parts = trim.feed(np.concatenate([WORD, silence(0.1)])) + trim.pause(700)
-    parts += trim.feed(np.concatenate([WORD, silence(0.1)])) + trim.pause(900) + trim.finish()
+    parts = trim.feed(np.concatenate([WORD, silence(0.1)])) + trim.put(700)
+    parts += trim.feed(np.concatenate([WORD, silence(0.1)])) + trim.put(900) + trim.finish()
     pauses = [p for p in parts if isinstance(p, int)]
     assert pauses == [700, 900]
     assert len(sound_of(parts)) == round(RATE * 0.7)

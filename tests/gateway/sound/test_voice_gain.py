@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gateway.sound.loudness import loudness_lufs
+from csm.audio.loudness import loudness_lufs
 from gateway.sound.voice_gain import MAX_GAIN_DB, Gain, VoiceGain
 from tests.gateway.sound.speech import silence, speech
 

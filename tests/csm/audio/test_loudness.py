@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gateway.sound.loudness import SILENCE_LUFS, HopPowers, loudness_lufs
+from csm.audio.loudness import SILENCE_LUFS, HopPowers, joined_lufs, loudness_lufs
 from tests.gateway.sound.speech import SAMPLES, silence, speech
 
 RATES_HZ = (8000, 16_000, 24_000, 44_100, 48_000)
@@ -43,3 +43,17 @@ def test_chunks_are_cut_anywhere() -> None:
     for begin in range(0, len(samples), 777):
         cut += hops.feed(samples[begin : begin + 777])
     assert cut == pytest.approx(HopPowers(rate_hz).feed(samples))
+
+
+def test_recordings_are_as_loud_together_as_one_behind_the_other() -> None:
+    samples, rate_hz = speech()
+    parts = [samples, samples / 2, silence(3, rate_hz), samples[: rate_hz * 2] / 5]
+    measured = [(loudness_lufs(part, rate_hz), len(part) / rate_hz) for part in parts]
+    whole = loudness_lufs(np.concatenate(parts), rate_hz)
+    assert joined_lufs(measured) == pytest.approx(whole, abs=0.5)
+    assert joined_lufs(measured[:1]) == pytest.approx(measured[0][0])
+
+
+def test_recordings_without_sound_have_the_loudness_of_silence() -> None:
+    assert joined_lufs([]) == SILENCE_LUFS
+    assert joined_lufs([(SILENCE_LUFS, 5.0), (-20.0, 0.0)]) == SILENCE_LUFS
