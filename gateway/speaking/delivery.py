@@ -95,6 +95,7 @@ class Delivery:
         self._heard_samples = self._form.sample_rate_hz * heard_ms // 1000
         self.sent_frames = heard_frames
         self._kept_frames = self._credited_frames = kept_frames
+        self._ports.marks.resume(heard_ms)
 
     def put(self, pcm: bytes, num_frames: int, text_chars: int) -> None:
         """The next sound in `decoded_form`, by whose end the turn has `num_frames` and has begun

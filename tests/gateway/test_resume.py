@@ -77,6 +77,20 @@ async def test_a_turn_goes_on_behind_what_was_heard(running: Stack, num_frames: 
         assert [s.text for s in stream.context] == ["The first one."]
 
 
+async def test_words_that_were_heard_are_not_told_again(running: Stack) -> None:
+    turn_id = await broken_off(running, "words", 8)
+    async with Conversation(
+        running, conversation_id="words", sampling=SEEDED, word_times=True
+    ) as call:
+        await resume(call, turn_id, 640)
+        await call.until("turn_completed")
+        await call.done()
+    told = [word for chunk in call.all("audio") for word in chunk.words]
+    assert [word.word for word in told][-3:] == ["The", "third", "one"]
+    assert len(told) <= 7  # of 12
+    assert all(word.end_ms > 640 for word in told)
+
+
 async def test_what_was_sent_and_not_heard_is_sent_again(running: Stack) -> None:
     turn_id = await broken_off(running, "less", 6)
     running.generator.counts_on = True
