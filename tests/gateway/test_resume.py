@@ -159,6 +159,32 @@ async def test_a_resumed_turn_may_be_cancelled_and_resumed_again(running: Stack)
     assert await unfinished(running, "again") == [False]
 
 
+@pytest.mark.parametrize("text", ["The fir", TEXT])
+async def test_a_resumed_turn_is_cut_before_its_frames_are_there(running: Stack, text: str) -> None:
+    turn_id = await broken_off(running, "cut", 8, "One. [pause 200ms] " + TEXT)
+    async with Conversation(running, conversation_id="cut", sampling=SEEDED) as call:
+        resume = speech_pb2.ConverseResume(turn_id=turn_id, heard_ms=680)
+        await call.send(resume=resume)
+        await call.say("One. [pause 200ms] " + text)
+        # A frame and the pause behind it, and two of the next sentence's three frames.
+        await call.cancel(heard_ms=440)
+        completed = await call.until("turn_completed")
+        await call.done()
+    assert completed.finish_reason == CANCELLED
+    assert completed.kept_audio_ms == 440
+    assert await turns_of(running, "cut") == [(False, 0, "One. The first", 440)]
+    assert await unfinished(running, "cut") == [False]
+
+
+async def test_a_shorter_text_replaces_what_there_was(running: Stack) -> None:
+    turn_id = await broken_off(running, "short", 8)
+    async with Conversation(running, conversation_id="short", sampling=SEEDED) as call:
+        await resume(call, turn_id, 80, "The first one.")
+        await call.until("turn_completed")
+        await call.done()
+    assert await turns_of(running, "short") == [(False, 0, "The first one.", 240)]
+
+
 async def test_another_text_is_said_from_where_it_differs(running: Stack) -> None:
     turn_id = await broken_off(running, "other", 5)
     async with Conversation(running, conversation_id="other", sampling=SEEDED) as call:
