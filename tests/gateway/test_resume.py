@@ -221,6 +221,7 @@ async def test_what_cannot_be_resumed_ends_the_call(running: Stack) -> None:
 
     assert violations(await failing(asks(""))).keys() == {"resume.turn_id"}
     assert violations(await failing(asks("x" * 129))).keys() == {"resume.turn_id"}
+    assert violations(await failing(asks("a\x85b"))).keys() == {"resume.turn_id"}
     late = await failing(lambda call: call.say("One. Two. "), asks(first))
     assert late.code() is grpc.StatusCode.FAILED_PRECONDITION
     async with Conversation(running, conversation_id="two") as call:

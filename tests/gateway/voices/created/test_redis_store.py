@@ -245,6 +245,39 @@ async def test_a_voice_that_was_just_made_is_spoken_by_the_next_gateway(
         await there.stub.DeleteVoice(speech_pb2.DeleteVoiceRequest(name="cleo"))
 
 
+async def test_a_voice_that_was_just_made_is_spoken_where_a_text_names_it(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "FOLLOW_S", 60.0)
+    async with gateways(server.url, server.url) as (here, there):
+        for name in ("anna", "bert", "cleo", "dora"):
+            await create(here, name)
+            if name == "anna":
+                await synthesize(there, "Hello. [voice: ANNA] It is me.")
+                spoken = there.generator.streams[-1].context
+                assert [s.text for s in spoken if s.pinned] == [WORDS]
+                continue
+            async with Conversation(there) as call:
+                if name == "bert":
+                    await call.send(text=speech_pb2.ConverseText(text="It is me.", voice="Bert"))
+                elif name == "cleo":
+                    await call.say("[voi")
+                    await call.say("ce: cl")
+                    await call.say("eo] It is me.")
+                else:
+                    await call.say('<voice name="dora">It is me.</voice>')
+                await call.end()
+                completed = await call.until("turn_completed")
+            assert not completed.warnings
+            # One that nobody made is told, and asked for once.
+            async with Conversation(there) as call:
+                for _ in range(3):
+                    await call.send(text=speech_pb2.ConverseText(text="Me. ", voice="eve"))
+                await call.end()
+                (warning,) = (await call.until("turn_completed")).warnings
+            assert "'eve' is not known" in warning.description
+
+
 async def test_a_voice_of_another_codec_is_refused_by_name(server: RedisServer) -> None:
     async with opened(server.url) as store:
         await store.create(record("anna", codec="older"), [])
