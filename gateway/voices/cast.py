@@ -54,8 +54,8 @@ class CastRules:
     """What voices there are, and what the model is."""
 
     find: Callable[[str], LibraryVoice]
-    """The library's voice of a name; raises `NotFound`, or `FailedPrecondition` for one that is kept
-    and cannot be used."""
+    """The library's voice of a name; raises `NotFound`, or `FailedPrecondition` for one that cannot
+    be used."""
     fixed: bool
     """Whether the model names its speakers, so that no number may change."""
     max_positions: int
