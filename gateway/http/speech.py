@@ -56,6 +56,7 @@ class SpeechRoute:
         try:
             body = speech_body(given)
             outcome.warnings += unused(body, self._speech.backends.info.generator.model)
+            await self._speech.keeper.look_for(body.voice_name)
             asked = self._checked(body, outcome)
         except errors.ServiceError as error:
             outcome.error = error
