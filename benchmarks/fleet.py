@@ -65,6 +65,7 @@ class Fleet:
             for backend in ("tokenizer", "generator"):
                 places = [self.address(k, n) for k, n in self.names if k == backend]
                 flags += [f"--{backend}-target", f"ipv4:{','.join(places)}"]
+            flags += ["--http-port", "none"]  # several would want the same one
         else:
             flags += ["--model", str(PICO), "--threads", "1"]
         flags += self._flags.get(kind, [])

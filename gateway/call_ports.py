@@ -1,5 +1,6 @@
 """What a Converse call is connected to."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from csm.serving.metrics import GatewayMetrics
@@ -21,6 +22,8 @@ class CallPorts:
     metrics: GatewayMetrics
     places: Places
     """Turns spoken at once."""
+    look_for: Callable[[str], Awaitable[None]]
+    """Looks for a voice of which nothing is known, by name."""
     client: str
     deadline: float | None
     """A time of the monotonic clock."""

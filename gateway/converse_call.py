@@ -206,6 +206,7 @@ class ConverseCall:
             self._settings.max_text_chars,
             self._settings.text_quiet_ms,
             self._speakable,
+            self._ports.look_for,
         )
 
     def _speakable(self) -> None:

@@ -44,7 +44,7 @@ from gateway.text.markup.voice_tags import MAX_NAME_CHARS
 from gateway.text.options import TextRules
 from gateway.text_messages import prepared as prepared
 from gateway.text_messages import text_rules_of, warning_message
-from gateway.violations import Violations
+from gateway.violations import CONTROL, Violations
 
 MAX_HEARD_BYTES = 1 << 20
 
@@ -179,6 +179,8 @@ class Checker:
             resume, size = request.resume, len(request.resume.turn_id)
             if not 0 < size <= MAX_ID_CHARS:
                 raise invalid("resume.turn_id", f"{size} characters; allowed are 1..{MAX_ID_CHARS}")
+            if CONTROL.search(resume.turn_id):
+                raise invalid("resume.turn_id", "has control characters; allowed are all others")
             return Resume(resume.turn_id, resume.heard_ms if resume.HasField("heard_ms") else None)
         if kind == "config":
             raise invalid("config", "was sent a second time; allowed is once, first")

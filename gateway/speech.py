@@ -26,6 +26,7 @@ from gateway.texts import Texts
 from gateway.voices.cast import Cast, CastRules
 from gateway.voices.created.keeper import VoiceKeeper
 from gateway.voices.created.store import VoiceStore
+from gateway.voices.named import NamedVoices
 from gateway.voices.voice import LibraryVoice
 from gateway.voices.voices import Voices
 
@@ -142,6 +143,7 @@ class SpeechHandler:
                 self.settings,
                 self._metrics,
                 self._turns,
+                self.keeper.look_for,
                 client,
                 deadline,
             )
@@ -155,6 +157,7 @@ class SpeechHandler:
         """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
         await self.keeper.look_for(voice)
         speaking = self.voices.get(voice)
+        await NamedVoices(self.keeper.look_for).look(text)
         front_end = self.texts.front_end(rules, self._cast(speaking))
         return await prepare(text, front_end, speaking.speaker, self.backends)
 
@@ -188,6 +191,7 @@ class SpeechHandler:
         kept = conversation.voice if conversation else ""
         await self.keeper.look_for(asked.voice or kept)
         voice = self.voices.get_kept(asked.voice, kept)
+        await NamedVoices(self.keeper.look_for).look(asked.text)
         asked = replace(asked, sampling=asked.sampling.over(voice.sampling))
         if conversation is not None:
             conversation.voice = voice.name

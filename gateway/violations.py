@@ -3,6 +3,7 @@
 A value is given where it is a number or a name, never where it is a caller's words.
 """
 
+import re
 from collections.abc import Sequence
 
 from csm.errors import FieldViolation, InvalidArgument
@@ -17,6 +18,8 @@ from csm.v1 import common_pb2
 from gateway.text.markup.characters import speakable
 
 MAX_LEAD_MS = 600_000
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What no id may have: it stands in logs and in keys of stores."""
 
 
 class Violations:
@@ -50,6 +53,8 @@ class Violations:
     def conversation_id(self, field: str, value: str) -> None:
         if len(value) > MAX_ID_CHARS:
             self.add(field, f"{len(value)} characters; allowed are at most {MAX_ID_CHARS}")
+        elif CONTROL.search(value):
+            self.add(field, "has control characters; allowed are all others")
 
     def speaker(self, field: str, value: int | None) -> None:
         if value is not None and value > MAX_SPEAKER:

@@ -1,13 +1,14 @@
 """A spoken turn whose text is still coming."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from csm import errors
 from gateway.speaking.spoken_turn import SpokenTurn
 from gateway.text.front_end import FrontEnd
 from gateway.text.off_loop import off_loop
 from gateway.text.sentence import Sentence
+from gateway.voices.named import NamedVoices
 
 
 class Writing:
@@ -20,16 +21,18 @@ class Writing:
         max_chars: int,
         quiet_ms: int,
         on_sentences: Callable[[], None],
+        look_for: Callable[[str], Awaitable[None]],
     ) -> None:
         """`on_sentences` is called when the turn has got something to speak. After `quiet_ms`
         without more text that is also a sentence which lacks only the character that would prove
-        its end; 0: never."""
+        its end; 0: never. `look_for` looks for a voice of which nothing is known, by name."""
         self.turn = turn
         self.queued = False
         self._front_end = front_end
         self._max_chars = max_chars
         self._quiet_s = quiet_ms / 1000
         self._on_sentences = on_sentences
+        self._named = NamedVoices(look_for)
         self._timer: asyncio.TimerHandle | None = None
 
     async def feed(self, text: str, voice: str = "") -> None:
@@ -42,6 +45,7 @@ class Writing:
             )
         # First, or the quiet would flush what another thread works on.
         self.close()
+        await self._named.look(text, voice)
         with self.turn.meter.preparing_text():
             sentences = await off_loop(len(text), lambda: self._front_end.feed(text, voice))
         self._take(sentences)

@@ -112,6 +112,7 @@ def try_voice(
 ) -> None:
     """Speak a sentence with a voice, and say how it came out beside its recordings."""
     from csm.cli.place import check_writable
+    from csm.client import SoundOptions
 
     options.check_server(server, model=model, voices=voices)
     if output is not None:
@@ -120,7 +121,10 @@ def try_voice(
     async def life() -> None:
         async with connected(server, model, voices) as client:
             details = await client.get_voice(name)
-            spoken = await _spoken(client.synthesize(text, voice=name, seed=seed), output)
+            # As it speaks by itself: evened it would be as loud as all, not as its recordings.
+            sound = SoundOptions(even_loudness=False)
+            speech = client.synthesize(text, voice=name, seed=seed, sound_options=sound)
+            spoken = await _spoken(speech, output)
         _tell(details, spoken)
 
     asyncio.run(life())

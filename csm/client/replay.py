@@ -39,6 +39,8 @@ class _Turn:
     rate_hz: int = 0
     num_samples: int = 0
     """Of it, that came."""
+    told_chars: int = 0
+    """Of its text, up to where the times of words came."""
     cancelled: bool = False
     heard_ms: int | None = None
     """What the cancel said."""
@@ -157,7 +159,7 @@ class Replay:
                 turn.awaits_spoken = False
                 self.num_spoken += 1
             else:
-                turn.num_samples = kept_ms = 0
+                turn.num_samples = turn.told_chars = kept_ms = 0
             if turn_id:
                 self._told.add(turn_id)
                 why = FinishReason.CANCELLED
@@ -187,6 +189,10 @@ class Replay:
         turn = self._of(event.turn_id)
         if turn is None:
             return event
+        words = tuple(word for word in event.words if word.first_char >= turn.told_chars)
+        if words:
+            turn.told_chars = words[-1].end_char
+        event = replace(event, words=words)
         num_samples, known = event.num_samples, turn.num_samples - event.first_sample
         turn.num_samples = max(turn.num_samples, event.first_sample + num_samples)
         if known <= 0:

@@ -73,7 +73,12 @@ class TurnMarks:
         """Those that were submitted so far, in order."""
         self._telling = options.word_times
         self._listening = self._telling or kept
+        self._heard_ms = 0
         self.begin_again()
+
+    def resume(self, heard_ms: int) -> None:
+        """The turn goes on: so much of it was heard in another call, and its words were told."""
+        self._heard_ms = heard_ms
 
     def begin_again(self) -> None:
         """Nothing has left: the turn starts anew."""
@@ -143,7 +148,8 @@ class TurnMarks:
             if begins_ms >= end_ms and not all_of_it:
                 break
             marked.told += 1
-            if word.first_char == word.end_char:
+            # One that was being spoken when the call broke off may have been told or not: it is.
+            if word.first_char == word.end_char or start_ms + time.end_ms <= self._heard_ms:
                 continue
             # What was thought to come later may turn out to have begun before.
             begins_ms = min(max(begins_ms, first_ms), end_ms - 1)

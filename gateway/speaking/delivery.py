@@ -64,6 +64,8 @@ class Delivery:
         self._credited_frames = 0
         self._heard_samples = self._kept_frames = 0
         """Of a turn that goes on: heard before, and there before."""
+        self._heard_timeline = Timeline()
+        """Of that."""
         self._changed = asyncio.Event()
         self._path = SoundPath(form, frame_ms, processing, self, ports.marks.sentences)
 
@@ -79,7 +81,8 @@ class Delivery:
     @property
     def timeline(self) -> Timeline:
         """Of what was sent, as far as it is known."""
-        return self._path.timeline
+        # What another call sent comes through here anew, and may not have come yet.
+        return self._heard_timeline if self._put_frames < self.sent_frames else self._path.timeline
 
     @property
     def underrun_s(self) -> float:
@@ -93,12 +96,14 @@ class Delivery:
             return self.sent_frames
         return min(self.sent_frames, self.timeline.heard_frames(self._heard_ms, self._frame_ms))
 
-    def resume(self, heard_ms: int, heard_frames: int, kept_frames: int) -> None:
-        """The turn goes on: so much was heard of it before, and is not sent again; `kept_frames`
-        need not be made."""
+    def resume(self, heard_ms: int, heard_frames: int, kept: Turn) -> None:
+        """The turn goes on: so much was heard of it before, and is not sent again; the frames of
+        `kept` need not be made."""
         self._heard_samples = self._form.sample_rate_hz * heard_ms // 1000
         self.sent_frames = heard_frames
-        self._kept_frames = self._credited_frames = kept_frames
+        self._kept_frames = self._credited_frames = kept.num_frames
+        self._heard_timeline = kept.timeline
+        self._ports.marks.resume(heard_ms)
 
     def expect(self, sentences: Iterable[Sentence]) -> list[Sentence]:
         """These will be spoken; the same."""

@@ -1,7 +1,7 @@
 """A turn that another call left unfinished, and that goes on."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.commands import Resume, TurnOptions
 from gateway.conversations.conversation import StoredConversation
@@ -24,6 +24,12 @@ class Resumed:
         """Of its frames, those that were heard."""
         heard = self.turn.timeline.heard_frames(self.heard_until_ms(frame_ms), frame_ms)
         return min(self.turn.num_frames, heard)
+
+    def until(self, num_frames: int) -> Turn:
+        """What is kept of it where it ends before its frames were taken up: so many of them."""
+        turn = replace(self.turn)
+        turn.truncate(num_frames)
+        return turn
 
 
 def resumed_of(

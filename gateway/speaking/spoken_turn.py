@@ -100,7 +100,7 @@ class SpokenTurn:
             self._delivery.resume(
                 resumed.heard_until_ms(self._frame_ms),
                 resumed.heard_frames(self._frame_ms),
-                resumed.turn.num_frames,
+                resumed.turn,
             )
         self._sentences = SentenceQueue(self._text_starved)
         self._attempt: Attempt | None = None
@@ -188,11 +188,11 @@ class SpokenTurn:
         """The turn as far as it is kept: so many frames, None: what the client has got. One that
         has not `ended` can go on in another call."""
         attempt, resumed = self._attempt, self._resumed
+        kept = self._delivery.kept_frames if kept_frames is None else kept_frames
         if resumed is not None and self._taken_back:
             made = attempt.num_frames if attempt is not None else 0
-            if made < resumed.turn.num_frames:
-                return resumed.turn
-        kept = self._delivery.kept_frames if kept_frames is None else kept_frames
+            if made < (kept if ended else resumed.turn.num_frames):
+                return resumed.until(kept) if ended else resumed.turn
         segments = attempt.segments(kept) if attempt else []
         frames = sum(s.num_frames for s in segments)
         timeline = self._delivery.timeline.until(frames)

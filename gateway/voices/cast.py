@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 
-from csm.errors import NotFound, shortened
+from csm.errors import FailedPrecondition, NotFound, shortened
 from gateway.conversations.segment import Segment
 from gateway.voices.voice import LibraryVoice
 
@@ -54,7 +54,8 @@ class CastRules:
     """What voices there are, and what the model is."""
 
     find: Callable[[str], LibraryVoice]
-    """The library's voice of a name; raises `NotFound`."""
+    """The library's voice of a name; raises `NotFound`, or `FailedPrecondition` for one that cannot
+    be used."""
     fixed: bool
     """Whether the model names its speakers, so that no number may change."""
     max_positions: int
@@ -120,7 +121,8 @@ class Cast:
         """The voice of that name, or of that alias; lets it in. Raises `NotInCast`."""
         try:
             found = self._rules.find(name) if name else self.own.voice
-        except NotFound as unknown:
+        except (NotFound, FailedPrecondition) as unknown:
+            # A voice that is kept and cannot be used is treated like one that is not known.
             raise NotInCast(_told(unknown, name)) from None
         for known in self._voices:
             if known.voice.name == found.name:
@@ -184,7 +186,7 @@ class Cast:
         self.prompts = prompts
 
 
-def _told(unknown: NotFound, name: str) -> str:
+def _told(unknown: NotFound | FailedPrecondition, name: str) -> str:
     told = unknown.message
     if not _NAME.fullmatch(name):
         # No name of a voice, so it may be words of the text.

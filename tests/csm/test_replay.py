@@ -1,5 +1,6 @@
 """What a conversation remembers for another call."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from csm.client.messages import (
     TurnStarted,
     TurnTruncated,
     Usage,
+    WordTime,
 )
 from csm.client.replay import MAX_KEPT_BYTES, Replay
 from csm.v1 import common_pb2, speech_pb2
@@ -147,3 +149,23 @@ def test_what_is_kept_has_a_bound() -> None:
         replay.sent(part)
     with pytest.raises(errors.QueueFull, match="bytes of turns that are not over"):
         replay.sent(part)
+
+
+def test_a_word_is_told_once_over_two_calls() -> None:
+    text = "One more word."
+
+    def told(first_sample: int, *words: str) -> tuple[str, ...]:
+        times = tuple(
+            WordTime(text.index(word), text.index(word) + len(word), 0, 80, word) for word in words
+        )
+        event = replay.received(replace(chunk("t", first_sample, 1920), words=times))
+        assert isinstance(event, AudioChunk)
+        return tuple(word.word for word in event.words)
+
+    replay = Replay()
+    sent(replay, requests.text_request(text))
+    replay.received(TurnStarted("t", FORM, 1))
+    assert told(0, "One", "more") == ("One", "more")
+    again(replay)
+    replay.went_on()
+    assert told(1920, "more", "word") == ("word",)

@@ -441,6 +441,7 @@ FILE = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_FILE)
             "config.sampling.temperature",
         ),
         ({"conversation_id": "x" * 200}, "config.conversation_id"),
+        ({"conversation_id": "a\x00b"}, "config.conversation_id"),
         ({"max_audio_ms": 5}, "config.max_audio_ms"),
     ],
 )

@@ -77,6 +77,20 @@ async def test_a_turn_goes_on_behind_what_was_heard(running: Stack, num_frames: 
         assert [s.text for s in stream.context] == ["The first one."]
 
 
+async def test_words_that_were_heard_are_not_told_again(running: Stack) -> None:
+    turn_id = await broken_off(running, "words", 8)
+    async with Conversation(
+        running, conversation_id="words", sampling=SEEDED, word_times=True
+    ) as call:
+        await resume(call, turn_id, 640)
+        await call.until("turn_completed")
+        await call.done()
+    told = [word for chunk in call.all("audio") for word in chunk.words]
+    assert [word.word for word in told][-3:] == ["The", "third", "one"]
+    assert len(told) <= 7  # of 12
+    assert all(word.end_ms > 640 for word in told)
+
+
 async def test_what_was_sent_and_not_heard_is_sent_again(running: Stack) -> None:
     turn_id = await broken_off(running, "less", 6)
     running.generator.counts_on = True
@@ -145,6 +159,32 @@ async def test_a_resumed_turn_may_be_cancelled_and_resumed_again(running: Stack)
     assert await unfinished(running, "again") == [False]
 
 
+@pytest.mark.parametrize("text", ["The fir", TEXT])
+async def test_a_resumed_turn_is_cut_before_its_frames_are_there(running: Stack, text: str) -> None:
+    turn_id = await broken_off(running, "cut", 8, "One. [pause 200ms] " + TEXT)
+    async with Conversation(running, conversation_id="cut", sampling=SEEDED) as call:
+        resume = speech_pb2.ConverseResume(turn_id=turn_id, heard_ms=680)
+        await call.send(resume=resume)
+        await call.say("One. [pause 200ms] " + text)
+        # A frame and the pause behind it, and two of the next sentence's three frames.
+        await call.cancel(heard_ms=440)
+        completed = await call.until("turn_completed")
+        await call.done()
+    assert completed.finish_reason == CANCELLED
+    assert completed.kept_audio_ms == 440
+    assert await turns_of(running, "cut") == [(False, 0, "One. The first", 440)]
+    assert await unfinished(running, "cut") == [False]
+
+
+async def test_a_shorter_text_replaces_what_there_was(running: Stack) -> None:
+    turn_id = await broken_off(running, "short", 8)
+    async with Conversation(running, conversation_id="short", sampling=SEEDED) as call:
+        await resume(call, turn_id, 80, "The first one.")
+        await call.until("turn_completed")
+        await call.done()
+    assert await turns_of(running, "short") == [(False, 0, "The first one.", 240)]
+
+
 async def test_another_text_is_said_from_where_it_differs(running: Stack) -> None:
     turn_id = await broken_off(running, "other", 5)
     async with Conversation(running, conversation_id="other", sampling=SEEDED) as call:
@@ -181,6 +221,7 @@ async def test_what_cannot_be_resumed_ends_the_call(running: Stack) -> None:
 
     assert violations(await failing(asks(""))).keys() == {"resume.turn_id"}
     assert violations(await failing(asks("x" * 129))).keys() == {"resume.turn_id"}
+    assert violations(await failing(asks("a\x85b"))).keys() == {"resume.turn_id"}
     late = await failing(lambda call: call.say("One. Two. "), asks(first))
     assert late.code() is grpc.StatusCode.FAILED_PRECONDITION
     async with Conversation(running, conversation_id="two") as call:

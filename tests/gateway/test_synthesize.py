@@ -281,6 +281,7 @@ BAD = [
     ({"text": "\x00\x07\n"}, "text"),
     ({"text": "..."}, "text"),
     ({"text": "a", "conversation_id": "x" * 129}, "conversation_id"),
+    ({"text": "a", "conversation_id": "a\nb"}, "conversation_id"),
     (
         {"text": "a", "conversation_id": "x", "context": [speech_pb2.ContextTurn(text="b")]},
         "context",

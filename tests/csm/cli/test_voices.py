@@ -58,6 +58,8 @@ async def test_a_voice_is_made_shown_tried_and_removed(
     tried = await run("test", "anna", "--text", "Good evening.", "--seed", 1, "-o", file)
     loudness = re.search(r"loudness +(-[\d.]+) LUFS", tried)
     assert loudness
+    # Not as the gateway evens it: pico speaks at -25.7 to -26.8 LUFS.
+    assert float(loudness[1]) < -23
     assert -50 < float(loudness[1]) < -10
     assert re.search(r"recordings +-[\d.]+ LUFS", tried)
     length = re.search(r"audio length +([\d.]+) s", tried)

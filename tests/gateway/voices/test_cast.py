@@ -158,3 +158,13 @@ def test_an_alias_is_the_voice_that_it_names() -> None:
 
     cast = Cast(ANNA, CastRules(find, False, 2048))
     assert cast.voice("ANN") is cast.own
+
+
+def test_a_voice_that_is_kept_and_cannot_be_used_is_told_and_refuses_no_conversation() -> None:
+    voices = library(ANNA, CARL)
+    voices.set_aside("bert", "its frames are of another codec")
+    cast = Cast(ANNA, rules(voices), [spoken(0, "anna"), spoken(3, "bert")])
+    assert cast.prompts == ANNA.prompts
+    with pytest.raises(NotInCast, match="'bert': its frames are of another codec"):
+        cast.voice("bert")
+    assert cast.hear(3, asked=False) != 3

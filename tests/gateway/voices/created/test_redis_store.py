@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -243,6 +244,53 @@ async def test_a_voice_that_was_just_made_is_spoken_by_the_next_gateway(
             assert (await call.until("started")).voice == "bert"
         await create(here, "cleo")
         await there.stub.DeleteVoice(speech_pb2.DeleteVoiceRequest(name="cleo"))
+
+
+async def test_a_voice_that_was_just_made_is_spoken_where_a_text_names_it(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "FOLLOW_S", 60.0)
+    async with gateways(server.url, server.url) as (here, there):
+        for name in ("anna", "bert", "cleo", "dora"):
+            await create(here, name)
+            if name == "anna":
+                await synthesize(there, "Hello. [voice: ANNA] It is me.")
+                spoken = there.generator.streams[-1].context
+                assert [s.text for s in spoken if s.pinned] == [WORDS]
+                continue
+            async with Conversation(there) as call:
+                if name == "bert":
+                    await call.send(text=speech_pb2.ConverseText(text="It is me.", voice="Bert"))
+                elif name == "cleo":
+                    await call.say("[voi")
+                    await call.say("ce: cl")
+                    await call.say("eo] It is me.")
+                else:
+                    await call.say('<voice name="dora">It is me.</voice>')
+                await call.end()
+                completed = await call.until("turn_completed")
+            assert not completed.warnings
+            # One that nobody made is told, and asked for once.
+            async with Conversation(there) as call:
+                for _ in range(3):
+                    await call.send(text=speech_pb2.ConverseText(text="Me. ", voice="eve"))
+                await call.end()
+                (warning,) = (await call.until("turn_completed")).warnings
+            assert "'eve' is not known" in warning.description
+
+
+async def test_a_voice_of_a_name_of_openai_is_spoken_over_http_where_it_was_just_made(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "FOLLOW_S", 60.0)
+    async with gateways(server.url, server.url, http_port=0) as (here, there):
+        await create(here, "alloy")
+        asked = {"input": "Hello.", "model": "tts-1", "voice": "alloy", "response_format": "pcm"}
+        async with httpx.AsyncClient(base_url=there.http) as http:
+            answer = await http.post("/v1/audio/speech", json=asked)
+        assert answer.status_code == 200
+        assert "there is no alloy" not in answer.headers.get("x-csm-warnings", "")
+        assert there.generator.streams[-1].context[0].text == WORDS
 
 
 async def test_a_voice_of_another_codec_is_refused_by_name(server: RedisServer) -> None:
