@@ -140,9 +140,10 @@ async def test_a_text_is_prepared_and_not_spoken(served: Stack, http: httpx.Asyn
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
-        ({"input": ""}, 400, "text"),
-        ({"input": "x" * 4097}, 400, "text"),
-        ({"input": 7}, 400, "body.text"),
+        ({"input": ""}, 400, "input"),
+        ({"input": "x" * 4097}, 400, "input"),
+        ({"input": 7}, 400, "input"),
+        ({"text": ""}, 400, "text"),
         ({"input": "x", "what": 1}, 400, "body"),
         ({"input": "x", "voice": "nobody"}, 404, "voice"),
     ],
