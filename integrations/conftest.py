@@ -38,7 +38,8 @@ def real_target() -> Iterator[str]:
         pytest.skip(f"{SERVER_PYTHON} is not there: `make test` makes it; or set SERVER_PYTHON")
     command = [str(SERVER_PYTHON), "-m", "csm.cli", "serve", "--threads", "1", "--slots", "4"]
     command += ["--port", "0", "--tokenizer-port", "0", "--generator-port", "0"]
-    command += ["--metrics-port", "0", "--model", str(ROOT / "models" / "pico")]
+    command += ["--http-port", "0", "--metrics-port", "0"]
+    command += ["--model", str(ROOT / "models" / "pico")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True

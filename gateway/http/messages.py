@@ -41,7 +41,9 @@ SPEECH_EXTRAS = (
 )
 """Fields of SynthesizeRequest that the object `csm` may have, beside those of Sampling."""
 SAMPLE_RATE = "sample_rate_hz"
-_NAMES = {"text": "input", "voice": "voice", "sound_options.speed": "speed"}
+_NAMES = {"text": "input", "voice": "voice"}
+_SPEED = "sound_options.speed"
+"""What OpenAI's `speed` is on the wire."""
 COMMANDS = ("text", "flush", "end_of_turn", "cancel", "resume")
 """What a message of a WebSocket may be, after its config, of those that gRPC has too."""
 
@@ -82,7 +84,8 @@ def synthesis(
     try:
         return checker.synthesis(request, rules)
     except errors.InvalidArgument as error:
-        raise renamed(error) from None
+        own = "speed" in (extras.get("sound_options") or {})
+        raise renamed(error, speed=f"csm.{_SPEED}" if own else "speed") from None
 
 
 def opening(checker: Checker, message: Mapping[str, Any], rules: TextRules) -> ConverseOptions:
@@ -128,13 +131,24 @@ def text_to_prepare(
 ) -> tuple[str, str, TextRules]:
     """Text, voice's name and rules; raises `InvalidArgument`. The text may be named `input` too."""
     data = dict(given)
+    name = "text" if "text" in data or "input" not in data else "input"
     if "input" in data:
         data.setdefault("text", data.pop("input"))
     request = speech_pb2.PrepareTextRequest()
     found = Violations()
     fill(request, data, "body", found)
-    found.raise_any()
-    return checker.text_to_prepare(request, rules)
+    try:
+        found.raise_any()
+        return checker.text_to_prepare(request, rules)
+    except errors.InvalidArgument as error:
+        raise errors.InvalidArgument(
+            *(
+                errors.FieldViolation(
+                    name if v.field in ("text", "body.text") else v.field, v.description
+                )
+                for v in violations_of(error)
+            )
+        ) from None
 
 
 def new_voice(name: str, extras: Mapping[str, Any]) -> NewVoice:
@@ -193,14 +207,24 @@ def opus_encoding() -> int:
     return common_pb2.AUDIO_ENCODING_OGG_OPUS
 
 
-def renamed(error: errors.InvalidArgument) -> errors.InvalidArgument:
-    """An error about a SynthesizeRequest, its fields named as they are in JSON."""
+def renamed(error: errors.InvalidArgument, speed: str = "speed") -> errors.InvalidArgument:
+    """An error about a SynthesizeRequest, its fields named as they are in JSON.
+
+    `speed` is where the caller said the pace.
+    """
     return errors.InvalidArgument(
-        *(errors.FieldViolation(_renamed(v.field), v.description) for v in violations_of(error))
+        *(
+            errors.FieldViolation(_renamed(v.field, speed), v.description)
+            for v in violations_of(error)
+        )
     )
 
 
-def _renamed(field: str) -> str:
+def _renamed(field: str, speed: str) -> str:
+    if field == _SPEED:
+        return speed
+    if field == SAMPLE_RATE:
+        return f"csm.{field}"
     if field in _NAMES:
         return _NAMES[field]
     for prefix in ("sampling.", "format."):

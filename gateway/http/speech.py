@@ -91,7 +91,10 @@ class SpeechRoute:
             rate_hz=RATE_HZ,
             extras=extras,
         )
-        check_format(body.response_format, asked.form.sample_rate_hz)
+        try:
+            check_format(body.response_format, asked.form.sample_rate_hz)
+        except errors.InvalidArgument as error:
+            raise messages.renamed(error) from None
         return asked
 
     async def _voice(self, name: str, outcome: SpeechOutcome) -> str:

@@ -66,7 +66,10 @@ export class Bubbles {
     }
     item.dataset.shape = shape;
     const playing = item.dataset.playing === "true";
+    const { list } = this;
+    const atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 4;
     item.replaceChildren(make("p", {}, ...this.words(turn)), this.foot(turn, playing));
+    if (atEnd) list.scrollTop = list.scrollHeight; // it may be higher now, by why it failed
   }
 
   about(turn) {

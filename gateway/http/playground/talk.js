@@ -40,6 +40,7 @@ export class Talk {
       const why = error ?? { message: "the connection was lost" };
       for (const turn of this.turns.filter((one) => !one.over)) {
         turn.completed = { finish_reason: "error", error: why, warnings: [], usage: {}, timing: null };
+        turn.broke();
         this.on.changed(turn);
       }
       this.asked = [];
@@ -134,6 +135,7 @@ export class Talk {
     turn.id = told.turn_id;
     turn.completed = told;
     if (told.finish_reason === "cancelled" && turn.keptMs === null) turn.cut(told.kept_audio_ms);
+    if (told.error) turn.broke();
     this.on.changed(turn);
   }
 

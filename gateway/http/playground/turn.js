@@ -70,9 +70,15 @@ export class Turn {
     this.keptChars = this.charsUntil(ms);
   }
 
+  /** It failed: what was made of it is still played, and no more comes. */
+  broke() {
+    if (this.keptMs === null) this.keptChars = this.charsUntil(this.milliseconds);
+  }
+
   /** Characters of the text that had been heard by then, to the end of a word. */
   charsUntil(ms) {
-    if (this.over && this.completed.finish_reason !== "cancelled" && ms >= this.milliseconds) {
+    const whole = this.over && !["cancelled", "error"].includes(this.completed.finish_reason);
+    if (whole && ms >= this.milliseconds) {
       return this.text.length;
     }
     const at = (ms / 1000) * RATE_HZ;
@@ -83,9 +89,9 @@ export class Turn {
     const before = Math.max(0, ...this.chunks.map((c) => (c.textChars < now.textChars ? c.textChars : 0)));
     const last = of.at(-1);
     const made = last.first + last.samples.length - of[0].first;
-    const whole = last === this.chunks.at(-1) && !this.over
+    const length = last === this.chunks.at(-1) && !whole
       ? Math.max(made, ((now.textChars - before) / 14) * RATE_HZ) : made;
-    const part = Math.min(1, (at - of[0].first) / whole);
+    const part = Math.min(1, (at - of[0].first) / length);
     const chars = before + Math.round((now.textChars - before) * part);
     const space = this.text.slice(0, chars).search(/\s\S*$/);
     const ends = chars >= this.text.length || /\s/.test(this.text[chars] ?? "");

@@ -72,7 +72,7 @@ class VoiceKeeper:
         if taken is None and self._voices.why_unusable(asked.name) is not None:
             taken = "a voice of that name is kept, and cannot be used"
         if taken is not None:
-            raise errors.AlreadyExists(f"config.name: {asked.name!r}: {taken}")
+            raise errors.AlreadyExists(f"name: {asked.name!r}: {taken}")
         if asked.speaker is not None:
             self._voices.check_speaker("config.speaker", asked.speaker)
 

@@ -1,6 +1,7 @@
 """The service in a pipeline of the real package, against a server that does what the tests say."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -28,11 +29,11 @@ from pipecat.services.tts_service import TextAggregationMode
 from pipecat.tests.utils import SleepFrame, run_test
 from pipecat.utils.errors import ErrorCategory
 
-from csm import errors
+from csm import AudioChunk, AudioFormat, WordTime, errors
 from csm.v1 import speech_pb2
 from integrations.fake_server import FakeServer
 from pipecat_csm import CsmTTSService
-from pipecat_csm.spoken_turn import WORD_TIMES
+from pipecat_csm.spoken_turn import WORD_TIMES, SpokenContext, SpokenTurn
 
 PARAMS = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
 Frames = Sequence[Frame]
@@ -115,7 +116,34 @@ async def test_words_come_with_their_own_times(fake: FakeServer, target: str) ->
     down, _ = await run(CsmTTSService(target=target), TTSSpeakFrame("Hello there."))
     first, second = of(TTSTextFrame, down)[:2]
     assert second.pts - first.pts == 150_000_000
+    assert (first.text, second.text) == ("Hello", "there.")
     assert fake.configs[0].word_times
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "written"),
+    [
+        (
+            'He said: "A well-known (old) one."',
+            None,
+            ["He", "said:", '"A', "well-known", "(old)", 'one."'],
+        ),
+        ("He is [voice: rms] here, yes", ("He", "is", "here", "yes"), ["He", "is", "here,", "yes"]),
+        ("你好。再见。", tuple("你好再见"), ["你", "好。", "再", "见。"]),
+    ],
+)
+def test_words_are_given_with_the_marks_around_them(
+    text: str, words: tuple[str, ...] | None, written: list[str]
+) -> None:
+    turn = SpokenTurn(SpokenContext("one"), text=text)
+    timed, end = [], 0
+    for word in words or re.findall(r"\w+", text):
+        first = text.index(word, end)
+        end = first + len(word)
+        timed.append(WordTime(first, end, 10 * first, 10 * end, word))
+    form = AudioFormat("s16", 24_000)
+    chunk = AudioChunk("t1", bytes(480), form, 0, len(text), tuple(timed))
+    assert [word for word, _ in turn.words(chunk, by_word=True)] == written
 
 
 async def test_metrics_tell_the_time_to_the_first_audio_and_the_characters(

@@ -215,6 +215,17 @@ async def test_what_only_we_know_reaches_the_generator(
         ({"csm": {"temperature": 1e300}}, "csm.temperature", "must be 0..10"),
         ({"csm": {"max_audio_ms": 1}}, "csm.max_audio_ms", "allowed are 80..600000"),
         ({"csm": {"sample_rate_hz": 7}}, "csm.sample_rate_hz", "allowed are 8000..192000"),
+        (
+            {"response_format": "mp3", "csm": {"sample_rate_hz": 11_111}},
+            "csm.sample_rate_hz",
+            "not allowed for mp3",
+        ),
+        ({"speed": 2.5}, "speed", "2.5 is not allowed; allowed are 0.5..2"),
+        (
+            {"speed": 1.5, "csm": {"sound_options": {"speed": 2.5}}},
+            "csm.sound_options.speed",
+            "2.5 is not allowed; allowed are 0.5..2",
+        ),
         ({"csm": {"text_options": 1}}, "csm.text_options", "must be an object"),
         ({"csm": {"text_options": {"markup": "x"}}}, "csm.text_options.markup", "strip, obey"),
         (

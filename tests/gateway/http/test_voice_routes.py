@@ -91,7 +91,7 @@ async def test_only_checked_no_voice_is_made(http: httpx.AsyncClient) -> None:
         ({"files": [("file", ("a.wav", b""))]}, "file[0]", "0 bytes"),
         ({"files": [("file", ("a.wav", b"no audio"))]}, "file[0]", "is no audio"),
         ({"files": [("file", ("a.wav", bytes(MAX_RECORDING_BYTES + 1)))]}, "file[0]", "bytes"),
-        ({"name": "fake"}, None, "there is a voice 'fake' already"),
+        ({"name": "fake"}, None, "name: 'fake': there is a voice 'fake' already"),
     ],
 )
 async def test_what_is_wrong_is_named_as_the_form_has_it(
@@ -101,6 +101,7 @@ async def test_what_is_wrong_is_named_as_the_form_has_it(
     assert answer.status_code == (409 if param is None else 400)
     error = answer.json()["error"]
     assert (error["param"], told in error["message"]) == (param, True), error
+    assert "config." not in error["message"]  # a name of the wire, none of the form
     assert [v["id"] for v in (await http.get("/v1/audio/voices")).json()["voices"]] == ["fake"]
 
 
@@ -140,9 +141,10 @@ async def test_a_text_is_prepared_and_not_spoken(served: Stack, http: httpx.Asyn
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
-        ({"input": ""}, 400, "text"),
-        ({"input": "x" * 4097}, 400, "text"),
-        ({"input": 7}, 400, "body.text"),
+        ({"input": ""}, 400, "input"),
+        ({"input": "x" * 4097}, 400, "input"),
+        ({"input": 7}, 400, "input"),
+        ({"text": ""}, 400, "text"),
         ({"input": "x", "what": 1}, 400, "body"),
         ({"input": "x", "voice": "nobody"}, 404, "voice"),
     ],

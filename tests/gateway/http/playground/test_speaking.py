@@ -190,6 +190,33 @@ def test_a_conversation_goes_on_and_begins_anew(tab: Tab) -> None:
     assert tab.page.is_visible("#empty")
 
 
+def test_a_turn_that_fails_says_why_and_what_was_not_said_is_struck_through(tab: Tab) -> None:
+    lost = tab.say(LONG)
+    tab.until(f"{lost}.numSamples > 0")
+    tab.get("csm.talk.conversation.socket.close()")
+    tab.until(f"{lost}.over")
+    bubble = tab.page.locator(".bubble").first
+    tab.until("document.querySelector('.bubble del') !== null")
+    assert "the connection was lost" in bubble.inner_text()
+    struck = bubble.locator("del").inner_text()
+    assert LONG.endswith(struck.removeprefix("not heard:").strip()), struck
+    # In the midst of it the server says so; what had come is played on.
+    tab.until("csm.talk.conversation.open")
+    turn = tab.say(LONG)
+    tab.until(f"{turn}.numSamples > 24000")
+    tab.get("""csm.talk.complete({
+        turn_id: csm.talk.turns[1].id, finish_reason: "error", heard: false, warnings: [],
+        usage: {}, timing: null, kept_audio_ms: csm.talk.turns[1].milliseconds,
+        error: {message: "the generator cannot be reached"},
+    })""")
+    bubble = tab.page.locator(".bubble").nth(1)
+    assert "the generator cannot be reached" in bubble.inner_text()
+    said = tab.get(f"{turn}.keptChars")
+    assert 0 < said < len(LONG)
+    assert tab.get(f"{turn}.keptMs") is None
+    assert tab.get("csm.talk.speaking")
+
+
 def test_another_voice_takes_over_in_the_middle_of_a_turn(tab: Tab) -> None:
     first = tab.say(LONG)
     tab.until_heard(first, 600)
