@@ -67,7 +67,8 @@ serve: $(READY)
 # A file's tests stay together: they share what is dear to start. Half of a suite waits, for
 # processes, timeouts and files, so two at once take little more than half of the time.
 test: $(READY_DEV)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not containers and not alone'
+	$(BIN)/pytest -m alone
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow

@@ -13,6 +13,8 @@ from tests.gateway.calls import Conversation
 from tests.gateway.fakes import SHUTDOWN, Stack
 from tests.loop_gap import check_gap
 
+pytestmark = pytest.mark.alone
+
 DIGITS = "0123456789" * 400
 
 

@@ -87,6 +87,7 @@ def bomb() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.alone
 def test_the_worst_callers_at_once_do_not_keep_the_next_from_its_first_audio(
     system: TwoGenerators,
 ) -> None:

@@ -38,6 +38,7 @@ def test_help_loads_neither_torch_nor_grpc() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.alone
 def test_help_is_quick() -> None:
     # The fastest of several, since what is measured is this program, not its neighbours.
     times = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,10 @@ from gateway.conversations.redis.connection import connect
 from gateway.conversations.redis.store import RedisStore
 from tests.gateway.conversations.making import WIDE
 
-PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
+PROGRAM = (
+    os.environ.get("STORE_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
+)
+"""Another one by its path: `STORE_SERVER=/usr/bin/valkey-server make test`."""
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="needs redis-server or valkey-server")
 
 

@@ -70,7 +70,10 @@ def test_a_voice_is_recorded_and_a_bad_one_is_refused_in_words(tab: Tab) -> None
 def test_it_is_accessible_and_fits(browser: Browser, url: str, theme: str, width: int) -> None:
     size = {"width": width, "height": 800}
     scheme = "dark" if theme == "dark" else "light"
-    with browser.new_context(viewport=size, color_scheme=scheme) as context:  # type: ignore[arg-type]
+    # A colour on its way from one to another has any contrast.
+    with browser.new_context(  # type: ignore[arg-type]
+        viewport=size, color_scheme=scheme, reduced_motion="reduce"
+    ) as context:
         tab = Tab(context.new_page()).open(url)
         assert tab.get("document.documentElement.dataset.theme") == theme
         check_accessible(tab)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 from playwright.sync_api import Browser
 
@@ -64,6 +65,7 @@ def test_a_text_is_heard_while_it_is_made(tab: Tab) -> None:
     )
 
 
+@pytest.mark.alone
 def test_the_first_sound_comes_soon_and_the_strip_says_where_the_time_went(tab: Tab) -> None:
     times = []
     for _ in range(5):
