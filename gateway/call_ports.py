@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
+from gateway.deadline import left_s
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.settings import GatewaySettings
@@ -27,3 +28,7 @@ class CallPorts:
     client: str
     deadline: float | None
     """A time of the monotonic clock."""
+
+    def remaining_s(self) -> float | None:
+        """Seconds until the deadline; None: there is none."""
+        return left_s(self.deadline)

@@ -39,7 +39,9 @@ from gateway.speaking.events import (
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.resumed import resumed_of
-from gateway.speaking.spoken_turn import SEEDS, SpokenTurn, TurnPorts
+from gateway.speaking.sentence_maker import SEEDS
+from gateway.speaking.spoken_turn import SpokenTurn
+from gateway.speaking.turn_ports import TurnPorts
 from gateway.voices.cast import Cast
 from gateway.writing import Writing
 
@@ -179,7 +181,7 @@ class ConverseCall:
             return
         self._interrupted = False
         if self._hearing is None:
-            self._hearing = self._ports.encoder.hear(self._options.input, self._remaining_s())
+            self._hearing = self._ports.encoder.hear(self._options.input, self._ports.remaining_s())
         self._hearing.feed(pcm)
         await self._hearing.room()
 
@@ -381,11 +383,6 @@ class ConverseCall:
     def _context(self) -> list[common_pb2.Segment]:
         positions = self._ports.backends.info.generator.max_positions
         return context_messages(self._cast.prompts, self._conversation.history(positions))
-
-    def _remaining_s(self) -> float | None:
-        if self._ports.deadline is None:
-            return None
-        return max(0.0, self._ports.deadline - time.monotonic())
 
     async def _abandon(self) -> None:
         """Gives back what turns hold that nobody will work off."""

@@ -18,7 +18,8 @@ from gateway.sounds import Sounds
 from gateway.speaking.events import FinishReason, TurnWarning
 from gateway.speaking.meter import TurnMeter
 from gateway.speaking.outbox import Outbox
-from gateway.speaking.spoken_turn import SpokenTurn, TurnPorts
+from gateway.speaking.spoken_turn import SpokenTurn
+from gateway.speaking.turn_ports import TurnPorts
 from gateway.speaking.warnings import of_recording
 from gateway.text.off_loop import off_loop
 from gateway.text.sentence import CONTINUE

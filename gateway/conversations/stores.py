@@ -6,6 +6,7 @@ from csm.serving.metrics import GatewayMetrics
 from gateway.conversations.conversation import ConversationLimits
 from gateway.conversations.in_process import InProcessStore
 from gateway.conversations.memory import ConversationMemory
+from gateway.conversations.redis_extra import redis_extra
 from gateway.conversations.store import ConversationStore
 from gateway.settings import GatewaySettings
 
@@ -30,17 +31,10 @@ def make_store(
     url = settings.store_url.get_secret_value()
     if not url:
         return InProcessStore(memory)
-    try:
-        # Only where a store is named: the package is an extra.
+    with redis_extra():
         from gateway.conversations.redis.commands import RedisCommands
         from gateway.conversations.redis.connection import connect
         from gateway.conversations.redis.store import RedisStore
-    except ModuleNotFoundError as error:
-        if error.name != "redis":
-            raise
-        raise ValueError(
-            "store_url: needs the package redis; install it: pip install 'redis>=5.2'"
-        ) from None
     commands = RedisCommands(
         connect(url, settings.store_timeout_s),
         metrics,

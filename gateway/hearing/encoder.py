@@ -5,7 +5,6 @@ What all calls together may have under way, and in memory, is counted here.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakSet
@@ -20,6 +19,7 @@ from gateway.backends.backends import Backends
 from gateway.backends.failure import BackendFailure
 from gateway.commands import ContextEntry, StreamFormat
 from gateway.conversations.segment import text_bytes
+from gateway.deadline import left_s as remaining_s
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.recordings import RecordingCheck
 from gateway.settings import GatewaySettings
@@ -117,7 +117,7 @@ class AudioEncoder:
         await self._place(deadline)
         try:
             own_s = self._settings.encode_timeout_s
-            left_s = _left_s(deadline)
+            left_s = remaining_s(deadline)
             timeout_s = own_s if left_s is None else min(own_s, left_s)
             try:
                 return await self._encoded(data, timeout_s, max_s)
@@ -150,7 +150,7 @@ class AudioEncoder:
 
     async def _place(self, deadline: float | None) -> None:
         """Waits for one of the places, no longer than a file may take."""
-        own_s, left_s = self._settings.encode_timeout_s, _left_s(deadline)
+        own_s, left_s = self._settings.encode_timeout_s, remaining_s(deadline)
         try:
             async with asyncio.timeout(own_s if left_s is None else min(own_s, left_s)):
                 await self._places.acquire()
@@ -191,7 +191,3 @@ class AudioEncoder:
             raise BackendFailure.of(Source.TOKENIZER, error) from error
         warnings = tuple(w.description for w in response.warnings)
         return EncodedFile(response.frames, warnings, response.num_samples)
-
-
-def _left_s(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -1,6 +1,5 @@
 """What an attempt is given, and what it tells as it goes."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ from csm import errors
 from gateway.backends.calls import GenerationOptions
 from gateway.commands import StreamFormat
 from gateway.conversations.cuts import Cut
+from gateway.deadline import left_s
 from gateway.speaking.joined_voices import JoinedVoices
 from gateway.speaking.resumed import Resumed
 from gateway.speaking.spoken_sentences import SpokenSentence
@@ -34,7 +34,7 @@ class AttemptOptions:
 
     def left_s(self) -> float | None:
         """Seconds that a call which opens now may take."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        return left_s(self.deadline)
 
 
 @dataclass(frozen=True, slots=True)

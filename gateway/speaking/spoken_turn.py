@@ -40,7 +40,7 @@ from gateway.speaking.meter import OUTCOMES, TurnMeter, outcome_of
 from gateway.speaking.recovery import Recovery
 from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
-from gateway.speaking.turn_ports import TurnPorts as TurnPorts
+from gateway.speaking.turn_ports import TurnPorts
 from gateway.speaking.warnings import (
     not_saved,
     nothing_spoken,
@@ -52,7 +52,6 @@ from gateway.text.options import TextWarning
 from gateway.text.sentence import Sentence
 
 MIN_CREDIT_FRAMES = 8
-SEEDS = 1 << 64
 NOT_SPOKEN = (WarningKind.UNSPEAKABLE, WarningKind.TOO_LONG)
 
 

@@ -1,6 +1,7 @@
 """Which store of created voices the settings name."""
 
 from csm.serving.metrics import GatewayMetrics
+from gateway.conversations.redis_extra import redis_extra
 from gateway.settings import GatewaySettings
 from gateway.voices.created.files import VoiceFolder
 from gateway.voices.created.memory import VoiceMemory
@@ -25,15 +26,8 @@ def make_voice_store(settings: GatewaySettings, metrics: GatewayMetrics) -> Voic
     url = settings.store_url.get_secret_value()
     if not url:
         return VoiceMemory(most)
-    try:
-        # Only where a store is named: the package is an extra.
+    with redis_extra():
         from gateway.conversations.redis.connection import connect
         from gateway.voices.created.redis_store import RedisVoices
-    except ModuleNotFoundError as error:
-        if error.name != "redis":
-            raise
-        raise ValueError(
-            "store_url: needs the package redis; install it: pip install 'redis>=5.2'"
-        ) from None
     client = connect(url, settings.store_timeout_s)
     return RedisVoices(client, metrics, settings.store_timeout_s, most)
