@@ -175,6 +175,38 @@ class QueueFull(RetryableError):
     reason = "QUEUE_FULL"
 
 
+class QuotaExceeded(RetryableError):
+    """A principal or its tenant has used up what it is allowed of something."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, subject: str, message: str, retry_after_s: float) -> None:
+        """`subject` is whose quota of what, such as `tenant:acme/requests_per_minute`."""
+        super().__init__(message, retry_after_s)
+        self.subject = subject
+
+    def details(self) -> Sequence[Message]:
+        violation = error_details_pb2.QuotaFailure.Violation(
+            subject=self.subject, description=self.message
+        )
+        return [*super().details(), error_details_pb2.QuotaFailure(violations=[violation])]
+
+
+class Unauthenticated(ServiceError):
+    """No credential, or one that is not valid; never says which part of it is wrong."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(ServiceError):
+    """A valid credential that may not do this."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+
 class Unavailable(RetryableError):
     """Not loaded, draining, or a backend is gone: another replica may take it."""
 

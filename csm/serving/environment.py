@@ -5,13 +5,23 @@ import re
 from collections.abc import Iterable, Mapping
 
 SERVICES = ("CSM_TOKENIZER_", "CSM_GENERATOR_", "CSM_GATEWAY_")
-PLAIN = ("CSM_MODEL", "CSM_DEBUG", "CSM_NATIVE_DIR")
+PLAIN = (
+    "CSM_MODEL",
+    "CSM_DEBUG",
+    "CSM_NATIVE_DIR",
+    "CSM_SERVER",
+    "CSM_TOKEN",
+    "CSM_TOKEN_FILE",
+    "CSM_CA",
+    "CSM_CERT",
+    "CSM_KEY",
+)
 """Read by every command."""
 
 # Of compose.yaml, of the scripts that build images, and of what they pass on. They stand in the
 # same environment as what is started from the same shell.
 _DEPLOYMENT = re.compile(
-    r"CSM_(API_KEYS?|BASE_IMAGE|CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|REVISION|SOURCE"
+    r"CSM_(API_KEYS?|BASE_IMAGE|BUILD_CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|REVISION|SOURCE"
     r"|TAG|VERSION|WHEELS|TORCH_(GPU_)?BACKEND"
     r"|[A-Z]+_((GPU_)?IMAGE|MEMORY|CPUS|REPLICAS|PUBLISHED_PORT))"
 )

@@ -13,7 +13,7 @@
 #   CSM_SOURCE         where the code is published, for the label of the images
 #   CSM_WHEELS         a folder of wheels to prefer; the find-links of pip
 #   CSM_PIP_CONF       a pip.conf for the build, never kept in an image
-#   CSM_CA             a CA bundle for the build, never kept in an image; the cert of pip
+#   CSM_BUILD_CA             a CA bundle for the build, never kept in an image; the cert of pip
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -59,7 +59,7 @@ if [[ -z ${CSM_BASE_IMAGE:-} ]] && ! have "$base"; then
 fi
 
 wheels=${CSM_WHEELS:-${PIP_FIND_LINKS:-$(pip_setting find-links)}}
-ca=${CSM_CA:-${PIP_CERT:-$(pip_setting cert)}}
+ca=${CSM_BUILD_CA:-${PIP_CERT:-$(pip_setting cert)}}
 backend=${CSM_TORCH_BACKEND:-}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
