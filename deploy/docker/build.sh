@@ -13,7 +13,7 @@
 #   CSM_SOURCE         where the code is published, for the label of the images
 #   CSM_WHEELS         a folder of wheels to prefer; the find-links of pip
 #   CSM_PIP_CONF       a pip.conf for the build, never kept in an image
-#   CSM_BUILD_CA             a CA bundle for the build, never kept in an image; the cert of pip
+#   CSM_BUILD_CA       a CA bundle for the build, never kept in an image; the cert of pip
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
