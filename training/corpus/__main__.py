@@ -8,15 +8,18 @@ from training.arguments import parser
 from training.corpus.build import build
 from training.corpus.sentences.collection import collect
 from training.corpus.sentences.exclusion import held_out, validation
-from training.corpus.store import SPLITS
+from training.corpus.store import SPEAKERS, SPLITS
 
 
 def main() -> None:
     options = parser("corpus", __doc__)
-    options.add_argument("--sentences", type=int, default=92000, help="sentences to train on")
+    options.add_argument("--sentences", type=int, default=62000, help="sentences to train on")
     options.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--split", choices=SPLITS, help="only this one")
+    options.add_argument(
+        "--speaker", choices=SPEAKERS, action="append", help="only this one; may be repeated"
+    )
     arguments = options.parse_args()
     sources: dict[str, Callable[[], Sequence[str]]] = {
         "held_out": held_out,
@@ -31,6 +34,8 @@ def main() -> None:
                 list(sentences()),
                 seed=arguments.seed,
                 jobs=arguments.jobs,
+                teachers=arguments.work / "teachers",
+                speakers=arguments.speaker or SPEAKERS,
             )
             print(f"{split}: {count} utterances")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +20,7 @@ from rich.progress import (
 )
 
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, PartWriter
-from training.corpus.teachers.festival import Festival
-from training.corpus.teachers.flite import Flite
+from training.corpus.teachers.hibari import Hibari
 from training.corpus.teachers.speech import Speech, TeacherError, prepare
 from training.tokenizer import normalize
 
@@ -29,23 +29,34 @@ _PART_SENTENCES = 400
 _MAX_SECONDS = 14
 
 
+SHARES: Mapping[str, int] = {"heart": 64, "michael": 15, "emma": 12, "fable": 9}
+"""Percent of the training sentences: `heart` costs a sixtieth of what the others do, so that all
+of the text's words are hers and the others lend their voices."""
+
+_KOKORO = {"michael": "am_michael", "emma": "bf_emma", "fable": "bm_fable"}
+
+
 class Teacher(Protocol):
-    def speak(self, texts: list[str]) -> Iterator[Speech]: ...
+    """Whoever speaks the corpus."""
+
+    def speak(self, texts: list[str]) -> Iterator[Speech | TeacherError]:
+        """Speak each of `texts`; in place of one that cannot be said stands why."""
 
 
-def teacher(speaker: str) -> Teacher:
-    """The teacher of a speaker of `store.SPEAKERS`.
+def teacher(speaker: str, directory: Path) -> Teacher:
+    """The teacher of a speaker of `store.SPEAKERS`; `directory` keeps what it is made of.
 
     Raises:
         ValueError: there is no such speaker.
-        TeacherError: its program is not installed.
+        TeacherError: a package of it cannot be had, or is not installed.
     """
-    if speaker == "slt":
-        return Festival("cmu_us_slt_arctic_hts")
-    voices = {"rms": "cmu_us_rms", "awb": "cmu_us_awb", "kal": "cmu_us_kal16"}
-    if speaker not in voices:
+    if speaker not in SPEAKERS:
         raise ValueError(f"speaker is {speaker!r}; allowed: {', '.join(SPEAKERS)}")
-    return Flite(voices[speaker])
+    if speaker == "heart":
+        return Hibari(directory)
+    from training.corpus.teachers.kokoro import Kokoro
+
+    return Kokoro(_KOKORO[speaker], directory)
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Part:
 
 
 def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
-    """Give every sentence of the training split one speaker, every other sentence all of them.
+    """Give every sentence of the training split one speaker by `SHARES`, every other one all four.
 
     The same normalised text twice is kept once; one that the front end would change again ("suvs"
     is read "s u vs", and "vs" alone "versus") is left out: the model shall see what was spoken.
@@ -69,7 +80,10 @@ def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
     texts = [text for text in texts if normalize(text) == text]
     if split == "train":
         random.Random(seed).shuffle(texts)
-        shares = {name: texts[i :: len(SPEAKERS)] for i, name in enumerate(SPEAKERS)}
+        shares, start = {}, 0
+        for name in SPEAKERS:
+            end = start + round(len(texts) * SHARES[name] / 100)
+            shares[name], start = texts[start : end if name != SPEAKERS[-1] else None], end
     else:
         shares = dict.fromkeys(SPEAKERS, texts)
     parts = [
@@ -81,7 +95,7 @@ def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
     return [part for _, part in sorted(parts, key=lambda p: p[0])]
 
 
-def speak_part(directory: Path, part: Part) -> tuple[int, int]:
+def speak_part(directory: Path, part: Part, teachers: Path) -> tuple[int, int]:
     """Speak one part to disk unless it is there; returns its utterances, and how many are left out.
 
     A sentence that a teacher cannot say, or that grows too long, is left out.
@@ -91,9 +105,11 @@ def speak_part(directory: Path, part: Part) -> tuple[int, int]:
         return int(done_file.read_text()), 0
     writer, skipped, whole = PartWriter(directory, part.name), 0, False
     try:
-        spoken = teacher(part.speaker).speak(list(part.texts))
+        spoken = _teacher(part.speaker, teachers).speak(list(part.texts))
         for text, speech in zip(part.texts, spoken, strict=True):
             try:
+                if isinstance(speech, TeacherError):
+                    raise speech
                 audio, phones = prepare(text, speech)
             except TeacherError:
                 skipped += 1
@@ -108,13 +124,36 @@ def speak_part(directory: Path, part: Part) -> tuple[int, int]:
     return writer.count, skipped
 
 
-def build(directory: Path, split: str, sentences: list[str], *, seed: int, jobs: int) -> int:
+@cache
+def _teacher(speaker: str, directory: Path) -> Teacher:
+    """As `teacher`, loaded once in a process, on one thread: several processes speak."""
+    import torch
+
+    torch.set_num_threads(1)
+    return teacher(speaker, directory)
+
+
+def build(
+    directory: Path,
+    split: str,
+    sentences: list[str],
+    *,
+    seed: int,
+    jobs: int,
+    teachers: Path,
+    speakers: Sequence[str] = SPEAKERS,
+) -> int:
     """Speak `sentences` into `directory`; returns the number of utterances of the split.
 
+    `teachers` keeps what the teachers are made of. Only what `speakers` have to say is spoken.
+
     Raises:
-        TeacherError: a teacher is not installed, or stopped.
+        TeacherError: a teacher cannot be had, or is not installed.
     """
-    parts = plan(split, sentences, seed)
+    for speaker in speakers:
+        # Once, before processes would each fetch it.
+        teacher(speaker, teachers)
+    parts = [part for part in plan(split, sentences, seed) if part.speaker in speakers]
     columns = (
         TextColumn(f"{split} {{task.fields[name]}}"),
         BarColumn(),
@@ -125,7 +164,7 @@ def build(directory: Path, split: str, sentences: list[str], *, seed: int, jobs:
     utterances = skipped = 0
     with Progress(*columns) as progress, ProcessPoolExecutor(jobs) as pool:
         task = progress.add_task("", total=sum(len(p.texts) for p in parts), name="")
-        running = {pool.submit(speak_part, directory, part): part for part in parts}
+        running = {pool.submit(speak_part, directory, part, teachers): part for part in parts}
         for future in as_completed(running):
             count, missing = future.result()
             utterances += count

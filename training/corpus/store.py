@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 SAMPLE_RATE_HZ = 24000
-SPEAKERS: tuple[str, ...] = ("slt", "rms", "awb", "kal")
+SPEAKERS: tuple[str, ...] = ("heart", "michael", "emma", "fable")
 """The teachers' names; the index is the speaker number of the prompt."""
 SPLITS = ("train", "validation", "held_out")
 
-# The phone set of flite and festival (CMU's, with ax for a reduced vowel); the pause comes first.
+# CMU's phone set, with ax for a reduced vowel; the pause comes first.
 PHONES: tuple[str, ...] = (
     *("pau", "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f"),
     *("g", "hh", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "r", "s", "sh", "t"),

@@ -110,9 +110,7 @@ def _model(directory: Path) -> tuple[Any, dict[str, int]]:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise TeacherError(
-            f"{error.name} is not installed: pip install -e '.[training]'"
-        ) from None
+        raise TeacherError(f"{error.name} is not installed: pip install -e '.[training]'") from None
     path = directory / "hibari.onnx"
     if not path.is_file():
         directory.mkdir(parents=True, exist_ok=True)
@@ -125,7 +123,5 @@ def _model(directory: Path) -> tuple[Any, dict[str, int]]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return session, vocabulary()

