@@ -10,7 +10,7 @@ from training.corpus.store import SAMPLE_RATE_HZ, PartWriter
 
 
 def test_hours_and_stages_are_those_of_the_work_directory(tmp_path: Path) -> None:
-    writer = PartWriter(tmp_path / "corpus", "train-rms-000")
+    writer = PartWriter(tmp_path / "corpus", "train-michael-000")
     for seconds in (1800, 900):
         writer.add("a.", 1, np.ones(seconds * SAMPLE_RATE_HZ, np.int16), ())
     writer.close(whole=True)
@@ -21,7 +21,7 @@ def test_hours_and_stages_are_those_of_the_work_directory(tmp_path: Path) -> Non
         "corpus": {
             "utterances": 2,
             "hours": 0.8,
-            "hours_by_speaker": {"slt": 0.0, "rms": 0.8, "awb": 0.0, "kal": 0.0},
+            "hours_by_speaker": {"heart": 0.0, "michael": 0.8, "emma": 0.0, "fable": 0.0},
         },
         "stages": {"codec": {"minutes": 2, "steps": 7}},
     }

@@ -149,7 +149,7 @@ def predict_tones(work: Path, speaker: str) -> Corpus:
 
 @pytest.mark.parametrize("frames", [4, 40])
 def test_predicted_codes_lie_beside_their_audio(work_of_tones: Path, frames: int) -> None:
-    corpus = predict_tones(work_of_tones, "rms")
+    corpus = predict_tones(work_of_tones, "michael")
     crops = PredictedCrops(work_of_tones, frames=frames, frame_samples=1920, seed=1)
     assert len(crops) == len(corpus)
     heard = set()
@@ -175,7 +175,7 @@ def test_polishing_reads_predicted_codes_where_there_are_any(work_of_tones: Path
     polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
     alone = polish.polished_codec(work_of_tones).state_dict()
     checkpoint.path_of(work_of_tones, polisher.STAGE).unlink()
-    predict_tones(work_of_tones, "slt")
+    predict_tones(work_of_tones, "heart")
     polish.polish(work_of_tones, POLISH, most_steps=6, log_every=1)
     both = polish.polished_codec(work_of_tones).state_dict()
     assert any(not torch.equal(alone[name], both[name]) for name in alone)
@@ -189,7 +189,7 @@ def test_models_of_hearing_judge_the_encoders_codes_alone(
     work_of_tones: Path, predicted_rows: int, judged: list[int]
 ) -> None:
     trained(work_of_tones, 8)
-    predict_tones(work_of_tones, "slt")
+    predict_tones(work_of_tones, "heart")
     settings = replace(POLISH, rows=3, predicted_rows=predicted_rows, adversary_steps=0)
     crops = Crops(
         Corpus.open(work_of_tones / "corpus", "train"), frames=4, frame_samples=1920, seed=0
