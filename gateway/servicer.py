@@ -8,6 +8,8 @@ from grpc.aio import ServicerContext
 
 import csm
 from csm.errors import invalid
+from csm.serving import call_record
+from csm.serving.peer import address_of
 from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages, voice_messages
 from gateway.commands import Command
@@ -122,6 +124,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.GetConversationRequest, context: ServicerContext
     ) -> speech_pb2.GetConversationResponse:
         conversation_id = self._checker().conversation_id(request.conversation_id)
+        call_record.of_call().conversation_id = conversation_id
         conversation = await self._speech.store.read(conversation_id)
         frame_ms = self._speech.backends.info.frame_ms
         return speech_pb2.GetConversationResponse(
@@ -186,6 +189,5 @@ def _deadline(context: ServicerContext) -> float | None:
 
 
 def _client(context: ServicerContext) -> str:
-    """Who calls, as far as an address tells: without the port, which every connection has anew."""
-    kind, _, address = context.peer().partition(":")
-    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
+    """Who calls, as far as an address tells."""
+    return address_of(context.peer())

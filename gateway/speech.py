@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from csm import errors
+from csm.serving import call_record
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.call_ports import CallPorts
@@ -121,9 +122,12 @@ class SpeechHandler:
     ) -> AsyncGenerator[Event, None]:
         """A conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
+            record = call_record.of_call()
+            record.conversing, record.conversation_id = True, options.conversation_id
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
             conversation = await self._opened(options.conversation_id, options.voice, held)
+            record.conversation_id = conversation.conversation_id
             await self.keeper.look_for(options.voice or conversation.voice)
             voice = self.voices.get_kept(options.voice, conversation.voice)
             options = replace(options, sampling=options.sampling.over(voice.sampling))
@@ -163,6 +167,7 @@ class SpeechHandler:
 
     async def delete_conversation(self, conversation_id: str) -> None:
         """Forgets a conversation here and in the generator. Raises as the store does."""
+        call_record.of_call().conversation_id = conversation_id
         await self.store.delete(conversation_id, GIVE_BACK_S)
         await self.backends.forget(conversation_id)
 
@@ -186,6 +191,7 @@ class SpeechHandler:
         for turn in asked.context:
             self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         conversation: StoredConversation | None = None
+        call_record.of_call().conversation_id = asked.conversation_id
         if asked.conversation_id:
             conversation = await self._opened(asked.conversation_id, asked.voice, held)
         kept = conversation.voice if conversation else ""

@@ -99,6 +99,7 @@ class SynthesizeCall:
             meter,
         )
         turn.text_chars = len(asked.text)
+        meter.record.say(asked.text)
         turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
             front_end = parts.texts.front_end(

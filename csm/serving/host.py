@@ -18,11 +18,14 @@ from grpc_reflection.v1alpha import reflection
 
 from csm import channel, errors
 from csm.serving import heap, memory
+from csm.serving.access_log import AccessLog
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.door import Door
 from csm.serving.grpc_server import make_server
 from csm.serving.health import Health, State
 from csm.serving.interceptors import HEALTH, RpcInterceptor
 from csm.serving.listener import Listener
+from csm.serving.live_calls import LiveCalls
 from csm.serving.logging import where
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -102,12 +105,16 @@ class Host:
         self._watch: asyncio.Task[None] | None = None
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
+        self._live = LiveCalls()
+        observers = (self._live, AccessLog(settings.access_log))
+        self._recorder = CallRecorder(observers, settings.log_text)
         self._interceptor = RpcInterceptor(
             metrics.server,
             lambda: self._refusal,
             settings.max_concurrent_rpcs,
             settings.first_message_s,
             settings.max_unread_s,
+            recorder=self._recorder,
         )
         self._listener = Listener(self._build_server, settings.host, settings.port)
         metrics.follow(service.name, self.state, lambda: self._draining)
@@ -160,7 +167,7 @@ class Host:
         )
         try:
             if self._door is not None:
-                await self._door.open(self.state, lambda: self._refusal)
+                await self._door.open(self.state, lambda: self._refusal, self._recorder)
             await self.service.start()
         except BaseException:
             await self._end_watch()
@@ -197,11 +204,13 @@ class Host:
         closed = asyncio.create_task(self._listener.stop(finish_s + CLOSE_GRACE_S))
         if self._door is not None:
             self._door.close()
+        telling = asyncio.create_task(self._live.tell_of_drain(self.service.name, finish_s))
         await _within(finish_s + CLOSE_GRACE_S, self.service.drain(finish_s), "the drain")
         self.health.end()
         await _within(STOP_GRACE_S + STUCK_S, self._listener.stop(STOP_GRACE_S), "the server")
         await _within(STUCK_S, closed, "the server")
         await self._stop_door(STOP_GRACE_S)
+        await _ended(telling)
         await self._end_watch()
         self._stopped = True
         await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
@@ -275,9 +284,13 @@ class Host:
 
     async def _end_watch(self) -> None:
         if self._watch:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await _ended(self._watch)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _says(question: Callable[[], bool]) -> bool:

@@ -16,12 +16,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc.aio import ServicerContext
 
 from csm import errors
+from csm.serving import call_record
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
+from csm.serving.message_bytes import counting_in, counting_out
 from csm.serving.metrics import ServerMetrics
+from csm.serving.peer import address_of
 from csm.serving.request_id import HEADER as REQUEST_ID
 from csm.serving.request_id import request_id_of
 from csm.serving.requests import END, FirstMessages, read_on
@@ -56,7 +60,9 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         max_calls: int,
         first_message_s: float = FIRST_MESSAGE_S,
         max_unread_s: float = UNREAD_S,
+        recorder: CallRecorder | None = None,
     ) -> None:
+        self._recorder = recorder or CallRecorder()
         self._max_unread_s = max_unread_s
         self._metrics = metrics
         self._gate = gate
@@ -95,6 +101,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc.gate = self._gate
             rpc.count_in(self._metrics)
         rpc.max_unread_s = self._max_unread_s
+        if service != HEALTH:
+            rpc.recorder = self._recorder
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -102,8 +110,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         )
         return build(
             rpc.stream if handler.response_streaming else rpc.unary,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            request_deserializer=counting_in(handler.request_deserializer),
+            # The only answer is made bytes when the call has ended: it is counted before.
+            response_serializer=counting_out(handler.response_serializer)
+            if handler.response_streaming
+            else handler.response_serializer,
         )
 
 
@@ -137,6 +148,8 @@ class _Rpc:
     """How long a call may last."""
     max_unread_s = UNREAD_S
     """How long an answer may wait for a client that does not read."""
+    recorder = CallRecorder()
+    """Tells nobody."""
 
     def __init__(
         self,
@@ -180,7 +193,10 @@ class _Rpc:
 
     async def unary(self, requests: Any, context: ServicerContext) -> Any:
         async def call(request: Any) -> Any:
-            return await self._behavior(request, context)
+            answer = await self._behavior(request, context)
+            if isinstance(answer, Message):
+                call_record.of_call().bytes_out += answer.ByteSize()
+            return answer
 
         return await self._run(call, requests, context)
 
@@ -239,6 +255,8 @@ class _Rpc:
         metadata = dict(context.invocation_metadata() or ())
         rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
+        record = self.recorder.begin(self.name, "grpc", rid, address_of(context.peer()))
+        context.set_trailing_metadata(((REQUEST_ID, rid),))
         # One iterator: a cancelled wait for a message leaves the others their place in it.
         requests = aiter(requests)
         limit: asyncio.Timeout | None = None
@@ -251,17 +269,10 @@ class _Rpc:
             async with limit:
                 return await self._admit(call, requests)
         except errors.ServiceError as error:
-            code = error.code
-            log.log(
-                logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
-                "%s ended with %s: %s",
-                self.name,
-                error.code.name,
-                error.summary(),
-            )
+            code, record.error = error.code, error.summary()
             if self._requests_stream:
                 await read_on(requests)
-            await _abort(context, error)
+            await _abort(context, error, rid)
         except asyncio.CancelledError:
             left = context.time_remaining()
             late = left is not None and left <= 0
@@ -272,17 +283,18 @@ class _Rpc:
             raise
         except DecodeError:
             code = grpc.StatusCode.INVALID_ARGUMENT
-            await _abort(context, errors.invalid("request", "is not the message of this RPC"))
+            record.error = "the request is not the message of this RPC"
+            await _abort(context, errors.invalid("request", "is not the message of this RPC"), rid)
         except Exception as error:
             if isinstance(error, TimeoutError) and limit is not None and limit.expired():
                 late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
-                code = late_error.code
-                await _abort(context, late_error)
-            code = grpc.StatusCode.INTERNAL
-            log.error("%s failed, request %s: %s", self.name, rid, where(error))
-            await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+                code, record.error = late_error.code, late_error.summary()
+                await _abort(context, late_error, rid)
+            code, record.error = grpc.StatusCode.INTERNAL, where(error)
+            await _abort(context, errors.Internal(f"internal error, request id {rid}"), rid)
         finally:
             self.ended(code, time.monotonic() - began)
+            record.end(code.name, failed=code is grpc.StatusCode.INTERNAL)
 
 
 class _CountedRpc(_Rpc):
@@ -314,8 +326,11 @@ class _CountedRpc(_Rpc):
         self._seconds.observe(seconds)
 
 
-async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:
-    trailers: list[tuple[str, str | bytes]] = [(errors.DETAILS_KEY, errors.status_details(error))]
+async def _abort(context: ServicerContext, error: errors.ServiceError, rid: str) -> None:
+    trailers: list[tuple[str, str | bytes]] = [
+        (errors.DETAILS_KEY, errors.status_details(error)),
+        (REQUEST_ID, rid),
+    ]
     if (pushback := errors.retry_pushback_ms(error)) is not None:
         trailers.append(("grpc-retry-pushback-ms", str(pushback)))
     try:

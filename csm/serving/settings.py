@@ -32,6 +32,12 @@ class ServiceSettings(BaseSettings):
     metrics_port: Port | None = Field(None, description="Prometheus port; none: no endpoint")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
     log_format: LogFormat = Field("text", description="log format: text or json")
+    access_log: bool = Field(
+        True, description="a log line for each call and turn; off: only for calls that failed"
+    )
+    log_text: bool = Field(
+        False, description="log the beginning of what is spoken and heard, with its turn"
+    )
     reflection: bool = Field(True, description="serve gRPC reflection")
     max_message_bytes: int = Field(
         4 << 20, ge=64 << 10, le=256 << 20, description="largest gRPC message"

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
 from csm import errors
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
 from gateway.http.bodies import Bodies
@@ -31,6 +32,7 @@ def make_app(
     metrics: HttpMetrics,
     state: Callable[[], State],
     refusal: Callable[[], errors.ServiceError | None],
+    recorder: CallRecorder,
 ) -> ASGIApp:
     """Every route, and what is around them."""
     bodies = Bodies(speech.settings)
@@ -62,7 +64,8 @@ def make_app(
         page = PageRoutes()
         routes += [Route("/", page.index), Route("/playground/{file}", page.file)]
     names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
-    app: ASGIApp = Edge(Router(routes, redirect_slashes=False), metrics, refusal, names, ALWAYS)
+    router = Router(routes, redirect_slashes=False)
+    app: ASGIApp = Edge(router, metrics, refusal, names, ALWAYS, recorder)
     if allowed := origins(speech.settings):
         app = CORSMiddleware(
             app,

@@ -2,11 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 
 from csm import errors
+from csm.serving import call_record
 from csm.serving.metrics import GatewayMetrics
 from gateway.commands import StreamFormat
 from gateway.speaking.audible import first_audible_s
@@ -50,6 +51,9 @@ class TurnMeter:
         self._rpc = rpc
         self._clock = clock
         self._created = clock()
+        self._call = call_record.of_call()
+        self.record = self._call.begin_turn(self._created)
+        """What its log line and its span will say."""
         self._accepted: float | None = None
         self._submitted: float | None = None
         self._first_frame: float | None = None
@@ -68,14 +72,16 @@ class TurnMeter:
     def accepted(self) -> None:
         """There is all that the first sentence needs."""
         if self._accepted is None:
-            self._accepted = self._clock()
+            self._accepted = self.record.accepted_s = self._clock()
 
     @contextlib.contextmanager
     def preparing_text(self) -> Iterator[None]:
         """A text, or a part of one, becomes sentences meanwhile."""
         began = self._clock()
         yield
-        self._metrics.text_preparation_seconds.observe(self._clock() - began)
+        ended = self._clock()
+        self._metrics.text_preparation_seconds.observe(ended - began)
+        self._call.stage(self.record, "text_preparation", began, ended)
 
     def continues(self, history_frames: int) -> None:
         """The turn belongs to a conversation of so many frames."""
@@ -126,7 +132,7 @@ class TurnMeter:
         """The client's connection took a chunk."""
         metrics = self._metrics
         if self._first_sent is None:
-            self._first_sent = now
+            self._first_sent = self.record.first_audio_s = now
             self._stage("send_first_chunk", now, self._first_taken)
             if self._accepted is not None:
                 metrics.time_to_first_audio_seconds.labels(self._rpc).observe(now - self._accepted)
@@ -164,11 +170,28 @@ class TurnMeter:
     def retried(self, service: str, code: str) -> None:
         """The turn is submitted again; its clock goes on."""
         self._metrics.upstream_retries.labels(service, code).inc()
+        self.record.retries += 1
         self._first_frame = self._first_chunk = None
         self._making.made_again()
 
-    def told(self, usage: TurnUsage, warnings: Iterable[TurnWarning]) -> None:
-        """What the turn's terminal says."""
+    def used(self, usage: TurnUsage, num_frames: int) -> None:
+        """What the turn has consumed, as far as the generator has said; frames that came."""
+        record = self.record
+        record.num_frames = max(num_frames, usage.generated_frames)
+        record.prompt_frames, record.reused_frames = usage.prompt_frames, usage.reused_frames
+        record.text_tokens = usage.text_tokens
+
+    def told(
+        self,
+        usage: TurnUsage,
+        warnings: Sequence[TurnWarning],
+        reason: FinishReason | None = None,
+        error: errors.ServiceError | None = None,
+    ) -> None:
+        """What the turn's terminal says; before `finish`."""
+        self.record.finish_reason = reason.name if reason is not None else ""
+        self.record.error = error.summary() if error is not None else ""
+        self.record.num_warnings = len(warnings)
         self._metrics.count_warnings(warning.kind for warning in warnings)
         # A generator that has the conversation's cache computes what is new; one that has not, all
         # of its frames. Of a full context or a model that takes none, nothing can be told.
@@ -180,9 +203,11 @@ class TurnMeter:
     def failed_over(self, service: str, code: str) -> None:
         """The turn goes on elsewhere, with what there is of it."""
         self._metrics.failovers.labels(service, code).inc()
+        self.record.failovers += 1
 
     def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
+        self.record.queue_ms, self.record.prefill_ms = queue_ms, prefill_ms
         began = self._accepted if self._accepted is not None else self._created
         decode_ms = 0.0
         if self._first_frame is not None and self._first_chunk is not None:
@@ -212,7 +237,10 @@ class TurnMeter:
             making_s = self._making.seconds
             if outcome == "completed" and making_s is not None:
                 metrics.real_time_factor.observe(making_s / self._audio_s)
+        self.record.outcome, self.record.audio_s = outcome, self._audio_s
+        self._call.end_turn(self.record, now)
 
     def _stage(self, stage: str, now: float, since: float | None) -> None:
         if since is not None:
             self._metrics.stage_duration_seconds.labels(stage).observe(now - since)
+            self._call.stage(self.record, stage, since, now)

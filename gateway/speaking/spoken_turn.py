@@ -67,7 +67,7 @@ class SpokenTurn:
         resumed: Resumed | None = None,
     ) -> None:
         """`resumed`: what there is of it from another call."""
-        self.turn_id = turn_id
+        self.turn_id = meter.record.turn_id = turn_id
         self.meter = meter
         self.state = TurnState.WAITING
         self.warnings: list[TurnWarning] = []
@@ -353,16 +353,17 @@ class SpokenTurn:
             self._nothing_said()
         # A turn for which there is no place is refused, in band as by a status.
         outcome = OUTCOMES[reason] if error is None else outcome_of(error)
-        self._leave(outcome, kept, ended=reason is not FinishReason.SHUTDOWN)
         usage = attempt.usage if attempt else TurnUsage()
-        self.meter.told(usage, self.warnings)
+        self.meter.told(usage, self.warnings, reason, error)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
+        timing = self.meter.timing(queue_ms, prefill_ms)
+        self._leave(outcome, kept, ended=reason is not FinishReason.SHUTDOWN)
         self._outbox.put(
             SpeechTurnCompleted(
                 self.turn_id,
                 reason,
                 usage.plus(TurnUsage(failovers=self._recovery.failovers)),
-                self.meter.timing(queue_ms, prefill_ms),
+                timing,
                 self._delivery.timeline.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
@@ -392,4 +393,7 @@ class SpokenTurn:
         turn, conversation = self.so_far(kept, ended=ended), self._ports.conversation
         if conversation is not None and turn.segments:
             conversation.add(turn)
+        if self._attempt is not None:
+            self.meter.used(self._attempt.usage, self._attempt.num_frames)
+        self.meter.record.text_chars = self.text_chars
         self.meter.finish(outcome, self._delivery.underrun_s)

@@ -10,6 +10,8 @@ from typing import Protocol
 import grpc
 
 from csm import errors
+from csm.serving import call_record
+from csm.serving.call_record import CallRecord
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
 from services.generator.engine.engine import Engine
@@ -18,7 +20,7 @@ from services.generator.loading import LoadedModel
 from services.generator.off_loop import INLINE_BYTES, off_loop
 from services.generator.positions import count_positions
 from services.generator.settings import GeneratorSettings
-from services.generator.turns import StreamConfig
+from services.generator.turns import GenerationStarted, Output, StreamConfig, TurnFrames
 
 Requests = AsyncIterator[generator_pb2.GenerateRequest]
 Context = grpc.aio.ServicerContext
@@ -70,11 +72,13 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
-        stream = await self._open(request_iterator)
+        record = call_record.of_call()
+        stream = await self._open(request_iterator, record)
         frame_ms = self._service.loaded.frame_ms
         reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
             async for output in stream.outputs():
+                _note(record, output)
                 yield messages.response(output, frame_ms)
         finally:
             reader.cancel()
@@ -82,7 +86,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
             self._service.close(stream, deadline_passed=late)
 
-    async def _open(self, requests: Requests) -> GenerateStream:
+    async def _open(self, requests: Requests, record: CallRecord) -> GenerateStream:
         # How long it may take is the interceptor's business (first_message_s).
         request = await anext(requests, None)
         if request is None:
@@ -92,7 +96,9 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         kind = request.WhichOneof("request")
         if kind != "config":
             raise errors.invalid("config", f"the first message must be the config; it is {kind}")
-        return self._service.open(self._service.stream_config(request.config))
+        config = self._service.stream_config(request.config)
+        record.conversation_id = config.conversation_id
+        return self._service.open(config)
 
     async def GetModelInfo(
         self, request: generator_pb2.GetModelInfoRequest, context: Context
@@ -145,8 +151,23 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def EvictConversation(
         self, request: generator_pb2.EvictConversationRequest, context: Context
     ) -> generator_pb2.EvictConversationResponse:
-        evicted = await self._service.evict(messages.conversation_id(request))
+        conversation_id = messages.conversation_id(request)
+        call_record.of_call().conversation_id = conversation_id
+        evicted = await self._service.evict(conversation_id)
         return generator_pb2.EvictConversationResponse(evicted=evicted)
+
+
+def _note(record: CallRecord, output: Output) -> None:
+    """What the call's log line is to say of what it sends."""
+    if isinstance(output, TurnFrames):
+        record.num_frames += len(output.codes)
+    elif isinstance(output, GenerationStarted):
+        record.turn_id = output.turn_id
+        record.prompt_frames += output.prompt_frames
+        record.reused_frames += output.reused_frames
+    else:
+        record.num_turns += 1
+        record.finish_reason = output.reason.name
 
 
 async def _read(

@@ -7,6 +7,7 @@ import pytest
 
 from csm import errors
 from csm.serving.bootstrap import Host
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
@@ -19,7 +20,10 @@ class FakeDoor:
         self.fails = False
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], errors.ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], errors.ServiceError | None],
+        recorder: CallRecorder,
     ) -> None:
         if self.fails:
             raise OSError("cannot listen")

@@ -10,8 +10,10 @@ import pytest
 from google.rpc import error_details_pb2
 
 from csm import errors
+from csm.serving.access_log import CALL_ENDED
 from csm.serving.logging import where
 from csm.v1 import generator_pb2
+from tests.csm.serving.logged import logged
 from tests.csm.serving.running import Running
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -132,5 +134,7 @@ async def test_what_a_call_fails_by_is_logged_without_a_clients_words(
         await running.stub.GetLoad(generator_pb2.GetLoadRequest())
     await running.channel.close()
     await running.host.stop(finish_s=0)
-    assert "csm.v1.GeneratorService/GetLoad" in caplog.text
-    assert WORDS not in caplog.text
+    (call,) = logged(caplog, CALL_ENDED)
+    assert call["method"] == "csm.v1.GeneratorService/GetLoad"
+    assert call["error"]
+    assert WORDS not in caplog.text + repr([vars(record) for record in caplog.records])

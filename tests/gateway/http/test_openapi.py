@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from csm.serving.call_recorder import CallRecorder
 from gateway.http import messages
 from gateway.http.app import make_app
 from gateway.http.openapi import document
@@ -77,7 +78,7 @@ def test_the_document_has_every_route() -> None:
 
     class Metrics: ...
 
-    edge = make_app(Speech(), Metrics(), None, None)  # type: ignore[arg-type]
+    edge = make_app(Speech(), Metrics(), None, None, CallRecorder())  # type: ignore[arg-type]
     served = set(edge._routes.values())  # type: ignore[attr-defined]
     assert served - {"/v1/conversations", "/", "/playground/{file}"} == set(DOCUMENT["paths"])
 
