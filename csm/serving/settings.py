@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from csm.serving import environment
+from csm.serving.log_format import json_line
 from csm.serving.logging import LogFormat
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -109,7 +110,7 @@ def load(cls: type[S], argv: Sequence[str], program: str) -> S:
     prefix that is no setting is wrong too; another `CSM_...` that nothing reads is told.
     """
     refused, warned = unknown_variables(cls)
-    for line in (*refused, *warned):
+    for line in refused:
         print(f"{program}: {line}", file=sys.stderr)
     if refused:
         raise SystemExit(2)
@@ -123,6 +124,11 @@ def load(cls: type[S], argv: Sequence[str], program: str) -> S:
     except SettingsError as error:
         print(f"{program}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    for line in warned:
+        told = f"{program}: {line}"
+        if settings.log_format == "json":
+            told = json_line("WARNING", __name__, line)
+        print(told, file=sys.stderr)
     if len(arguments) != len(argv):
         print(json.dumps(settings.model_dump(mode="json"), indent=2))
         raise SystemExit(0)

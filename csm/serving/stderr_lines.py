@@ -1,0 +1,64 @@
+"""What others write to standard error, as log records.
+
+gRPC's core, C++ libraries and child processes know nothing of Python's logging: they write lines of
+their own to file descriptor 2. Where logs are JSON these come as records of the logger `stderr`.
+What the process writes as it is killed by a signal of its own making goes past that; see
+`faulthandler`.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+from typing import IO
+
+MAX_LINE_BYTES = 8192
+PIPE_BYTES = 1 << 20
+"""That fit in before a writer waits; the default is 64 KiB."""
+CLOSE_S = 0.5
+"""How long the last lines may take at the end: a child may hold the pipe open."""
+
+log = logging.getLogger("stderr")
+
+
+class StderrLines:
+    """Takes file descriptor 2 over, from its making to `close`. Once in a process."""
+
+    def __init__(self) -> None:
+        self._real = os.dup(2)
+        self._read, write = os.pipe()
+        # A library that writes while it holds the interpreter's lock waits for nobody to read.
+        with contextlib.suppress(OSError, AttributeError, ImportError):  # not on Linux
+            import fcntl
+
+            fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.dup2(write, 2)
+        os.close(write)
+        self.stream: IO[str] = os.fdopen(
+            self._real, "w", encoding="utf-8", errors="backslashreplace"
+        )
+        """What standard error was: where records go."""
+        self._reader = threading.Thread(target=self._follow, name="stderr", daemon=True)
+        self._reader.start()
+
+    def close(self) -> None:
+        """Gives the descriptor back, once what was written is logged."""
+        with contextlib.suppress(OSError):
+            os.dup2(self._real, 2)
+        self._reader.join(CLOSE_S)
+
+    def _follow(self) -> None:
+        pending = b""
+        while data := os.read(self._read, MAX_LINE_BYTES):
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                _tell(line)
+            if len(pending) > MAX_LINE_BYTES:
+                _tell(pending)
+                pending = b""
+        _tell(pending)
+
+
+def _tell(line: bytes) -> None:
+    if text := line.decode("utf-8", "backslashreplace").strip():
+        log.warning("%s", text)
