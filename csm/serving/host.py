@@ -195,16 +195,17 @@ class Host:
         self._draining = True
         self._not_ready = "is draining"
         self.health.tell()
-        await asyncio.sleep(settings.drain_delay_s)
-        self._refusal = errors.Unavailable("the service is shutting down")
         if finish_s is None:
             finish_s = settings.drain_finish_s
+        waits_s = settings.drain_delay_s + finish_s
+        telling = asyncio.create_task(self._live.tell_of_drain(self.service.name, waits_s))
+        await asyncio.sleep(settings.drain_delay_s)
+        self._refusal = errors.Unavailable("the service is shutting down")
         # The connections close for new calls now, not behind the drain: a client that is merely
         # refused keeps its connection, and comes back over it, by its hash to this very server.
         closed = asyncio.create_task(self._listener.stop(finish_s + CLOSE_GRACE_S))
         if self._door is not None:
             self._door.close()
-        telling = asyncio.create_task(self._live.tell_of_drain(self.service.name, finish_s))
         await _within(finish_s + CLOSE_GRACE_S, self.service.drain(finish_s), "the drain")
         self.health.end()
         await _within(STOP_GRACE_S + STUCK_S, self._listener.stop(STOP_GRACE_S), "the server")

@@ -95,7 +95,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc = _Rpc(self._first_of_probes, None, service, method, handler)
         elif service == REFLECTION:
             rpc = _Rpc(self._first_of_probes, self._reflecting, service, method, handler)
-            rpc.limit_s = REFLECTION_S
+            rpc.limit_s, rpc.probe = REFLECTION_S, True
         else:
             rpc = _CountedRpc(self._first, self._calls, service, method, handler)
             rpc.gate = self._gate
@@ -150,6 +150,8 @@ class _Rpc:
     """How long an answer may wait for a client that does not read."""
     recorder = CallRecorder()
     """Tells nobody."""
+    probe = False
+    """Of no interest to the log, and nothing that a drain waits for."""
 
     def __init__(
         self,
@@ -255,7 +257,8 @@ class _Rpc:
         metadata = dict(context.invocation_metadata() or ())
         rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
-        record = self.recorder.begin(self.name, "grpc", rid, address_of(context.peer()))
+        peer = address_of(context.peer())
+        record = self.recorder.begin(self.name, "grpc", rid, peer, probe=self.probe)
         context.set_trailing_metadata(((REQUEST_ID, rid),))
         # One iterator: a cancelled wait for a message leaves the others their place in it.
         requests = aiter(requests)
