@@ -45,6 +45,8 @@ class ServiceError(Exception):
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
     reason: str = "UNKNOWN"
+    request_id: str = ""
+    """At a client: the id of the call in the server's log; empty where the server gave none."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

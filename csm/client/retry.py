@@ -13,6 +13,8 @@ from csm import errors
 
 # The server's timer may run out a little before ours: it counts from when the call came.
 _LATE_S = 0.05
+REQUEST_ID = "x-request-id"
+"""In what a server sends behind a call: by it the call is found in the server's log."""
 _SERVICES = {"gateway": "csm.v1.SpeechService", "tokenizer": "csm.v1.TokenizerService"}
 
 
@@ -46,7 +48,17 @@ def from_status(
     INVALID_ARGUMENT brings its field violations, RESOURCE_EXHAUSTED and UNAVAILABLE how long to
     wait; what has no class of its own is an `UpstreamError` with the status code. `deadline` is
     the call's own: where it has passed, that is what ended the call, whatever gRPC calls it.
+    `request_id` is the server's for the call, where its status came from there.
     """
+    failure = _meaning(error, target, deadline, service)
+    trailers = getattr(error, "trailing_metadata", lambda: None)() or ()
+    failure.request_id = next((str(v) for k, v in trailers if k == REQUEST_ID), "")
+    return failure
+
+
+def _meaning(
+    error: grpc.RpcError, target: str, deadline: Deadline, service: str
+) -> errors.ServiceError:
     code: grpc.StatusCode = getattr(error, "code", lambda: None)() or grpc.StatusCode.UNKNOWN
     message: str = getattr(error, "details", lambda: "")() or ""
     details = errors.rpc_error_details(error)
