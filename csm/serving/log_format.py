@@ -16,6 +16,7 @@ _PLAIN = re.compile(r'[^\s"\\=\x00-\x20]+')
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _OTHERS = ("asyncio", "grpc", "uvicorn", "websockets")
 """Loggers of others that tell of exceptions of our own handlers."""
 
@@ -61,8 +62,7 @@ class JsonLines(logging.Formatter):
     """An object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = json.dumps(fields_of(record), ensure_ascii=False, default=str)
-        return escaped(line)
+        return escaped(_encoded(fields_of(record)))
 
 
 class TextLines(logging.Formatter):
@@ -83,8 +83,8 @@ class TextLines(logging.Formatter):
 
 def _value(value: object) -> str:
     if isinstance(value, str) and not (_PLAIN.fullmatch(value) and escaped(value) == value):
-        return escaped(json.dumps(value, ensure_ascii=False))
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+        return escaped(_encoded(value))
+    return value if isinstance(value, str) else _encoded(value)
 
 
 def _message(record: logging.LogRecord) -> str:

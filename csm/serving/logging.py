@@ -73,6 +73,8 @@ def configure(level: str, form: LogFormat) -> None:
     threads too; in JSON also what others write there, as gRPC's core does. Once in a process.
     """
     handler = _Handler(form)
+    # What no line says is not looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
