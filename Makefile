@@ -135,6 +135,7 @@ evaluate: $(READY_TRAINING)
 
 docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md
+	$(BIN)/python docs/logs.py > docs/logs.md
 	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/csm.json
 	$(BIN)/python -m deploy.prometheus.operator \
 	  > deploy/kubernetes/components/monitoring/rules.yaml

@@ -37,6 +37,8 @@ HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 MAX_REFLECTION_CALLS = 32
 REFLECTION_S = 60.0
+POLLED = frozenset({"GetLoad", "GetModelInfo", "GetTokenizerInfo"})
+"""Methods that every gateway asks every few seconds."""
 FIRST_MESSAGE_S = 10.0
 ABORT_S = 1.0
 """How long a status may take to a client that does not read; it finds it when it does."""
@@ -98,7 +100,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc.limit_s, rpc.probe = REFLECTION_S, True
         else:
             rpc = _CountedRpc(self._first, self._calls, service, method, handler)
-            rpc.gate = self._gate
+            rpc.gate, rpc.probe = self._gate, method in POLLED
             rpc.count_in(self._metrics)
         rpc.max_unread_s = self._max_unread_s
         if service != HEALTH:
