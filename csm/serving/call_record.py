@@ -164,7 +164,7 @@ class CallRecord:
         self.retries += turn.retries
         self.failovers += turn.failovers
         if not self.conversing:
-            self.text = turn.text
+            self.text, self.error = turn.text, self.error or turn.error
 
     def _tell(self, what: Callable[[CallObserver], None]) -> None:
         for observer in self.observers:

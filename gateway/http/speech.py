@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from csm import errors
+from csm.serving import call_record
 from csm.serving.logging import request_id
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Synthesis
@@ -142,6 +143,7 @@ class _Answer(Response):
             if isinstance(failure, errors.InvalidArgument):
                 error = messages.renamed(failure)
             self._outcome.error = error
+            call_record.of_call().error = error.summary()
             if not self._started:
                 raise error from None
             # Half of a file must not look like a whole one.

@@ -318,6 +318,9 @@ async def test_no_route_brings_words_names_of_files_or_credentials_into_the_log(
     assert ("websocket", "WS /v1/conversations") in told
     assert ("http", "POST /v1/audio/speech") in told
     assert ("http", "GET other") in told
+    (socket_told,) = [one for one in lines(output, CALL_ENDED) if one["transport"] == "websocket"]
+    assert socket_told["status"] == "101"
+    assert socket_told["error"].startswith("fields ")
     assert any(one["status"] == "200" and one.get("frames") for one in lines(output, CALL_ENDED))
     probes = [one for one in lines(output, CALL_ENDED) if one["method"].endswith("z")]
     assert {one["level"] for one in probes} <= {"DEBUG"}
