@@ -26,7 +26,8 @@ from gateway.conversations.redis.scripts import (
     Script,
 )
 from gateway.conversations.redis.splice import Splice
-from gateway.conversations.store import LISTED, InUse
+from gateway.conversations.redis.usage import COUNT
+from gateway.conversations.store import LISTED, InUse, Kept
 from gateway.conversations.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -104,8 +105,8 @@ class RedisCommands:
             raise _foreign(key, answer[1].decode(errors="replace"))
         if status == b"codec":
             raise errors.FailedPrecondition(
-                f"conversation {key.conversation_id!r} holds frames of another codec than the one that "
-                "speaks; delete it or use another conversation_id"
+                f"conversation {key.conversation_id!r} holds frames of another codec than the one "
+                "that speaks; delete it or use another conversation_id"
             )
         if status == b"deleted":
             raise LeaseLost("the conversation was deleted")
@@ -200,6 +201,14 @@ class RedisCommands:
                     break
         return found
 
+    async def note(self, key: ConversationKey, num_bytes: int) -> None:
+        """Counts a conversation as having so many bytes, 0: as gone. See `usage`."""
+        await self._usage(key.owner, _quoted(key.conversation_id), num_bytes)
+
+    async def kept(self, owner: str) -> Kept:
+        """How much an owner has."""
+        return await self._usage(owner, "", 0)
+
     async def ping(self) -> None:
         """Whether it answers."""
         async with self._counted("ping"):
@@ -209,11 +218,21 @@ class RedisCommands:
         """Closes the connections."""
         await self._client.aclose()
 
+    async def _usage(self, owner: str, member: str, num_bytes: int) -> Kept:
+        keys = (f"{PREFIX}{{{_quoted(owner)}/}}:kept", f"{PREFIX}{{{_quoted(owner)}/}}:bytes")
+        answer = await self._evaluate("usage", COUNT, keys, member, num_bytes, self._ttl_ms)
+        return Kept(int(answer[0]), int(answer[1]))
+
     async def _run(
         self, operation: str, script: Script, key: ConversationKey, *arguments: Any
     ) -> list[Any]:
+        return await self._evaluate(operation, script, (_head(key), _turns(key)), *arguments)
+
+    async def _evaluate(
+        self, operation: str, script: Script, keys: tuple[str, str], *arguments: Any
+    ) -> list[Any]:
         async with self._counted(operation):
-            what = (2, _head(key), _turns(key), *arguments)
+            what = (2, *keys, *arguments)
             try:
                 answer = await _answer(self._client.evalsha(script.digest, *what))
             except exceptions.NoScriptError:

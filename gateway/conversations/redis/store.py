@@ -13,7 +13,7 @@ from gateway.conversations.key import ConversationKey
 from gateway.conversations.memory import ConversationMemory
 from gateway.conversations.redis.commands import LeaseLost, RedisCommands, StoreFailure
 from gateway.conversations.redis.writer import ConversationWriter
-from gateway.conversations.store import LISTED, InUse
+from gateway.conversations.store import LISTED, InUse, Kept
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,15 @@ class RedisStore:
             raise _unavailable(failure) from failure
         if not (there or here):
             raise errors.NotFound("conversation", conversation_id)
+        await self._note(key, 0)
+
+    async def count(self, owner: str) -> int:
+        """See `ConversationStore`."""
+        return (await self._kept(owner)).count
+
+    async def num_bytes(self, owner: str) -> int:
+        """See `ConversationStore`."""
+        return (await self._kept(owner)).num_bytes
 
     async def ids(self, owner: str = "") -> list[str]:
         """See `ConversationStore`."""
@@ -135,6 +144,16 @@ class RedisStore:
                 del self._writers[conversation]
 
     # --- inside ---
+
+    async def _note(self, key: ConversationKey, num_bytes: int) -> None:
+        with contextlib.suppress(StoreFailure):
+            await self._commands.note(key, num_bytes)
+
+    async def _kept(self, owner: str) -> Kept:
+        try:
+            return await self._commands.kept(owner)
+        except StoreFailure as failure:
+            raise _unavailable(failure) from failure
 
     async def _given_back(self, key: ConversationKey, wait_s: float) -> None:
         """Returns when no call here has it, or after the timeout. One that only waits for a store
@@ -168,10 +187,12 @@ class RedisStore:
         return conversation
 
     async def _close(self, conversation: StoredConversation) -> None:
-        writer = self._writers[conversation]
+        writer, turns = self._writers[conversation], conversation.turns
         saved = False
         try:
             saved = await writer.finish()
+            if saved and not writer.lost:
+                await self._note(conversation.key, conversation.num_bytes if turns else 0)
         finally:
             if saved or writer.lost or not conversation.turns:
                 self._drop(conversation)
