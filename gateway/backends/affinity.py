@@ -2,9 +2,9 @@
 
 import hashlib
 
+from csm.serving import cache_scope
+
 AFFINITY_HEADER = "x-csm-conversation"
-CACHE_SCOPE_HEADER = "x-csm-cache-scope"
-"""Turns of one scope may take over each other's prefixes in the KV cache, of two never."""
 _OWNED = "\x1f"
 """Before what is derived: the id of no caller has a control character."""
 
@@ -24,12 +24,12 @@ def generator_key(owner: str, conversation_id: str) -> str:
     return _OWNED + hashlib.blake2b(told, digest_size=32, person=b"csm conversation").hexdigest()
 
 
-def cache_scope(owner: str) -> tuple[tuple[str, str], ...]:
+def scope_of(owner: str) -> tuple[tuple[str, str], ...]:
     """Metadata that says whose KV cache a turn may take over; none where there is no owner."""
     if not owner:
         return ()
     digest = hashlib.blake2b(_bytes(owner), digest_size=16, person=b"csm cache scope").hexdigest()
-    return ((CACHE_SCOPE_HEADER, digest),)
+    return ((cache_scope.HEADER, digest),)
 
 
 def affinity(key: str, route: int = 0) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ import grpc
 from csm import errors
 from csm.audio.frames import WIRE_DTYPE
 from csm.v1 import common_pb2, generator_pb2, tokenizer_pb2
-from gateway.backends.affinity import affinity, cache_scope
+from gateway.backends.affinity import affinity, scope_of
 from gateway.backends.backends import Backends
 from gateway.backends.convert import (
     audio_format,
@@ -89,7 +89,7 @@ class Generation(Call):
             Source.GENERATOR,
             backends.generator.Generate,
             timeout_s,
-            affinity(options.route_key, options.route) + cache_scope(options.owner),
+            affinity(options.route_key, options.route) + scope_of(options.owner),
         )
         self._frame_bytes = backends.info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         config = generator_pb2.GenerateConfig(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Protocol
 
 import grpc
 
 from csm import errors
+from csm.serving.cache_scope import cache_scope_of
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
 from services.generator.engine.engine import Engine
@@ -70,7 +72,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
-        stream = await self._open(request_iterator)
+        stream = await self._open(request_iterator, context)
         frame_ms = self._service.loaded.frame_ms
         reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
@@ -82,7 +84,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
             self._service.close(stream, deadline_passed=late)
 
-    async def _open(self, requests: Requests) -> GenerateStream:
+    async def _open(self, requests: Requests, context: Context) -> GenerateStream:
         # How long it may take is the interceptor's business (first_message_s).
         request = await anext(requests, None)
         if request is None:
@@ -92,7 +94,9 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         kind = request.WhichOneof("request")
         if kind != "config":
             raise errors.invalid("config", f"the first message must be the config; it is {kind}")
-        return self._service.open(self._service.stream_config(request.config))
+        config = self._service.stream_config(request.config)
+        scope = cache_scope_of(context.invocation_metadata())
+        return self._service.open(replace(config, cache_scope=scope))
 
     async def GetModelInfo(
         self, request: generator_pb2.GetModelInfoRequest, context: Context
