@@ -16,7 +16,7 @@ COUNT = Script(
 -- id, bytes, ttl_ms -> count, bytes of all. An empty id: only count; bytes 0: it is gone.
 local kept, bytes = head, turns
 local function forget(id)
-  redis.call('HINCRBY', bytes, '/', -number(redis.call('HGET', bytes, id)))
+  redis.call('HINCRBY', bytes, '/', 0 - number(redis.call('HGET', bytes, id)))
   redis.call('HDEL', bytes, id)
   redis.call('ZREM', kept, id)
 end
