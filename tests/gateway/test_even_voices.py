@@ -232,6 +232,20 @@ async def test_a_voice_whose_recordings_changed_keeps_its_gain_until_they_are_me
     assert measured.wanted_db == pytest.approx(3.01, abs=0.1)
 
 
+async def test_the_gain_of_one_tenants_voice_is_nothing_to_anothers_of_its_name(
+    even: Stack,
+) -> None:
+    sounds = without_qualities(even, "anna")
+    anna = even.service._speech.voices.of("").get("anna")
+    mine, yours = (type(anna)(**{**anna.__dict__, "owner": owner}) for owner in "ab")
+    sounds._keep(mine, known := sounds._of(-26.0))
+    assert sounds._gain_now(mine) is known
+    assert sounds._gain_now(yours) is None
+    await asyncio.gather(*sounds._tasks.values())
+    assert sounds._gain_now(mine) is known
+    assert sounds._gain_now(yours) not in (None, known)
+
+
 async def test_few_voices_are_measured_beside_turns(even: Stack) -> None:
     sounds = without_qualities(even, "anna")
     anna = even.service._speech.voices.of("").get("anna")
