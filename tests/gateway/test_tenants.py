@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from csm import errors
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.affinity import AFFINITY_HEADER, affinity, generator_key, scope_of
 from tests.gateway.calls import Conversation, synthesize, turns_of
@@ -174,6 +175,25 @@ async def test_two_tenants_that_both_say_demo_each_have_their_own(served: Stack)
 
 def first_code(segment: common_pb2.Segment) -> int:
     return int(np.frombuffer(segment.frames.codes, "<u2")[0])
+
+
+async def test_a_turn_goes_on_elsewhere_under_its_tenants_key(served: Stack) -> None:
+    generator, first = served.generator, len(served.generator.streams)
+    generator.fail_before_frame = {2: errors.Unavailable("gone")}
+    call = await said(as_tenant(served, "b"), "moves", "One two three four.")
+    heard = await synthesize(as_tenant(served, "b"), "No conversation.")
+    assert call.all("turn_completed")[0].usage.failovers == 1
+    assert heard.completed[0].finish_reason == EOS
+    key = generator_key("b", "moves")
+    sent = generator.metadata[first:]
+    assert [s.config.conversation_id for s in generator.streams[first:]] == [key, key, ""]
+    assert all(set(scope_of("b")) <= set(one.items()) for one in sent)
+    assert sent[2][AFFINITY_HEADER] not in (sent[0][AFFINITY_HEADER], sent[1][AFFINITY_HEADER])
+    await said(as_tenant(served, ""), "plain", "Nobody's.")
+    assert generator.streams[-1].config.conversation_id == "plain"
+    assert not set(scope_of("b")[0][:1]) & set(generator.metadata[-1])
+    for owner in ("", "b"):
+        await forget_all(as_tenant(served, owner))
 
 
 async def test_a_conversation_in_use_by_one_tenant_is_free_for_another(a: Any, b: Any) -> None:
