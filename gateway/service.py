@@ -69,7 +69,7 @@ class GatewayService:
         self._speech.take_voices(await self._load_voices())
         keeper = self._speech.keeper
         await keeper.look()
-        check_default(self._speech.voices, self._settings.default_voice)
+        check_default(self._speech.voices.of(""), self._settings.default_voice)
         await self._speech.sounds.measure(self._speech.voices.all())
         self._tasks = [
             asyncio.create_task(supervise("sweeper", self._sweep, self._metrics)),

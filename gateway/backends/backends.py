@@ -15,7 +15,7 @@ from csm import errors
 from csm.serving.metrics import Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
-from gateway.backends.affinity import affinity
+from gateway.backends.affinity import affinity, generator_key
 from gateway.backends.backend import Backend
 from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
@@ -255,12 +255,13 @@ class Backends:
             raise BackendFailure.of(Source.GENERATOR, error).error from None
         return list(counted.positions)
 
-    async def forget(self, conversation_id: str) -> None:
+    async def forget(self, conversation_id: str, *, owner: str) -> None:
         """Has the generator free a conversation's slot; that it cannot is no failure."""
+        key = generator_key(owner, conversation_id)
         with contextlib.suppress(grpc.aio.AioRpcError):
             await self.generator.EvictConversation(
-                generator_pb2.EvictConversationRequest(conversation_id=conversation_id),
-                metadata=affinity(conversation_id, self.route_of(conversation_id)),
+                generator_pb2.EvictConversationRequest(conversation_id=key),
+                metadata=affinity(key, self.route_of(key)),
                 timeout=1.0,
             )
 

@@ -27,6 +27,7 @@ from gateway.http.frame_codes import FrameCodes, wants_codes
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
 from gateway.messages import Checker
+from gateway.owner import owner_of_call
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -82,6 +83,7 @@ class _Socket:
     def __init__(self, websocket: WebSocket, speech: SpeechHandler) -> None:
         self._websocket = websocket
         self._speech = speech
+        self._owner = owner_of_call()
         self._checker = Checker(speech.settings, speech.backends.info)
         self._sender = Sender(websocket.send, speech.settings.max_unread_s)
         self._sending = asyncio.Lock()
@@ -121,7 +123,7 @@ class _Socket:
             self._codes = FrameCodes(self._speech.backends.info)
         options = messages.opening(self._checker, first, self._speech.texts.rules)
         client = client_of(self._websocket.scope)
-        events = self._speech.converse(options, self._commands(), client, None)
+        events = self._speech.converse(options, self._commands(), client, None, owner=self._owner)
         if messages.output_is_opus(first):
             events = as_ogg_opus(events, messages.opus_encoding())
         async with contextlib.aclosing(events):
