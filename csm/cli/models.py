@@ -80,27 +80,42 @@ def pull(
         str, typer.Argument(help="owner/name on the Hugging Face hub.")
     ] = DEFAULT_REPOSITORY,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: models/NAME.")
+        Path | None, typer.Option("--to", "--output", "-o", help="Default: models/NAME.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit; a commit never changes.")
+    ] = None,
 ) -> None:
-    """Fetch a model from the Hugging Face hub: safetensors, configs and tokenizer."""
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    """Fetch a model from the Hugging Face hub: safetensors, configs and tokenizer.
+
+    What is there is not fetched again, a broken transfer goes on where it was, and each file's
+    digest is checked.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     from csm.cli.reporting import CommandError, console
-    from services.generator.model.hub import PullError
-    from services.generator.model.hub import pull as fetch
+    from services.model_tools.pulling import PullError
+    from services.model_tools.pulling import pull as fetch
 
     target = output or Path("models") / repository.rsplit("/", 1)[-1]
     columns = (
         TextColumn("{task.description}", markup=False),
+        BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console()) as progress:
         task = progress.add_task(f"fetching {repository}", total=None)
         try:
-            fetch(
+            pulled = fetch(
                 repository,
                 target,
                 lambda done, total: progress.update(task, completed=done, total=total),
@@ -109,7 +124,15 @@ def pull(
         except PullError as error:
             progress.remove_task(task)
             raise CommandError(str(error)) from None
-    console().print(f"{target}: ready; try  csm speak --model {target} 'Hello there.'")
+    console().print(
+        f"{target}: {len(pulled.files)} files, {pulled.bytes / 1e9:.2f} GB, digests checked, "
+        f"commit {pulled.commit}",
+        soft_wrap=True,
+    )
+    console().print(
+        f"try  csm models fit {target}   and  csm speak --model {target} 'Hello there.'",
+        soft_wrap=True,
+    )
 
 
 @app.command()
