@@ -228,8 +228,11 @@ class Host:
         known.setdefault("process", memory.resident_bytes())
         short = self.service.name.rpartition(".")[2].removesuffix("Service").lower()
         known.update({f"{short} {part}": size for part, size in parts().items()})
+        refuse = self.settings.memory_check == "refuse"
         if limit := memory.find_limit():
-            memory.check(known, limit, refuse=self.settings.memory_check == "refuse")
+            memory.check(known, limit, refuse=refuse)
+        if free := memory.find_free():
+            memory.check(known, free, refuse=refuse, certain_only=True)
 
     async def _watch_service(self) -> None:
         was_ready = lost = False
