@@ -226,8 +226,7 @@ class Host:
         # One process may hold several services, and what it takes now is counted once.
         known = self.metrics.memory_bytes
         known.setdefault("process", memory.resident_bytes())
-        short = self.service.name.rpartition(".")[2].removesuffix("Service").lower()
-        known.update({f"{short} {part}": size for part, size in parts().items()})
+        known.update(memory.of_service(self.service.name, parts()))
         refuse = self.settings.memory_check == "refuse"
         if limit := memory.find_limit():
             memory.check(known, limit, refuse=refuse)

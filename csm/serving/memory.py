@@ -65,6 +65,12 @@ def find_free(machine: Path = _MACHINE) -> MemoryLimit | None:
     return MemoryLimit(resident_bytes() + free, "what the machine has free")
 
 
+def of_service(name: str, parts: Mapping[str, int]) -> dict[str, int]:
+    """`parts` of a service, under names that tell it from the others of one process."""
+    short = name.rpartition(".")[2].removesuffix("Service").lower()
+    return {f"{short} {part}": size for part, size in parts.items()}
+
+
 def certain_bytes(parts: Mapping[str, int]) -> int:
     """What of `parts` (bytes by name) is taken for sure, at the moment when it is most."""
     return sum(size for name, size in parts.items() if name.split(" ")[-1] in CERTAIN)
@@ -93,9 +99,9 @@ def check(
     )
     if refuse and certain > limit.bytes:
         raise errors.FailedPrecondition(
-            f"memory: weights, caches, loading and the process take {_mib(certain)}, {limit.source} is "
-            f"{_mib(limit.bytes)} ({told}); raise the limit, or lower slots, max_positions, "
-            "max_streams or dtype (`csm models fit` tells what each takes)"
+            f"memory: weights, caches, loading and the process take {_mib(certain)}, "
+            f"{limit.source} is {_mib(limit.bytes)} ({told}); raise the limit, or lower slots, "
+            "max_positions, max_streams or dtype (`csm models fit` tells what each takes)"
         )
     log.warning(
         "memory: the settings can cost %s in all, %s is %s (%s); the process may be killed when "

@@ -8,7 +8,6 @@ import logging
 import time
 
 import grpc
-import torch
 
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
@@ -23,7 +22,6 @@ from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
 from services.generator.model import hub
 from services.generator.model.prompt import PromptSegment, segment_frames
-from services.generator.native.native_csm import NativeCsm
 from services.generator.pace import measure
 from services.generator.servicer import GeneratorServicer
 from services.generator.settings import GeneratorSettings
@@ -226,13 +224,7 @@ class GeneratorService:
         return loaded, Runner(loaded.model, settings.slots, positions, settings.prefill_chunk)
 
     def _use_threads(self) -> None:
-        # Of this thread, and of whichever thread of the process first uses torch after it. Native
-        # frames have threads of their own: torch's would spin beside them behind every small copy.
-        count = 1
-        if not isinstance(self.loaded.model, NativeCsm):
-            parameters = self.loaded.description.parameters
-            count = loading.threads_for(parameters, self.settings.threads)
-        torch.set_num_threads(count)
+        loading.use_threads(self.loaded, self.settings.threads)
 
     async def _warm_up(self) -> None:
         """A few frames through the whole engine: first calls allocate, tune and compile. Says what
