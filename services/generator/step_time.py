@@ -75,7 +75,7 @@ class _Measured:
         self._until = time.monotonic() + within_s
         self._frames = dict.fromkeys(self.keys, 0)
         self._open = set(self.keys)
-        self._together = False
+        self._together = self._enough = False
 
     def sink(self, key: str) -> Sink:
         """What hears the turn `key`."""
@@ -94,7 +94,8 @@ class _Measured:
 
     def _frame(self, key: str, event: FrameReady) -> None:
         self._frames[key] += 1
-        if key != self.keys[0] or len(self._open) < len(self.keys):
+        # Frames still come between the call to end a turn and its end.
+        if key != self.keys[0] or self._enough or len(self._open) < len(self.keys):
             return
         # A gap counts when all had a frame before it: no prefill is in it.
         if not self._together:
@@ -103,5 +104,6 @@ class _Measured:
         if event.gap_s is not None:
             self.gaps_s.append(event.gap_s)
         if len(self.gaps_s) >= self._steps or time.monotonic() > self._until:
+            self._enough = True
             for each in self.keys:
                 self._engine.cancel(each)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,9 +38,7 @@ def test_one_turn_that_is_too_slow_is_told_with_both_numbers_and_what_to_change(
     assert "more cores" in told
 
 
-@pytest.mark.parametrize(
-    ("all_ms", "turns"), [(80.0, 8), (150.0, 4), (1000.0, 1), (81.0, 7)]
-)
+@pytest.mark.parametrize(("all_ms", "turns"), [(80.0, 8), (150.0, 4), (1000.0, 1), (81.0, 7)])
 def test_of_too_many_slots_the_number_that_keeps_up_is_told(all_ms: float, turns: int) -> None:
     pace = Pace(80, 10, 8, all_ms)
     assert pace.turns_in_real_time == turns
@@ -157,7 +154,3 @@ def test_a_prompt_of_text_has_no_codes_and_ids_that_are_there() -> None:
     assert rows.shape == (7, 6)
     assert (rows[:, :5] == -1).all()
     assert np.array_equal(rows[:, 5], [0, 1, 2, 0, 1, 2, 0])
-
-
-def test_shipped_voice_is_there() -> None:
-    assert Path(PICO).is_dir()
