@@ -96,7 +96,8 @@ def need(process: int, generator: GeneratorSettings, tokenizer: TokenizerSetting
 
     metrics = Metrics()
     model, codec = GeneratorService(generator, metrics), TokenizerService(tokenizer, metrics)
-    gateway = memory_bytes(make_settings(GatewaySettings))
+    # As `csm serve` has it.
+    gateway = memory_bytes(make_settings(GatewaySettings, {"http_port": 8080}))
     return Need(
         process,
         memory.of_service(model.name, model.memory_bytes()),
