@@ -98,7 +98,7 @@ class Host:
         )
         self._beat: float | None = None
         self._draining = False
-        self._stopped = False
+        self._stopped = self._memory_checked = False
         self._watch: asyncio.Task[None] | None = None
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
@@ -152,7 +152,7 @@ class Host:
         for what is certain, and what the service raises.
         """
         began = time.monotonic()
-        self._check_memory()
+        self.check_memory()
         await self._listener.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
@@ -219,7 +219,14 @@ class Host:
             )
         return server
 
-    def _check_memory(self) -> None:
+    def check_memory(self) -> None:
+        """Adds what the service costs to what the process has; `start` does, unless it is done.
+
+        Raises FailedPrecondition where what is certain does not fit.
+        """
+        if self._memory_checked:
+            return
+        self._memory_checked = True
         parts: Callable[[], Mapping[str, int]] | None = getattr(self.service, "memory_bytes", None)
         if parts is None or self.settings.memory_check == "off":
             return

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 USED_SHARE = 0.8
 """Of a frame's time that steps may take: the rest is for prefill, for longer contexts than those
 measured, and for what else the machine does."""
-SERVING_MS = 0.6
+SERVING_MS = 1.0
 """CPU of a frame beside model and codec, of one conversation, with all services in one process:
-gRPC, queues, pacing; measured (docs/models.md)."""
+gRPC, queues, pacing. The gateway's is 0.47 ms (docs/performance.md), the two others' about as
+much."""
 
 
 @dataclass(frozen=True)
