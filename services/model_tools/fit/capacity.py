@@ -10,8 +10,8 @@ USED_SHARE = 0.8
 measured, and for what else the machine does."""
 SERVING_MS = 1.0
 """CPU of a frame beside model and codec, of one conversation, with all services in one process:
-gRPC, queues, pacing. The gateway's is 0.47 ms (docs/performance.md), the two others' about as
-much."""
+gRPC, queues, pacing. The gateway's is 0.47 ms (docs/performance.md); as much is taken for the two
+others together, which is not measured."""
 
 
 @dataclass(frozen=True)
