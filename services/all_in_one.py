@@ -104,6 +104,9 @@ class AllInOne:
         tokenizer, generator = self.tokenizer_settings, self.generator_settings
         self.tokenizer = Host(build_tokenizer(tokenizer, self.metrics), tokenizer, self.metrics)
         self.generator = Host(build_generator(generator, self.metrics), generator, self.metrics)
+        # Of both before either: what cannot fit is refused before the other has loaded.
+        self.tokenizer.check_memory()
+        self.generator.check_memory()
         try:
             loading = [self._start(self.tokenizer), self._start(self.generator)]
             for outcome in await asyncio.gather(*loading, return_exceptions=True):

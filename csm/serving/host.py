@@ -101,7 +101,7 @@ class Host:
         )
         self._beat: float | None = None
         self._draining = False
-        self._stopped = False
+        self._stopped = self._memory_checked = False
         self._watch: asyncio.Task[None] | None = None
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
@@ -159,7 +159,7 @@ class Host:
         for what is certain, and what the service raises.
         """
         began = time.monotonic()
-        self._check_memory()
+        self.check_memory()
         await self._listener.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
@@ -229,17 +229,26 @@ class Host:
             )
         return server
 
-    def _check_memory(self) -> None:
+    def check_memory(self) -> None:
+        """Adds what the service costs to what the process has; `start` does, unless it is done.
+
+        Raises FailedPrecondition where what is certain does not fit.
+        """
+        if self._memory_checked:
+            return
+        self._memory_checked = True
         parts: Callable[[], Mapping[str, int]] | None = getattr(self.service, "memory_bytes", None)
         if parts is None or self.settings.memory_check == "off":
             return
         # One process may hold several services, and what it takes now is counted once.
         known = self.metrics.memory_bytes
         known.setdefault("process", memory.resident_bytes())
-        short = self.service.name.rpartition(".")[2].removesuffix("Service").lower()
-        known.update({f"{short} {part}": size for part, size in parts().items()})
+        known.update(memory.of_service(self.service.name, parts()))
+        refuse = self.settings.memory_check == "refuse"
         if limit := memory.find_limit():
-            memory.check(known, limit, refuse=self.settings.memory_check == "refuse")
+            memory.check(known, limit, refuse=refuse)
+        if free := memory.find_free():
+            memory.check(known, free, refuse=refuse, certain_only=True)
 
     async def _watch_service(self) -> None:
         was_ready = lost = False
