@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -142,8 +142,9 @@ def codec_times(settings: TokenizerSettings, streams: Sequence[int], within_s: f
     return CodecTimes(threads, decode_ms, encode_ms)
 
 
-def _step_ms(step: partial[object], within_s: float) -> float:
-    times, until = [], time.perf_counter() + within_s
+def _step_ms(step: Callable[[], object], within_s: float) -> float:
+    times: list[float] = []
+    until = time.perf_counter() + within_s
     while not times or (len(times) < STEPS and time.perf_counter() < until):
         began = time.perf_counter()
         step()
