@@ -70,6 +70,11 @@ class GatewaySettings(ServiceSettings):
     generator_load_balancing: LoadBalancing = Field(
         "ring_hash", description="how calls spread over generators; ring_hash keeps a conversation"
     )
+    backend_token_file: Path | None = Field(
+        None,
+        description="file with the bearer token that tokenizer and generator are shown, read again "
+        "when it changes",
+    )
     backend_refresh_s: float = Field(
         5.0, gt=0, le=300, description="seconds between looks at a backend that answers"
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from csm.errors import ServiceError
+from csm.serving.auth.authenticator import Authenticator
 from csm.serving.health import State
 
 
@@ -15,9 +16,13 @@ class Door(Protocol):
     """
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], ServiceError | None],
+        authenticator: Authenticator | None,
     ) -> None:
-        """Listens. Raises `OSError` that names the address where it cannot."""
+        """Listens; `authenticator` says who asks and whether they may, None that all may. Raises
+        `OSError` that names the address where it cannot."""
 
     def close(self) -> None:
         """Takes no new connections; what is under way goes on."""

@@ -9,6 +9,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from csm.errors import ServiceError
+from csm.serving.auth.authenticator import Authenticator
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
 from gateway.http.app import make_app
@@ -40,7 +41,10 @@ class HttpServer:
         """Where it listens; 0 before it does."""
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], ServiceError | None],
+        authenticator: Authenticator | None,
     ) -> None:
         """Listens. Raises `OSError` that names the port where it cannot."""
         settings = self._settings
@@ -48,7 +52,7 @@ class HttpServer:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         protocol = _bounded(settings)
         config = Config(
-            make_app(self._speech, self._metrics, state, refusal),
+            make_app(self._speech, self._metrics, state, refusal, authenticator),
             http=protocol,
             ws=bounded_sockets(settings.http_max_bodies_bytes),
             lifespan="off",

@@ -19,7 +19,10 @@ class FakeDoor:
         self.fails = False
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], errors.ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], errors.ServiceError | None],
+        authenticator: object,
     ) -> None:
         if self.fails:
             raise OSError("cannot listen")
