@@ -245,8 +245,6 @@ class _Rpc:
         metadata = dict(context.invocation_metadata() or ())
         rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
-        # One iterator: a cancelled wait for a message leaves the others their place in it.
-        requests = aiter(requests)
         limit: asyncio.Timeout | None = None
         code, began = grpc.StatusCode.OK, time.monotonic()
         self.began()
@@ -254,6 +252,8 @@ class _Rpc:
             # Before anything of the call is read, and before it has anybody's place.
             if self.admit_caller is not None:
                 await self.admit_caller(context)
+            # One iterator: a cancelled wait for a message leaves the others their place in it.
+            requests = aiter(requests)
             if self.limit_s is None:
                 return await self._admit(call, requests)
             limit = asyncio.timeout(self.limit_s)
@@ -269,7 +269,7 @@ class _Rpc:
                 error.summary(),
             )
             if self._requests_stream:
-                await read_on(requests)
+                await read_on(aiter(requests))
             await _abort(context, error)
         except asyncio.CancelledError:
             left = context.time_remaining()
