@@ -6,6 +6,7 @@ from typing import Protocol
 from csm.errors import ServiceError
 from csm.serving.auth.authenticator import Authenticator
 from csm.serving.health import State
+from csm.serving.tls import ServerTls
 
 
 class Door(Protocol):
@@ -19,10 +20,14 @@ class Door(Protocol):
         self,
         state: Callable[[], State],
         refusal: Callable[[], ServiceError | None],
+        tls: ServerTls | None,
         authenticator: Authenticator | None,
     ) -> None:
-        """Listens; `authenticator` says who asks and whether they may, None that all may. Raises
-        `OSError` that names the address where it cannot."""
+        """Listens, in plaintext where `tls` is None. `authenticator` says who asks and whether they
+        may; None: all may.
+
+        Raises `OSError` that names the address where it cannot.
+        """
 
     def close(self) -> None:
         """Takes no new connections; what is under way goes on."""

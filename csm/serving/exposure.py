@@ -17,9 +17,9 @@ def exposure(settings: ServiceSettings) -> str:
     """The line that warns of it; empty where there is nothing to warn of, or it is meant."""
     if settings.allow_insecure or is_loopback(settings.host):
         return ""
-    has_tls = getattr(settings, "tls_certificate", None) is not None
+    has_tls = settings.tls_certificate is not None
     # Who has no certificate of that authority does not get as far as a call.
-    known = has_identity(settings) or getattr(settings, "tls_client_ca", None) is not None
+    known = has_identity(settings) or settings.tls_client_ca is not None
     if has_tls and known:
         return ""
     lacking = _LACKS_IDENTITY if has_tls else _LACKS_TLS if known else _LACKS_BOTH

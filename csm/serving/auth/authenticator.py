@@ -112,6 +112,10 @@ def make_authenticator(settings: ServiceSettings, metrics: ServerMetrics) -> Aut
     if settings.auth_tokens_file is not None:
         tokens = WatchedFile("auth_tokens_file", settings.auth_tokens_file, parse_tokens)
     if settings.auth_certificates is not None:
+        if settings.tls_client_ca is None:
+            raise ValueError(
+                "auth_certificates: needs tls_client_ca, or no client would show a certificate"
+            )
         certificates = WatchedFile(
             "auth_certificates", settings.auth_certificates, parse_certificates
         )
