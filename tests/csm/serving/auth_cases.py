@@ -21,6 +21,7 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lines: dict[str, Mapping[str, object]] = {}
+        self._made = 0
         self.write()
 
     def of(
@@ -31,7 +32,8 @@ class Tokens:
         expires_unix_s: float | None = None,
     ) -> str:
         token = new_token()
-        name = name or f"name-{len(self.lines)}"
+        self._made += 1
+        name = name or f"name-{self._made}"
         principal = Principal(name, tenant, frozenset(scopes))
         self.lines[token] = token_line(token, principal, expires_unix_s)
         self.write()
