@@ -21,6 +21,14 @@ PLAIN: Values = {
     "health_port": "none",
 }
 """Of a service that is reached from this process alone."""
+OPEN: Values = {
+    "auth_tokens_file": "",
+    "auth_jwt_issuer": "",
+    "auth_jwt_audience": "",
+    "auth_jwt_jwks": "",
+    "auth_certificates": "",
+}
+"""Of a service that this process alone uses."""
 S = TypeVar("S", bound=ServiceSettings)
 
 
@@ -52,8 +60,8 @@ class AllInOne:
     What is None is left to the services' own settings. `tokenizer`, `generator` and `gateway`
     are further settings by name. Ports are free ones unless given, and there is no HTTP unless its
     port is. Where it is `private`, used by this process alone, the gateway's ports are plaintext
-    whatever its environment says; the inner ones always are. Leaving the block cancels what runs;
-    `stop` drains.
+    and nobody is asked who calls, whatever the environment says; the inner ports always are
+    plaintext. Leaving the block cancels what runs; `stop` drains.
     """
 
     tokenizer: Host
@@ -83,7 +91,8 @@ class AllInOne:
             self.metrics.expect(f"csm.v1.{service}Service")
         # Nothing but the gateway is reached from outside, and only it waits for endpoints.
         # On loopback, what others would encrypt or probe needs neither.
-        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0, **PLAIN}
+        known = OPEN if private else {"auth_certificates": ""}
+        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0, **PLAIN, **known}
         both: Values = {"model": model, "threads": threads, "device": device}
         engine: Values = {"slots": slots, "dtype": dtype}
         # There is one of each: nothing to balance.
@@ -96,7 +105,7 @@ class AllInOne:
             "backend_ca": "",
             "backend_certificate": "",
             "backend_key": "",
-            **(PLAIN if private else {}),
+            **({"backend_token_file": "", **PLAIN, **OPEN} if private else {}),
         }
         self.tokenizer_settings = make_settings(TokenizerSettings, inner, both, tokenizer or {})
         self.generator_settings = make_settings(
@@ -178,6 +187,7 @@ async def tokenizer_alone(
     from services.tokenizer.settings import TokenizerSettings
 
     values = {"host": "127.0.0.1", "port": 0, "model": model, "device": device, "threads": threads}
+    values |= {**PLAIN, **OPEN}
     # Nobody else is served: the limit is that of one message, not of what others would wait for.
     values["max_audio_s"] = 1800.0
     settings = make_settings(TokenizerSettings, values)
