@@ -6,8 +6,9 @@
 
 Failures are raised as `csm.errors.ServiceError`: `InvalidArgument` with its field
 violations, `NotFound`, `QueueFull` and `Unavailable` with how long to wait, `DeadlineExceeded`,
-`FailedPrecondition`, `Internal`, and `UpstreamError` for any other status. Calls refused with
-UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing else is.
+`FailedPrecondition`, `Unauthenticated`, `PermissionDenied`, `Internal`, and `UpstreamError` for any
+other status. Calls refused with UNAVAILABLE are tried again where nothing was delivered
+(`RetryPolicy`), nothing else is.
 """
 
 from collections.abc import Callable, Sequence
@@ -222,7 +223,9 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
 
     `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on, and
     `client_certificate` is what a server with mutual TLS asks for: a certificate and its key, PEM
-    or paths. Files are read once. `metadata` goes with every call, a bearer token for instance. A
+    or paths. Files are read once. `token` is shown with every call: a text, or a function that gives
+    the one of now; not in plain text beyond this machine, unless `allow_plaintext_token`. `metadata`
+    goes with every call too. A
     proxy that the environment names is used only with `use_proxy`. Raises `InvalidArgument` for a
     target, or a file, that cannot be one.
 
