@@ -223,11 +223,10 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
 
     `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on, and
     `client_certificate` is what a server with mutual TLS asks for: a certificate and its key, PEM
-    or paths. Files are read once. `token` is shown with every call: a text, or a function that gives
-    the one of now; not in plain text beyond this machine, unless `allow_plaintext_token`. `metadata`
-    goes with every call too. A
-    proxy that the environment names is used only with `use_proxy`. Raises `InvalidArgument` for a
-    target, or a file, that cannot be one.
+    or paths. Files are read once. `token` is shown with every call: a text, or a function that
+    gives the one of now; not in plain text beyond this machine, unless `allow_plaintext_token`.
+    `metadata` goes with every call too. A proxy that the environment names is used only with
+    `use_proxy`. Raises `InvalidArgument` for a target, a file or a token that cannot be one.
 
     May be used by several threads. Close it, or use it in a `with` block.
     """
