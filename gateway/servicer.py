@@ -8,7 +8,7 @@ from grpc.aio import ServicerContext
 
 import csm
 from csm.errors import invalid
-from csm.serving import call_record
+from csm.serving import call_record, identity
 from csm.serving.peer import address_of
 from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages, voice_messages
@@ -197,5 +197,5 @@ def _deadline(context: ServicerContext) -> float | None:
 
 
 def _client(context: ServicerContext) -> str:
-    """Who calls, as far as an address tells."""
-    return address_of(context.peer())
+    """Who calls: the principal, else what its address tells."""
+    return identity.counted_as(address_of(context.peer()))

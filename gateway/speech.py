@@ -9,6 +9,8 @@ from typing import Protocol
 
 from csm import errors
 from csm.serving import call_record
+from csm.serving.auth.refusals import require
+from csm.serving.identity import Scope
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.call_ports import CallPorts
@@ -209,6 +211,7 @@ class SpeechHandler:
         conversation: StoredConversation | None = None
         call_record.of_call().conversation_id = asked.conversation_id
         if asked.conversation_id:
+            require(Scope.CONVERSE)
             conversation = await self._opened(asked.conversation_id, asked.voice, owner, held)
         kept = conversation.voice if conversation else ""
         look_for = partial(self.keeper.look_for, owner=owner)

@@ -271,3 +271,27 @@ async def test_what_cannot_fit_is_refused_before_anything_loads(
     ):
         await running.start()
     assert loaded == []
+
+
+async def test_what_this_process_alone_uses_asks_nobody_who_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `csm speak` does it in a shell that is set up for `csm serve`."""
+    (tmp_path / "tokens").write_text("")
+    (tmp_path / "token").write_text("csm_nobody")
+    for service in ("TOKENIZER", "GENERATOR", "GATEWAY"):
+        monkeypatch.setenv(f"CSM_{service}_AUTH_TOKENS_FILE", str(tmp_path / "tokens"))
+    monkeypatch.setenv("CSM_GATEWAY_BACKEND_TOKEN_FILE", str(tmp_path / "token"))
+    running = AllInOne(model=PICO, slots=1, threads=1)
+    async with running, AsyncClient(running.address) as client:
+        assert (await client.server_info()).model
+    alone = tokenizer_alone(model=PICO, threads=1)
+    async with alone as address, AsyncTokenizerClient(address) as tokenizer:
+        assert (await tokenizer.info()).num_codebooks
+    served = AllInOne(model=PICO, private=False)
+    for settings in (
+        served.gateway_settings,
+        served.generator_settings,
+        served.tokenizer_settings,
+    ):
+        assert settings.auth_tokens_file == tmp_path / "tokens"

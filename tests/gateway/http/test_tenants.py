@@ -196,7 +196,7 @@ async def test_every_route_is_here(monkeypatch: pytest.MonkeyPatch, served: Stac
     monkeypatch.setattr(
         app, "Router", lambda given, **more: (routes.extend(given), router(given, **more))[1]
     )
-    app.make_app(served.service._speech, object(), lambda: None, lambda: None)  # type: ignore[arg-type, return-value]
+    app.make_app(served.service._speech, object(), lambda: None, lambda: None, CallRecorder())  # type: ignore
     found = {f"WS {r.path}" for r in routes if isinstance(r, WebSocketRoute)}
     for route in routes:
         if isinstance(route, Route):
