@@ -10,7 +10,8 @@ import httpx
 import pytest
 import websockets
 
-from csm.serving import tls
+from csm.serving import host, tls
+from gateway.http import server
 from tests.certificates import NEEDS_SSLSCAN, Certificates, scan
 from tests.gateway.fakes import Stack, stack
 
@@ -67,6 +68,25 @@ async def test_a_conversation_goes_on_while_the_certificate_changes(
     async with websockets.connect(url, ssl=files.context()) as socket:
         await socket.send(json.dumps({"type": "config"}))
         assert json.loads(await asyncio.wait_for(socket.recv(), 5))["type"] == "started"
+
+
+async def test_connections_that_never_finish_their_handshake_are_few_and_end(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (host, server):
+        monkeypatch.setattr(module, "HANDSHAKE_S", 2.0)
+    async with stack(http_port=0, http_max_connections=4, **files.settings()) as one:
+        for port, kept in ((port_of(one), 8), (one.host.port, 20)):
+            opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            reads = [asyncio.create_task(reader.read(1)) for reader, _ in opened]
+            await asyncio.sleep(0.2)
+            assert sum(read.done() for read in reads) == 20 - kept
+            async with asyncio.timeout(10):
+                await asyncio.gather(*reads, return_exceptions=True)
+            for _, writer in opened:
+                writer.close()
+            alpn = "h2" if port == one.host.port else "http/1.1"
+            assert await asyncio.to_thread(files.seen, port, alpn) == "first"
 
 
 @NEEDS_SSLSCAN
