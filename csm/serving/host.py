@@ -173,13 +173,13 @@ class Host:
         began = time.monotonic()
         self._check_memory()
         await self._listener.start()
-        if self._probes is not None:
-            await self._probes.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
         )
         try:
+            if self._probes is not None:
+                await self._probes.start()
             if self._door is not None:
                 await self._door.open(self.state, lambda: self._refusal, self.tls)
             await self.service.start()

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import websockets
 
+from csm.cli.certificates import make_authority, make_client
 from csm.serving import host, tls
 from gateway.http import server
 from tests.certificates import NEEDS_SSLSCAN, Certificates, scan
@@ -52,6 +53,23 @@ async def test_speech_comes_over_https_and_not_without_it(
     async with httpx.AsyncClient(base_url=url.replace("https", "http")) as client:
         with pytest.raises(httpx.TransportError):
             await speak(client)
+
+
+async def test_a_new_authority_for_clients_is_taken_and_the_old_one_forgotten(
+    served: Stack, files: Certificates
+) -> None:
+    url = f"https://localhost:{port_of(served)}"
+    old = files.context()
+    other = make_authority("other")
+    files.ca.write_bytes(other.certificate_pem())
+    async with httpx.AsyncClient(base_url=url, verify=old) as client:
+        with pytest.raises((httpx.TransportError, ssl.SSLError)):
+            await speak(client)
+    make_client(other, "of the other", 1).write(files.client, files.client_key)
+    new = ssl.create_default_context(cadata=files.authority.certificate_pem().decode())
+    new.load_cert_chain(files.client, files.client_key)
+    async with httpx.AsyncClient(base_url=url, verify=new) as client:
+        assert (await speak(client)).status_code == 200
 
 
 async def test_a_conversation_goes_on_while_the_certificate_changes(
