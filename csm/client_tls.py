@@ -96,4 +96,9 @@ def hint(details: str) -> str:
             "root_certificates (csm: --ca, CSM_CA), and one with mutual TLS where it shows no "
             "client_certificate (csm: --cert and --key) that the server trusts"
         )
+    if "%5B::1%5D" in details and "Connection refused" in details:
+        return (
+            "this is about ::1, the last address of localhost that was tried; 127.0.0.1 in its "
+            "place shows what the other said"
+        )
     return ""

@@ -192,8 +192,6 @@ class Host:
         began = time.monotonic()
         self.check_memory()
         await self._listener.start()
-        if self._probes is not None:
-            await self._probes.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
@@ -205,6 +203,8 @@ class Host:
                 supervise("identity", self._authenticator.follow, self.metrics)
             )
         try:
+            if self._probes is not None:
+                await self._probes.start()
             if self._door is not None:
                 await self._door.open(
                     self.state,

@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        paths = [None if value is None else Path(value) for value in files.values()]
-        tls = ClientTls.of(*paths, names=TlsNames(*_FILES))
+        ca, cert, key = (None if files[one] is None else Path(files[one] or "") for one in _FILES)
+        tls = ClientTls.of(ca, cert, key, TlsNames(*_FILES))
     except InvalidArgument as error:
         print(f"python -m csm.serving.probe: {error}", file=sys.stderr)
         return 2

@@ -121,7 +121,9 @@ class ServerTls:
             return _configuration(handed)
 
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(handed), fetch, require_client_authentication=self.mutual
+            _configuration(handed),
+            fetch,  # type: ignore[arg-type]  # the stubs know no None
+            require_client_authentication=self.mutual,
         )
 
     def context(self, max_connections: int) -> ssl.SSLContext:

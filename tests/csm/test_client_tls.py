@@ -92,6 +92,11 @@ async def test_what_does_not_fit_is_said_with_what_to_pass(
     assert "127.0.0.2" in elsewhere
 
 
+async def test_the_other_address_of_localhost_does_not_hide_what_is_wrong(one_sided: str) -> None:
+    said = await told(one_sided.replace("127.0.0.1", "localhost"))
+    assert "root_certificates (csm: --ca, CSM_CA)" in said or "127.0.0.1 in its place" in said
+
+
 async def test_a_certificate_for_other_names_is_told_as_such(files: Certificates) -> None:
     pair = make_server(files.authority, "elsewhere", ("speech.example",), 1)
     pair.write(files.certificate, files.key)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -169,6 +170,21 @@ async def test_the_health_port_answers_in_plaintext_and_nothing_but_health(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_health_port_that_is_taken_keeps_the_host_from_starting(
+    files: Certificates,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        one = Running(**files.settings(), health_port=port)
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await one.starting
+    # Its gRPC port is free again.
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", one.host.port)
 
 
 async def test_a_new_certificate_is_served_to_new_connections_and_old_ones_go_on(
