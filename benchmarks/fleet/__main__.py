@@ -4,17 +4,27 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.fleet import streams
+from benchmarks.fleet import compare, store, streams
+
+KINDS: dict[str, tuple[Any, str]] = {
+    "streams": (streams, "conversations through real gateways over simulated services"),
+    "day": (compare, "the autoscaler's rule on a simulated day"),
+    "store": (store, "bytes of a conversation in a real Redis"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what is asked for and prints JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    streams.add_arguments(kinds.add_parser("streams", help="conversations through real gateways"))
+    for name, (module, text) in KINDS.items():
+        one = kinds.add_parser(name, help=text)
+        module.add_arguments(one)
+        one.set_defaults(run=module.run)
     given = parser.parse_args(arguments)
-    print(json.dumps(streams.run(given), indent=2))
+    print(json.dumps(given.run(given), indent=2))
     return 0
 
 

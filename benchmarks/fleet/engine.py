@@ -1,6 +1,7 @@
 """The clock and the slots of a simulated generator: no model, the same queue."""
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ class SimulatedEngine:
 
     def num_frames(self, text: str) -> int:
         """Frames of a sentence, at least one."""
-        return max(1, round(len(text) * self.options.frames_per_char))
+        return max(1, math.ceil(len(text) * self.options.frames_per_char))
 
     async def _run(self) -> None:
         """Steps while somebody waits for one; each begins where the last one should have ended."""

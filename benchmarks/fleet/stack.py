@@ -125,9 +125,11 @@ class Stack:
         socket = self.folder / "redis.sock"
         self._run(
             "redis",
-            [REDIS, "--port", "0", "--unixsocket", str(socket), "--dir", str(self.folder)]
-            + ["--save", "", "--appendonly", "no"],
-        )
+            [
+                REDIS, "--port", "0", "--unixsocket", str(socket), "--dir", str(self.folder),
+                "--save", "", "--appendonly", "no",
+            ],
+        )  # fmt: skip
         until = time.monotonic() + START_TIMEOUT_S
         while not socket.exists():
             if time.monotonic() > until:

@@ -9,20 +9,30 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.fleet.engine import FRAME_MS
-from benchmarks.fleet.listeners import Heard, Listeners
+from benchmarks.fleet.listeners import Listeners
 from benchmarks.fleet.stack import Stack, StackOptions, Used, used_by
 from csm.serving import heap
 from csm.serving.bootstrap import event_loop
 
-WARM_UP_S = 5.0
-IDLE_S = 5.0
 FRAMES_PER_S = 1000 / FRAME_MS
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Seconds of a run."""
+
+    measured_s: float = 20.0
+    """Of each number of speakers."""
+    warm_up_s: float = 5.0
+    """Before it."""
+    idle_s: float = 10.0
+    """That all conversations stand open and nobody speaks."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = StackOptions()
     parser.add_argument("--streams", type=int, default=2000, help="conversations open")
     parser.add_argument("--speaking", type=_numbers, default=[100], help="at once; several: 50,100")
-    parser.add_argument("--seconds", type=float, default=20.0, help="measured, of each")
+    parser.add_argument("--seconds", type=float, default=Phases.measured_s, help="of each")
     parser.add_argument("--gateways", type=_numbers, default=[1], help="processes; several: 1,2,4")
     parser.add_argument("--generators", type=int, default=defaults.generators)
     parser.add_argument("--tokenizers", type=int, default=defaults.tokenizers)
@@ -59,7 +69,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         )
         with asyncio.Runner(loop_factory=event_loop()) as runner:
             results += runner.run(
-                measure(options, given.speaking, given.seconds, lead_ms=given.lead_ms)
+                measure(options, given.speaking, Phases(given.seconds), lead_ms=given.lead_ms)
             )
     return {"benchmark": "fleet streams", "machine": where(), "runs": results}
 
@@ -74,7 +84,7 @@ def where() -> dict[str, Any]:
 
 
 async def measure(
-    options: StackOptions, speaking: Sequence[int], seconds: float, *, lead_ms: int
+    options: StackOptions, speaking: Sequence[int], phases: Phases, *, lead_ms: int
 ) -> list[dict[str, Any]]:
     """One stack, and so many speakers one after the other."""
     heap.collect_seldom()
@@ -86,42 +96,41 @@ async def measure(
             await listeners.open()
             opened_s = time.monotonic() - began
             opened = stack.used("gateway")
-            await asyncio.sleep(IDLE_S)
+            await asyncio.sleep(phases.idle_s)
             idle = stack.used("gateway")
             of_streams = {
                 "opened_per_s": round(options.streams / opened_s),
                 "gateway_rss_mb_empty": round(empty.rss_bytes / 2**20, 1),
                 "kb_a_stream_open": _kb_each(empty, opened, options.streams),
-                "cpu_cores_of_open_streams": round((idle.cpu_s - opened.cpu_s) / IDLE_S, 3),
+                "cpu_cores_of_open_streams": round((idle.cpu_s - opened.cpu_s) / phases.idle_s, 3),
             }
             runs = []
             for count in speaking:
-                told = await _spoken(stack, listeners, count, seconds)
+                told = await _spoken(stack, listeners, count, phases)
                 told["kb_a_stream_after"] = _kb_each(empty, stack.used("gateway"), options.streams)
                 told["speaking"] = count
-                runs.append({**_described(options, lead_ms), **of_streams, **told})
+                runs.append({**asdict(options), "lead_ms": lead_ms, **of_streams, **told})
         finally:
             await listeners.close()
     return runs
 
 
-def _described(options: StackOptions, lead_ms: int) -> dict[str, Any]:
-    return asdict(replace(options)) | {"lead_ms": lead_ms}
-
-
 async def _spoken(
-    stack: Stack, listeners: Listeners, speaking: int, seconds: float
+    stack: Stack, listeners: Listeners, speaking: int, phases: Phases
 ) -> dict[str, Any]:
-    await listeners.speak(speaking, WARM_UP_S, Heard())
-    heard = Heard()
-    listeners.lags_s.clear()
-    before, began = _all_used(stack), time.monotonic()
-    await listeners.speak(speaking, seconds, heard)
-    took_s, after = time.monotonic() - began, _all_used(stack)
+    edges: list[tuple[float, dict[str, Used]]] = []
+    heard = await listeners.speak(
+        speaking,
+        phases.warm_up_s,
+        phases.measured_s,
+        lambda: edges.append((time.monotonic(), _all_used(stack))),
+    )
+    (began, before), (ended, after) = edges
+    took_s = ended - began
     cpu_s = {kind: after[kind].cpu_s - before[kind].cpu_s for kind in after}
     frames = heard.audio_s * FRAMES_PER_S
     first_ms = [1000 * one for one in heard.first_audio_s]
-    lags_ms = [1000 * one for one in listeners.lags_s]
+    lags_ms = [1000 * one for one in heard.lags_s]
     return {
         "turns": len(heard.underrun_s),
         "frames_per_s": round(frames / took_s, 1),
