@@ -44,7 +44,7 @@ START_TIMEOUT_S = 20.0
 @asynccontextmanager
 async def backends() -> AsyncIterator[tuple[int, int]]:
     """The ports of a generator and a tokenizer in this process."""
-    services = (SimulatedGenerator(SimulatedEngine(ENGINE)), SimulatedTokenizer())
+    services: tuple[Any, ...] = (SimulatedGenerator(SimulatedEngine(ENGINE)), SimulatedTokenizer())
     servers = [grpc.aio.server() for _ in services]
     ports = []
     for service, server in zip(services, servers, strict=True):

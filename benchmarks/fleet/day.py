@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,7 +165,7 @@ class Day:
         surge = options.surge if begin_s <= now_s < begin_s + options.surge_s else 1.0
         return options.peak_speaking * share * surge
 
-    def _arrivals(self) -> Iterator[Any]:
+    def _arrivals(self) -> Generator[simpy.Event, Any, None]:
         options, env, draw = self._options, self._env, self._random
         middle = math.log(options.slot_s) - options.slot_spread**2 / 2
         while True:
@@ -204,7 +204,7 @@ class Day:
         elif replica.leaving and not replica.running:
             self._replicas.remove(replica)
 
-    def _look(self) -> Iterator[Any]:
+    def _look(self) -> Generator[simpy.Event, Any, None]:
         options, result = self._options, self._result
         while True:
             now_s = self._env.now
@@ -225,7 +225,7 @@ class Day:
 
     # --- the autoscaler's hands ---
 
-    def _autoscale(self, rule: Autoscaler) -> Iterator[Any]:
+    def _autoscale(self, rule: Autoscaler) -> Generator[simpy.Event, Any, None]:
         options = self._options
         while True:
             yield self._env.timeout(self._rule.interval_s)

@@ -15,7 +15,8 @@ FORM = StreamFormat(common_pb2.AUDIO_ENCODING_PCM_S16LE, 24_000, 1)
 @pytest.fixture
 def decoding() -> Decoding:
     info = SimpleNamespace(tokenizer=SimpleNamespace(num_codebooks=2))
-    backends: Any = SimpleNamespace(info=info, tokenizer=SimpleNamespace(StreamingDecode=lambda *_, **__: None))
+    stub = SimpleNamespace(StreamingDecode=lambda *_, **__: None)
+    backends: Any = SimpleNamespace(info=info, tokenizer=stub)
     return Decoding(backends, FORM, None)
 
 
