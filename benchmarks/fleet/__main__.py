@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.fleet import compare, store, streams
+from benchmarks.fleet import compare, everything, page, store, streams
 
 KINDS: dict[str, tuple[Any, str]] = {
     "streams": (streams, "conversations through real gateways over simulated services"),
     "day": (compare, "the autoscaler's rule on a simulated day"),
     "store": (store, "bytes of a conversation in a real Redis"),
+    "all": (everything, "all figures of docs/scaling.md, into docs/scaling.json"),
+    "page": (page, "the tables of docs/scaling.md from docs/scaling.json"),
 }
 
 

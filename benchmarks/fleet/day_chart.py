@@ -47,8 +47,8 @@ def draw(
     over.legend(fontsize=8, ncols=3, loc="upper left")
     _bars(late, rows, times, targets, "late_percent")
     late.axhline(1.0, color=GREY, lw=1, ls="--")
-    late.annotate("objective: 1 %", (0.995, 1.0), xycoords=("axes fraction", "data"),
-                  ha="right", va="bottom", fontsize=8, color=GREY)  # fmt: skip
+    late.annotate("objective: 1 %", (0.005, 1.0), xycoords=("axes fraction", "data"),
+                  ha="left", va="bottom", fontsize=8, color=GREY)  # fmt: skip
     late.set(ylabel="turns late for a slot, %", title="What a listener notices")
     _bars(cost, rows, times, targets, "replica_hours")
     cost.set(ylabel="replica hours a day", xlabel="target of the autoscaler", title="What it costs")
