@@ -33,7 +33,10 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     known: dict[str, Any] = {}
     if given.output.exists():
         known = json.loads(given.output.read_text())
-    for part in given.only.split(","):
+    wanted = given.only.split(",")
+    if wrong := [part for part in wanted if part not in PARTS]:
+        raise SystemExit(f"--only {wrong[0]!r} is no part; there are {', '.join(PARTS)}")
+    for part in wanted:
         known[part] = PARTS[part](given)
         given.output.write_text(json.dumps(known, indent=1) + "\n")
     return known

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks.fleet import everything
+from benchmarks.fleet.__main__ import main
 from benchmarks.fleet.capacity import Capacity, Prices
 from benchmarks.fleet.page import PAGE, TABLES, rendered, stored
 
@@ -61,3 +62,8 @@ def test_the_recommended_targets_keep_the_objective(capacity: Capacity) -> None:
         row = rows[one["slots"], one["discovery_s"], one["target"]]
         assert row["late_percent"] <= 1.0
         assert row["refused_percent"] <= 0.1
+
+
+def test_a_part_that_is_none_is_named() -> None:
+    with pytest.raises(SystemExit, match="'stream' is no part; there are gateway, streams"):
+        main(["all", "--only", "store,stream"])
