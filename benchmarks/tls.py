@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.gateway import FRAMES_PER_CHAR, WARM_UP_CALLS, cpu_s, gateway, through
+from benchmarks.gateway import ENGINE, WARM_UP_CALLS, cpu_s, gateway, through
 from csm.client import AsyncClient
 from tests.certificates import Certificates
 from tests.gateway.fakes import FakeGenerator, FakeTokenizer
@@ -65,7 +65,7 @@ class Side:
 async def side(files: Certificates | None) -> AsyncIterator[Side]:
     """A gateway over fakes of its own; with TLS where there are `files`."""
     generator, tokenizer = FakeGenerator(), FakeTokenizer()
-    generator.frames_per_char = FRAMES_PER_CHAR
+    generator.frames_per_char = ENGINE.frames_per_char
     settings: dict[str, object] = {}
     connection: dict[str, Any] = {}
     if files is not None:
@@ -84,7 +84,8 @@ async def side(files: Certificates | None) -> AsyncIterator[Side]:
     await generator.up()
     await tokenizer.up()
     try:
-        async with gateway(generator, tokenizer, settings, connection) as (pid, client, _):
+        ports = generator.port, tokenizer.port
+        async with gateway(*ports, settings, connection) as (pid, client, _):
             yield Side(pid, client, connection)
     finally:
         await generator.down()

@@ -24,6 +24,8 @@ from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage
 from gateway.speaking.fate import Source
 
 SEGMENTS_MESSAGE_BYTES = 1 << 20
+MAX_JOINED_FRAMES = 8
+"""Of one message of frames that waited: as many as a tokenizer decodes in a step."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,15 @@ class Decoding(Call):
 
     def feed(self, codes: bytes, num_frames: int) -> None:
         """Decodes these frames after those before."""
+        waiting = self.requests.last
+        if waiting is not None and waiting.HasField("frames"):
+            joined = waiting.frames.num_frames + num_frames
+            if joined <= MAX_JOINED_FRAMES:
+                # It has not left yet: a message less, on the way there and on the way back.
+                waiting.frames.codes += codes
+                waiting.frames.num_frames = joined
+                self._fed_frames += num_frames
+                return
         frames = common_pb2.TokenFrames(
             codes=codes,
             num_frames=num_frames,

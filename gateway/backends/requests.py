@@ -35,6 +35,11 @@ class Requests:
             self.waiting_bytes += num_bytes
             self._wake()
 
+    @property
+    def last(self) -> Any:
+        """The request put last, while the call has not taken it; else None."""
+        return self._queue[-1][0] if self._queue else None
+
     def drop(self) -> None:
         """Forgets what waits: the call has ended."""
         self._queue.clear()

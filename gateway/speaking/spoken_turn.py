@@ -302,6 +302,7 @@ class SpokenTurn:
                 joined,
                 resumed,
                 self._marks.cuts,
+                self._delivery.lead_s,
             ),
             self._ports.context(),
             self._ports.backends,
