@@ -1,0 +1,401 @@
+"""Each component of the manifests: alone on the base, and all together, against the code and each
+other."""
+
+import json
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from csm.cli.main import app
+from tests.deploy import compose_file
+from tests.deploy.facts import SERVICES, ServiceFacts
+from tests.deploy.manifests import (
+    COMPONENTS,
+    KUBERNETES,
+    OVERLAYS,
+    Manifest,
+    Objects,
+    check_schemas,
+    composed,
+    container_of,
+    find,
+    names,
+    of_kind,
+    pod_of,
+    pod_templates,
+    rendered,
+    variables,
+)
+from tests.deploy.secrets import ConfigMapOrSecret, made_by_the_docs, wanted
+
+PRODUCTION = "overlays/production"
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+each_component = pytest.mark.parametrize("component", COMPONENTS)
+
+
+def both(overlay: str) -> Objects:
+    """An overlay and, of production, what its comments offer instead."""
+    if overlay != "production with the other choices":
+        return rendered(overlay)
+    return composed(
+        "base",
+        *("gpu", "tls", "auth", "redis-external", "model-volume", "voices-volume", "monitoring"),
+        *("autoscaling-keda", "ingress"),
+    )
+
+
+each_stack = pytest.mark.parametrize("stack", [*OVERLAYS, "production with the other choices"])
+
+
+@each_component
+def test_a_component_alone_makes_objects_that_follow_their_schemas(component: str) -> None:
+    objects = composed("base", component)
+    check_schemas(objects)
+    assert objects != rendered("base")
+    for each in objects:
+        assert each["kind"] == "Namespace" or each["metadata"]["namespace"] == "csm"
+
+
+@each_component
+@each_service
+def test_a_component_tells_a_service_only_what_it_knows(
+    service: ServiceFacts, component: str
+) -> None:
+    service.configured(variables(container_of(composed("base", component), service.name)))
+
+
+def test_production_is_the_same_in_whatever_order_components_stand() -> None:
+    """Each patches what the base has, and none what another one made."""
+
+    def sorted_lists(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: sorted_lists(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return sorted((sorted_lists(each) for each in value), key=json.dumps)
+        return value
+
+    these = ["tls", "auth", "redis", "gpu", "model-volume", "voices-volume", "autoscaling"]
+    forth, back = composed("base", *these), composed("base", *reversed(these))
+    assert sorted_lists(list(forth)) == sorted_lists(list(back))
+
+
+@each_stack
+def test_every_pod_is_as_confined_as_its_namespace_demands(stack: str) -> None:
+    for name, template in pod_templates(both(stack)):
+        spec = template["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        for each in spec["containers"]:
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"cpu", "memory"} <= set(each["resources"]["requests"])
+            assert {"cpu", "memory"} <= set(each["resources"]["limits"])
+
+
+@each_stack
+def test_probes_ask_a_port_that_serves_health_without_tls(stack: str) -> None:
+    for service in SERVICES.values():
+        it = container_of(both(stack), service.name)
+        told = variables(it)
+        plain = int(told.get(f"{service.prefix}HEALTH_PORT", service.port))
+        assert (plain != service.port) == (f"{service.prefix}TLS_CERTIFICATE" in told)
+        assert plain in {each["containerPort"] for each in it["ports"]}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert it[probe]["grpc"]["port"] == plain
+        assert it["readinessProbe"]["grpc"]["service"] == service.full_name
+        assert "service" not in it["livenessProbe"]["grpc"]
+
+
+@each_stack
+def test_ports_of_a_pod_differ_and_meet_those_of_its_service(stack: str) -> None:
+    objects = both(stack)
+    for service in of_kind(objects, "Service"):
+        wanted_labels = service["spec"]["selector"].items()
+        pods = [t for _, t in pod_templates(objects) if wanted_labels <= labels(t).items()]
+        (template,) = pods
+        (it,) = template["spec"]["containers"]
+        numbers = [each["containerPort"] for each in it["ports"]]
+        assert len(numbers) == len(set(numbers))
+        by_name = {each["name"]: each["containerPort"] for each in it["ports"]}
+        for port in service["spec"]["ports"]:
+            assert by_name[port["targetPort"]] == port["port"]
+
+
+def labels(template: Manifest) -> dict[str, str]:
+    return dict(template["metadata"]["labels"])
+
+
+@each_stack
+def test_volumes_and_mounts_of_a_pod_belong_together(stack: str) -> None:
+    for name, template in pod_templates(both(stack)):
+        spec = template["spec"]
+        kinds = [each["name"] for each in spec.get("volumes", [])]
+        if name == "redis":
+            kinds.append("data")
+        assert len(kinds) == len(set(kinds))
+        (it,) = spec["containers"]
+        assert sorted(each["name"] for each in it["volumeMounts"]) == sorted(kinds), name
+        paths = [each["mountPath"] for each in it["volumeMounts"]]
+        assert len(paths) == len(set(paths))
+
+
+@each_stack
+def test_every_path_that_a_service_is_told_is_one_that_is_mounted(stack: str) -> None:
+    for service in SERVICES.values():
+        it = container_of(both(stack), service.name)
+        mounts = [each["mountPath"] for each in it["volumeMounts"]]
+        for variable, value in variables(it).items():
+            if value.startswith("/"):
+                assert any(value == m or value.startswith(f"{m}/") for m in mounts), variable
+
+
+@each_stack
+def test_whatever_a_pod_takes_from_a_secret_somebody_puts_there(stack: str) -> None:
+    """cert-manager, by a Certificate; or the reader of docs/kubernetes.md, by its commands."""
+    objects = both(stack)
+    by_hand = made_by_the_docs()
+    certificates = of_kind(objects, "Certificate")
+    made = {
+        ConfigMapOrSecret("Secret", each["spec"]["secretName"]): {"tls.crt", "tls.key", "ca.crt"}
+        for each in certificates
+    }
+    for what, keys in wanted(objects).items():
+        assert keys <= made.get(what, set()) | by_hand.get(what, set()), what
+
+
+def test_the_docs_make_no_secret_that_nothing_takes() -> None:
+    taken: dict[ConfigMapOrSecret, set[str]] = {}
+    for component in COMPONENTS:
+        for what, keys in wanted(composed("base", component)).items():
+            taken.setdefault(what, set()).update(keys)
+    for what, keys in made_by_the_docs().items():
+        assert keys <= taken[what], what
+
+
+def test_every_claim_of_production_is_made_by_it() -> None:
+    claims = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for _, template in pod_templates(rendered(PRODUCTION))
+        for volume in template["spec"].get("volumes", [])
+        if "persistentVolumeClaim" in volume
+    }
+    assert claims == names(of_kind(rendered(PRODUCTION), "PersistentVolumeClaim"))
+    assert claims == {"csm-models", "csm-voices"}
+
+
+# TLS
+
+
+@each_service
+def test_a_certificate_names_what_the_service_is_called(service: ServiceFacts) -> None:
+    objects = composed("base", "tls", "cert-manager", "ingress", "ingress-backend-tls")
+    certificate = find(objects, "Certificate", service.name)["spec"]
+    (volume,) = (v for v in pod_of(objects, service.name)["volumes"] if v["name"] == "tls")
+    assert certificate["secretName"] == volume["secret"]["secretName"]
+    called = {service.name, f"{service.name}.csm.svc"}
+    if service.name == "gateway":
+        called.add(find(objects, "BackendTLSPolicy", "csm")["spec"]["validation"]["hostname"])
+    else:
+        target = variables(container_of(objects, "gateway"))[
+            f"CSM_GATEWAY_{service.name.upper()}_TARGET"
+        ]
+        called.add(target.removeprefix("dns:///").split(":")[0])
+    assert called <= set(certificate["dnsNames"])
+    assert {"server auth", "client auth"} <= set(certificate["usages"])
+    issuers = {name: issuer for issuer in of_kind(objects, "Issuer") for name in names([issuer])}
+    authority = issuers[certificate["issuerRef"]["name"]]["spec"]["ca"]["secretName"]
+    assert find(objects, "Certificate", "csm-ca")["spec"]["secretName"] == authority
+
+
+def test_only_who_shows_a_certificate_reaches_a_model_service() -> None:
+    objects = composed("base", "tls")
+    gateway = variables(container_of(objects, "gateway"))
+    assert {"CSM_GATEWAY_BACKEND_CA", "CSM_GATEWAY_BACKEND_CERTIFICATE"} <= set(gateway)
+    assert "CSM_GATEWAY_TLS_CLIENT_CA" not in gateway
+    for name in ("tokenizer", "generator"):
+        told = variables(container_of(objects, name))
+        assert f"CSM_{name.upper()}_TLS_CLIENT_CA" in told
+    for service in of_kind(objects, "Service"):
+        for port in service["spec"]["ports"]:
+            assert port.get("appProtocol") in (None, "https")
+
+
+# Redis
+
+
+def test_gateways_and_nobody_else_reach_the_redis_of_the_namespace() -> None:
+    objects = composed("base", "redis")
+    url = variables(container_of(objects, "gateway"))["CSM_GATEWAY_STORE_URL"]
+    service = find(objects, "Service", "redis")
+    (port,) = (each["port"] for each in service["spec"]["ports"])
+    assert url.endswith(f"@redis:{port}/0")
+    (rule,) = find(objects, "NetworkPolicy", "redis")["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "gateway"}}}]
+    (way,) = find(objects, "NetworkPolicy", "gateway-store")["spec"]["egress"]
+    assert way["ports"] == rule["ports"] == [{"port": port}]
+    assert find(objects, "StatefulSet", "redis")["spec"]["serviceName"] == "redis"
+    (way,) = find(composed("base", "redis-external"), "NetworkPolicy", "gateway-store")["spec"][
+        "egress"
+    ]
+    assert way == {"ports": [{"port": port}]}
+
+
+def redis_arguments() -> list[str]:
+    template = find(composed("base", "redis"), "StatefulSet", "redis")["spec"]["template"]
+    (it,) = template["spec"]["containers"]
+    return list(it["args"])
+
+
+def test_redis_is_told_what_compose_tells_it() -> None:
+    told = redis_arguments()
+    assert told[:4] == ["redis-server", "/etc/redis/redis.conf", "--dir", "/data"]
+    service = compose_file.load()["services"]["redis"]
+    assert told[4:] == service["command"][1:]
+    (it,) = find(composed("base", "redis"), "StatefulSet", "redis")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert it["image"] == service["image"]
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
+def test_redis_starts_from_these_arguments_and_wants_its_password(tmp_path: Path) -> None:
+    (tmp_path / "redis.conf").write_text("requirepass secret\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    moved = {"/etc/redis/redis.conf": str(tmp_path / "redis.conf"), "/data": str(tmp_path)}
+    arguments = [moved.get(each, each) for each in redis_arguments()]
+    process = subprocess.Popen(
+        [*arguments, "--bind", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL
+    )
+    try:
+        with redis.Redis(port=port, password="secret") as client:
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    assert client.ping()
+                    break
+                except redis.ConnectionError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+# Models
+
+
+def test_the_job_fetches_a_model_to_where_the_services_look_for_it() -> None:
+    objects = composed("base", "model-volume", "model-pull")
+    (job,) = of_kind(objects, "Job")
+    (it,) = job["spec"]["template"]["spec"]["containers"]
+    program, *arguments = it["command"]
+    assert program == "csm"
+    # The words are those of the command: one that it does not know is refused before anything.
+    done = CliRunner().invoke(app, [*arguments, "--help"])
+    assert done.exit_code == 0
+    assert "Fetch a model from the Hugging Face hub" in done.output
+    assert arguments[-2] == "--output"
+    for name in ("tokenizer", "generator"):
+        told = variables(container_of(objects, name))
+        assert told[f"CSM_{name.upper()}_MODEL"] == arguments[-1]
+    (mount,) = (each for each in it["volumeMounts"] if each["name"] == "models")
+    assert arguments[-1].startswith(f"{mount['mountPath']}/")
+    assert not mount.get("readOnly")
+    assert it["env"][0]["name"] == "HF_TOKEN"
+
+
+def test_the_job_runs_the_image_of_the_generator_whichever_that_is() -> None:
+    (job,) = of_kind(rendered(PRODUCTION), "Job")
+    (it,) = job["spec"]["template"]["spec"]["containers"]
+    assert it["image"] == container_of(rendered(PRODUCTION), "generator")["image"]
+
+
+# Ingress
+
+
+def test_routes_lead_to_ports_that_there_are_by_names_that_somebody_listens_for() -> None:
+    objects = composed("base", "ingress")
+    listeners = {
+        each["name"]: each["hostname"]
+        for each in find(objects, "Gateway", "csm")["spec"]["listeners"]
+    }
+    # One name may not be a GRPCRoute's and an HTTPRoute's both.
+    assert len(set(listeners.values())) == len(listeners) == 2
+    ports = {p["name"]: p["port"] for p in find(objects, "Service", "gateway")["spec"]["ports"]}
+    for kind, name in (("GRPCRoute", "grpc"), ("HTTPRoute", "http")):
+        spec = find(objects, kind, "csm")["spec"]
+        assert spec["parentRefs"] == [{"name": "csm", "sectionName": name}]
+        assert spec["hostnames"] == [listeners[name]]
+        (rule,) = spec["rules"]
+        assert rule["backendRefs"] == [{"name": "gateway", "port": ports[name]}]
+    (match,) = find(objects, "GRPCRoute", "csm")["spec"]["rules"][0]["matches"]
+    assert match["method"]["service"] == SERVICES["gateway"].full_name
+
+
+# Where pods are, and how many may go
+
+
+@each_stack
+@each_service
+def test_pods_are_spread_and_go_one_by_one(service: ServiceFacts, stack: str) -> None:
+    template = find(both(stack), "Deployment", service.name)["spec"]["template"]
+    spread = template["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+    for each in spread:
+        assert each["labelSelector"]["matchLabels"].items() <= labels(template).items()
+        # One replica on one machine is scheduled too.
+        assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+    budget = find(both(stack), "PodDisruptionBudget", service.name)["spec"]
+    assert budget["maxUnavailable"] == 1
+
+
+def test_gpus_are_asked_for_by_the_generator_alone() -> None:
+    objects = composed("base", "gpu")
+    spec = pod_of(objects, "generator")
+    assert spec["nodeSelector"]
+    assert {each["key"] for each in spec["tolerations"]} == {"nvidia.com/gpu"}
+    assert {each["nodeTaintsPolicy"] for each in spec["topologySpreadConstraints"]} == {"Honor"}
+    for name in ("gateway", "tokenizer"):
+        assert not {"nodeSelector", "tolerations"} & set(pod_of(objects, name))
+
+
+def test_every_pod_is_under_a_policy_of_its_own() -> None:
+    """The first one lets nothing through, in or out."""
+    objects = rendered(PRODUCTION)
+    policies = of_kind(objects, "NetworkPolicy")
+    for name, template in pod_templates(objects):
+        assert any(
+            selector and selector.items() <= labels(template).items()
+            for policy in policies
+            for selector in [policy["spec"]["podSelector"].get("matchLabels", {})]
+            if selector != {"app.kubernetes.io/part-of": "csm"}
+        ), name
+
+
+def test_every_component_is_in_production_or_stands_beside_one_that_is() -> None:
+    text = (KUBERNETES / PRODUCTION / "kustomization.yaml").read_text()
+    assert all(component in text for component in COMPONENTS)
+    words = [shlex.split(line, comments=True) for line in text.splitlines()]
+    taken = {w[1].rsplit("/", 1)[1] for w in words if w and w[-1].startswith("../../components/")}
+    assert set(COMPONENTS) - taken == {"gpu", "redis-external", "autoscaling-keda"}
