@@ -137,9 +137,7 @@ HTTP_ROUTE = fields(
         fields(
             matches=many(
                 fields(
-                    path=fields(
-                        type=one_of("Exact", "PathPrefix", "RegularExpression"), value=TEXT
-                    )
+                    path=fields(type=one_of("Exact", "PathPrefix", "RegularExpression"), value=TEXT)
                 )
             ),
             timeouts=fields(request=DURATION, backendRequest=DURATION),
