@@ -21,7 +21,7 @@ from tests.gateway.conversations.redis.server import (
     said,
 )
 
-CALLERS, LEAD_MS, MAX_CONVERSATIONS = 6, 1000, 30
+CALLERS, LEAD_MS, MAX_CONVERSATIONS = 4, 1000, 30
 TURNS = 4
 """Of a conversation: no more than the model's context holds, so that nothing is left out of it."""
 COUNTS = {"tokenizer": 2, "generator": 3, "gateway": 2}
