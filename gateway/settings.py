@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from csm.serving.settings import Port, ServiceSettings, port_or_none
+from csm.serving.settings import PathOrNone, Port, ServiceSettings, port_or_none
 
 LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
 LeadMs = Annotated[int, Field(ge=0, le=600_000)]
@@ -69,6 +69,11 @@ class GatewaySettings(ServiceSettings):
     )
     generator_load_balancing: LoadBalancing = Field(
         "ring_hash", description="how calls spread over generators; ring_hash keeps a conversation"
+    )
+    backend_token_file: PathOrNone = Field(
+        None,
+        description="file with the bearer token that tokenizer and generator are shown, read again "
+        "when it changes",
     )
     backend_refresh_s: float = Field(
         5.0, gt=0, le=300, description="seconds between looks at a backend that answers"

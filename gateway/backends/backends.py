@@ -17,6 +17,7 @@ from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.affinity import affinity
 from gateway.backends.backend import Backend
+from gateway.backends.credential import BackendCredential
 from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
@@ -72,13 +73,15 @@ class Backends:
     """Both of them."""
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+        self._credential = credential = BackendCredential(settings.backend_token_file)
+
         def tokenizer_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
-            stub = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
+            stub = credential.on(tokenizer_pb2_grpc.TokenizerServiceStub(channel))
             request = tokenizer_pb2.GetTokenizerInfoRequest()
             return lambda: stub.GetTokenizerInfo(request, timeout=INFO_TIMEOUT_S)
 
         def model_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
-            stub = generator_pb2_grpc.GeneratorServiceStub(channel)
+            stub = credential.on(generator_pb2_grpc.GeneratorServiceStub(channel))
             request = generator_pb2.GetModelInfoRequest()
             return lambda: stub.GetModelInfo(request, timeout=INFO_TIMEOUT_S)
 
@@ -96,8 +99,12 @@ class Backends:
             model_info,
             settings,
         )
-        self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self._tokenizer.channel)
-        self.generator = generator_pb2_grpc.GeneratorServiceStub(self._generator.channel)
+        self.tokenizer: Any = credential.on(
+            tokenizer_pb2_grpc.TokenizerServiceStub(self._tokenizer.channel)
+        )
+        self.generator: Any = credential.on(
+            generator_pb2_grpc.GeneratorServiceStub(self._generator.channel)
+        )
         self._failover_s = settings.failover_s
         self._codec = ""
         self._last: Info | None = None
@@ -111,6 +118,9 @@ class Backends:
             asyncio.create_task(supervise(b.name, b.watch, self._metrics), name=f"watch {b.name}")
             for b in (self._tokenizer, self._generator)
         ]
+        self._watchers.append(
+            asyncio.create_task(supervise("credential", self._credential.follow, self._metrics))
+        )
         await self.settle()
 
     async def settle(self) -> None:
