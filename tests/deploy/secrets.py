@@ -1,9 +1,17 @@
 """What pods take from Secrets and ConfigMaps, and what the commands of docs/kubernetes.md put
 there."""
 
+import base64
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
+
+import yaml
 
 from tests.deploy.facts import ROOT
 from tests.deploy.manifests import Objects, of_kind, pod_templates
@@ -78,3 +86,52 @@ def made_by_the_docs() -> dict[ConfigMapOrSecret, set[str]]:
                 keys.add(value.split("=")[0])
         found.setdefault(what, set()).update(keys)
     return found
+
+
+def shell_blocks(heading: str) -> str:
+    """The commands under a heading of the document."""
+    _, _, rest = DOCUMENT.read_text().partition(f"\n### {heading}\n")
+    section = re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    return "\n".join(re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+
+
+Made = dict[ConfigMapOrSecret, dict[str, bytes]]
+
+
+def run_the_docs(folder: Path, *headings: str) -> Made:
+    """Runs the commands under these headings in a folder, and returns what they would put into a
+    cluster: `csm` is ours, and each `kubectl` runs dry."""
+    programs = folder / "programs"
+    programs.mkdir()
+    kubectl = shutil.which("kubectl")
+    for name, line in {
+        "csm": f'exec {sys.executable} -m csm.cli.main "$@"',
+        "kubectl": f'{kubectl} "$@" --dry-run=client -o yaml && echo ---',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "HF_TOKEN": "hf_token"}
+    made: Made = {}
+    for heading in headings:
+        done = subprocess.run(
+            ["sh", "-e", "-c", shell_blocks(heading)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        for each in yaml.safe_load_all("kind: none\n---\n" + _objects(done.stdout)):
+            if each and each["kind"] != "none":
+                what = ConfigMapOrSecret(each["kind"], each["metadata"]["name"])
+                decode = base64.b64decode if each["kind"] == "Secret" else str.encode
+                made[what] = {key: decode(value) for key, value in each["data"].items()}
+    return made
+
+
+def _objects(output: str) -> str:
+    """What kubectl said, without the words of other commands."""
+    return "---\n".join(
+        "apiVersion:" + each for each in re.findall(r"apiVersion:(.*?)^---$", output, re.S | re.M)
+    )

@@ -3,6 +3,8 @@ other."""
 
 import json
 import shlex
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from tests.deploy.manifests import (
     rendered,
     variables,
 )
-from tests.deploy.secrets import ConfigMapOrSecret, made_by_the_docs, wanted
+from tests.deploy.secrets import ConfigMapOrSecret, made_by_the_docs, run_the_docs, wanted
 
 PRODUCTION = "overlays/production"
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -165,6 +167,21 @@ def test_whatever_a_pod_takes_from_a_secret_somebody_puts_there(stack: str) -> N
     }
     for what, keys in wanted(objects).items():
         assert keys <= made.get(what, set()) | by_hand.get(what, set()), what
+
+
+HAND = ("TLS by hand", "Tokens", "The store", "Another model")
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
+def test_the_commands_of_the_docs_make_every_secret_that_production_takes(tmp_path: Path) -> None:
+    for name in ("ingress.pem", "ingress-key.pem"):
+        source = "server.pem" if name == "ingress.pem" else "server-key.pem"
+        (tmp_path / name).symlink_to(tmp_path / "certs" / source)
+    made = run_the_docs(tmp_path, *HAND)
+    for what, keys in wanted(rendered(PRODUCTION)).items():
+        assert keys <= set(made[what]), what
+    assert all(value for values in made.values() for value in values.values())
+    assert made[ConfigMapOrSecret("Secret", "csm-store")]["url"].startswith(b"redis://:")
 
 
 def test_the_docs_make_no_secret_that_nothing_takes() -> None:
