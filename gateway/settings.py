@@ -70,6 +70,14 @@ class GatewaySettings(ServiceSettings):
     generator_load_balancing: LoadBalancing = Field(
         "ring_hash", description="how calls spread over generators; ring_hash keeps a conversation"
     )
+    backend_ca: PathOrNone = Field(
+        None,
+        description="authorities of the two services' certificates, PEM; turns TLS towards them on",
+    )
+    backend_certificate: PathOrNone = Field(
+        None, description="certificate to show to the two services, PEM (mutual TLS)"
+    )
+    backend_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
     backend_token_file: PathOrNone = Field(
         None,
         description="file with the bearer token that tokenizer and generator are shown, read again "

@@ -111,5 +111,5 @@ def _next_steps(directory: Path, client: str) -> list[str]:
         "",
         "Its clients:",
         f"  export CSM_CA={at / 'ca.pem'} CSM_CERT={shown} CSM_KEY={key}",
-        '  csm speak "Hello there." --server localhost:50050',
+        '  csm speak "Hello there." --server 127.0.0.1:50050',
     ]

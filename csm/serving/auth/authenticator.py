@@ -21,6 +21,7 @@ from csm.serving.settings import ServiceSettings
 MAX_CREDENTIAL_CHARS = 8192
 _SCHEME = "bearer "
 
+Followed = WatchedFile[TokenTable] | WatchedFile[CertificateTable] | KeySource
 CertificateNames = Callable[[], Sequence[CertificateName]]
 
 
@@ -64,9 +65,10 @@ class Authenticator:
 
     async def follow(self) -> None:
         """Keeps files and keys up to date, for ever."""
-        sources = (self._tokens, self._jwts and self._jwts.source, self._certificates)
+        keys = self._jwts.source if self._jwts is not None else None
+        files: list[Followed | None] = [self._tokens, keys, self._certificates]
         async with asyncio.TaskGroup() as group:
-            for source in sources:
+            for source in files:
                 if source is not None:
                     group.create_task(source.follow())
 

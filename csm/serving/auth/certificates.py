@@ -8,7 +8,7 @@ The file has a JSON object a line, with the subject as one of `common_name` and 
 Only names of certificates that TLS has verified are asked for here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from csm.serving.auth.entries import check_fields, objects, principal_of
@@ -60,7 +60,7 @@ def parse_certificates(content: bytes) -> CertificateTable:
     return CertificateTable(principals)
 
 
-def names_of_call(auth_context: Mapping[str, Sequence[bytes]]) -> tuple[CertificateName, ...]:
+def names_of_call(auth_context: Mapping[str, Iterable[bytes]]) -> tuple[CertificateName, ...]:
     """Names of the client certificate of a gRPC call (`context.auth_context()`), alternative names
     first; none where it has shown none."""
     return tuple(

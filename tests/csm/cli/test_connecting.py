@@ -1,5 +1,6 @@
 """How a command chooses its server: options, the environment, and what runs here."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from csm.cli.connecting import HERE, PUBLIC, ServerChoice
 from csm.cli.reporting import CommandError
 from csm.errors import InvalidArgument
+from tests.certificates import Certificates
 from tests.csm.cli.conftest import Csm
+from tests.csm.test_client_tls import serve
 
 FILES = {"ca": None, "cert": None, "key": None, "token_file": None}
 COMMANDS = [
@@ -121,3 +124,28 @@ def test_a_token_does_not_travel_in_plain_text_by_chance(
     allowed = csm("voices", "list", "--server", "speech.invalid:50050", "--allow-plaintext-token")
     assert "in plain text" not in allowed.output
     assert "cannot be reached" in allowed.output
+
+
+async def test_a_command_speaks_over_mutual_tls_by_options_and_by_the_environment(
+    csm: Csm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Certificates(tmp_path / "certificates")
+    server, mutual = await serve(files, True)
+    output = tmp_path / "x.wav"
+    given = {"ca": files.ca, "cert": files.client, "key": files.client_key}
+    options = [word for name, path in given.items() for word in (f"--{name}", path)]
+    spoken = ("speak", "Hi.", "-o", output)
+    result = await asyncio.to_thread(csm, *spoken, "--server", mutual, *options)
+    assert result.exit_code == 0, result.output
+    assert output.stat().st_size > 44
+    output.unlink()
+    monkeypatch.setenv("CSM_SERVER", mutual)
+    result = await asyncio.to_thread(csm, *spoken)
+    assert result.exit_code == 1
+    assert "--ca, CSM_CA" in result.output
+    for name, path in given.items():
+        monkeypatch.setenv(f"CSM_{name.upper()}", str(path))
+    result = await asyncio.to_thread(csm, *spoken)
+    assert result.exit_code == 0, result.output
+    assert output.stat().st_size > 44
+    await server.stop(0)
