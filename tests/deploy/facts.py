@@ -16,14 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 VERSION = str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
-PROMISED = frozenset(
-    {
-        *("tls_certificate", "tls_key", "tls_client_ca", "health_port", "auth_tokens_file"),
-        *("backend_ca", "backend_certificate", "backend_key", "backend_token_file"),
-    }
-)
-"""Settings that manifests use already, and that come with TLS and identity."""
-
 
 @dataclass(frozen=True)
 class ServiceFacts:
@@ -62,8 +54,6 @@ class ServiceFacts:
             if not name.startswith("CSM_"):
                 continue
             field = name.removeprefix(self.prefix).lower()
-            if field in PROMISED - set(self.settings.model_fields):
-                continue
             if field not in self.settings.model_fields:
                 raise AssertionError(f"{self.name}: {name} is no setting of it")
             values[field] = value
