@@ -150,6 +150,8 @@ def test_both_ways_scale_alike(hpa: Objects, keda: Objects, name: str) -> None:
     threshold = trigger["metadata"]["threshold"]
     assert amount(metric["pods"]["target"]["averageValue"]) == float(threshold)
     assert other["fallback"]["replicas"] == one["minReplicas"]
+    # Where nothing is scraped, pods are not taken away.
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
 
 
 def amount(quantity: str) -> float:
