@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from csm.cli.main import app
 from tests.deploy import compose_file
+from tests.deploy.facts import VERSION
 from tests.deploy.manifests import (
     KUBERNETES,
     check_schemas,
@@ -125,6 +126,7 @@ def test_the_pod_to_copy_voices_with_is_one_that_the_namespace_admits() -> None:
     assert copy["spec"]["securityContext"] == gateway["securityContext"]
     (container,) = copy["spec"]["containers"]
     assert container["securityContext"] == gateway["containers"][0]["securityContext"]
+    assert container["image"] == f"csm-gateway:{VERSION}"
     (volume,) = copy["spec"]["volumes"]
     (same,) = (v for v in gateway["volumes"] if v["name"] == "voices")
     claim = volume["persistentVolumeClaim"]["claimName"]
