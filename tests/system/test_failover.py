@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.failover import CASES, Told, disturbed, undisturbed
-from benchmarks.fleet import Fleet
+from benchmarks.fleet.processes import Fleet
 from csm.client import FinishReason
 
 CONVERSATIONS, LEAD_MS = 8, 500
