@@ -19,7 +19,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from benchmarks.fleet import free_ports
+from benchmarks.fleet.processes import free_ports
 from csm import errors
 from csm.client import Client
 from tests.deploy.facts import ROOT, SERVICES

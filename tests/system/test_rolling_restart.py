@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.failover import TEXT, Told
-from benchmarks.fleet import Fleet
+from benchmarks.fleet.processes import Fleet
 from csm.client import AsyncClient, AudioChunk, FinishReason
 from tests.gateway.conversations.redis.server import (
     RedisServer,
