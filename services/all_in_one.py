@@ -13,6 +13,14 @@ from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings, unknown_variables
 
 Values = Mapping[str, object]
+PLAIN: Values = {
+    "tls_certificate": "",
+    "tls_key": "",
+    "tls_client_ca": "",
+    "metrics_tls": False,
+    "health_port": "none",
+}
+"""Of a service that is reached from this process alone."""
 S = TypeVar("S", bound=ServiceSettings)
 
 
@@ -43,8 +51,9 @@ class AllInOne:
 
     What is None is left to the services' own settings. `tokenizer`, `generator` and `gateway`
     are further settings by name. Ports are free ones unless given, and there is no HTTP unless its
-    port is. Leaving the block cancels
-    what runs; `stop` drains.
+    port is. Where it is `private`, used by this process alone, the gateway's ports are plaintext
+    whatever its environment says; the inner ones always are. Leaving the block cancels what runs;
+    `stop` drains.
     """
 
     tokenizer: Host
@@ -63,6 +72,7 @@ class AllInOne:
         generator: Values | None = None,
         gateway: Values | None = None,
         metrics: Metrics | None = None,
+        private: bool = True,
     ) -> None:
         from gateway.settings import GatewaySettings
         from services.generator.settings import GeneratorSettings
@@ -72,7 +82,8 @@ class AllInOne:
         for service in ("Tokenizer", "Generator", "Speech"):
             self.metrics.expect(f"csm.v1.{service}Service")
         # Nothing but the gateway is reached from outside, and only it waits for endpoints.
-        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0}
+        # On loopback, what others would encrypt or probe needs neither.
+        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0, **PLAIN}
         both: Values = {"model": model, "threads": threads, "device": device}
         engine: Values = {"slots": slots, "dtype": dtype}
         # There is one of each: nothing to balance.
@@ -82,6 +93,10 @@ class AllInOne:
             "http_port": "none",
             "tokenizer_load_balancing": "pick_first",
             "generator_load_balancing": "pick_first",
+            "backend_ca": "",
+            "backend_certificate": "",
+            "backend_key": "",
+            **(PLAIN if private else {}),
         }
         self.tokenizer_settings = make_settings(TokenizerSettings, inner, both, tokenizer or {})
         self.generator_settings = make_settings(

@@ -67,7 +67,7 @@ def dev(
     if there and not force:
         raise CommandError(f"{', '.join(there)}: there already; --force replaces what is there")
     _make(directory, wanted, hosts, days)
-    for line in _next_steps(directory, clients[0]):
+    for line in _next_steps(directory, clients):
         typer.echo(line)
 
 
@@ -97,11 +97,12 @@ def _files(directory: Path, name: str) -> tuple[Path, Path]:
     return directory / f"{name}.pem", directory / f"{name}-key.pem"
 
 
-def _next_steps(directory: Path, client: str) -> list[str]:
+def _next_steps(directory: Path, clients: list[str]) -> list[str]:
     at = directory.resolve()
-    shown, key = _files(at, client)
+    shown, key = _files(at, clients[0])
+    made = ", ".join(f"{name}.pem" for name in ("ca", "server", *clients))
     return [
-        f"made in {at}: ca.pem, server.pem and {shown.name}, each with its key",
+        f"made in {at}: {made}, each with its key",
         "",
         "A gateway with TLS, its clients with a certificate (without the third line: any client):",
         f"  export CSM_GATEWAY_TLS_CERTIFICATE={at / 'server.pem'}",

@@ -76,8 +76,8 @@ class ServerChoice:
         for name in files:
             if files[name] is None and (value := os.environ.get(f"CSM_{name.upper()}")):
                 files[name] = Path(value)
-        given = {name: files.get(name) for name in _FILES}
-        return cls(server, given["ca"], given["cert"], given["key"], given["token_file"], said=said)
+        paths = {name: files.get(name) for name in _FILES}
+        return cls(server, paths["ca"], paths["cert"], paths["key"], paths["token_file"], said=said)
 
     def or_here(self, **options: object) -> "ServerChoice":
         """The choice beside `options` of what would run in this process.

@@ -64,6 +64,11 @@ def from_status(
             f"{_SERVICES[service]}; is that the port of another service?",
             details,
         )
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return errors.Unauthenticated(
+            f"{message} (the server at {target}; token= of a client, of csm --token-file, "
+            "CSM_TOKEN_FILE or CSM_TOKEN)"
+        )
     if code is grpc.StatusCode.UNAVAILABLE and errors.asked_wait_s(details) is None:
         told = f"the server at {target} cannot be reached: {message}"
         if advice := hint(message):

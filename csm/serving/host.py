@@ -16,14 +16,14 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from csm import channel, errors
+from csm import errors
 from csm.serving import heap, memory
 from csm.serving.auth.authenticator import make_authenticator
 from csm.serving.auth.rpc_guard import RpcGuard
 from csm.serving.auth.rules import Access
 from csm.serving.door import Door
 from csm.serving.exposure import exposure
-from csm.serving.grpc_server import make_server
+from csm.serving.grpc_server import make_server, server_options
 from csm.serving.health import Health, State
 from csm.serving.interceptors import HEALTH, RpcInterceptor
 from csm.serving.listener import Listener
@@ -31,7 +31,7 @@ from csm.serving.logging import where
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.serving.supervise import supervise
-from csm.serving.tls import HANDSHAKE_S, ServerTls
+from csm.serving.tls import ServerTls
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +252,7 @@ class Host:
 
     def _build_server(self) -> grpc.aio.Server:
         server = make_server(
-            interceptors=[self._interceptor], options=_server_options(self.settings)
+            interceptors=[self._interceptor], options=server_options(self.settings)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         self.service.register(server)
@@ -267,7 +267,7 @@ class Host:
         answering = RpcInterceptor(
             self.metrics.server, lambda: None, MAX_PROBES, self.settings.first_message_s
         )
-        server = make_server(interceptors=[answering], options=_server_options(self.settings))
+        server = make_server(interceptors=[answering], options=server_options(self.settings))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         return server
 
@@ -364,27 +364,3 @@ async def _within(seconds: float, work: Awaitable[None], what: str) -> None:
         log.error("%s has not ended within %g s; going on without", what, seconds)
     elif not task.cancelled() and (error := task.exception()):
         log.error("%s failed to end: %s", what, where(error))
-
-
-def _server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
-    """Channel arguments of a server."""
-    options = [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        ("grpc.keepalive_time_ms", channel.KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", channel.KEEPALIVE_TIMEOUT_MS),
-        # What clients of ours ping by; the default would answer ENHANCE_YOUR_CALM.
-        ("grpc.http2.min_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
-        # A peer that connects and says nothing holds its place no longer than that.
-        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
-        # Two processes that silently share a port would break affinity.
-        ("grpc.so_reuseport", 0),
-    ]
-    # Without an age a connection and its calls last as long as they like.
-    if settings.max_connection_age_s:
-        age_ms = int(settings.max_connection_age_s * 1000)
-        options.append(("grpc.max_connection_age_ms", age_ms))
-        if settings.max_connection_age_grace_s:
-            grace_ms = int(settings.max_connection_age_grace_s * 1000)
-            options.append(("grpc.max_connection_age_grace_ms", grace_ms))
-    return options

@@ -1,6 +1,7 @@
 """The public keys of an issuer of JWTs (JWKS, RFC 7517): of a file, or fetched from a URL."""
 
 import asyncio
+import http.client
 import json
 import logging
 import time
@@ -65,7 +66,8 @@ def parse_keys(content: bytes) -> Keys:
             continue
         try:
             found = jwt.PyJWK(one)
-        except (jwt.PyJWTError, ValueError, TypeError):
+        # One that the libraries stumble over, however they do, is none that we can use.
+        except Exception:
             continue
         keys[str(one.get("kid", ""))] = IssuerKey(found.key, allowed)
     if not keys:
@@ -75,8 +77,11 @@ def parse_keys(content: bytes) -> Keys:
 
 def fetch(url: str) -> bytes:
     """The body at an https URL. Raises OSError, or ValueError where it is too large."""
-    with _OPENER.open(url, timeout=FETCH_S) as answer:
-        body: bytes = answer.read(MAX_KEY_SET_BYTES + 1)
+    try:
+        with _OPENER.open(url, timeout=FETCH_S) as answer:
+            body: bytes = answer.read(MAX_KEY_SET_BYTES + 1)
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer is no HTTP: {type(error).__name__}") from None
     if len(body) > MAX_KEY_SET_BYTES:
         raise ValueError(f"has more than {MAX_KEY_SET_BYTES} bytes")
     return body

@@ -269,6 +269,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/jwks")
             self.end_headers()
             return
+        if self.path == "/broken":
+            self.wfile.write(b"SSH-2.0-OpenSSH\r\n")
+            return
         self.send_response(200)
         self.end_headers()
         self.wfile.write(self.jwks if self.path == "/jwks" else b"a" * (2 << 20))
@@ -304,6 +307,8 @@ def test_keys_come_over_tls_that_is_verified_and_without_detours(
     assert key_set.fetch(f"{web}/jwks") == issuer.jwks
     with pytest.raises(OSError, match="302"):
         key_set.fetch(f"{web}/elsewhere")
+    with pytest.raises(OSError, match="is no HTTP"):
+        key_set.fetch(f"{web}/broken")
     with pytest.raises(ValueError, match="more than"):
         key_set.fetch(f"{web}/large")
 
