@@ -6,6 +6,7 @@ mounted is a folder.
 """
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from csm import errors
 from csm.client import Client
 from tests.deploy.facts import ROOT, SERVICES
 from tests.deploy.manifests import Objects, composed, container_of, find, pod_of
-from tests.deploy.secrets import ConfigMapOrSecret, Made, run_the_docs
+from tests.deploy.secrets import DOCUMENT, ConfigMapOrSecret, Made, run_the_docs
 from tests.gateway.conversations.redis.server import needs_redis
 
 READY_S = 120.0
@@ -186,6 +187,29 @@ def test_a_caller_with_a_token_is_heard_and_kept(
         spoken = client.synthesize("Hello there.", conversation_id="kept", max_audio_ms=1000)
         assert len(spoken.read_all()) > 4000
         assert [turn.text for turn in client.get_conversation("kept").turns] == ["Hello there."]
+
+
+def test_the_command_of_the_docs_speaks(cluster: Cluster, tmp_path: Path) -> None:
+    docs = cluster.folder / "docs"
+    (command,) = (
+        line
+        for line in DOCUMENT.read_text().splitlines()
+        if "--ca certs/ca.pem --token-file" in line
+    )
+    program, *arguments = shlex.split(command)
+    assert program == "csm"
+    arguments[arguments.index("127.0.0.1:50050")] = gateway_of(cluster)
+    arguments[arguments.index("hello.wav")] = str(tmp_path / "hello.wav")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "csm.cli.main", *arguments],
+        cwd=docs,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "hello.wav").stat().st_size > 10_000
 
 
 def test_one_without_a_token_is_not(cluster: Cluster, authority: bytes) -> None:
