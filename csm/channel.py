@@ -42,17 +42,22 @@ _SERVICE_CONFIG = {
 def options(
     *,
     load_balancing: dict[str, object] | None = None,
+    health_service: str = "",
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     http_proxy: bool = False,
 ) -> list[tuple[str, object]]:
     """Channel arguments; `load_balancing` is one entry of `loadBalancingConfig`.
 
+    `health_service`: of several servers only those get calls that say of this service that it
+    serves; one that knows nothing of health does too. It goes with a policy that balances.
     `http_proxy`: goes through the proxy that the environment names (`http_proxy`, `https_proxy`,
     `grpc_proxy`). A proxy for the web does not reach what is on this machine or beside it.
     """
     config: dict[str, object] = dict(_SERVICE_CONFIG)
     if load_balancing:
         config["loadBalancingConfig"] = [load_balancing]
+    if health_service:
+        config["healthCheckConfig"] = {"serviceName": health_service}
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
@@ -73,12 +78,15 @@ def open_async(
     target: str,
     *,
     load_balancing: dict[str, object] | None = None,
+    health_service: str = "",
     http_proxy: bool = False,
     tls: ClientTls | None = None,
 ) -> grpc.aio.Channel:
     """An asyncio channel to `target` (host:port or a gRPC name), plaintext without `tls`; see
     `options`."""
-    arguments = options(load_balancing=load_balancing, http_proxy=http_proxy)
+    arguments = options(
+        load_balancing=load_balancing, health_service=health_service, http_proxy=http_proxy
+    )
     if tls is not None:
         return grpc.aio.secure_channel(target, tls.credentials(), options=arguments)
     return grpc.aio.insecure_channel(target, options=arguments)

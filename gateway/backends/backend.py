@@ -111,7 +111,13 @@ class Backend:
             self.info = None
 
     def _open(self) -> grpc.aio.Channel:
-        return open_async(self.target, load_balancing=self._policy, tls=self._opened_with)
+        # One that still loads, or is drained, gets no call while there is another.
+        return open_async(
+            self.target,
+            load_balancing=self._policy,
+            health_service=f"csm.v1.{self.name.title()}Service",
+            tls=self._opened_with,
+        )
 
     async def _reopened(self) -> bool:
         """Whether there is another channel now, because the TLS files have changed.
