@@ -8,6 +8,7 @@ import typer
 import csm
 from csm.cli import (
     bench,
+    certs,
     chat,
     codes,
     generate,
@@ -62,6 +63,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(voices.app, name="voices")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(bench.app, name="bench")
+app.add_typer(certs.app, name="certs")
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import grpc
@@ -20,7 +19,14 @@ import grpc
 from csm import errors
 from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo
-from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
+from csm.client.connection import (
+    Connection,
+    Metadata,
+    check_metadata,
+    check_target,
+    open_async,
+    open_sync,
+)
 from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
@@ -31,6 +37,7 @@ from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
 from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
 from csm.client.voice_calls import AsyncVoiceCalls, VoiceCalls
+from csm.pem import Pem
 from csm.status import TrueStatus
 from csm.v1 import speech_pb2, speech_pb2_grpc
 
@@ -43,7 +50,7 @@ ConversationT = TypeVar("ConversationT", Conversation, AsyncConversation)
 class _ClientCore(Generic[SpeechT, ConversationT]):
     """What both clients are alike in: how they connect, what they ask, how results are made."""
 
-    _open_channel: Callable[[str, bytes | Path | None, bool], Any]
+    _open_channel: Callable[[Connection], Any]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
     _resuming: Any
@@ -52,7 +59,8 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         self,
         target: str = DEFAULT_TARGET,
         *,
-        root_certificates: bytes | Path | None = None,
+        root_certificates: Pem | None = None,
+        client_certificate: tuple[Pem, Pem] | None = None,
         metadata: Metadata = (),
         use_proxy: bool = False,
         retry: RetryPolicy | None = None,
@@ -60,7 +68,9 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         self.target = check_target(target)
         self._metadata = check_metadata(metadata)
         self._retry = retry or RetryPolicy()
-        self._channel = self._open_channel(target, root_certificates, use_proxy)
+        self._channel = self._open_channel(
+            Connection(target, root_certificates, client_certificate, self._metadata, use_proxy)
+        )
         self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
 
     def synthesize(
@@ -202,9 +212,11 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
 class Client(_ClientCore[Speech, Conversation], VoiceCalls):
     """A blocking client of the gateway at `target`: `host:port`, or a name of gRPC (`dns:///...`).
 
-    `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on.
-    `metadata` goes with every call, a bearer token for instance. A proxy that the environment
-    names is used only with `use_proxy`. Raises `InvalidArgument` for a target that cannot be one.
+    `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on, and
+    `client_certificate` is what a server with mutual TLS asks for: a certificate and its key, PEM
+    or paths. Files are read once. `metadata` goes with every call, a bearer token for instance. A
+    proxy that the environment names is used only with `use_proxy`. Raises `InvalidArgument` for a
+    target, or a file, that cannot be one.
 
     May be used by several threads. Close it, or use it in a `with` block.
     """

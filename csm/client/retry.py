@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from csm import errors
+from csm.client_tls import hint
 
 # The server's timer may run out a little before ours: it counts from when the call came.
 _LATE_S = 0.05
@@ -64,7 +65,10 @@ def from_status(
             details,
         )
     if code is grpc.StatusCode.UNAVAILABLE and errors.asked_wait_s(details) is None:
-        return errors.Unavailable(f"the server at {target} cannot be reached: {message}", 0.0)
+        told = f"the server at {target} cannot be reached: {message}"
+        if advice := hint(message):
+            told = f"the server at {target} cannot be reached: {advice} ({message})"
+        return errors.Unavailable(told, 0.0)
     return typed_error(code, message, details)
 
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from csm.errors import ServiceError
 from csm.serving.health import State
+from csm.serving.tls import ServerTls
 
 
 class Door(Protocol):
@@ -15,9 +16,15 @@ class Door(Protocol):
     """
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], ServiceError | None],
+        tls: ServerTls | None,
     ) -> None:
-        """Listens. Raises `OSError` that names the address where it cannot."""
+        """Listens, in plaintext where `tls` is None.
+
+        Raises `OSError` that names the address where it cannot.
+        """
 
     def close(self) -> None:
         """Takes no new connections; what is under way goes on."""

@@ -27,6 +27,7 @@ from csm.serving.logging import where
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.serving.supervise import supervise
+from csm.serving.tls import HANDSHAKE_S, ServerTls
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ LOOP_STUCK_S = 30.0
 STOP_GRACE_S = 2.0
 CLOSE_GRACE_S = 10.0
 """More than a service takes beyond the time that it was given: calls end by their terminals."""
+MAX_PROBES = 64
+"""Calls at once on the health port."""
 STUCK_S = 3.0
 """How long what is to end at once may take."""
 
@@ -86,8 +89,12 @@ class Host:
         settings: ServiceSettings,
         metrics: Metrics,
         on_lost: Callable[[], None] = exit_lost,
+        tls: ServerTls | None = None,
     ) -> None:
-        """`on_lost` is called where the server has ended and its port is not to be had again."""
+        """`on_lost` is called where the server has ended and its port is not to be had again.
+
+        `tls` None: as the settings say. Raises `InvalidArgument` where its files cannot be used.
+        """
         self.service = service
         self.settings = settings
         self.metrics = metrics
@@ -109,13 +116,25 @@ class Host:
             settings.first_message_s,
             settings.max_unread_s,
         )
-        self._listener = Listener(self._build_server, settings.host, settings.port)
+        self.tls = tls or ServerTls.of(settings)
+        self._listener = Listener(self._build_server, settings.host, settings.port, self.tls)
+        self._probes: Listener | None = None
+        if settings.health_port is not None:
+            self._probes = Listener(self._build_probes, settings.host, settings.health_port)
+        if self.tls is not None:
+            expiry = metrics.server.certificate_expiry.labels(service.name, "server")
+            expiry.set_function(lambda: self.tls.expires_unix_s if self.tls else 0.0)
         metrics.follow(service.name, self.state, lambda: self._draining)
 
     @property
     def port(self) -> int:
         """Where the server listens; 0 before it does."""
         return self._listener.port
+
+    @property
+    def health_port(self) -> int:
+        """Where plaintext health checks are answered; 0: nowhere."""
+        return self._probes.port if self._probes is not None else 0
 
     @property
     def server(self) -> grpc.aio.Server:
@@ -154,18 +173,21 @@ class Host:
         began = time.monotonic()
         self._check_memory()
         await self._listener.start()
+        if self._probes is not None:
+            await self._probes.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
         )
         try:
             if self._door is not None:
-                await self._door.open(self.state, lambda: self._refusal)
+                await self._door.open(self.state, lambda: self._refusal, self.tls)
             await self.service.start()
         except BaseException:
             await self._end_watch()
             # A server left running is stopped by its destructor, on a loop that is closed by then.
             await _within(STUCK_S, self._listener.stop(None), "the server")
+            await self._stop_probes()
             await self._stop_door(0.0)
             raise
         heap.freeze_heap()
@@ -201,6 +223,7 @@ class Host:
         self.health.end()
         await _within(STOP_GRACE_S + STUCK_S, self._listener.stop(STOP_GRACE_S), "the server")
         await _within(STUCK_S, closed, "the server")
+        await self._stop_probes()
         await self._stop_door(STOP_GRACE_S)
         await self._end_watch()
         self._stopped = True
@@ -217,6 +240,15 @@ class Host:
             reflection.enable_server_reflection(
                 (self.service.name, HEALTH, reflection.SERVICE_NAME), server
             )
+        return server
+
+    def _build_probes(self) -> grpc.aio.Server:
+        # Its own interceptor: each keeps one handler a method.
+        answering = RpcInterceptor(
+            self.metrics.server, lambda: None, MAX_PROBES, self.settings.first_message_s
+        )
+        server = make_server(interceptors=[answering], options=_server_options(self.settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         return server
 
     def _check_memory(self) -> None:
@@ -249,25 +281,35 @@ class Host:
                 log.warning("%s is ready again", self.service.name)
                 lost = False
             was_ready = state.ready
-            if failure := await self._listener.failure():
-                await self._listen_again(failure)
+            if self.tls is not None:
+                self.tls.look()
+            for listener in filter(None, (self._listener, self._probes)):
+                if failure := await listener.failure():
+                    await self._listen_again(listener, failure)
 
-    async def _listen_again(self, failure: BaseException) -> None:
+    async def _listen_again(self, listener: Listener, failure: BaseException) -> None:
         self.metrics.server.server_restarts.labels(self.service.name).inc()
         log.error(
             "the gRPC server of %s ended by %s; a new one takes port %d",
             self.service.name,
             type(failure).__name__,
-            self.port,
+            listener.port,
         )
         try:
-            await self._listener.restart()
+            await listener.restart()
         except Exception as error:
             self._not_ready = "has lost its port"
             log.critical(
-                "%s cannot listen on port %d again: %s", self.service.name, self.port, where(error)
+                "%s cannot listen on port %d again: %s",
+                self.service.name,
+                listener.port,
+                where(error),
             )
             self._on_lost()
+
+    async def _stop_probes(self) -> None:
+        if self._probes is not None:
+            await _within(STUCK_S, self._probes.stop(None), "the health port")
 
     async def _stop_door(self, grace_s: float) -> None:
         if self._door is not None:
@@ -312,6 +354,8 @@ def _server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", channel.KEEPALIVE_TIMEOUT_MS),
         # What clients of ours ping by; the default would answer ENHANCE_YOUR_CALM.
         ("grpc.http2.min_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
+        # A peer that connects and says nothing holds its place no longer than that.
+        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
         # Two processes that silently share a port would break affinity.
         ("grpc.so_reuseport", 0),
     ]

@@ -4,9 +4,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from csm.serving import environment
@@ -22,6 +23,14 @@ def port_or_none(value: object) -> object:
     return None if said in ("none", "off", "") else value
 
 
+def path_or_none(value: object) -> object:
+    """None for an empty text, which is what a variable that was not filled in leaves."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+
+PathOrNone = Annotated[Path | None, BeforeValidator(path_or_none)]
+
+
 class ServiceSettings(BaseSettings):
     """What all services share. Subclasses set `env_prefix` and add their own."""
 
@@ -32,6 +41,19 @@ class ServiceSettings(BaseSettings):
     metrics_port: Port | None = Field(None, description="Prometheus port; none: no endpoint")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
     log_format: LogFormat = Field("text", description="log format: text or json")
+    tls_certificate: PathOrNone = Field(
+        None, description="certificate of all ports, PEM, its chain behind it; none: plaintext"
+    )
+    tls_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
+    tls_client_ca: PathOrNone = Field(
+        None,
+        description="authorities, PEM; where it is set, clients must show a certificate of theirs",
+    )
+    health_port: Port | None = Field(
+        None,
+        description="plaintext port for gRPC health checks alone, for probes without a certificate",
+    )
+    metrics_tls: bool = Field(False, description="TLS on the metrics port too")
     reflection: bool = Field(True, description="serve gRPC reflection")
     max_message_bytes: int = Field(
         4 << 20, ge=64 << 10, le=256 << 20, description="largest gRPC message"
@@ -73,7 +95,7 @@ class ServiceSettings(BaseSettings):
         30.0, description="seconds that live streams may go on after SIGTERM"
     )
 
-    @field_validator("metrics_port", mode="before")
+    @field_validator("metrics_port", "health_port", mode="before")
     @classmethod
     def _none_is_a_port_too(cls, value: object) -> object:
         return port_or_none(value)

@@ -17,6 +17,7 @@ from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.affinity import affinity
 from gateway.backends.backend import Backend
+from gateway.backends.backend_tls import BackendTls
 from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
@@ -82,12 +83,18 @@ class Backends:
             request = generator_pb2.GetModelInfoRequest()
             return lambda: stub.GetModelInfo(request, timeout=INFO_TIMEOUT_S)
 
+        tls = BackendTls(settings)
+        if tls.expires_unix_s:
+            expiry = metrics.server.certificate_expiry.labels("csm.v1.SpeechService", "client")
+            expiry.set_function(lambda: tls.expires_unix_s)
         self._tokenizer = Backend(
             "tokenizer",
             settings.tokenizer_target,
             settings.tokenizer_load_balancing,
             tokenizer_info,
             settings,
+            tls,
+            tokenizer_pb2_grpc.TokenizerServiceStub,
         )
         self._generator = Backend(
             "generator",
@@ -95,9 +102,9 @@ class Backends:
             settings.generator_load_balancing,
             model_info,
             settings,
+            tls,
+            generator_pb2_grpc.GeneratorServiceStub,
         )
-        self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self._tokenizer.channel)
-        self.generator = generator_pb2_grpc.GeneratorServiceStub(self._generator.channel)
         self._failover_s = settings.failover_s
         self._codec = ""
         self._last: Info | None = None
@@ -139,9 +146,19 @@ class Backends:
         for task in self._watchers:
             task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
-        await asyncio.gather(
-            self._tokenizer.channel.close(None), self._generator.channel.close(None)
-        )
+        await asyncio.gather(self._tokenizer.close(), self._generator.close())
+
+    @property
+    def tokenizer(self) -> tokenizer_pb2_grpc.TokenizerServiceStub:
+        """A stub of TokenizerService, as it is reached now."""
+        stub: tokenizer_pb2_grpc.TokenizerServiceStub = self._tokenizer.stub
+        return stub
+
+    @property
+    def generator(self) -> generator_pb2_grpc.GeneratorServiceStub:
+        """A stub of GeneratorService, as it is reached now."""
+        stub: generator_pb2_grpc.GeneratorServiceStub = self._generator.stub
+        return stub
 
     def ready(self) -> bool:
         """Whether both answer, and still fit each other and the codes that we keep."""

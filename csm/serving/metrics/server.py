@@ -58,6 +58,13 @@ class ServerMetrics:
             ("watcher",),
             registry=registry,
         )
+        self.certificate_expiry = Gauge(
+            "csm_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate in force expires, Unix time: server, of the service's ports; "
+            "client, shown to the services behind it.",
+            ("grpc_service", "certificate"),
+            registry=registry,
+        )
         self.loop_delay_seconds = histogram(
             registry,
             "csm_event_loop_delay_seconds",

@@ -10,6 +10,7 @@ from csm.serving.bootstrap import Host
 from csm.serving.health import State
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
+from csm.serving.tls import ServerTls
 from tests.csm.serving.running import FakeService
 
 
@@ -19,7 +20,10 @@ class FakeDoor:
         self.fails = False
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], errors.ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], errors.ServiceError | None],
+        tls: ServerTls | None,
     ) -> None:
         if self.fails:
             raise OSError("cannot listen")
