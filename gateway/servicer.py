@@ -8,6 +8,7 @@ from grpc.aio import ServicerContext
 
 import csm
 from csm.errors import invalid
+from csm.serving import identity
 from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages, voice_messages
 from gateway.commands import Command
@@ -186,6 +187,7 @@ def _deadline(context: ServicerContext) -> float | None:
 
 
 def _client(context: ServicerContext) -> str:
-    """Who calls, as far as an address tells: without the port, which every connection has anew."""
+    """Who calls: the principal, else what its address tells, without the port, which every
+    connection has anew."""
     kind, _, address = context.peer().partition(":")
-    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
+    return identity.counted_as(address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind)

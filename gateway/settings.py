@@ -78,6 +78,11 @@ class GatewaySettings(ServiceSettings):
         None, description="certificate to show to the two services, PEM (mutual TLS)"
     )
     backend_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
+    backend_token_file: PathOrNone = Field(
+        None,
+        description="file with the bearer token that tokenizer and generator are shown, read again "
+        "when it changes",
+    )
     backend_refresh_s: float = Field(
         5.0, gt=0, le=300, description="seconds between looks at a backend that answers"
     )

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from csm import errors
+from csm.serving.auth.refusals import require
+from csm.serving.identity import Scope
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.call_ports import CallPorts
@@ -187,6 +189,7 @@ class SpeechHandler:
             self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         conversation: StoredConversation | None = None
         if asked.conversation_id:
+            require(Scope.CONVERSE)
             conversation = await self._opened(asked.conversation_id, asked.voice, held)
         kept = conversation.voice if conversation else ""
         await self.keeper.look_for(asked.voice or kept)

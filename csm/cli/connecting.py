@@ -1,7 +1,7 @@
 """`--server` and what goes with it: where a command finds a server, and how it connects.
 
 One object for all commands. What is not said on the command line comes from the environment:
-CSM_SERVER, CSM_CA, CSM_CERT, CSM_KEY.
+CSM_SERVER, CSM_CA, CSM_CERT, CSM_KEY, CSM_TOKEN, CSM_TOKEN_FILE.
 """
 
 import functools
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from csm.client import AsyncClient, AsyncTokenizerClient, Client
 
 SERVER_VARIABLE = "CSM_SERVER"
+TOKEN_VARIABLE = "CSM_TOKEN"
 PUBLIC = "public"
 """`--ca public`: the authorities that gRPC brings along."""
 
@@ -29,7 +30,10 @@ _FILES = {
     "that gRPC brings along. Or CSM_CA.",
     "cert": "Certificate to show where the server asks for one, PEM. Or CSM_CERT.",
     "key": "Its key, PEM. Or CSM_KEY.",
+    "token_file": "File with the token to show, and nothing else. Or CSM_TOKEN_FILE, or the token "
+    "itself in CSM_TOKEN.",
 }
+_PLAINTEXT = "Show the token also without TLS to a server that is not on this machine."
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +47,8 @@ class ServerChoice:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    token_file: Path | None = None
+    allow_plaintext_token: bool = False
     said: bool = False
     """Whether `--server` was given, and not by the environment alone."""
 
@@ -63,13 +69,15 @@ class ServerChoice:
             server = os.environ.get(variable) or default
         if server is None:
             if given := next((name for name, value in files.items() if value), None):
-                raise CommandError(f"--{given}: is for a server; name it with --server")
+                option = given.replace("_", "-")
+                raise CommandError(f"--{option}: is for a server; name it with --server")
             return cls()
         check_target(server, "--server" if said else str(variable))
         for name in files:
             if files[name] is None and (value := os.environ.get(f"CSM_{name.upper()}")):
                 files[name] = Path(value)
-        return cls(server, said=said, **files)
+        paths = {name: files.get(name) for name in _FILES}
+        return cls(server, paths["ca"], paths["cert"], paths["key"], paths["token_file"], said=said)
 
     def or_here(self, **options: object) -> "ServerChoice":
         """The choice beside `options` of what would run in this process.
@@ -101,7 +109,19 @@ class ServerChoice:
             if self.ca is None:
                 raise CommandError(f"--ca is needed with --cert: whom to trust (or {PUBLIC})")
             given["client_certificate"] = (self.cert, self.key)
+        if token := self._token():
+            given["token"] = token
+            given["allow_plaintext_token"] = self.allow_plaintext_token
         return given
+
+    def _token(self) -> str:
+        """What stands in the file, else in the environment. Raises OSError, `CommandError`."""
+        if self.token_file is None:
+            return os.environ.get(TOKEN_VARIABLE, "").strip()
+        token = self.token_file.read_text(encoding="utf-8", errors="replace").strip()
+        if not token:
+            raise CommandError(f"{self.token_file}: is empty; a token is due")
+        return token
 
     def client(self) -> "AsyncClient":
         """A client of the gateway chosen."""
@@ -150,7 +170,9 @@ def takes_server(
         @functools.wraps(command)
         def with_server(server: str | None = None, **given: Any) -> Any:
             files = {name: given.pop(name, None) for name in _FILES}
-            return command(server=ServerChoice.of(variable, default, server, **files), **given)
+            plaintext = bool(given.pop("allow_plaintext_token", False))
+            chosen = ServerChoice.of(variable, default, server, **files)
+            return command(server=replace(chosen, allow_plaintext_token=plaintext), **given)
 
         # Typer reads both; the wrapped command's own would hide the options.
         del with_server.__wrapped__
@@ -168,11 +190,16 @@ def _options(told: str) -> list[inspect.Parameter]:
         "server": Annotated[str | None, typer.Option("--server", help=told, rich_help_panel=_PANEL)]
     }
     for name, about in _FILES.items():
-        option = typer.Option(f"--{name}", help=about, rich_help_panel=_PANEL)
+        option = typer.Option(f"--{name.replace('_', '-')}", help=about, rich_help_panel=_PANEL)
         kinds[name] = Annotated[Path | None, option]
+    plaintext = typer.Option("--allow-plaintext-token", help=_PLAINTEXT, rich_help_panel=_PANEL)
+    kinds["allow_plaintext_token"] = Annotated[bool, plaintext]
     return [
         inspect.Parameter(
-            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=False if name == "allow_plaintext_token" else None,
+            annotation=kind,
         )
         for name, kind in kinds.items()
     ]

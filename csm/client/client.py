@@ -19,6 +19,7 @@ import grpc
 from csm import errors
 from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo
+from csm.client.bearer import CallMetadata, Token, call_metadata
 from csm.client.connection import (
     Connection,
     Metadata,
@@ -61,17 +62,24 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         *,
         root_certificates: Pem | None = None,
         client_certificate: tuple[Pem, Pem] | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
         metadata: Metadata = (),
         use_proxy: bool = False,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.target = check_target(target)
-        self._metadata = check_metadata(metadata)
-        self._retry = retry or RetryPolicy()
-        self._channel = self._open_channel(
-            Connection(target, root_certificates, client_certificate, self._metadata, use_proxy)
+        connection = Connection(
+            target, root_certificates, client_certificate, check_metadata(metadata), use_proxy
         )
+        self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
+        self._retry = retry or RetryPolicy()
+        self._channel = self._open_channel(connection)
         self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
+
+    @property
+    def _metadata(self) -> CallMetadata:
+        return self._call_metadata()
 
     def synthesize(
         self,

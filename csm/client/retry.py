@@ -101,6 +101,8 @@ def typed_error(
         grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
         grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
         grpc.StatusCode.INTERNAL: errors.Internal,
+        grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+        grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
     }
     if code in plain:
         return plain[code](message)

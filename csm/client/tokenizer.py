@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from csm.audio import frames
 from csm.client.answers import TokenizerInfo
+from csm.client.bearer import CallMetadata, Token, call_metadata
 from csm.client.connection import (
     Connection,
     Metadata,
@@ -81,15 +82,22 @@ class _TokenizerCore:
         *,
         root_certificates: Pem | None = None,
         client_certificate: tuple[Pem, Pem] | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
         metadata: Metadata = (),
         use_proxy: bool = False,
     ) -> None:
         self.target = check_target(target, example=DEFAULT_TARGET)
-        self._metadata = check_metadata(metadata)
-        self._channel = self._open_channel(
-            Connection(target, root_certificates, client_certificate, self._metadata, use_proxy)
+        connection = Connection(
+            target, root_certificates, client_certificate, check_metadata(metadata), use_proxy
         )
+        self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
+        self._channel = self._open_channel(connection)
         self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+
+    @property
+    def _metadata(self) -> CallMetadata:
+        return self._call_metadata()
 
 
 class TokenizerClient(_TokenizerCore):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from csm.errors import ServiceError
+from csm.serving.auth.authenticator import Authenticator
 from csm.serving.health import State
 from csm.serving.tls import ServerTls
 
@@ -20,8 +21,10 @@ class Door(Protocol):
         state: Callable[[], State],
         refusal: Callable[[], ServiceError | None],
         tls: ServerTls | None,
+        authenticator: Authenticator | None,
     ) -> None:
-        """Listens, in plaintext where `tls` is None.
+        """Listens, in plaintext where `tls` is None. `authenticator` says who asks and whether they
+        may; None: all may.
 
         Raises `OSError` that names the address where it cannot.
         """

@@ -48,11 +48,14 @@ def liveness(states: Mapping[str, Callable[[], State]]) -> tuple[bool, str]:
 
 
 def readiness(states: Mapping[str, Callable[[], State]]) -> tuple[bool, str]:
-    """Whether there are services and all are ready, and a line about each that is not."""
+    """Whether there are services and all are ready, and a line about each that is not, or of which
+    people should know something."""
     if not states:
         return False, "nothing has started yet"
-    waiting = {name: state.reason for name, ask in states.items() if not (state := ask()).ready}
-    return not waiting, _lines(waiting) or "ready"
+    now = {name: ask() for name, ask in states.items()}
+    waiting = {name: state.reason for name, state in now.items() if not state.ready}
+    notices = {name: f"warning: {state.notice}" for name, state in now.items() if state.notice}
+    return not waiting, "\n".join(filter(None, (_lines(waiting) or "ready", _lines(notices))))
 
 
 def _lines(reasons: Mapping[str, str]) -> str:

@@ -18,7 +18,11 @@ from grpc_reflection.v1alpha import reflection
 
 from csm import channel, errors
 from csm.serving import heap, memory
+from csm.serving.auth.authenticator import make_authenticator
+from csm.serving.auth.rpc_guard import RpcGuard
+from csm.serving.auth.rules import Access
 from csm.serving.door import Door
+from csm.serving.exposure import exposure
 from csm.serving.grpc_server import make_server
 from csm.serving.health import Health, State
 from csm.serving.interceptors import HEALTH, RpcInterceptor
@@ -48,7 +52,8 @@ class Service(Protocol):
 
     It may have more. `ready() -> bool`: whether what it leans on answers. `memory_bytes() ->
     Mapping[str, int]`: what its settings cost by part, asked before `start`; `weights` and `cache`
-    are certain, the others what clients may use. `door: Door | None`: another way in.
+    are certain, the others what clients may use. `door: Door | None`: another way in. `access:
+    Access`: what each of its RPCs needs of a caller; one that is not in it needs `admin`.
     """
 
     name: str
@@ -93,7 +98,8 @@ class Host:
     ) -> None:
         """`on_lost` is called where the server has ended and its port is not to be had again.
 
-        `tls` None: as the settings say. Raises `InvalidArgument` where its files cannot be used.
+        `tls` None: as the settings say. Raises `InvalidArgument` where its files cannot be used,
+        ValueError where those that tell callers apart cannot.
         """
         self.service = service
         self.settings = settings
@@ -107,6 +113,11 @@ class Host:
         self._draining = False
         self._stopped = False
         self._watch: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._exposure = exposure(settings)
+        self._authenticator = make_authenticator(settings, metrics.server)
+        access: Access = getattr(service, "access", {})
+        guard = RpcGuard(self._authenticator, access) if self._authenticator else None
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
         self._interceptor = RpcInterceptor(
@@ -115,6 +126,7 @@ class Host:
             settings.max_concurrent_rpcs,
             settings.first_message_s,
             settings.max_unread_s,
+            guard,
         )
         self.tls = tls or ServerTls.of(settings)
         self._listener = Listener(self._build_server, settings.host, settings.port, self.tls)
@@ -161,8 +173,8 @@ class Host:
             return State(True, self._not_ready)
         leans: Callable[[], bool] | None = getattr(self.service, "ready", None)
         if leans is not None and not _says(leans):
-            return State(True, "waits for what it leans on")
-        return State(True, "")
+            return State(True, "waits for what it leans on", self._exposure)
+        return State(True, "", self._exposure)
 
     async def start(self) -> None:
         """Listens at once (not ready), loads, warms up, becomes ready.
@@ -179,9 +191,17 @@ class Host:
         self._watch = asyncio.create_task(
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
         )
+        if self._exposure:
+            log.warning("%s %s", self.service.name, self._exposure)
+        if self._authenticator is not None:
+            self._following = asyncio.create_task(
+                supervise("identity", self._authenticator.follow, self.metrics)
+            )
         try:
             if self._door is not None:
-                await self._door.open(self.state, lambda: self._refusal, self.tls)
+                await self._door.open(
+                    self.state, lambda: self._refusal, self.tls, self._authenticator
+                )
             await self.service.start()
         except BaseException:
             await self._end_watch()
@@ -316,10 +336,11 @@ class Host:
             await _within(grace_s + STUCK_S, self._door.stop(grace_s), "the door")
 
     async def _end_watch(self) -> None:
-        if self._watch:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        for task in (self._watch, self._following):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
 
 def _says(question: Callable[[], bool]) -> bool:

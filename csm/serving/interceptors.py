@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from grpc.aio import ServicerContext
 
 from csm import errors
+from csm.serving.auth.rpc_guard import HEALTH, REFLECTION, RpcGuard
 from csm.serving.logging import request_id, where
 from csm.serving.metrics import ServerMetrics
 from csm.serving.request_id import HEADER as REQUEST_ID
@@ -29,8 +30,6 @@ from csm.serving.unread import UNREAD_S, AnswerWriter
 
 log = logging.getLogger(__name__)
 
-HEALTH = "grpc.health.v1.Health"
-REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 MAX_REFLECTION_CALLS = 32
 REFLECTION_S = 60.0
 FIRST_MESSAGE_S = 10.0
@@ -56,7 +55,10 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         max_calls: int,
         first_message_s: float = FIRST_MESSAGE_S,
         max_unread_s: float = UNREAD_S,
+        guard: RpcGuard | None = None,
     ) -> None:
+        """`guard` says who calls and whether they may; None: all may."""
+        self._guard = guard
         self._max_unread_s = max_unread_s
         self._metrics = metrics
         self._gate = gate
@@ -95,6 +97,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc.gate = self._gate
             rpc.count_in(self._metrics)
         rpc.max_unread_s = self._max_unread_s
+        if self._guard is not None:
+            rpc.admit_caller = self._guard.of(service, method)
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -133,6 +137,8 @@ class _Rpc:
     """One method of one service, wrapped."""
 
     gate: Gate = staticmethod(lambda: None)
+    admit_caller: Callable[[ServicerContext], Awaitable[object]] | None = None
+    """Says whether the caller may; None: all may."""
     limit_s: float | None = None
     """How long a call may last."""
     max_unread_s = UNREAD_S
@@ -239,12 +245,15 @@ class _Rpc:
         metadata = dict(context.invocation_metadata() or ())
         rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
-        # One iterator: a cancelled wait for a message leaves the others their place in it.
-        requests = aiter(requests)
         limit: asyncio.Timeout | None = None
         code, began = grpc.StatusCode.OK, time.monotonic()
         self.began()
         try:
+            # Before anything of the call is read, and before it has anybody's place.
+            if self.admit_caller is not None:
+                await self.admit_caller(context)
+            # One iterator: a cancelled wait for a message leaves the others their place in it.
+            requests = aiter(requests)
             if self.limit_s is None:
                 return await self._admit(call, requests)
             limit = asyncio.timeout(self.limit_s)
@@ -260,7 +269,7 @@ class _Rpc:
                 error.summary(),
             )
             if self._requests_stream:
-                await read_on(requests)
+                await read_on(aiter(requests))
             await _abort(context, error)
         except asyncio.CancelledError:
             left = context.time_remaining()

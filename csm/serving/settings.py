@@ -88,6 +88,42 @@ class ServiceSettings(BaseSettings):
         le=86_400,
         description="seconds that calls on such a connection may go on; 0: to their end",
     )
+    auth_tokens_file: PathOrNone = Field(
+        None, description="file of bearer tokens (csm tokens new), read again when it changes"
+    )
+    auth_jwt_issuer: str = Field(
+        "", max_length=1024, description="issuer (iss) of JWTs that are taken; empty: none are"
+    )
+    auth_jwt_audience: str = Field(
+        "", max_length=1024, description="audience (aud) that JWTs must have"
+    )
+    auth_jwt_jwks: str = Field(
+        "", max_length=4096, description="keys of that issuer, JWKS: a file, or an https URL"
+    )
+    auth_jwt_leeway_s: float = Field(
+        30.0, ge=0, le=600, description="seconds that the issuer's clock may differ by"
+    )
+    auth_jwt_tenant_claim: str = Field(
+        "tenant",
+        min_length=1,
+        max_length=256,
+        description="claim with the tenant, also a path with dots; without it a subject is alone",
+    )
+    auth_jwt_scope_claim: str = Field(
+        "scope",
+        min_length=1,
+        max_length=256,
+        description="claim with the scopes, a text or a list, also a path with dots",
+    )
+    auth_certificates: PathOrNone = Field(
+        None,
+        description="file that maps subjects of client certificates to principals, read again "
+        "when it changes",
+    )
+    allow_insecure: bool = Field(
+        False,
+        description="do not warn where the service listens beyond loopback without identity or TLS",
+    )
     drain_delay_s: Seconds = Field(
         0.0, description="seconds between not ready and closing, for endpoints to notice"
     )

@@ -18,6 +18,7 @@ from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_p
 from gateway.backends.affinity import affinity
 from gateway.backends.backend import Backend
 from gateway.backends.backend_tls import BackendTls
+from gateway.backends.credential import BackendCredential
 from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
@@ -73,13 +74,21 @@ class Backends:
     """Both of them."""
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+        self._credential = credential = BackendCredential(settings.backend_token_file)
+
+        def to_tokenizer(channel: grpc.aio.Channel) -> Any:
+            return credential.on(tokenizer_pb2_grpc.TokenizerServiceStub(channel))
+
+        def to_generator(channel: grpc.aio.Channel) -> Any:
+            return credential.on(generator_pb2_grpc.GeneratorServiceStub(channel))
+
         def tokenizer_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
-            stub = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
+            stub = to_tokenizer(channel)
             request = tokenizer_pb2.GetTokenizerInfoRequest()
             return lambda: stub.GetTokenizerInfo(request, timeout=INFO_TIMEOUT_S)
 
         def model_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
-            stub = generator_pb2_grpc.GeneratorServiceStub(channel)
+            stub = to_generator(channel)
             request = generator_pb2.GetModelInfoRequest()
             return lambda: stub.GetModelInfo(request, timeout=INFO_TIMEOUT_S)
 
@@ -94,7 +103,7 @@ class Backends:
             tokenizer_info,
             settings,
             tls,
-            tokenizer_pb2_grpc.TokenizerServiceStub,
+            to_tokenizer,
         )
         self._generator = Backend(
             "generator",
@@ -103,7 +112,7 @@ class Backends:
             model_info,
             settings,
             tls,
-            generator_pb2_grpc.GeneratorServiceStub,
+            to_generator,
         )
         self._failover_s = settings.failover_s
         self._codec = ""
@@ -118,6 +127,9 @@ class Backends:
             asyncio.create_task(supervise(b.name, b.watch, self._metrics), name=f"watch {b.name}")
             for b in (self._tokenizer, self._generator)
         ]
+        self._watchers.append(
+            asyncio.create_task(supervise("credential", self._credential.follow, self._metrics))
+        )
         await self.settle()
 
     async def settle(self) -> None:

@@ -23,6 +23,7 @@ from gateway.http import messages
 from gateway.http.connection import FLUSH_S, abort_later, client_of, origins
 from gateway.http.errors import HttpError, error_body
 from gateway.http.frame_codes import FrameCodes, wants_codes
+from gateway.http.guard import chosen_subprotocol
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
 from gateway.messages import Checker
@@ -55,7 +56,7 @@ class ConversationRoute:
     async def converse(self, websocket: WebSocket) -> None:
         """One conversation, to its end. Raises `HttpError` for a page of another origin."""
         self._check_origin(websocket)
-        await websocket.accept()
+        await websocket.accept(chosen_subprotocol(websocket.scope.get("subprotocols", ())))
         with self._metrics.websockets.track_inprogress():
             try:
                 await _Socket(websocket, self._speech).run()

@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from csm.errors import ServiceError
+from csm.serving.auth.authenticator import Authenticator
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
 from csm.serving.tls import HANDSHAKE_S, ServerTls
@@ -46,6 +47,7 @@ class HttpServer:
         state: Callable[[], State],
         refusal: Callable[[], ServiceError | None],
         tls: ServerTls | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         """Listens, in plaintext where `tls` is None.
 
@@ -56,7 +58,7 @@ class HttpServer:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         protocol = _bounded(settings)
         config = Config(
-            make_app(self._speech, self._metrics, state, refusal),
+            make_app(self._speech, self._metrics, state, refusal, authenticator),
             http=protocol,
             ws=bounded_sockets(settings.http_max_bodies_bytes),
             lifespan="off",

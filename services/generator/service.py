@@ -15,6 +15,7 @@ from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import bounds, loading, messages
+from services.generator.access import RPCS
 from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
 from services.generator.engine.events import Event, Finished, FinishReason
@@ -44,6 +45,7 @@ class GeneratorService:
     """What a host runs; see `csm.serving.bootstrap.Service`."""
 
     name = "csm.v1.GeneratorService"
+    access = RPCS
 
     def __init__(self, settings: GeneratorSettings, metrics: Metrics) -> None:
         self.settings = settings

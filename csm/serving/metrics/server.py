@@ -71,6 +71,12 @@ class ServerMetrics:
             "How late the event loop woke from a short sleep.",
             LOOP_DELAY_SECONDS,
         )
+        self.auth_refusals = Counter(
+            "csm_auth_refusals_total",
+            "Calls and requests refused for who makes them, by what is wrong with the credential.",
+            ("reason",),
+            registry=registry,
+        )
         self.build_info = Gauge(
             "csm_build_info", "Always 1; what is running.", ("version",), registry=registry
         )

@@ -12,7 +12,7 @@ from tests.certificates import Certificates
 from tests.csm.cli.conftest import Csm
 from tests.csm.test_client_tls import serve
 
-FILES = {"ca": None, "cert": None, "key": None}
+FILES = {"ca": None, "cert": None, "key": None, "token_file": None}
 COMMANDS = [
     ("speak",), ("chat",), ("text",), ("encode",), ("decode",), ("bench", "serve"),
     *(("voices", name) for name in ("list", "show", "add", "test", "remove")),
@@ -30,7 +30,7 @@ def chosen(
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SERVER", "CA", "CERT", "KEY"):
+    for name in ("SERVER", "CA", "CERT", "KEY", "TOKEN", "TOKEN_FILE"):
         monkeypatch.delenv(f"CSM_{name}", raising=False)
 
 
@@ -39,7 +39,7 @@ def test_every_command_that_takes_a_server_takes_what_tls_needs(
     csm: Csm, command: tuple[str, ...]
 ) -> None:
     told = csm(*command, "--help").output
-    for option in ("--server", "--ca", "--cert", "--key"):
+    for option in ("--server", "--ca", "--cert", "--key", "--token-file"):
         assert f"{option} " in told
 
 
@@ -90,6 +90,40 @@ def test_half_of_what_tls_needs_is_named() -> None:
     }
     assert chosen("h:1", ca=Path(PUBLIC)).arguments() == {"root_certificates": b""}
     assert chosen("h:1").arguments() == {}
+
+
+def test_the_token_is_that_of_the_file_else_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def token(choice: ServerChoice) -> object:
+        return choice.arguments().get("token")
+
+    assert token(chosen("h:1")) is None
+    monkeypatch.setenv("CSM_TOKEN", "csm_environment")
+    assert token(chosen("h:1")) == "csm_environment"
+    file = tmp_path / "token"
+    file.write_text("csm_file\n")
+    monkeypatch.setenv("CSM_TOKEN_FILE", str(file))
+    assert token(chosen("h:1")) == "csm_file"
+    other = tmp_path / "other"
+    other.write_text(" \n")
+    with pytest.raises(CommandError, match="is empty; a token is due"):
+        chosen("h:1", token_file=other).arguments()
+    with pytest.raises(CommandError, match="--token-file: is for a server"):
+        chosen(token_file=file)
+
+
+def test_a_token_does_not_travel_in_plain_text_by_chance(
+    csm: Csm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSM_TOKEN", "csm_secret")
+    refused = csm("voices", "list", "--server", "speech.invalid:50050")
+    assert refused.exit_code == 1
+    assert "in plain text" in refused.output
+    assert "csm_secret" not in refused.output
+    allowed = csm("voices", "list", "--server", "speech.invalid:50050", "--allow-plaintext-token")
+    assert "in plain text" not in allowed.output
+    assert "cannot be reached" in allowed.output
 
 
 async def test_a_command_speaks_over_mutual_tls_by_options_and_by_the_environment(

@@ -19,6 +19,7 @@ COMMANDS = (
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
     ("voices", "list"), ("voices", "show"), ("voices", "add"), ("voices", "test"),
     ("voices", "remove"), ("watermark", "check"),
+    ("tokens", "new"), ("tokens", "list"), ("tokens", "revoke"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 

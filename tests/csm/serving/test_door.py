@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from csm import errors
+from csm.serving.auth.authenticator import Authenticator
 from csm.serving.bootstrap import Host
 from csm.serving.health import State
 from csm.serving.metrics import Metrics
@@ -24,6 +25,7 @@ class FakeDoor:
         state: Callable[[], State],
         refusal: Callable[[], errors.ServiceError | None],
         tls: ServerTls | None,
+        authenticator: Authenticator | None,
     ) -> None:
         if self.fails:
             raise OSError("cannot listen")
