@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from csm.serving.exposure import exposure
 from tests.deploy import compose_file, dockerfile
-from tests.deploy.facts import DEPLOY, SERVICES, VERSION, ServiceFacts
+from tests.deploy.facts import DEPLOY, ROOT, SERVICES, VERSION, ServiceFacts
 
 COMPOSE = compose_file.load()
 OURS = {
@@ -174,6 +175,48 @@ def test_the_gpu_profile_gets_a_gpu_and_a_torch_that_uses_it() -> None:
 def scrape_targets() -> dict[str, dict[str, Any]]:
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     return {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
+
+
+SECURE = compose_file.load(None, compose_file.TLS)
+
+
+@each_service
+def test_under_tls_a_service_knows_its_settings_and_is_not_warned_of(
+    name: str, facts: ServiceFacts
+) -> None:
+    service = SECURE["services"][name]
+    settings = facts.configured(service["environment"])
+    on_all_addresses = settings.model_copy(update={"host": "0.0.0.0"})
+    assert not settings.allow_insecure
+    assert exposure(on_all_addresses) == ""
+    test = service["healthcheck"]["test"]
+    assert test[-2:] == [f"127.0.0.1:{settings.health_port}", facts.full_name]
+    others = {settings.port, settings.metrics_port, *facts.http_ports}
+    assert settings.health_port not in others
+
+
+def test_under_tls_all_services_have_their_files_from_one_folder_that_git_ignores() -> None:
+    for name in OURS:
+        service = SECURE["services"][name]
+        mounts = dict(volume.split(":")[:2][::-1] for volume in service["volumes"])
+        files = {v for v in service["environment"].values() if v.startswith("/certs/")}
+        assert files
+        assert mounts["/certs"] == "./certs"
+        # What the plain file mounts is still there.
+        plain = COMPOSE["services"][name]["volumes"]
+        assert set(plain) < set(service["volumes"])
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "/deploy/certs/" in ignored
+
+
+def test_under_tls_the_gateway_shows_the_backends_who_it_is() -> None:
+    gateway = SECURE["services"]["gateway"]["environment"]
+    for name in ("TOKENIZER", "GENERATOR"):
+        backend = SECURE["services"][name.lower()]["environment"]
+        assert gateway["CSM_GATEWAY_BACKEND_CA"] == backend[f"CSM_{name}_TLS_CLIENT_CA"]
+    assert gateway["CSM_GATEWAY_BACKEND_CERTIFICATE"] == "/certs/gateway.pem"
+    head = compose_file.TLS.read_text()
+    assert "csm certs dev deploy/certs --client gateway" in head
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
