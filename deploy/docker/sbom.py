@@ -104,8 +104,8 @@ def interpreter(debian: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _check(text: str) -> None:
-    from cyclonedx.schema import SchemaVersion
-    from cyclonedx.validation.json import JsonStrictValidator
+    from cyclonedx.schema import SchemaVersion  # type: ignore[import-not-found]
+    from cyclonedx.validation.json import JsonStrictValidator  # type: ignore[import-not-found]
 
     if wrong := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise SystemExit(f"sbom.py: {wrong}")

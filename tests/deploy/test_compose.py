@@ -47,8 +47,17 @@ def test_a_service_may_finish_before_it_is_killed(name: str, facts: ServiceFacts
 
 @each_service
 def test_a_service_is_asked_by_its_own_name(name: str, facts: ServiceFacts) -> None:
-    test = COMPOSE["services"][name]["healthcheck"]["test"]
-    assert test[-2:] == [f"127.0.0.1:{facts.port}", facts.full_name]
+    service = COMPOSE["services"][name]
+    settings = facts.configured(service["environment"])
+    assert service["healthcheck"]["test"][-2:] == [
+        f"127.0.0.1:{settings.health_port}",
+        facts.full_name,
+    ]
+    others = {facts.port, facts.metrics_port, *facts.http_ports}
+    assert settings.health_port not in others
+    # podman-compose would add to the list of another file.
+    override = yaml.safe_load(compose_file.TLS.read_text())["services"]
+    assert "healthcheck" not in override[name]
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
@@ -189,10 +198,6 @@ def test_under_tls_a_service_knows_its_settings_and_is_not_warned_of(
     on_all_addresses = settings.model_copy(update={"host": "0.0.0.0"})
     assert not settings.allow_insecure
     assert exposure(on_all_addresses) == ""
-    test = service["healthcheck"]["test"]
-    assert test[-2:] == [f"127.0.0.1:{settings.health_port}", facts.full_name]
-    others = {settings.port, settings.metrics_port, *facts.http_ports}
-    assert settings.health_port not in others
 
 
 def test_under_tls_all_services_have_their_files_from_one_folder_that_git_ignores() -> None:
