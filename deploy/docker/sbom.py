@@ -67,7 +67,7 @@ def debian_packages(dpkg: Path) -> list[dict[str, Any]]:
         check=True,
     )
     lines = (line.split("\t") for line in done.stdout.splitlines())
-    return [_debian_component(*rest) for status, *rest in lines if status.strip() == "ii"]
+    return [_debian_component(*rest) for status, *rest in lines if status[1:2] == "i"]
 
 
 def _debian_component(

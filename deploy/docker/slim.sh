@@ -14,9 +14,9 @@ packages="
   liblz4-1 libseccomp2 libxxhash0 diffutils
 "
 
-# Patterns are dpkg's, not the shell's.
+# Patterns are dpkg's, not the shell's. Twice: some are needed by others that come later.
 set -f
-for pattern in $packages; do
+for pattern in $packages $packages; do
   for name in $(dpkg-query --show --showformat='${Package}\n' "$pattern" 2>/dev/null); do
     dpkg --purge --force-remove-essential "$name" >/dev/null 2>&1 || true
   done

@@ -20,7 +20,7 @@ Architecture: amd64
 Version: 1.0
 
 Package: login
-Status: install ok installed
+Status: purge ok installed
 Maintainer: Shadow
 Architecture: amd64
 Source: shadow (1:4.13+dfsg1-1)
