@@ -14,6 +14,7 @@ from csm.cli import (
     generate,
     models,
     play,
+    probe,
     serve,
     speak,
     text,
@@ -55,6 +56,7 @@ app.command("play")(play.play)
 app.command("chat")(chat.chat)
 app.command("text")(text.text)
 app.command("serve")(serve.serve)
+app.command("probe")(probe.probe)
 app.command("generate")(generate.generate)
 app.command("encode")(codes.encode)
 app.command("decode")(codes.decode)

@@ -14,7 +14,8 @@ from csm.cli.main import app
 from tests.csm.cli.conftest import ROOT, Csm
 
 COMMANDS = (
-    ("speak",), ("play",), ("chat",), ("serve",), ("generate",), ("encode",), ("decode",),
+    ("speak",), ("play",), ("chat",), ("serve",), ("probe",), ("generate",), ("encode",),
+    ("decode",),
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
     ("voices", "list"), ("voices", "show"), ("voices", "add"), ("voices", "test"),
     ("voices", "remove"), ("watermark", "check"),
