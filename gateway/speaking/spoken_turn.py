@@ -18,13 +18,7 @@ from gateway.conversations.store import Turn
 from gateway.conversations.turn import Unfinished
 from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.attempt import Attempt
-from gateway.speaking.attempt_events import (
-    AttemptEvent,
-    AttemptOptions,
-    Began,
-    Silence,
-    Sound,
-)
+from gateway.speaking.attempt_events import AttemptEvent, AttemptOptions, Began, Silence, Sound
 from gateway.speaking.delivery import Delivery, DeliveryPorts
 from gateway.speaking.events import (
     FinishReason,
@@ -41,13 +35,7 @@ from gateway.speaking.recovery import Recovery
 from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.turn_ports import TurnPorts
-from gateway.speaking.warnings import (
-    not_saved,
-    nothing_spoken,
-    of_event,
-    of_text,
-    refusal,
-)
+from gateway.speaking.warnings import not_saved, nothing_spoken, of_event, of_text, refusal
 from gateway.text.options import TextWarning
 from gateway.text.sentence import Sentence
 

@@ -55,8 +55,11 @@ def redis_arguments() -> list[str]:
 def test_redis_is_told_what_compose_tells_it() -> None:
     told = redis_arguments()
     assert told[:4] == ["redis-server", "/etc/redis/redis.conf", "--dir", "/data"]
+    # Compose's has no password, and only the network around it: protected mode would refuse that.
     service = compose_file.load()["services"]["redis"]
-    assert told[4:] == service["command"][1:]
+    given = service["command"]
+    assert given[:3] == ["redis-server", "--protected-mode", "no"]
+    assert told[4:] == given[3:]
     (it,) = find(composed("base", "redis"), "StatefulSet", "redis")["spec"]["template"]["spec"][
         "containers"
     ]
