@@ -21,8 +21,13 @@ COMPONENTS = sorted(each.name for each in (KUBERNETES / "components").iterdir())
 Manifest = dict[str, Any]
 Objects = tuple[Manifest, ...]
 
-SECRET_VALUES = {"url": "redis://:password@redis:6379/0", "token": "token"}
-"""What stands in tests for a key of a Secret that is a variable of a container."""
+REFERRED_VALUES = {
+    "url": "redis://:password@redis:6379/0",
+    "token": "token",
+    "tracing-endpoint": "http://collector:4317",
+    "tracing-sample-ratio": "0.5",
+}
+"""What stands in tests for a key of a Secret or ConfigMap that is a variable of a container."""
 
 
 @cache
@@ -96,14 +101,15 @@ def container_of(objects: Objects, name: str) -> Manifest:
 
 
 def variables(container: Manifest) -> dict[str, str]:
-    """The variables of a container; those of Secrets with a value that could be."""
+    """The variables of a container; those of Secrets and ConfigMaps with a value that could be."""
     found: dict[str, str] = {}
     for each in container.get("env", []):
         assert each["name"] not in found, f"{each['name']} is set twice"
         if "value" in each:
             found[each["name"]] = each["value"]
         else:
-            found[each["name"]] = SECRET_VALUES[each["valueFrom"]["secretKeyRef"]["key"]]
+            (source,) = each["valueFrom"].values()
+            found[each["name"]] = REFERRED_VALUES[source["key"]]
     return found
 
 

@@ -27,10 +27,13 @@ class ConfigMapOrSecret(NamedTuple):
 
 
 def wanted(objects: Objects) -> dict[ConfigMapOrSecret, set[str]]:
-    """The keys of each that pods, the ingress and its policy take."""
+    """The keys of each that pods, the ingress and its policy take, and `objects` do not bring."""
     found: dict[ConfigMapOrSecret, set[str]] = {}
+    brought = {each["metadata"]["name"]: each["data"] for each in of_kind(objects, "ConfigMap")}
 
     def take(kind: str, name: str, *keys: str) -> None:
+        if kind == "ConfigMap" and set(keys) <= set(brought.get(name, ())):
+            return
         found.setdefault(ConfigMapOrSecret(kind, name), set()).update(keys)
 
     for _, template in pod_templates(objects):
@@ -45,8 +48,9 @@ def wanted(objects: Objects) -> dict[ConfigMapOrSecret, set[str]]:
                 take("Secret", volume["secret"]["secretName"], *keys)
         for each in container.get("env", []):
             if "valueFrom" in each:
-                source = each["valueFrom"]["secretKeyRef"]
-                take("Secret", source["name"], source["key"])
+                ((reference, source),) = each["valueFrom"].items()
+                kind = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}[reference]
+                take(kind, source["name"], source["key"])
     for gateway in of_kind(objects, "Gateway"):
         for listener in gateway["spec"]["listeners"]:
             for each in listener["tls"]["certificateRefs"]:
