@@ -30,6 +30,7 @@ from csm.serving.logging import where
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.serving.supervise import supervise
+from csm.serving.tracing import open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,10 @@ class Host:
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
         self._live = LiveCalls()
-        observers = (self._live, AccessLog(settings.access_log))
+        self._tracing = open_tracing(settings, service.name, metrics.server)
+        # First: what the others write has the trace's id.
+        spans = () if self._tracing is None else (self._tracing.spans,)
+        observers = (*spans, self._live, AccessLog(settings.access_log))
         self._recorder = CallRecorder(observers, settings.log_text)
         self._interceptor = RpcInterceptor(
             metrics.server,
@@ -174,6 +178,7 @@ class Host:
             # A server left running is stopped by its destructor, on a loop that is closed by then.
             await _within(STUCK_S, self._listener.stop(None), "the server")
             await self._stop_door(0.0)
+            await self._end_tracing()
             raise
         heap.freeze_heap()
         self._refusal = None
@@ -215,6 +220,7 @@ class Host:
         await self._end_watch()
         self._stopped = True
         await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
+        await self._end_tracing()
         self._draining = False
 
     def _build_server(self) -> grpc.aio.Server:
@@ -282,6 +288,10 @@ class Host:
     async def _stop_door(self, grace_s: float) -> None:
         if self._door is not None:
             await _within(grace_s + STUCK_S, self._door.stop(grace_s), "the door")
+
+    async def _end_tracing(self) -> None:
+        if self._tracing is not None:
+            await self._tracing.close()
 
     async def _end_watch(self) -> None:
         if self._watch:
