@@ -286,7 +286,7 @@ class TurnMeter:
             call.stage(record, "frames", first, last, frames=record.num_frames)
         self._decoding.tell(call, record, "decode")
         underrun_ms = round(1000 * underrun_s, 1)
-        self._sending.tell(call, record, "send", audio_s=self._audio_s, underrun_ms=underrun_ms)
+        self._sending.tell(call, record, "send", underrun_ms=underrun_ms)
 
     def _exemplar(self) -> dict[str, str] | None:
         """The trace in which a scraper finds this very turn, where its spans are kept."""
