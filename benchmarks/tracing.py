@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -60,8 +61,8 @@ def collector() -> Iterator[str]:
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        said = process.stdout.readline() if process.stdout is not None else ""
+        yield f"http://127.0.0.1:{int(said)}"
     finally:
         process.terminate()
         process.wait()
@@ -117,7 +118,16 @@ async def of_gateways(rounds: int, endpoint: str) -> dict[str, Any]:
     }
 
 
-def make_spans(endpoint: str, turns: int, parts: int, outgoing: int, with_turn: bool) -> float:
+@dataclass(frozen=True)
+class Shape:
+    """The spans that a service makes of one turn, beside its call's."""
+
+    parts: int
+    outgoing: int
+    with_turn: bool
+
+
+def make_spans(endpoint: str, turns: int, shape: Shape) -> float:
     """CPU milliseconds of all threads for the spans of one call, sent and all."""
     from csm.serving import turn_record
     from csm.serving.call_recorder import CallRecorder
@@ -127,19 +137,22 @@ def make_spans(endpoint: str, turns: int, parts: int, outgoing: int, with_turn: 
     from csm.serving.tracing import open_tracing
 
     async def work() -> None:
-        settings = ServiceSettings(tracing_endpoint=endpoint)
+        settings = ServiceSettings.model_validate({"tracing_endpoint": endpoint})
         tracing = open_tracing(settings, "csm.v1.SpeechService", Metrics().server)
-        assert tracing is not None
+        if tracing is None:
+            raise RuntimeError("there is an endpoint, and no tracing")
         recorder = CallRecorder((tracing.spans,))
         for _ in range(turns):
             call = recorder.begin("csm.v1.SpeechService/Synthesize", "grpc", "r", "p")
-            turn = call.begin_turn(time.monotonic()) if with_turn else None
+            turn = call.begin_turn(time.monotonic()) if shape.with_turn else None
             turn_record.current.set(turn)
-            calls = [OutgoingCall("csm.v1.GeneratorService/Generate") for _ in range(outgoing)]
+            calls = [
+                OutgoingCall("csm.v1.GeneratorService/Generate") for _ in range(shape.outgoing)
+            ]
             for one in calls:
                 one.metadata  # noqa: B018
                 one.end("OK")
-            for _ in range(parts):
+            for _ in range(shape.parts):
                 call.stage(turn, "frames", 1.0, 2.0, frames=40, first_ms=1.5)
             if turn is not None:
                 turn.turn_id, turn.num_frames, turn.finish_reason = "t", 40, "EOS"
@@ -157,12 +170,12 @@ def make_spans(endpoint: str, turns: int, parts: int, outgoing: int, with_turn: 
 def of_spans(endpoint: str, turns: int) -> dict[str, Any]:
     """CPU of the spans of one turn by service, without any of its work."""
     services = {
-        "gateway": {"parts": 6, "outgoing": 2, "with_turn": True},
-        "generator": {"parts": 4, "outgoing": 0, "with_turn": False},
-        "tokenizer": {"parts": 1, "outgoing": 0, "with_turn": False},
+        "gateway": Shape(parts=6, outgoing=2, with_turn=True),
+        "generator": Shape(parts=4, outgoing=0, with_turn=False),
+        "tokenizer": Shape(parts=1, outgoing=0, with_turn=False),
     }
-    make_spans(endpoint, 50, **services["gateway"])
-    cost = {name: make_spans(endpoint, turns, **shape) for name, shape in services.items()}
+    make_spans(endpoint, 50, services["gateway"])
+    cost = {name: make_spans(endpoint, turns, shape) for name, shape in services.items()}
     return {
         "cpu_ms_a_turn": {name: round(ms, 3) for name, ms in cost.items()},
         "cpu_ms_a_turn_in_all": round(sum(cost.values()), 3),

@@ -53,8 +53,8 @@ def open_tracing(
         from csm.serving.spans import Spans
     except ImportError as error:
         raise errors.FailedPrecondition(
-            f"tracing_endpoint: spans need the extra `tracing` (pip install 'csm[tracing]'); "
-            f"{error.name} is not installed"
+            f"tracing_endpoint: needs {error.name}, which is not installed: "
+            "pip install 'csm-server[tracing]'"
         ) from None
     named = {
         "service.name": NAMES.get(service_name, service_name),

@@ -1,11 +1,13 @@
 """One tree of spans for an utterance, through every door, and whatever fails on the way."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from csm import errors
 from csm.serving.access_log import CALL_ENDED
@@ -106,6 +108,28 @@ async def test_a_request_over_http_brings_its_trace_and_a_probe_none() -> None:
     assert (tree.span.trace_id, tree.span.parent_id) == (TRACE, SPAN)
     assert tree.span.attributes["http.route"] == "/v1/audio/speech"
     assert tree.span.attributes["http.response.status_code"] == 200
+    assert tree.named("turn", GENERATE, GENERATE).span.service == "csm-generator"
+
+
+async def test_a_websocket_brings_its_trace_with_the_handshake() -> None:
+    async with traced(http_port=0) as running:
+        url = running.stack.http.replace("http", "ws", 1) + "/v1/conversations"
+        async with connect(url, additional_headers={"traceparent": PARENT}) as socket:
+            for message in (
+                {"type": "config"},
+                {"type": "text", "text": "Hello there."},
+                {"type": "end_of_turn"},
+                {"type": "close"},
+            ):
+                await socket.send(json.dumps(message))
+            told = [one async for one in socket]
+        assert any(isinstance(one, str) and "turn_completed" in one for one in told)
+        (tree,) = await running.trees()
+    check(tree)
+    assert tree.span.name == "WS /v1/conversations"
+    assert (tree.span.trace_id, tree.span.parent_id) == (TRACE, SPAN)
+    assert tree.span.attributes["csm.transport"] == "websocket"
+    assert tree.span.attributes["http.request.method"] == "GET"
     assert tree.named("turn", GENERATE, GENERATE).span.service == "csm-generator"
 
 

@@ -142,7 +142,7 @@ def test_without_the_extra_an_endpoint_is_refused_in_words(monkeypatch: pytest.M
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     settings = ServiceSettings(tracing_endpoint=GONE)
-    with pytest.raises(errors.FailedPrecondition, match=r"tracing_endpoint.*csm\[tracing\]"):
+    with pytest.raises(errors.FailedPrecondition, match=r"tracing_endpoint.*csm-server\[tracing\]"):
         open_tracing(settings, NAME, Metrics().server)
 
 
