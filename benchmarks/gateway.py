@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,16 @@ START_TIMEOUT_S = 20.0
 
 
 @asynccontextmanager
-async def gateway(generator: FakeGenerator, tokenizer: FakeTokenizer) -> AsyncIterator[Any]:
-    """The gateway's process, a client of it, and its port of HTTP."""
+async def gateway(
+    generator: FakeGenerator,
+    tokenizer: FakeTokenizer,
+    settings: Mapping[str, object] | None = None,
+    connection: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Any]:
+    """The gateway's process, a client of it, and its port of HTTP.
+
+    `settings` are further ones of the gateway, by name; `connection`, what the client is made with.
+    """
     port, http_port = _free_port(), _free_port()
     environment = os.environ | {
         "CSM_GATEWAY_PORT": str(port),
@@ -50,10 +58,11 @@ async def gateway(generator: FakeGenerator, tokenizer: FakeTokenizer) -> AsyncIt
         "CSM_GATEWAY_GENERATOR_TARGET": f"127.0.0.1:{generator.port}",
         "CSM_GATEWAY_TOKENIZER_TARGET": f"127.0.0.1:{tokenizer.port}",
         "CSM_GATEWAY_LOG_LEVEL": "WARNING",
+        **{f"CSM_GATEWAY_{k.upper()}": str(v) for k, v in (settings or {}).items()},
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", env=environment)
     try:
-        async with AsyncClient(f"127.0.0.1:{port}") as client:
+        async with AsyncClient(f"127.0.0.1:{port}", **(connection or {})) as client:
             await _ready(client)
             yield process.pid, client, http_port
     finally:

@@ -139,9 +139,7 @@ def make_spans(endpoint: str, turns: int, shape: Shape) -> float:
     async def work() -> None:
         settings = ServiceSettings.model_validate({"tracing_endpoint": endpoint})
         tracing = open_tracing(settings, "csm.v1.SpeechService", Metrics().server)
-        if tracing is None:
-            raise RuntimeError("there is an endpoint, and no tracing")
-        recorder = CallRecorder((tracing.spans,))
+        recorder = CallRecorder(tracing.observers)
         for _ in range(turns):
             call = recorder.begin("csm.v1.SpeechService/Synthesize", "grpc", "r", "p")
             turn = call.begin_turn(time.monotonic()) if shape.with_turn else None

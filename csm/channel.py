@@ -4,6 +4,8 @@ import json
 
 import grpc
 
+from csm.client_tls import ClientTls
+
 MAX_MESSAGE_BYTES = 4 << 20
 
 # A peer that vanished is noticed within 40 s. Servers of ours allow pings twice as often as
@@ -68,13 +70,25 @@ def options(
 
 
 def open_async(
-    target: str, *, load_balancing: dict[str, object] | None = None, http_proxy: bool = False
+    target: str,
+    *,
+    load_balancing: dict[str, object] | None = None,
+    http_proxy: bool = False,
+    tls: ClientTls | None = None,
 ) -> grpc.aio.Channel:
-    """An asyncio channel to `target` (host:port or a gRPC name); see `options`."""
+    """An asyncio channel to `target` (host:port or a gRPC name), plaintext without `tls`; see
+    `options`."""
     arguments = options(load_balancing=load_balancing, http_proxy=http_proxy)
+    if tls is not None:
+        return grpc.aio.secure_channel(target, tls.credentials(), options=arguments)
     return grpc.aio.insecure_channel(target, options=arguments)
 
 
-def open_sync(target: str, *, http_proxy: bool = False) -> grpc.Channel:
-    """A blocking channel to `target`; see `options`."""
-    return grpc.insecure_channel(target, options=options(http_proxy=http_proxy))
+def open_sync(
+    target: str, *, http_proxy: bool = False, tls: ClientTls | None = None
+) -> grpc.Channel:
+    """A blocking channel to `target`; see `open_async`."""
+    arguments = options(http_proxy=http_proxy)
+    if tls is not None:
+        return grpc.secure_channel(target, tls.credentials(), options=arguments)
+    return grpc.insecure_channel(target, options=arguments)

@@ -201,12 +201,26 @@ class Unauthenticated(ServiceError):
     code = grpc.StatusCode.UNAUTHENTICATED
     reason = "UNAUTHENTICATED"
 
+    def __init__(self, message: str, why: str = "") -> None:
+        """`why` is for our logs and metrics alone."""
+        super().__init__(message)
+        self.why = why
+
+    def summary(self) -> str:
+        """As of all, with what is wrong with the credential."""
+        return f"{super().summary()} ({self.why})" if self.why else super().summary()
+
 
 class PermissionDenied(ServiceError):
     """A valid credential that may not do this."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
     reason = "PERMISSION_DENIED"
+
+    def __init__(self, message: str, why: str = "", scopes: Sequence[str] = ()) -> None:
+        """`why` is for our logs and metrics; one of `scopes` would do."""
+        super().__init__(message)
+        self.why, self.scopes = why, tuple(scopes)
 
 
 class Unavailable(RetryableError):
@@ -335,4 +349,8 @@ def from_parts(
         return QueueFull(message, wait_s)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         return Internal(f"the {service} failed")
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return Unauthenticated(message)
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return PermissionDenied(message)
     return UpstreamError(code, message, details)

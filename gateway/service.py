@@ -10,6 +10,7 @@ from csm.audio import opus
 from csm.serving.metrics import GatewayMetrics, HttpMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
+from gateway.access import RPCS
 from gateway.backends.backends import Backends
 from gateway.conversations.stores import make_store
 from gateway.http.server import HttpServer
@@ -32,6 +33,7 @@ class GatewayService:
     """Implements `csm.serving.bootstrap.Service`."""
 
     name = "csm.v1.SpeechService"
+    access = RPCS
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
         """Call inside a running event loop: channels belong to it."""
@@ -69,7 +71,7 @@ class GatewayService:
         self._speech.take_voices(await self._load_voices())
         keeper = self._speech.keeper
         await keeper.look()
-        check_default(self._speech.voices, self._settings.default_voice)
+        check_default(self._speech.voices.of(""), self._settings.default_voice)
         await self._speech.sounds.measure(self._speech.voices.all())
         self._tasks = [
             asyncio.create_task(supervise("sweeper", self._sweep, self._metrics)),

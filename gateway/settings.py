@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from csm.serving.settings import Port, ServiceSettings, port_or_none
+from csm.serving.settings import PathOrNone, Port, ServiceSettings, port_or_none
 
 LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
 LeadMs = Annotated[int, Field(ge=0, le=600_000)]
@@ -69,6 +69,19 @@ class GatewaySettings(ServiceSettings):
     )
     generator_load_balancing: LoadBalancing = Field(
         "ring_hash", description="how calls spread over generators; ring_hash keeps a conversation"
+    )
+    backend_ca: PathOrNone = Field(
+        None,
+        description="authorities of the two services' certificates, PEM; turns TLS towards them on",
+    )
+    backend_certificate: PathOrNone = Field(
+        None, description="certificate to show to the two services, PEM (mutual TLS)"
+    )
+    backend_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
+    backend_token_file: PathOrNone = Field(
+        None,
+        description="file with the bearer token that tokenizer and generator are shown, read again "
+        "when it changes",
     )
     backend_refresh_s: float = Field(
         5.0, gt=0, le=300, description="seconds between looks at a backend that answers"

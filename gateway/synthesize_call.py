@@ -8,6 +8,7 @@ from typing import Any
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
+from gateway.backends.affinity import generator_key
 from gateway.backends.backends import Backends, Info
 from gateway.backends.convert import context_messages
 from gateway.commands import ContextEntry, Synthesis, TurnOptions
@@ -46,6 +47,8 @@ class SynthesisParts:
     metrics: GatewayMetrics
     deadline: float | None
     """A time of the monotonic clock."""
+    owner: str
+    """The tenant that asks; "" where identity is off."""
 
 
 class SynthesizeCall:
@@ -80,8 +83,9 @@ class SynthesizeCall:
                 asked.sampling,
                 asked.max_audio_ms,
                 asked.max_lead_ms,
-                asked.conversation_id,
+                generator_key(parts.owner, asked.conversation_id),
                 word_times=asked.word_times,
+                owner=parts.owner,
                 sound=await parts.sounds.processing(asked.sound, cast),
             ),
             TurnPorts(

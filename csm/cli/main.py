@@ -8,6 +8,7 @@ import typer
 import csm
 from csm.cli import (
     bench,
+    certs,
     chat,
     codes,
     generate,
@@ -16,6 +17,7 @@ from csm.cli import (
     serve,
     speak,
     text,
+    tokens,
     voices,
     watermark,
 )
@@ -58,8 +60,10 @@ app.command("encode")(codes.encode)
 app.command("decode")(codes.decode)
 app.add_typer(models.app, name="models")
 app.add_typer(voices.app, name="voices")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(bench.app, name="bench")
+app.add_typer(certs.app, name="certs")
 
 
 def main() -> None:

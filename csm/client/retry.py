@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from csm import errors
+from csm.client_tls import hint
 
 # The server's timer may run out a little before ours: it counts from when the call came.
 _LATE_S = 0.05
@@ -75,8 +76,16 @@ def _meaning(
             f"{_SERVICES[service]}; is that the port of another service?",
             details,
         )
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return errors.Unauthenticated(
+            f"{message} (the server at {target}; token= of a client, of csm --token-file, "
+            "CSM_TOKEN_FILE or CSM_TOKEN)"
+        )
     if code is grpc.StatusCode.UNAVAILABLE and errors.asked_wait_s(details) is None:
-        return errors.Unavailable(f"the server at {target} cannot be reached: {message}", 0.0)
+        told = f"the server at {target} cannot be reached: {message}"
+        if advice := hint(message):
+            told = f"the server at {target} cannot be reached: {advice} ({message})"
+        return errors.Unavailable(told, 0.0)
     return typed_error(code, message, details)
 
 
@@ -109,6 +118,8 @@ def typed_error(
         grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
         grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
         grpc.StatusCode.INTERNAL: errors.Internal,
+        grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+        grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
     }
     if code in plain:
         return plain[code](message)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from csm.audio import frames
 from csm.client.answers import TokenizerInfo
+from csm.client.bearer import CallMetadata, Token, call_metadata
 from csm.client.connection import (
+    Connection,
     Metadata,
     check_metadata,
     check_target,
@@ -25,6 +27,7 @@ from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, from_status
 from csm.client.trace import traced
 from csm.errors import ServiceError, invalid
+from csm.pem import Pem
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc
 
@@ -72,20 +75,30 @@ def _file_messages(data: bytes, mend: bool) -> Iterator[tokenizer_pb2.EncodeRequ
 class _TokenizerCore:
     """What both clients are alike in: how they connect."""
 
-    _open_channel: Callable[[str, bytes | Path | None, bool], Any]
+    _open_channel: Callable[[Connection], Any]
 
     def __init__(
         self,
         target: str = DEFAULT_TARGET,
         *,
-        root_certificates: bytes | Path | None = None,
+        root_certificates: Pem | None = None,
+        client_certificate: tuple[Pem, Pem] | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
         metadata: Metadata = (),
         use_proxy: bool = False,
     ) -> None:
         self.target = check_target(target, example=DEFAULT_TARGET)
-        self._metadata = check_metadata(metadata)
-        self._channel = self._open_channel(target, root_certificates, use_proxy)
+        connection = Connection(
+            target, root_certificates, client_certificate, check_metadata(metadata), use_proxy
+        )
+        self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
+        self._channel = self._open_channel(connection)
         self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+
+    @property
+    def _metadata(self) -> CallMetadata:
+        return self._call_metadata()
 
 
 class TokenizerClient(_TokenizerCore):

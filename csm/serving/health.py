@@ -29,6 +29,8 @@ class State:
     """False: only a restart helps."""
     reason: str
     """Why it is not ready, for people; empty when it is."""
+    notice: str = ""
+    """What people should know of it even so."""
 
     @property
     def ready(self) -> bool:

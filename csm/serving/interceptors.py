@@ -21,6 +21,7 @@ from grpc.aio import ServicerContext
 
 from csm import errors
 from csm.serving import call_record
+from csm.serving.auth.rpc_guard import HEALTH, REFLECTION, RpcGuard
 from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
 from csm.serving.message_bytes import counting_in, counting_out
@@ -34,8 +35,6 @@ from csm.serving.unread import UNREAD_S, AnswerWriter
 
 log = logging.getLogger(__name__)
 
-HEALTH = "grpc.health.v1.Health"
-REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 MAX_REFLECTION_CALLS = 32
 REFLECTION_S = 60.0
 POLLED = frozenset({"GetLoad", "GetModelInfo", "GetTokenizerInfo"})
@@ -64,8 +63,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         first_message_s: float = FIRST_MESSAGE_S,
         max_unread_s: float = UNREAD_S,
         recorder: CallRecorder | None = None,
+        guard: RpcGuard | None = None,
     ) -> None:
+        """`guard` says who calls and whether they may; None: all may."""
         self._recorder = recorder or CallRecorder()
+        self._guard = guard
         self._max_unread_s = max_unread_s
         self._metrics = metrics
         self._gate = gate
@@ -106,6 +108,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         rpc.max_unread_s = self._max_unread_s
         if service != HEALTH:
             rpc.recorder = self._recorder
+        if self._guard is not None:
+            rpc.admit_caller = self._guard.of(service, method)
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -147,6 +151,8 @@ class _Rpc:
     """One method of one service, wrapped."""
 
     gate: Gate = staticmethod(lambda: None)
+    admit_caller: Callable[[ServicerContext], Awaitable[object]] | None = None
+    """Says whether the caller may; None: all may."""
     limit_s: float | None = None
     """How long a call may last."""
     max_unread_s = UNREAD_S
@@ -264,12 +270,15 @@ class _Rpc:
         trace = trace_context_of(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
         record = self.recorder.begin(self.name, "grpc", rid, peer, probe=self.probe, trace=trace)
         context.set_trailing_metadata(((REQUEST_ID, rid),))
-        # One iterator: a cancelled wait for a message leaves the others their place in it.
-        requests = aiter(requests)
         limit: asyncio.Timeout | None = None
         code, began = grpc.StatusCode.OK, time.monotonic()
         self.began()
         try:
+            # Before anything of the call is read, and before it has anybody's place.
+            if self.admit_caller is not None:
+                await self.admit_caller(context)
+            # One iterator: a cancelled wait for a message leaves the others their place in it.
+            requests = aiter(requests)
             if self.limit_s is None:
                 return await self._admit(call, requests)
             limit = asyncio.timeout(self.limit_s)
@@ -278,7 +287,7 @@ class _Rpc:
         except errors.ServiceError as error:
             code, record.error = error.code, error.summary()
             if self._requests_stream:
-                await read_on(requests)
+                await read_on(aiter(requests))
             await _abort(context, error, rid)
         except asyncio.CancelledError:
             left = context.time_remaining()

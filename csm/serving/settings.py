@@ -4,9 +4,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from csm.serving import environment
@@ -21,6 +22,14 @@ def port_or_none(value: object) -> object:
     """None for what says that there is to be no such port: none, off, nothing at all."""
     said = value.strip().lower() if isinstance(value, str) else value
     return None if said in ("none", "off", "") else value
+
+
+def path_or_none(value: object) -> object:
+    """None for an empty text, which is what a variable that was not filled in leaves."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+
+PathOrNone = Annotated[Path | None, BeforeValidator(path_or_none)]
 
 
 class ServiceSettings(BaseSettings):
@@ -39,6 +48,19 @@ class ServiceSettings(BaseSettings):
     log_text: bool = Field(
         False, description="log the beginning of what is spoken and heard, with its turn"
     )
+    tls_certificate: PathOrNone = Field(
+        None, description="certificate of all ports, PEM, its chain behind it; none: plaintext"
+    )
+    tls_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
+    tls_client_ca: PathOrNone = Field(
+        None,
+        description="authorities, PEM; where it is set, clients must show a certificate of theirs",
+    )
+    health_port: Port | None = Field(
+        None,
+        description="plaintext port for gRPC health checks alone, for probes without a certificate",
+    )
+    metrics_tls: bool = Field(False, description="TLS on the metrics port too")
     tracing_endpoint: str = Field(
         "",
         max_length=1024,
@@ -87,6 +109,42 @@ class ServiceSettings(BaseSettings):
         le=86_400,
         description="seconds that calls on such a connection may go on; 0: to their end",
     )
+    auth_tokens_file: PathOrNone = Field(
+        None, description="file of bearer tokens (csm tokens new), read again when it changes"
+    )
+    auth_jwt_issuer: str = Field(
+        "", max_length=1024, description="issuer (iss) of JWTs that are taken; empty: none are"
+    )
+    auth_jwt_audience: str = Field(
+        "", max_length=1024, description="audience (aud) that JWTs must have"
+    )
+    auth_jwt_jwks: str = Field(
+        "", max_length=4096, description="keys of that issuer, JWKS: a file, or an https URL"
+    )
+    auth_jwt_leeway_s: float = Field(
+        30.0, ge=0, le=600, description="seconds that the issuer's clock may differ by"
+    )
+    auth_jwt_tenant_claim: str = Field(
+        "tenant",
+        min_length=1,
+        max_length=256,
+        description="claim with the tenant, also a path with dots; without it a subject is alone",
+    )
+    auth_jwt_scope_claim: str = Field(
+        "scope",
+        min_length=1,
+        max_length=256,
+        description="claim with the scopes, a text or a list, also a path with dots",
+    )
+    auth_certificates: PathOrNone = Field(
+        None,
+        description="file that maps subjects of client certificates to principals, read again "
+        "when it changes",
+    )
+    allow_insecure: bool = Field(
+        False,
+        description="do not warn where the service listens beyond loopback without identity or TLS",
+    )
     drain_delay_s: Seconds = Field(
         0.0, description="seconds between not ready and closing, for endpoints to notice"
     )
@@ -94,7 +152,7 @@ class ServiceSettings(BaseSettings):
         30.0, description="seconds that live streams may go on after SIGTERM"
     )
 
-    @field_validator("metrics_port", mode="before")
+    @field_validator("metrics_port", "health_port", mode="before")
     @classmethod
     def _none_is_a_port_too(cls, value: object) -> object:
         return port_or_none(value)

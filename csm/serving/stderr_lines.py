@@ -15,7 +15,7 @@ from typing import IO
 MAX_LINE_BYTES = 8192
 PIPE_BYTES = 1 << 20
 """That fit in before a writer waits; the default is 64 KiB."""
-CLOSE_S = 0.5
+CLOSE_S = 2.0
 """How long the last lines may take at the end: a child may hold the pipe open."""
 
 log = logging.getLogger("stderr")

@@ -1,15 +1,16 @@
 """Whether a service makes spans, and where they go. OpenTelemetry is imported where it does."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import csm
 from csm import errors
+from csm.serving.call_record import CallObserver
 from csm.serving.metrics import ServerMetrics
 from csm.serving.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from csm.serving.span_export import SpanQueue
-    from csm.serving.spans import Spans
 
 NAMES = {
     "csm.v1.SpeechService": "csm-gateway",
@@ -23,27 +24,30 @@ FLUSH_S = 2.0
 
 
 class Tracing:
-    """The spans of one service, and their way to the collector."""
+    """The spans of one service, and their way to the collector; without arguments there are
+    none."""
 
-    def __init__(self, spans: "Spans", queue: "SpanQueue") -> None:
-        self.spans = spans
-        """To be told of calls."""
+    def __init__(
+        self, observers: Sequence[CallObserver] = (), queue: "SpanQueue | None" = None
+    ) -> None:
+        self.observers = observers
+        """To be told of calls: what makes spans of them."""
         self._queue = queue
 
     async def close(self) -> None:
-        """Sends what is left, within a bounded time."""
-        await self._queue.close()
+        """Sends what is left, within a bounded time. Idempotent."""
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            await queue.close()
 
 
-def open_tracing(
-    settings: ServiceSettings, service_name: str, metrics: ServerMetrics
-) -> Tracing | None:
-    """As the settings say; None: no spans.
+def open_tracing(settings: ServiceSettings, service_name: str, metrics: ServerMetrics) -> Tracing:
+    """As the settings say.
 
     Raises `FailedPrecondition` where there are to be spans and OpenTelemetry is not installed.
     """
     if not settings.tracing_endpoint:
-        return None
+        return Tracing()
     try:
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -67,4 +71,4 @@ def open_tracing(
         ParentBasedTraceIdRatio(settings.tracing_sample_ratio), resource, shutdown_on_exit=False
     )
     provider.add_span_processor(queue)
-    return Tracing(Spans(provider.get_tracer(SCOPE, csm.__version__)), queue)
+    return Tracing((Spans(provider.get_tracer(SCOPE, csm.__version__)),), queue)

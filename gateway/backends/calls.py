@@ -8,7 +8,7 @@ import grpc
 from csm import errors
 from csm.audio.frames import WIRE_DTYPE
 from csm.v1 import common_pb2, generator_pb2, tokenizer_pb2
-from gateway.backends.affinity import affinity
+from gateway.backends.affinity import affinity, scope_of
 from gateway.backends.backends import Backends
 from gateway.backends.convert import (
     audio_format,
@@ -31,6 +31,7 @@ class GenerationOptions:
     """The config of a Generate call."""
 
     conversation_id: str
+    """The `generator_key`; empty: of no conversation."""
     speaker: int
     sampling: SamplingOptions
     seed: int | None
@@ -40,6 +41,8 @@ class GenerationOptions:
     """What is hashed to choose the generator: the conversation, or the turn where it has none."""
     route: int = 0
     """Which of the generators that the key could go to; see `Backends.recovered`."""
+    owner: str = ""
+    """Whose turn it is: it shares no cache with another's."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Generation(Call):
             Source.GENERATOR,
             backends.generator.Generate,
             timeout_s,
-            affinity(options.route_key, options.route),
+            affinity(options.route_key, options.route) + scope_of(options.owner),
             rpc="csm.v1.GeneratorService/Generate",
         )
         self._frame_bytes = backends.info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize

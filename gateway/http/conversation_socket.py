@@ -24,9 +24,11 @@ from gateway.http import messages
 from gateway.http.connection import FLUSH_S, abort_later, client_of, origins
 from gateway.http.errors import HttpError, error_body
 from gateway.http.frame_codes import FrameCodes, wants_codes
+from gateway.http.guard import chosen_subprotocol
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
 from gateway.messages import Checker
+from gateway.owner import owner_of_call
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -56,7 +58,7 @@ class ConversationRoute:
     async def converse(self, websocket: WebSocket) -> None:
         """One conversation, to its end. Raises `HttpError` for a page of another origin."""
         self._check_origin(websocket)
-        await websocket.accept()
+        await websocket.accept(chosen_subprotocol(websocket.scope.get("subprotocols", ())))
         with self._metrics.websockets.track_inprogress():
             try:
                 await _Socket(websocket, self._speech).run()
@@ -82,6 +84,7 @@ class _Socket:
     def __init__(self, websocket: WebSocket, speech: SpeechHandler) -> None:
         self._websocket = websocket
         self._speech = speech
+        self._owner = owner_of_call()
         self._checker = Checker(speech.settings, speech.backends.info)
         self._sender = Sender(websocket.send, speech.settings.max_unread_s)
         self._sending = asyncio.Lock()
@@ -121,7 +124,7 @@ class _Socket:
             self._codes = FrameCodes(self._speech.backends.info)
         options = messages.opening(self._checker, first, self._speech.texts.rules)
         client = client_of(self._websocket.scope)
-        events = self._speech.converse(options, self._commands(), client, None)
+        events = self._speech.converse(options, self._commands(), client, None, owner=self._owner)
         if messages.output_is_opus(first):
             events = as_ogg_opus(events, messages.opus_encoding())
         async with contextlib.aclosing(events):

@@ -285,6 +285,7 @@ class SpokenTurn:
             credit_frames,
             self._recovery.route_key,
             self._recovery.route,
+            options.owner,
         )
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)

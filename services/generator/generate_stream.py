@@ -181,6 +181,7 @@ class GenerateStream:
             deadline_s=deadline_s,
             begun_frames=len(begun),
             noise=noise,
+            cache_scope=self._config.cache_scope,
         )
         self._place.submit(request, lambda event: self._hear(running, event))
         self._running = running

@@ -145,6 +145,16 @@ def threads_for(parameters: int, asked: int) -> int:
     return cores.threads_for(asked, large=large, most=torch.get_num_threads())
 
 
+def use_threads(loaded: LoadedModel, asked: int) -> None:
+    """Set torch's threads for a model's frames, in the thread that makes them."""
+    # Of this thread, and of whichever thread of the process first uses torch after it. Native
+    # frames have threads of their own: torch's would spin beside them behind every small copy.
+    count = 1
+    if not isinstance(loaded.model, NativeCsm):
+        count = threads_for(loaded.description.parameters, asked)
+    torch.set_num_threads(count)
+
+
 def torch_dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:
     """Return what the weights of a model of so many parameters are read as on "cpu" or "cuda"."""
     # int8 is packed from what "auto" loads, which stays for the embeddings and the KV cache.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Protocol
 
 import grpc
 
 from csm import errors
 from csm.serving import call_record
+from csm.serving.cache_scope import cache_scope_of
 from csm.serving.call_record import CallRecord
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
@@ -73,7 +75,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
         record = call_record.of_call()
-        stream = await self._open(request_iterator, record)
+        stream = await self._open(request_iterator, record, context)
         frame_ms = self._service.loaded.frame_ms
         reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
@@ -86,7 +88,9 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
             self._service.close(stream, deadline_passed=late)
 
-    async def _open(self, requests: Requests, record: CallRecord) -> GenerateStream:
+    async def _open(
+        self, requests: Requests, record: CallRecord, context: Context
+    ) -> GenerateStream:
         # How long it may take is the interceptor's business (first_message_s).
         request = await anext(requests, None)
         if request is None:
@@ -98,7 +102,8 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             raise errors.invalid("config", f"the first message must be the config; it is {kind}")
         config = self._service.stream_config(request.config)
         record.conversation_id = config.conversation_id
-        return self._service.open(config)
+        scope = cache_scope_of(context.invocation_metadata())
+        return self._service.open(replace(config, cache_scope=scope))
 
     async def GetModelInfo(
         self, request: generator_pb2.GetModelInfoRequest, context: Context

@@ -43,7 +43,7 @@ async def traced(**settings: Any) -> AsyncIterator[Traced]:
     collector = Collector()
     stack = Stack()
     for backend in (stack.generator, stack.tokenizer):
-        backend.tracing_endpoint = collector.endpoint
+        backend.settings["tracing_endpoint"] = collector.endpoint
     try:
         await stack.up(tracing_endpoint=collector.endpoint, **settings)
         yield Traced(stack, collector)

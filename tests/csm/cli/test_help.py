@@ -18,6 +18,7 @@ COMMANDS = (
     ("models", "create"), ("models", "convert"), ("models", "pull"), ("models", "info"),
     ("voices", "list"), ("voices", "show"), ("voices", "add"), ("voices", "test"),
     ("voices", "remove"), ("watermark", "check"),
+    ("tokens", "new"), ("tokens", "list"), ("tokens", "revoke"),
     ("bench", "model"), ("bench", "codec"), ("bench", "serve"),
 )  # fmt: skip
 
@@ -128,7 +129,7 @@ def test_wrong_usage_ends_with_2(csm: Csm, arguments: tuple[str, ...]) -> None:
         ),
         (("speak", "hi", "--server", ""), ("--server", "is empty", "e.g. 127.0.0.1:50050")),
         (("voices", "list", "--server", "50050"), ("--server", "without a host")),
-        (("decode", "README.md", "--server", "127.0.0.1"), ("README.md", "safetensors")),
+        (("decode", "README.md", "--server", "127.0.0.1:1"), ("README.md", "safetensors")),
         (("encode", "README.md", "-o", "-", "--server", "127.0.0.1"), ("--server", "no port")),
         (("speak", "hi", "--server", "h:1", "--voices", "x"), ("--server", "--voices")),
         (("speak", "hi", "-o", "r.mp3", "--rate", "96000"), ("--rate 96000", "48000")),
