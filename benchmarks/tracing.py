@@ -23,15 +23,7 @@ from typing import Any
 import grpc
 
 from benchmarks import machine
-from benchmarks.gateway import (
-    FRAMES_PER_CHAR,
-    TEXT,
-    WARM_UP_CALLS,
-    FakeGenerator,
-    FakeTokenizer,
-    cpu_s,
-    gateway,
-)
+from benchmarks.gateway import TEXT, WARM_UP_CALLS, backends, cpu_s, gateway
 from csm.client import AsyncClient
 
 ENDPOINT = "CSM_GATEWAY_TRACING_ENDPOINT"
@@ -78,35 +70,28 @@ async def speak(client: AsyncClient) -> int:
 
 async def of_gateways(rounds: int, endpoint: str) -> dict[str, Any]:
     """A gateway of each case, asked in turn."""
-    generator, tokenizer = FakeGenerator(), FakeTokenizer()
-    generator.frames_per_char = FRAMES_PER_CHAR
-    await generator.up()
-    await tokenizer.up()
     used: dict[str, list[float]] = {case: [] for case in CASES}
     frames_a_turn = 0
-    try:
-        async with AsyncExitStack() as held:
-            running = {}
-            for case in CASES:
-                os.environ[ENDPOINT] = endpoint if case == "on" else ""
-                running[case] = await held.enter_async_context(gateway(generator, tokenizer))
-            for _, client, _ in running.values():
-                for _ in range(WARM_UP_CALLS):
-                    await speak(client)
-            for round_number in range(rounds):
-                order = CASES if round_number % 2 else CASES[::-1]
-                for case in order:
-                    pid, client, _ = running[case]
-                    before, frames = cpu_s(pid), 0
-                    for _ in range(BATCH_CALLS):
-                        frames += await speak(client)
-                    if case == "on":
-                        await asyncio.sleep(0.5)  # what it still has to send
-                    used[case].append(1000 * (cpu_s(pid) - before) / frames)
-                    frames_a_turn = frames // BATCH_CALLS
-    finally:
-        await generator.down()
-        await tokenizer.down()
+    async with AsyncExitStack() as held:
+        ports = await held.enter_async_context(backends())
+        running = {}
+        for case in CASES:
+            os.environ[ENDPOINT] = endpoint if case == "on" else ""
+            running[case] = await held.enter_async_context(gateway(*ports))
+        for _, client, _ in running.values():
+            for _ in range(WARM_UP_CALLS):
+                await speak(client)
+        for round_number in range(rounds):
+            order = CASES if round_number % 2 else CASES[::-1]
+            for case in order:
+                pid, client, _ = running[case]
+                before, frames = cpu_s(pid), 0
+                for _ in range(BATCH_CALLS):
+                    frames += await speak(client)
+                if case == "on":
+                    await asyncio.sleep(0.5)  # what it still has to send
+                used[case].append(1000 * (cpu_s(pid) - before) / frames)
+                frames_a_turn = frames // BATCH_CALLS
     medians = {case: machine.percentile(values, 0.5) for case, values in used.items()}
     return {
         "frames_a_turn": frames_a_turn,
