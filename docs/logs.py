@@ -19,6 +19,8 @@ Written by `make docs`; the fields are those of `csm/serving/access_log.py`. Eac
 | `CSM_<SERVICE>_ACCESS_LOG` | true | a line for each call and turn; false: only for calls that ended otherwise than well |
 | `CSM_<SERVICE>_LOG_TEXT` | false | the line of a turn (for one text: of its call) has the first 500 characters of what was spoken or heard, in `text` |
 
+`csm serve` has one form for its three services: `--log-level`, `--log-format`; the variables of those two are for services by themselves.
+
 Every line has `time` (UTC), `level`, `logger`, `message`; `request_id` where it belongs to a call; `exception` where there is one.
 
 ## What is never logged

@@ -76,11 +76,18 @@ def model_directory(path: Path | None) -> Path | None:
             f"{path}: no such directory; fetch it from the Hugging Face hub with "
             f"`csm models pull {path}`, then say -M {fetched}"
         )
+    if path.parent == fetched.parent:
+        owner = _OWNERS.get(path.name, "OWNER")
+        raise CommandError(
+            f"{path}: no such directory; `csm models pull {owner}/{path.name}` makes it of the "
+            "Hugging Face hub's"
+        )
     raise CommandError(f"{path}: no such directory")
 
 
-# owner/name, as the hub has them.
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# owner/name, as the hub has them; models/NAME is where they are put.
+_HUB_NAME = re.compile(r"(?!models/)[\w-][\w.-]*/[\w-][\w.-]*")
+_OWNERS = {"csm-1b": "sesame"}
 _HERE = "Running it here"
 _SAMPLING = "Sampling"
 _OUTPUT = "Output"

@@ -118,6 +118,8 @@ def test_wrong_usage_ends_with_2(csm: Csm, arguments: tuple[str, ...]) -> None:
             ("csm models pull acme/voice-2b", "-M models/voi"),
         ),
         (("serve", "-M", "acme/voice-2b"), ("csm models pull acme/voice-2b",)),
+        (("serve", "-M", "models/csm-1b"), ("csm models pull sesame/csm-1b",)),
+        (("models", "fit", "models/voice-2b"), ("csm models pull OWNER/voice-2b",)),
         (("encode", "in.wav", "-M", "acme/voice-2b"), ("csm models pull acme/voice-2b",)),
         (("voices", "list", "-M", "acme/voice-2b"), ("csm models pull acme/voice-2b",)),
         (
