@@ -310,6 +310,14 @@ def asked_wait_s(details: Iterable[Message]) -> float | None:
     return None
 
 
+def refused(message: str, wait_s: float, details: Iterable[Message]) -> RetryableError:
+    """The error behind a RESOURCE_EXHAUSTED that says when to come back."""
+    for detail in details:
+        if isinstance(detail, error_details_pb2.QuotaFailure) and detail.violations:
+            return QuotaExceeded(detail.violations[0].subject, message, wait_s)
+    return QueueFull(message, wait_s)
+
+
 def from_rpc_error(error: grpc.RpcError, service: str) -> ServiceError:
     """The domain error behind a status from `service` (a short name for messages).
 
@@ -332,7 +340,7 @@ def from_parts(
             return Unavailable(f"the {service} cannot be reached")
         return Unavailable(message, wait_s)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
-        return QueueFull(message, wait_s)
+        return refused(message, wait_s, details)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         return Internal(f"the {service} failed")
     return UpstreamError(code, message, details)

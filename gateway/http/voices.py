@@ -57,7 +57,8 @@ class VoiceRoutes:
     async def create(self, request: Request) -> Response:
         """Makes a voice of recordings and their words."""
         keeper, owner = self._speech.keeper, owner_of_call()
-        with keeper.creating(client_of(request.scope)) as holding:
+        client = client_of(request.scope)
+        async with self._speech.creating_voice(client, owner=owner) as holding:
             form = await voice_form(request, self._bodies, holding)
             asked = messages.new_voice(form.name, form.extras)
             try:
