@@ -85,8 +85,12 @@ class CodesRoutes:
 
     async def _check(self, request: Request) -> None:
         """Whether it may be asked, and brings a file."""
-        async with self._speech.quotas.request(caller_of_call(owner_of_call())):
-            await self._check_bytes(request)
+        try:
+            async with self._speech.quotas.request(caller_of_call(owner_of_call())):
+                await self._check_bytes(request)
+        except errors.QuotaExceeded:
+            await read_on(request.receive)
+            raise
 
     async def _check_bytes(self, request: Request) -> None:
         kind = Headers(scope=request.scope).get("content-type", "").lower()

@@ -27,7 +27,7 @@ class Charge:
 
 
 @dataclass(slots=True, eq=False)
-class Admission:
+class QuotaAdmission:
     """Counted until `Quotas.end` is called, once."""
 
     caller: Caller

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from csm import errors
 from csm.serving.metrics.tenants import TenantMetrics
 from csm.serving.turn_record import TurnRecord
-from gateway.quotas.admission import Admission, Charge
+from gateway.quotas.admission import Charge, QuotaAdmission
 from gateway.quotas.caller import Caller
 from gateway.quotas.quota_limits import QuotaLimits
 from gateway.quotas.rules import QuotaRules
@@ -83,7 +83,7 @@ class Quotas:
         stream: bool = False,
         keeps: bool = False,
         voice: bool = False,
-    ) -> Admission:
+    ) -> QuotaAdmission:
         """Counts a request, and takes what it needs beside; `end` is to follow.
 
         `num_chars`: of the text of a turn, as far as it is known; None: it is no turn. `stream`: it
@@ -91,7 +91,7 @@ class Quotas:
 
         Raises `QuotaExceeded`; what was refused is not counted.
         """
-        admission = Admission(caller, num_chars or 0)
+        admission = QuotaAdmission(caller, num_chars or 0)
         tenant = self.rules.of_tenant(caller)
         try:
             self._make_voice(admission, tenant, voice)
@@ -113,7 +113,7 @@ class Quotas:
         self._metrics.requests.labels(self._metrics.label(caller.tenant)).inc()
         return admission
 
-    def end(self, admission: Admission, record: TurnRecord | None = None) -> None:
+    def end(self, admission: QuotaAdmission, record: TurnRecord | None = None) -> None:
         """It is over; `record` says what its turn has used. Counts once, and never waits."""
         if admission.ended:
             return
@@ -131,7 +131,7 @@ class Quotas:
                 self._spawn(self._add_audio(charge, round(audio_s * 1000)))
 
     @contextlib.contextmanager
-    def ending(self, admission: Admission, record: TurnRecord | None = None) -> Iterator[None]:
+    def ending(self, admission: QuotaAdmission, record: TurnRecord | None = None) -> Iterator[None]:
         """`end` behind the block."""
         try:
             yield
@@ -148,7 +148,7 @@ class Quotas:
 
     # --- inside ---
 
-    def _make_voice(self, admission: Admission, tenant: QuotaLimits, voice: bool) -> None:
+    def _make_voice(self, admission: QuotaAdmission, tenant: QuotaLimits, voice: bool) -> None:
         if not voice:
             return
         owner = admission.caller.tenant
@@ -160,7 +160,7 @@ class Quotas:
         admission.voice = True
 
     def _take_streams(
-        self, admission: Admission, tenant: QuotaLimits, stream: bool
+        self, admission: QuotaAdmission, tenant: QuotaLimits, stream: bool
     ) -> Iterator["asyncio.Task[errors.QuotaExceeded | None]"]:
         for subject, limits in self._subjects(admission.caller, tenant):
             if stream and limits.streams and self._store is not None:
@@ -177,7 +177,7 @@ class Quotas:
         return None
 
     def _charge(
-        self, admission: Admission, tenant: QuotaLimits, num_chars: int | None
+        self, admission: QuotaAdmission, tenant: QuotaLimits, num_chars: int | None
     ) -> Iterator["asyncio.Task[errors.QuotaExceeded | None]"]:
         for subject, limits in self._subjects(admission.caller, tenant):
             wanted = [
@@ -230,7 +230,7 @@ class Quotas:
             yield f"principal:{name}", own
         yield _of_tenant(caller.tenant), tenant
 
-    def _release(self, admission: Admission) -> None:
+    def _release(self, admission: QuotaAdmission) -> None:
         if admission.voice:
             admission.voice = False
             self._making[admission.caller.tenant] -= 1
@@ -246,7 +246,7 @@ class Quotas:
         await taking  # or it would be counted behind its release
         await store.release(key, member)
 
-    async def _give_back(self, admission: Admission) -> None:
+    async def _give_back(self, admission: QuotaAdmission) -> None:
         admission.ended = True
         for charge, counted in admission.charges:
             if await counted is not None and charge.amount:

@@ -68,7 +68,7 @@ class RedisQuotas:
         self._lease_ms = int(lease_s * 1000)
         # The library takes the pool, whatever the URL that it was made of.
         self._windows = RedisStorage(
-            "async+redis://pool",
+            "async+redis://localhost:6379",
             implementation="redispy",
             key_prefix=PREFIX,
             connection_pool=self._client.connection_pool,  # type: ignore[union-attr, arg-type]
