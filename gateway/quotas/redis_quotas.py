@@ -14,10 +14,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from redis.asyncio import Redis
+
 from csm.serving.metrics import GatewayMetrics
 from gateway.conversations.redis.commands import FAILURES, told_failure
 from gateway.conversations.redis.connection import connect
 from gateway.quotas.limits_extra import limits_extra
+from gateway.quotas.script_batch import ScriptBatch
 
 with limits_extra():
     from limits.aio.storage import RedisStorage
@@ -59,9 +62,12 @@ class RedisQuotas:
                 "unix://, redis+sentinel://"
             )
         try:
-            self._client = connect(url, timeout_s)
+            client = connect(url, timeout_s)
         except ValueError as error:
             raise ValueError(f"quota_{error}") from None
+        if not isinstance(client, Redis):
+            raise TypeError("no client of one server")
+        self._client: Redis = client
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._lease_s = lease_s
@@ -71,9 +77,11 @@ class RedisQuotas:
             "async+redis://localhost:6379",
             implementation="redispy",
             key_prefix=PREFIX,
-            connection_pool=self._client.connection_pool,  # type: ignore[union-attr, arg-type]
+            connection_pool=client.connection_pool,  # type: ignore[arg-type]
         )
-        self._script = self._client.register_script(STREAMS)
+        self._batch = ScriptBatch(self._client)
+        self._adding = client.register_script(self._windows.bridge.SCRIPT_INCR_EXPIRE)
+        self._counting = self._client.register_script(STREAMS)
         self._held: defaultdict[str, set[str]] = defaultdict(set)
         self._away = False
         self._again_s = 0.0
@@ -81,7 +89,10 @@ class RedisQuotas:
         self._renewing = asyncio.create_task(self._renew())
 
     async def add(self, key: str, window_s: int, amount: int) -> int | None:
-        return await self._ask(lambda: self._windows.incr(key, window_s, amount))
+        # The library's own script for a window, sent with the others of the same call.
+        whole = self._windows.bridge.prefixed_key(key)
+        count = await self._ask(lambda: self._batch.run(self._adding, whole, window_s, amount))
+        return None if count is None else int(count)
 
     async def left_s(self, key: str) -> float | None:
         expires = await self._ask(lambda: self._windows.get_expiry(key))
@@ -108,7 +119,8 @@ class RedisQuotas:
     # --- inside ---
 
     async def _count(self, key: str, most: int, streams: list[str]) -> bool:
-        return bool(await self._script([_streams(key)], [most, self._lease_ms, *streams]))
+        answer = self._batch.run(self._counting, _streams(key), most, self._lease_ms, *streams)
+        return bool(await answer)
 
     def _drop(self, key: str, stream: str) -> None:
         if key in self._held:
