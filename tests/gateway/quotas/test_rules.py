@@ -102,3 +102,10 @@ async def test_the_file_is_read_again_when_its_content_changes(
     await told.look()
     assert told.of_tenant(acme).streams == 42
     assert [r.levelname for r in caplog.records] == ["INFO", "WARNING", "WARNING", "INFO"]
+
+
+def test_the_example_is_right() -> None:
+    told = QuotaRules(SETTINGS, Path(__file__).parents[3] / "examples" / "quotas.toml")
+    assert told.of_tenant(Caller("acme", "")).bytes == 100_000_000
+    assert told.of_tenant(Caller("other", "")) == QuotaLimits(4, 60, 100_000, voices=3)
+    assert told.of_principal(Caller("acme", "acme-batch")).streams == 10
