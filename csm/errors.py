@@ -74,6 +74,9 @@ class ServiceError(Exception):
                 said.append(f"reason {shortened(detail.reason, MAX_LOGGED_CHARS)}")
             elif isinstance(detail, error_details_pb2.RetryInfo):
                 said.append(f"retry after {detail.retry_delay.ToMilliseconds()} ms")
+            elif isinstance(detail, error_details_pb2.QuotaFailure):
+                subjects = ", ".join(v.subject for v in detail.violations)
+                said.append(f"quota {shortened(subjects, MAX_LOGGED_CHARS)}")
         return "; ".join(said) or type(self).__name__
 
 

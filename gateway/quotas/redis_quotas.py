@@ -148,6 +148,7 @@ class RedisQuotas:
         began, outcome = time.monotonic(), "cancelled"
         if self._away:
             if began < self._again_s:
+                self._metrics.store_operations.labels("quota", "unreachable").inc()
                 return None
             # One asks whether it is back; the others do not wait meanwhile.
             self._again_s = began + self._timeout_s + AWAY_S

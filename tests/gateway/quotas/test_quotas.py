@@ -85,6 +85,9 @@ async def test_a_window_begins_with_its_first_request_and_ends_after_a_minute(cl
         clock.now_s += 45
         error = await refusal(one, JOE)
         assert (error.subject, error.retry_after_s) == ("tenant:acme/requests_per_minute", 15)
+        assert error.summary() == (
+            "reason QUOTA_EXCEEDED; retry after 15000 ms; quota tenant:acme/requests_per_minute"
+        )
         clock.now_s += 15
         one.end(await one.admit(JOE))
         assert (await one.admit(Caller("other", ""))).caller.tenant == "other"
