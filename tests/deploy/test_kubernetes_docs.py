@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.manifests import KUBERNETES, Objects, check_schemas, find, kustomized
+from tests.deploy.facts import SERVICES
+from tests.deploy.manifests import (
+    KUBERNETES,
+    Objects,
+    check_schemas,
+    container_of,
+    find,
+    kustomized,
+    variables,
+)
 from tests.deploy.secrets import DOCUMENT
 
 BLOCKS = [
@@ -52,12 +61,25 @@ def test_the_names_of_the_docs_reach_the_ingress_whole(ours: Objects) -> None:
         assert name in DOCUMENT.read_text()
 
 
+def test_the_settings_of_the_docs_are_those_of_the_gateway(ours: Objects) -> None:
+    told = variables(container_of(ours, "gateway"))
+    settings = SERVICES["gateway"].configured(told)
+    (patch,) = (p["patch"] for block in BLOCKS for p in block["patches"] if "target" not in p)
+    (container,) = yaml.safe_load(patch)["spec"]["template"]["spec"]["containers"]
+    for each in container["env"]:
+        field = each["name"].removeprefix("CSM_GATEWAY_").lower()
+        value = getattr(settings, field)
+        value = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        assert str(value) == told[each["name"]] == each.get("value", told[each["name"]])
+    assert len(container["env"]) >= 2
+
+
 def test_the_collector_of_the_docs_is_the_one_that_pods_are_told(ours: Objects) -> None:
     (patch,) = (
         patch
         for block in BLOCKS
         for patch in block["patches"]
-        if patch["target"]["kind"] == "ConfigMap"
+        if patch.get("target", {}).get("kind") == "ConfigMap"
     )
     wanted = {
         each["path"].removeprefix("/data/"): each["value"]
