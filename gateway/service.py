@@ -120,6 +120,10 @@ class GatewayService:
         follows it."""
         return self.backends.ready() and self.store.ready()
 
+    def waits_for(self) -> str:
+        """Which of them it is, for people; empty where none."""
+        return self.backends.waits_for() or ("" if self.store.ready() else "the store")
+
     async def drain(self, finish_s: float) -> None:
         """Lets turns finish; what is left gets its terminal SHUTDOWN."""
         await self._speech.drain(finish_s)

@@ -38,6 +38,12 @@ class State:
         return self.alive and not self.reason
 
 
+def leans_on(service: object) -> str:
+    """What a service that is not ready waits for, by its `waits_for() -> str`, if it tells."""
+    tells: Callable[[], str] | None = getattr(service, "waits_for", None)
+    return (tells() if tells is not None else "") or "what it leans on"
+
+
 class Health(health_pb2_grpc.HealthServicer):
     """Answers from `state`. Each watcher writes for itself, the latest state, and delays nobody."""
 

@@ -26,7 +26,7 @@ from csm.serving.call_recorder import CallRecorder
 from csm.serving.door import Door
 from csm.serving.exposure import exposure
 from csm.serving.grpc_server import make_server, server_options
-from csm.serving.health import Health, State
+from csm.serving.health import Health, State, leans_on
 from csm.serving.interceptors import HEALTH, RpcInterceptor
 from csm.serving.listener import Listener
 from csm.serving.live_calls import LiveCalls
@@ -54,10 +54,10 @@ STUCK_S = 3.0
 class Service(Protocol):
     """What a host needs of a service.
 
-    It may have more. `ready() -> bool`: whether what it leans on answers. `memory_bytes() ->
-    Mapping[str, int]`: what its settings cost by part, asked before `start`; `weights` and `cache`
-    are certain, the others what clients may use. `door: Door | None`: another way in. `access:
-    Access`: what each of its RPCs needs of a caller; one that is not in it needs `admin`.
+    It may have more. `ready() -> bool`: whether what it leans on answers; `waits_for() -> str`: who
+    does not. `memory_bytes() -> Mapping[str, int]`: what its settings cost by part, asked before
+    `start`; `weights` and `cache` are certain, the others what clients may use. `door: Door |
+    None`: another way in. `access: Access`: what its RPCs need of a caller, `admin` if not in it.
     """
 
     name: str
@@ -183,7 +183,7 @@ class Host:
             return State(True, self._not_ready)
         leans: Callable[[], bool] | None = getattr(self.service, "ready", None)
         if leans is not None and not _says(leans):
-            return State(True, "waits for what it leans on", self._exposure)
+            return State(True, f"waits for {leans_on(self.service)}", self._exposure)
         return State(True, "", self._exposure)
 
     async def start(self) -> None:

@@ -178,6 +178,15 @@ class Backends:
         info = self._current()
         return info is not None and not self._problem(info)
 
+    def waits_for(self) -> str:
+        """Who does not answer or does not fit, for people; empty where both are ready."""
+        silent = [f"the {one.name}" for one in (self._tokenizer, self._generator) if not one.info]
+        info = self._current()
+        if silent or info is None:
+            return " and ".join(silent)
+        problem = self._problem(info)
+        return f"backends that fit ({problem})" if problem else ""
+
     @property
     def info(self) -> Info:
         """What the backends are; what they last were while one is gone.
