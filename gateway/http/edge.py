@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csm import errors
+from csm.serving import identity
 from csm.serving.call_record import CallRecord
 from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
@@ -49,6 +50,9 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one WebSocket from its handshake to its end."""
+        # The task of a request may have been begun by that of the one before it on the same
+        # connection, and have its principal.
+        identity.current.set(identity.ANYBODY)
         rid = request_id_of(Headers(scope=scope).get(HEADER, ""))
         request_id.set(rid)
         transport, probe = scope["type"], scope["path"] in self._always

@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+SETTLE_S = 0.2
+"""How long a new content must stay as it is: one that is written in place is none at first, then a
+half, which may end with a line."""
 MAX_FILE_BYTES = 4 << 20
 
 T = TypeVar("T")
@@ -44,6 +47,9 @@ class WatchedFile(Generic[T]):
             if content == self._content:
                 self._problem = ""
                 return False
+            await asyncio.sleep(SETTLE_S)
+            if await asyncio.to_thread(self._read) != content:
+                return False  # it is being written; the next look finds the whole of it
             value = await asyncio.to_thread(self._parse, content)
         except (OSError, ValueError) as error:
             problem = _reason(error)
