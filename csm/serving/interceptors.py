@@ -260,13 +260,13 @@ class _Rpc:
         if self._calls:
             self._calls.check()
 
-    async def _read_on(self, error: errors.ServiceError, requests: AsyncIterator[Any]) -> None:
+    async def _read_on(self, error: errors.ServiceError, requests: Any) -> None:
         if not isinstance(error, errors.Unauthenticated):
-            await read_on(requests)
+            await read_on(aiter(requests))
         elif self.strangers.has_place():
             self.strangers.begin()
             try:
-                await read_on(requests)
+                await read_on(aiter(requests))
             finally:
                 self.strangers.end()
 
@@ -305,7 +305,7 @@ class _Rpc:
         except errors.ServiceError as error:
             code, record.error = error.code, error.summary()
             if self._requests_stream:
-                await self._read_on(error, aiter(requests))
+                await self._read_on(error, requests)
             await _abort(context, error, rid)
         except asyncio.CancelledError:
             left = context.time_remaining()

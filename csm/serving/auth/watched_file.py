@@ -43,12 +43,12 @@ class WatchedFile(Generic[T]):
     async def look(self) -> bool:
         """Reads it again, off the event loop; whether `value` is another one now."""
         try:
-            content = await asyncio.to_thread(self._read)
+            stamp, content = await asyncio.to_thread(self._stamped)
             if content == self._content:
                 self._problem = ""
                 return False
             await asyncio.sleep(SETTLE_S)
-            if await asyncio.to_thread(self._read) != content:
+            if await asyncio.to_thread(self._stamped) != (stamp, content):
                 return False  # it is being written; the next look finds the whole of it
             value = await asyncio.to_thread(self._parse, content)
         except (OSError, ValueError) as error:
@@ -71,6 +71,11 @@ class WatchedFile(Generic[T]):
         while True:
             await asyncio.sleep(LOOK_S)
             await self.look()
+
+    def _stamped(self) -> tuple[tuple[int, ...], bytes]:
+        """The content, before it which file that is and when it was written last."""
+        found = self._path.stat()
+        return (found.st_dev, found.st_ino, found.st_mtime_ns), self._read()
 
     def _read(self) -> bytes:
         with self._path.open("rb") as file:
