@@ -229,7 +229,7 @@ def _method(figures: Mapping[str, Any]) -> str:
         "- Words: Whisper base, int8, beam of 5, OpenAI's English normaliser; words parted "
         "otherwise (every day, everyday) are no error. Intervals by bootstrap over sentences.",
         "- Pocketsphinx: US English; both texts spelled out by the voice's normaliser. It loses "
-        "twice as many words as Whisper and is kept to compare with older pages.",
+        "more than twice as many words of pico as Whisper and is kept to compare with older pages.",
         "- Speech: the generator's engine in float32, the codec in float32, seed of sentence i: i.",
         "- Context: a turn of the speaker asked for and one of another, teachers' audio encoded, "
         "from sentences not trained on.",
