@@ -109,9 +109,10 @@ protos: $(PROTO_TOOLS)/.ready
 	  --python_out=. --pyi_out=. --grpc_python_out=. $(sort $(wildcard protos/csm/v1/*.proto))
 
 # What training and measuring need beside the tests' packages, and the programs that Debian has:
-# see training/README.md.
+# see training/README.md. resemblyzer asks for a `typing` in the place of Python's, hence --no-deps.
 $(READY_TRAINING): $(READY_DEV)
 	$(PIP) install -q -c constraints.txt -e '.[training]'
+	$(PIP) install -q -c constraints.txt --no-deps resemblyzer
 	@touch $@
 
 # Every stage goes on from where it was stopped; DEVICE=cuda trains on a GPU.
@@ -128,8 +129,10 @@ voice: $(READY_TRAINING)
 	$(BIN)/python -m training.export --work $(WORK) --out $(VOICE)
 	$(MAKE) evaluate
 
+# Nothing is trained: the teachers speak only what is judged, and the context for it.
 evaluate: $(READY_TRAINING)
-	$(BIN)/python -m training.corpus --work $(WORK) --sentences $(SENTENCES)
+	$(BIN)/python -m training.corpus --work $(WORK) --split held_out
+	$(BIN)/python -m training.corpus --work $(WORK) --split validation
 	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE) --docs $(DOCS) --card \
 	  $(EVALUATE)
 
