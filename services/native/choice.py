@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from services.native import choice_cache
 from services.native.build import Library, NativeUnavailable
 from services.native.levels import Level
-from services.native.timing import Pair, Way, compare
+from services.native.timing import Timed, Way, compare
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ TOLERANCE = 1.05
 """What two measurements may differ by and still be the same; no native work is slower than torch by
 more."""
 
-Times = Mapping[str, Mapping[str, Pair]]
+Times = Mapping[str, Mapping[str, Timed]]
 """By level, by work ("1 row")."""
 Works = Mapping[str, Way]
 """By name, the steps of one way to run a model."""
@@ -119,7 +119,7 @@ def choose(
 def _measure(possible: Sequence[Level], bench: Bench) -> Times:
     """One level beside torch at a time: a model's weights are in memory twice, not five times."""
     by_torch = bench(None)
-    times: dict[str, dict[str, Pair]] = {}
+    times: dict[str, dict[str, Timed]] = {}
     refused: list[str] = []
     for level in possible:
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.native import cache, levels
-from services.native.timing import Pair
+from services.native.timing import Timed
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def key_of(subject: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def recall(key: str, names: Collection[str]) -> dict[str, dict[str, Pair]] | None:
+def recall(key: str, names: Collection[str]) -> dict[str, dict[str, Timed]] | None:
     """Return the times that are remembered, None: none, or none that can be used.
 
     Args:
@@ -56,7 +56,7 @@ def recall(key: str, names: Collection[str]) -> dict[str, dict[str, Pair]] | Non
     return None
 
 
-def remember(key: str, times: Mapping[str, Mapping[str, Pair]]) -> None:
+def remember(key: str, times: Mapping[str, Mapping[str, Timed]]) -> None:
     """Keep the times in the first place that can be written; nowhere is no error."""
     told = {
         level: {work: [pair.native_ms, pair.torch_ms] for work, pair in by_work.items()}
@@ -83,11 +83,11 @@ def _path(directory: Path, key: str) -> Path:
     return directory / f"choice-{key}.json"
 
 
-def _read(found: Any, names: Collection[str]) -> dict[str, dict[str, Pair]]:
+def _read(found: Any, names: Collection[str]) -> dict[str, dict[str, Timed]]:
     """Raises ValueError where it is not what `remember` wrote."""
     if not isinstance(found, dict) or not found or not found.keys() <= set(names):
         raise ValueError("levels are not those that there are")
-    times: dict[str, dict[str, Pair]] = {}
+    times: dict[str, dict[str, Timed]] = {}
     for level, by_work in found.items():
         if not isinstance(by_work, dict) or not by_work:
             raise ValueError("a level has no times")
@@ -95,11 +95,11 @@ def _read(found: Any, names: Collection[str]) -> dict[str, dict[str, Pair]]:
     return times
 
 
-def _pair(value: Any) -> Pair:
+def _pair(value: Any) -> Timed:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("times come by twos")
     for one in value:
         is_number = isinstance(one, int | float) and not isinstance(one, bool)
         if not is_number or not math.isfinite(one) or one <= 0:
             raise ValueError("a time is a number above 0")
-    return Pair(float(value[0]), float(value[1]))
+    return Timed(float(value[0]), float(value[1]))

@@ -15,17 +15,17 @@ from services.native import choice, choice_cache, levels
 from services.native.build import Library, NativeUnavailable
 from services.native.choice import TorchIsFaster, Works, choose, fastest, told
 from services.native.levels import LEVELS, Level
-from services.native.timing import Pair, Way
+from services.native.timing import Timed, Way
 
 BF16, AVX512, AVX2, GENERIC = LEVELS
 LIBRARY = Library("generator", Path("nowhere"))
 
 
-def times(**ratios: float | tuple[float, ...]) -> dict[str, dict[str, Pair]]:
+def times(**ratios: float | tuple[float, ...]) -> dict[str, dict[str, Timed]]:
     """Of levels by name: native's share of torch's time, one a piece of work."""
     return {
         name: {
-            f"{index} rows": Pair(10 * share, 10.0)
+            f"{index} rows": Timed(10 * share, 10.0)
             for index, share in enumerate(shares if isinstance(shares, tuple) else (shares,))
         }
         for name, shares in ratios.items()
@@ -48,7 +48,7 @@ def times(**ratios: float | tuple[float, ...]) -> dict[str, dict[str, Pair]]:
     ],
 )
 def test_the_fastest_is_taken_and_torch_where_it_is_faster(
-    measured: Mapping[str, Mapping[str, Pair]], expected: Level | None
+    measured: Mapping[str, Mapping[str, Timed]], expected: Level | None
 ) -> None:
     assert fastest(measured, LEVELS, torch_allowed=True) == expected
 
@@ -59,7 +59,7 @@ def test_where_torch_is_not_to_be_had_the_least_slow_is_taken() -> None:
 
 
 def test_the_numbers_are_told() -> None:
-    measured = {"avx2": {"1 row": Pair(3.0, 12.0), "8 rows": Pair(20.125, 100.0)}}
+    measured = {"avx2": {"1 row": Timed(3.0, 12.0), "8 rows": Timed(20.125, 100.0)}}
     assert told(measured) == "1 row: avx2 3 ms, torch 12 ms; 8 rows: avx2 20.1 ms, torch 100 ms"
 
 

@@ -54,7 +54,16 @@ def test_the_fastest_step_counts_and_the_first_of_two_does_not() -> None:
     assert pair.native_ms == pytest.approx(10)
 
 
-def test_what_is_hopeless_is_not_timed_again_once_the_budget_is_spent() -> None:
+def test_one_step_that_was_interrupted_is_not_hopeless() -> None:
+    machine = Machine()
+    native = iter([0.003, 0.2, 0.003, 0.003, 0.003, 0.003])
+    pair = compare(
+        machine.way("native", native), machine.way("torch", steady(0.017)), machine.clock
+    )
+    assert pair.native_ms == pytest.approx(3)
+
+
+def test_what_is_hopeless_is_not_timed_again_where_it_takes_seconds() -> None:
     machine = Machine()
     compare(machine.way("native", steady(5.0)), machine.way("torch", steady(0.1)), machine.clock)
     assert machine.calls.count("native") == 2

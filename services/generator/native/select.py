@@ -10,7 +10,7 @@ from services.generator.model.csm import Csm
 from services.generator.model.reading import UnreadCsm
 from services.generator.native.build import LIBRARY
 from services.generator.native.native_csm import NativeCsm, WeightFormat
-from services.generator.native.trial import Trial
+from services.generator.native.trial import ModelTrial
 from services.native import select
 from services.native.build import NativeUnavailable
 from services.native.select import NativeMode
@@ -50,7 +50,7 @@ def accelerate(
         if model.dtype not in (torch.float32, torch.bfloat16):
             raise NativeUnavailable(f"the model is in {model.dtype}")
         count = torch.get_num_threads() if threads is None else threads
-        trial = Trial(model.config, model.dtype, kind, count, slots)
+        trial = ModelTrial(model.config, model.dtype, kind, count, slots)
         torch_threads = torch.get_num_threads()
         try:
             level = select.level_for("the model", LIBRARY, mode, trial.subject, trial.works)

@@ -37,7 +37,7 @@ _PERIOD = 65_537
 
 
 @dataclass(frozen=True)
-class Trial:
+class ModelTrial:
     """Makes steps to be timed, of a model of that config, dtype and format of native weights."""
 
     config: CsmConfig

@@ -15,7 +15,7 @@ from services.tokenizer.native import codec
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.native.directions import NativeDecodeDirection, NativeEncodeDirection
-from services.tokenizer.native.trial import Trial
+from services.tokenizer.native.trial import CodecTrial
 from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 
 __all__ = ["LARGE_PARAMETERS", "NativeMode", "directions", "weights_for"]
@@ -61,7 +61,7 @@ def directions(
     def native() -> tuple[CodecDirection, CodecDirection]:
         codec.check_place(mimi)
         count = torch.get_num_threads() if threads is None else threads
-        trial = Trial(mimi, weights, count, rows)
+        trial = CodecTrial(mimi, weights, count, rows)
         torch_threads = torch.get_num_threads()
         try:
             level = select.level_for("the codec", LIBRARY, mode, trial.subject, trial.works)

@@ -23,7 +23,7 @@ MAX_ROWS = 8
 
 
 @dataclass(frozen=True)
-class Trial:
+class CodecTrial:
     """Makes steps to be timed, of a codec whose native decoder has weights of that format."""
 
     mimi: Mimi

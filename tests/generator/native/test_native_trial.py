@@ -12,7 +12,7 @@ from services.generator.native import trial
 from services.generator.native.build import LIBRARY
 from services.generator.native.native_csm import NativeCsm, WeightFormat
 from services.generator.native.select import accelerate
-from services.generator.native.trial import Trial
+from services.generator.native.trial import ModelTrial
 from services.native import levels, select
 from services.native.timing import compare
 from tests.generator.tiny import tiny_csm
@@ -22,7 +22,7 @@ PICO, CSM_1B = CsmConfig.named("pico"), CsmConfig.named("csm-1b")
 
 
 def test_the_cut_keeps_widths_and_bounds_what_it_takes() -> None:
-    cut = Trial(CSM_1B, torch.bfloat16, "int8", 2, 8)._cut
+    cut = ModelTrial(CSM_1B, torch.bfloat16, "int8", 2, 8)._cut
     for ours, whole in ((cut.backbone, CSM_1B.backbone), (cut.depth, CSM_1B.depth)):
         assert (ours.width, ours.ffn_width, ours.heads) == (
             whole.width,
@@ -32,7 +32,7 @@ def test_the_cut_keeps_widths_and_bounds_what_it_takes() -> None:
         assert ours.layers == 1
     assert cut.num_codebooks == trial.MAX_CODEBOOKS
     assert cut.audio_vocab_size == CSM_1B.audio_vocab_size
-    assert Trial(PICO, torch.float32, "fp32", 1, 8)._cut.backbone.layers == trial.MAX_LAYERS
+    assert ModelTrial(PICO, torch.float32, "fp32", 1, 8)._cut.backbone.layers == trial.MAX_LAYERS
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_cut_keeps_widths_and_bounds_what_it_takes() -> None:
 def test_both_ways_do_the_same_work_with_finite_numbers(
     dtype: torch.dtype, weights: WeightFormat
 ) -> None:
-    made = Trial(tiny_csm().config, dtype, weights, 1, 3)
+    made = ModelTrial(tiny_csm().config, dtype, weights, 1, 3)
     by_torch, native = made.works(None), made.works(BEST)
     assert list(by_torch) == list(native) == ["1 row", "3 rows"]
     for name, rows in (("1 row", 1), ("3 rows", 3)):
@@ -56,7 +56,7 @@ def test_both_ways_do_the_same_work_with_finite_numbers(
 
 
 def test_what_is_remembered_depends_on_shape_dtype_threads_and_rows() -> None:
-    one = Trial(PICO, torch.float32, "fp32", 1, 8)
+    one = ModelTrial(PICO, torch.float32, "fp32", 1, 8)
     others = [
         dataclasses.replace(one, config=CSM_1B),
         dataclasses.replace(one, dtype=torch.bfloat16),
@@ -87,7 +87,7 @@ def test_a_named_level_runs_and_torch_has_its_threads_back(
 @pytest.mark.slow
 def test_the_level_that_is_taken_is_not_slower_than_torch() -> None:
     """Really timed, twice: what was taken the first time holds the second."""
-    made = Trial(PICO, torch.float32, "fp32", 1, 8)
+    made = ModelTrial(PICO, torch.float32, "fp32", 1, 8)
     level = select.level_for("pico", LIBRARY, "auto", made.subject, made.works)
     by_torch, native = made.works(None), made.works(level)
     for name, way in native.items():

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from services.native import levels
-from services.tokenizer.native.trial import MAX_ROWS, Trial
+from services.tokenizer.native.trial import MAX_ROWS, CodecTrial
 from tests.tokenizer.codec.cases import FIVE
 from tests.tokenizer.native.harness import mimi
 
@@ -15,7 +15,7 @@ BEST = levels.available()[0]
 
 
 def test_both_ways_do_the_same_work() -> None:
-    made = Trial(mimi("five"), "fp32", 1, 3)
+    made = CodecTrial(mimi("five"), "fp32", 1, 3)
     by_torch, native = made.works(None), made.works(BEST)
     assert list(by_torch) == list(native) == ["decode 1", "decode 3", "encode 1", "encode 3"]
     for name, way in native.items():
@@ -29,7 +29,7 @@ def test_both_ways_do_the_same_work() -> None:
 
 
 def test_what_is_remembered_depends_on_codec_format_threads_and_rows() -> None:
-    one = Trial(mimi("five"), "fp32", 1, 4)
+    one = CodecTrial(mimi("five"), "fp32", 1, 4)
     others = [
         dataclasses.replace(one, mimi=mimi("nine")),
         dataclasses.replace(one, weights="bf16"),
