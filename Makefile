@@ -66,8 +66,11 @@ serve: $(READY)
 	$(BIN)/csm serve
 
 # What the first start would compile, into the user's cache (docs/native.md); both libraries at once.
-native native-all: $(READY)
-	$(MAKE) -j2 LEVELS=$(if $(filter %-all,$@),all) native-generator native-tokenizer
+native: $(READY)
+	$(MAKE) -j2 native-generator native-tokenizer
+
+native-all: $(READY)
+	$(MAKE) -j2 LEVELS=all native-generator native-tokenizer
 
 native-generator native-tokenizer: native-%: $(READY)
 	$(BIN)/python -m services.$*.native.build $(LEVELS)
