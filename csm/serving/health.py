@@ -88,13 +88,16 @@ class Health(health_pb2_grpc.HealthServicer):
         self._watchers += 1
         last: int | None = None
         try:
-            while not self._ended:
-                # Taken before the status is read: a change in between is then not missed.
-                changed = self._changed
+            while True:
+                # Taken before the status is read: a change in between is then not missed, nor is
+                # the last one before the end.
+                changed, ended = self._changed, self._ended
                 status = self._status(request.service) or _Status.SERVICE_UNKNOWN
                 if status != last:
                     last = status
                     yield _Status(status=status)
+                if ended:
+                    break
                 await changed.wait()
         finally:
             self._watchers -= 1
