@@ -107,6 +107,7 @@ class SpeechHandler:
                 held.enter_context(self._calls.taken(client))
                 held.enter_context(self._turns.taken(client))
                 call = await self._synthesis(asked(), deadline, held, owner)
+                meter.admitted()
                 await call.prepare(meter)
             except errors.ServiceError as error:
                 meter.finish(outcome_of(error), 0.0)

@@ -72,9 +72,7 @@ class SynthesizeCall:
         if asked.context and parts.conversation is None:
             began = time.monotonic()
             self._context = await self._encoded(asked.context, parts.backends.info)
-            parts.metrics.stage_duration_seconds.labels("context_encode").observe(
-                time.monotonic() - began
-            )
+            meter.encoded(began, len(asked.context))
             if not asked.text and asked.speaker is None:
                 speaker = asked.context[-1].speaker
         turn = self.turn = SpokenTurn(

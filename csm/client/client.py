@@ -37,6 +37,7 @@ from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.sound import SoundOptions
 from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
+from csm.client.trace import traced
 from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
 from csm.client.voice_calls import AsyncVoiceCalls, VoiceCalls
 from csm.pem import Pem
@@ -128,7 +129,9 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             word_times=word_times,
         )
         return self._speech(
-            lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
+            lambda left_s: self._stub.Synthesize(
+                request, timeout=left_s, metadata=traced(self._metadata)
+            ),
             self.target,
             self._retry,
             timeout_s,
@@ -190,7 +193,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             kind = partial(self._resuming, anew=resume == "anew")
         return kind(
             lambda *outgoing, timeout: self._stub.Converse(
-                *outgoing, timeout=timeout, metadata=self._metadata
+                *outgoing, timeout=timeout, metadata=traced(self._metadata)
             ),
             config,
             AudioFormat.of(input_format),
@@ -265,7 +268,7 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
         try:
-            answer = call.method(call.request, timeout=timeout_s, metadata=self._metadata)
+            answer = call.method(call.request, timeout=timeout_s, metadata=traced(self._metadata))
         except grpc.RpcError as error:
             raise from_status(error, self.target, deadline) from None
         return call.answer(answer)
@@ -321,7 +324,7 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation], AsyncVoiceCalls):
     async def _unary(self, call: Unary[Answer], timeout_s: float) -> Answer:
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
-        made = call.method(call.request, timeout=timeout_s, metadata=self._metadata)
+        made = call.method(call.request, timeout=timeout_s, metadata=traced(self._metadata))
         status = TrueStatus(made)
         try:
             answer = await made

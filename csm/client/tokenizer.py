@@ -25,6 +25,7 @@ from csm.client.formats import AudioFormat
 from csm.client.messages import Warning
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, from_status
+from csm.client.trace import traced
 from csm.errors import ServiceError, invalid
 from csm.pem import Pem
 from csm.status import TrueStatus
@@ -116,7 +117,7 @@ class TokenizerClient(_TokenizerCore):
         deadline = Deadline(timeout_s)
         try:
             answer = self._stub.Encode(
-                _file_messages(data, mend), timeout=timeout_s, metadata=self._metadata
+                _file_messages(data, mend), timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
             raise from_status(error, self.target, deadline, "tokenizer") from None
@@ -154,7 +155,7 @@ class AsyncTokenizerClient(_TokenizerCore):
         deadline = Deadline(timeout_s)
         try:
             answer = await self._stub.GetTokenizerInfo(
-                request, timeout=timeout_s, metadata=self._metadata
+                request, timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
             raise self._failure(error, deadline) from None
@@ -218,7 +219,7 @@ class AsyncTokenizerClient(_TokenizerCore):
         self, messages: AsyncIterator[tokenizer_pb2.EncodeRequest], timeout_s: float | None
     ) -> Encoded:
         deadline = Deadline(timeout_s)
-        call = self._stub.Encode(messages, timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Encode(messages, timeout=timeout_s, metadata=traced(self._metadata))
         true_status = TrueStatus(call)
         try:
             answer = await call
@@ -250,7 +251,7 @@ class AsyncTokenizerClient(_TokenizerCore):
             num_samples=num_samples,
         )
         deadline = Deadline(timeout_s)
-        call = self._stub.Decode(request, timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Decode(request, timeout=timeout_s, metadata=traced(self._metadata))
         try:
             async for answer in call:
                 yield answer.audio

@@ -39,7 +39,7 @@ CALL_FIELDS: Mapping[str, str] = {
     "bytes_in": "of messages or bodies that came",
     "bytes_out": "of messages or bodies that went",
     "peer": "address of the other side, without its port; behind a proxy the proxy's",
-    "trace_id": "of the trace that the call belongs to; left out without tracing",
+    "trace_id": "of the trace that the call belongs to; left out where there is none",
     "error": "what failed, without what the client had sent",
     "text": "beginning of what was spoken; only with `log_text`",
 }

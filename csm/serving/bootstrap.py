@@ -21,6 +21,7 @@ from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host, Service
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.serving.tls import ServerTls
+from csm.serving.tracing import FLUSH_S
 
 __all__ = [
     "Host",
@@ -36,7 +37,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-EXIT_S = 2 * CLOSE_GRACE_S + 2 * STOP_GRACE_S + 3 * STUCK_S + 5.0
+EXIT_S = 2 * CLOSE_GRACE_S + 2 * STOP_GRACE_S + 3 * STUCK_S + FLUSH_S + 5.0
 """Beyond the drain's own times: what a host waits for at most, and the interpreter's end."""
 
 

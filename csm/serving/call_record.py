@@ -7,14 +7,22 @@ the business of observers: they are told when calls and turns begin and end.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from csm.serving import identity
+from csm.serving.trace_context import TraceContext
 from csm.serving.turn_record import TurnRecord
 
+if TYPE_CHECKING:
+    from csm.serving.outgoing_call import OutgoingCall
+
 log = logging.getLogger(__name__)
+
+Figure = str | int | float
+"""What can be told of a part of the work; of a client's words nothing."""
 
 
 class CallObserver:
@@ -40,9 +48,16 @@ class CallObserver:
         stage: str,
         began_s: float,
         ended_s: float,
+        figures: Mapping[str, Figure],
     ) -> None:
-        """A part of the work is done: names are those of the metric
-        `csm_gateway_stage_duration_seconds`, times those of the monotonic clock."""
+        """A part of the work is done, in a call that is `traced`. docs/tracing.md has the names;
+        times are those of the monotonic clock, and may lie some way back."""
+
+    def outgoing_began(self, call: "CallRecord", outgoing: "OutgoingCall") -> None:
+        """Another service is about to be called, for a call that is `traced`."""
+
+    def outgoing_ended(self, call: "CallRecord", outgoing: "OutgoingCall") -> None:
+        """That call is over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +86,12 @@ class CallRecord:
     """What failed, without a client's words."""
     principal: str = ""
     tenant: str = ""
-    trace_id: str = ""
+    trace: TraceContext | None = None
+    """What calls to others go on with: this call's span; its caller's where none is made."""
+    traced: bool = False
+    """Its parts are of interest: set by the observer that makes spans of them."""
+    span: Any = None
+    """That observer's own."""
     conversation_id: str = ""
     conversing: bool = False
     """Turns may follow one another: each is of interest by itself."""
@@ -117,6 +137,11 @@ class CallRecord:
         self._tell(lambda observer: observer.call_ended(self))
 
     @property
+    def trace_id(self) -> str:
+        """Of the trace that it belongs to; empty: to none."""
+        return self.trace.trace_id if self.trace is not None else ""
+
+    @property
     def duration_ms(self) -> float:
         """So far, or in all."""
         ended_s = time.monotonic() if self.ended_s is None else self.ended_s
@@ -124,7 +149,7 @@ class CallRecord:
 
     def begin_turn(self, began_s: float, *, heard: bool = False) -> TurnRecord:
         """A turn of this call."""
-        turn = TurnRecord(began_s, self.keeps_text, heard)
+        turn = TurnRecord(began_s, self.keeps_text, heard, trace=self.trace)
         self.turns_under_way += 1
         self._tell(lambda observer: observer.turn_began(self, turn))
         return turn
@@ -143,9 +168,25 @@ class CallRecord:
             self._add(turn)
         self._tell(lambda observer: observer.turn_ended(self, turn))
 
-    def stage(self, turn: TurnRecord | None, stage: str, began_s: float, ended_s: float) -> None:
-        """A part of the work is done."""
-        self._tell(lambda observer: observer.stage_ended(self, turn, stage, began_s, ended_s))
+    def stage(
+        self,
+        turn: TurnRecord | None,
+        stage: str,
+        began_s: float,
+        ended_s: float,
+        **figures: Figure,
+    ) -> None:
+        """A part of the work is done; told only of a call that is `traced`."""
+        if self.traced:
+            self._tell(lambda o: o.stage_ended(self, turn, stage, began_s, ended_s, figures))
+
+    def tell_outgoing_began(self, outgoing: "OutgoingCall") -> None:
+        """Of the call to another service; its own business."""
+        self._tell(lambda observer: observer.outgoing_began(self, outgoing))
+
+    def tell_outgoing_ended(self, outgoing: "OutgoingCall") -> None:
+        """As `tell_outgoing_began`."""
+        self._tell(lambda observer: observer.outgoing_ended(self, outgoing))
 
     def _note_principal(self) -> None:
         principal = identity.current.get()

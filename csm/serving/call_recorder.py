@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csm.serving.call_record import CallObserver, CallRecord
+from csm.serving.trace_context import TraceContext
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,20 @@ class CallRecorder:
     """Whether what is said and heard may be logged."""
 
     def begin(
-        self, method: str, transport: str, request_id: str, peer: str, *, probe: bool = False
+        self,
+        method: str,
+        transport: str,
+        request_id: str,
+        peer: str,
+        *,
+        probe: bool = False,
+        trace: TraceContext | None = None,
     ) -> CallRecord:
-        """The record of a call that was just taken, for this task and those that it starts."""
+        """The record of a call that was just taken, for this task and those that it starts. `trace`
+        is what its caller says that it is part of."""
         record = CallRecord(
             method, transport, request_id, peer, self.observers, self.keeps_text, probe
         )
+        record.trace = trace
         record.begin()
         return record

@@ -35,6 +35,7 @@ from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.serving.supervise import supervise
 from csm.serving.tls import ServerTls
+from csm.serving.tracing import open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,9 @@ class Host:
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
         self._live = LiveCalls()
-        observers = (self._live, AccessLog(settings.access_log))
+        self._tracing = open_tracing(settings, service.name, metrics.server)
+        # Spans first: what the others write has the trace's id.
+        observers = (*self._tracing.observers, self._live, AccessLog(settings.access_log))
         self._recorder = CallRecorder(observers, settings.log_text)
         self._interceptor = RpcInterceptor(
             metrics.server,
@@ -220,6 +223,7 @@ class Host:
             await _within(STUCK_S, self._listener.stop(None), "the server")
             await self._stop_probes()
             await self._stop_door(0.0)
+            await self._tracing.close()
             raise
         heap.freeze_heap()
         self._refusal = None
@@ -262,6 +266,7 @@ class Host:
         await self._end_watch()
         self._stopped = True
         await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
+        await self._tracing.close()
         self._draining = False
 
     def _build_server(self) -> grpc.aio.Server:

@@ -30,6 +30,7 @@ from csm.serving.peer import address_of
 from csm.serving.request_id import HEADER as REQUEST_ID
 from csm.serving.request_id import request_id_of
 from csm.serving.requests import END, FirstMessages, read_on
+from csm.serving.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
 from csm.serving.unread import UNREAD_S, AnswerWriter
 
 log = logging.getLogger(__name__)
@@ -266,7 +267,8 @@ class _Rpc:
         rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
         peer = address_of(context.peer())
-        record = self.recorder.begin(self.name, "grpc", rid, peer, probe=self.probe)
+        trace = trace_context_of(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
+        record = self.recorder.begin(self.name, "grpc", rid, peer, probe=self.probe, trace=trace)
         context.set_trailing_metadata(((REQUEST_ID, rid),))
         limit: asyncio.Timeout | None = None
         code, began = grpc.StatusCode.OK, time.monotonic()

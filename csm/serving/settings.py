@@ -61,6 +61,20 @@ class ServiceSettings(BaseSettings):
         description="plaintext port for gRPC health checks alone, for probes without a certificate",
     )
     metrics_tls: bool = Field(False, description="TLS on the metrics port too")
+    tracing_endpoint: str = Field(
+        "",
+        max_length=1024,
+        pattern=r"^(https?://[^\s/?#@]+/?)?$",
+        description="collector that gets spans by OTLP over gRPC, such as http://collector:4317; "
+        "empty: no tracing",
+    )
+    tracing_sample_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="part of the traces that begin here and are kept; callers that bring a trace "
+        "have decided",
+    )
     reflection: bool = Field(True, description="serve gRPC reflection")
     max_message_bytes: int = Field(
         4 << 20, ge=64 << 10, le=256 << 20, description="largest gRPC message"

@@ -1,6 +1,10 @@
 """What is known of one turn of a call: filled while it runs, read when it ends."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
+
+from csm.serving.trace_context import TraceContext
 
 MAX_TEXT_CHARS = 500
 """Of what a turn's record keeps of its text, where it keeps any (`log_text`)."""
@@ -44,6 +48,10 @@ class TurnRecord:
     """What failed, without a client's words."""
     text: str = ""
     """The beginning of what was said or heard; only where the record keeps it."""
+    trace: TraceContext | None = None
+    """As `CallRecord.trace`, of the turn."""
+    span: Any = None
+    """Of the observer that makes spans."""
 
     def say(self, text: str) -> None:
         """More of its text; kept only where texts may be logged."""
@@ -63,3 +71,7 @@ class TurnRecord:
             return None
         since = self.began_s if self.accepted_s is None else self.accepted_s
         return 1000 * (self.first_audio_s - since)
+
+
+current: ContextVar[TurnRecord | None] = ContextVar("turn", default=None)
+"""The turn that a task works for, where it works for one alone."""

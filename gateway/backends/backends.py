@@ -13,6 +13,7 @@ import grpc
 
 from csm import errors
 from csm.serving.metrics import Metrics
+from csm.serving.outgoing_call import OutgoingCall
 from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.affinity import affinity, generator_key
@@ -278,19 +279,25 @@ class Backends:
         if not texts:
             return []
         request = generator_pb2.CountPositionsRequest(texts=texts, speaker=speaker)
-        try:
-            counted = await self.generator.CountPositions(request, timeout=INFO_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise BackendFailure.of(Source.GENERATOR, error).error from None
+        with OutgoingCall("csm.v1.GeneratorService/CountPositions") as outgoing:
+            try:
+                counted = await self.generator.CountPositions(
+                    request, timeout=INFO_TIMEOUT_S, metadata=outgoing.metadata
+                )
+            except grpc.aio.AioRpcError as error:
+                raise BackendFailure.of(Source.GENERATOR, error).error from None
         return list(counted.positions)
 
     async def forget(self, conversation_id: str, *, owner: str) -> None:
         """Has the generator free a conversation's slot; that it cannot is no failure."""
         key = generator_key(owner, conversation_id)
-        with contextlib.suppress(grpc.aio.AioRpcError):
+        with (
+            contextlib.suppress(grpc.aio.AioRpcError),
+            OutgoingCall("csm.v1.GeneratorService/EvictConversation") as outgoing,
+        ):
             await self.generator.EvictConversation(
                 generator_pb2.EvictConversationRequest(conversation_id=key),
-                metadata=affinity(key, self.route_of(key)),
+                metadata=(*affinity(key, self.route_of(key)), *outgoing.metadata),
                 timeout=1.0,
             )
 

@@ -92,6 +92,7 @@ class Generation(Call):
             backends.generator.Generate,
             timeout_s,
             affinity(options.route_key, options.route) + scope_of(options.owner),
+            rpc="csm.v1.GeneratorService/Generate",
         )
         self._frame_bytes = backends.info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         config = generator_pb2.GenerateConfig(
@@ -174,7 +175,11 @@ class Decoding(Call):
 
     def __init__(self, backends: Backends, form: StreamFormat, timeout_s: float | None) -> None:
         super().__init__(
-            Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s, at_once=False
+            Source.TOKENIZER,
+            backends.tokenizer.StreamingDecode,
+            timeout_s,
+            rpc="csm.v1.TokenizerService/StreamingDecode",
+            at_once=False,
         )
         self._num_codebooks = backends.info.tokenizer.num_codebooks
         self._fed_frames = 0

@@ -5,6 +5,7 @@ import time
 
 from csm import errors
 from csm.serving import call_record
+from csm.serving.turn_record import TurnRecord
 from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Segment, StoredConversation, Turn
 from gateway.hearing.encoder import about
@@ -39,7 +40,7 @@ class HeardTurn:
         record.turn_id, record.text_chars = self.turn_id, len(self._text)
         record.say(self._text)
         try:
-            completed = await self._join(conversation, speaker, frame_ms)
+            completed = await self._join(conversation, speaker, frame_ms, record)
             record.outcome = OUTCOMES[completed.finish_reason]
             record.finish_reason = completed.finish_reason.name
             record.num_warnings = len(completed.warnings)
@@ -55,7 +56,11 @@ class HeardTurn:
         return completed
 
     async def _join(
-        self, conversation: StoredConversation, speaker: int, frame_ms: float
+        self,
+        conversation: StoredConversation,
+        speaker: int,
+        frame_ms: float,
+        record: TurnRecord,
     ) -> SpeechTurnCompleted:
         reason: FinishReason = FinishReason.EOS
         error: errors.ServiceError | None = None
@@ -63,6 +68,8 @@ class HeardTurn:
         try:
             if self.audio is not None:
                 codes, num_frames = await self.audio.frames()
+                told = call_record.of_call()
+                told.stage(record, "encode", self._ended_at, time.monotonic(), frames=num_frames)
         except BackendFailure as failure:
             if failure.code in REFUSED:
                 raise about("heard_audio.audio", failure.error) from failure

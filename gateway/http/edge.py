@@ -16,6 +16,7 @@ from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
 from csm.serving.metrics.http import HttpMetrics
 from csm.serving.request_id import HEADER, request_id_of
+from csm.serving.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
 from gateway.http.bodies import ClientGone
 from gateway.http.connection import abort, client_of
 from gateway.http.errors import HttpError, error_response, http_error_response
@@ -49,10 +50,13 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one WebSocket from its handshake to its end."""
-        rid = request_id_of(Headers(scope=scope).get(HEADER, ""))
+        headers = Headers(scope=scope)
+        rid = request_id_of(headers.get(HEADER, ""))
         request_id.set(rid)
         transport, probe = scope["type"], scope["path"] in self._always
-        record = self._recorder.begin("", transport, rid, client_of(scope), probe=probe)
+        trace = trace_context_of(headers.get(TRACEPARENT), headers.get(TRACESTATE))
+        client = client_of(scope)
+        record = self._recorder.begin("", transport, rid, client, probe=probe, trace=trace)
         # As in an application of Starlette: what no route takes is raised, not answered.
         scope["app"] = self
         answer = _Observed(send, rid, record)

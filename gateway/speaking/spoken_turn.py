@@ -147,7 +147,7 @@ class SpokenTurn:
 
         Raises `ServiceError` where the call is to end with a status instead.
         """
-        self.meter.accepted()
+        self.meter.admitted()
         if (conversation := self._ports.conversation) is not None:
             self.meter.continues(sum(turn.num_frames for turn in conversation.turns))
             if self._resumed is not None:

@@ -98,6 +98,8 @@ class RunningTurn:
     keep_frames: int | None = None
     finished: Finished | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    submitted_s: float = 0.0
+    """When the engine was given it, on the monotonic clock."""
 
     @property
     def kept_frames(self) -> int:

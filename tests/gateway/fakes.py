@@ -81,6 +81,7 @@ class Backend:
             await self.host.server.stop(0)
             if self.host._watch is not None:
                 self.host._watch.cancel()
+            await self.host._tracing.close()
             self.host = None
 
     async def start(self) -> None: ...

@@ -77,6 +77,12 @@ class ServerMetrics:
             ("reason",),
             registry=registry,
         )
+        self.trace_spans = Counter(
+            "csm_trace_spans_total",
+            "Spans by what became of them: exported to the collector, or dropped.",
+            ("result",),
+            registry=registry,
+        )
         self.build_info = Gauge(
             "csm_build_info", "Always 1; what is running.", ("version",), registry=registry
         )

@@ -11,7 +11,7 @@ import pytest
 import websockets
 
 from csm.cli.certificates import make_authority, make_client
-from csm.serving import host, tls
+from csm.serving import grpc_server, tls
 from gateway.http import server
 from tests.certificates import NEEDS_SSLSCAN, Certificates, scan
 from tests.gateway.fakes import Stack, stack
@@ -91,7 +91,7 @@ async def test_a_conversation_goes_on_while_the_certificate_changes(
 async def test_connections_that_never_finish_their_handshake_are_few_and_end(
     files: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (host, server):
+    for module in (grpc_server, server):
         monkeypatch.setattr(module, "HANDSHAKE_S", 2.0)
     async with stack(http_port=0, http_max_connections=4, **files.settings()) as one:
         for port, kept in ((port_of(one), 8), (one.host.port, 20)):
