@@ -74,6 +74,9 @@ class ServiceError(Exception):
                 said.append(f"reason {shortened(detail.reason, MAX_LOGGED_CHARS)}")
             elif isinstance(detail, error_details_pb2.RetryInfo):
                 said.append(f"retry after {detail.retry_delay.ToMilliseconds()} ms")
+            elif isinstance(detail, error_details_pb2.QuotaFailure):
+                subjects = ", ".join(v.subject for v in detail.violations)
+                said.append(f"quota {shortened(subjects, MAX_LOGGED_CHARS)}")
         return "; ".join(said) or type(self).__name__
 
 
@@ -324,6 +327,14 @@ def asked_wait_s(details: Iterable[Message]) -> float | None:
     return None
 
 
+def refused(message: str, wait_s: float, details: Iterable[Message]) -> RetryableError:
+    """The error behind a RESOURCE_EXHAUSTED that says when to come back."""
+    for detail in details:
+        if isinstance(detail, error_details_pb2.QuotaFailure) and detail.violations:
+            return QuotaExceeded(detail.violations[0].subject, message, wait_s)
+    return QueueFull(message, wait_s)
+
+
 def from_rpc_error(error: grpc.RpcError, service: str) -> ServiceError:
     """The domain error behind a status from `service` (a short name for messages).
 
@@ -346,7 +357,7 @@ def from_parts(
             return Unavailable(f"the {service} cannot be reached")
         return Unavailable(message, wait_s)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
-        return QueueFull(message, wait_s)
+        return refused(message, wait_s, details)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         return Internal(f"the {service} failed")
     if code is grpc.StatusCode.UNAUTHENTICATED:

@@ -335,9 +335,9 @@ class ConverseCall:
     async def _speak(self, turn: SpokenTurn) -> None:
         self._speaking = turn
         try:
-            with self._ports.places.taken(self._ports.client):
+            async with self._ports.turns.taken(turn):
                 await turn.run()
-        except errors.QueueFull as full:
+        except (errors.QueueFull, errors.QuotaExceeded) as full:
             # There is no place for this turn. The next may find one.
             if turn.ended:
                 raise

@@ -39,7 +39,8 @@ class GatewayService:
         """Call inside a running event loop: channels belong to it."""
         self._settings = settings
         self._metrics = metrics
-        gateway_metrics = GatewayMetrics(metrics.registry)
+        named = {name for one in settings.quota_metric_tenants.split(",") if (name := one.strip())}
+        gateway_metrics = GatewayMetrics(metrics.registry, named)
         self.backends = Backends(settings, metrics)
         self.store = make_store(
             settings, gateway_metrics, lambda: self.backends.info.tokenizer.digest
@@ -65,6 +66,7 @@ class GatewayService:
         await self._speech.sounds.load_watermark()
         await self.store.start()
         await self._voice_store.start()
+        await self._speech.quotas.start()
         await self.backends.start()
         # Looks for the library of Opus now: no call waits while it is imported.
         await asyncio.to_thread(opus.problem)
@@ -130,6 +132,7 @@ class GatewayService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._speech.encoder.recordings.close()
+        await self._speech.quotas.stop()
         await self.store.stop()
         await self._voice_store.stop()
         await self.backends.stop()

@@ -94,7 +94,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             got = first.WhichOneof("request") if first is not None else "nothing"
             raise invalid("config", f"the first message is {got}; allowed is the config")
         asked, owner = voice_messages.new_voice(first.config), owner_of_call()
-        with self._speech.keeper.creating(_client(context)) as holding:
+        async with self._speech.creating_voice(_client(context), owner=owner) as holding:
             self._speech.keeper.check(asked, owner=owner)
             recordings = await voice_messages.recordings_of(request_iterator, holding)
             voice = await self._speech.keeper.create(

@@ -10,6 +10,7 @@ from csm.serving.settings import PathOrNone, Port, ServiceSettings, port_or_none
 
 LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
 LeadMs = Annotated[int, Field(ge=0, le=600_000)]
+QuotaAmount = Annotated[int, Field(ge=0, le=1 << 50)]
 SilenceMs = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -265,6 +266,39 @@ class GatewaySettings(ServiceSettings):
         "open",
         description="while the store is away: open begins conversations in memory, with a warning; "
         "closed refuses them, and the gateway is not ready",
+    )
+
+    quota_streams: QuotaAmount = Field(
+        0, description="streams at once of a tenant: Synthesize turns and open Converse calls"
+    )
+    quota_requests_per_minute: QuotaAmount = Field(
+        0, description="requests and turns a minute of a tenant; 0: no bound, as for all quotas"
+    )
+    quota_characters_per_day: QuotaAmount = Field(
+        0, description="characters of texts to be spoken, a day, of a tenant"
+    )
+    quota_audio_seconds_per_day: QuotaAmount = Field(
+        0, description="seconds of audio sent, a day, of a tenant"
+    )
+    quota_voices: QuotaAmount = Field(0, description="created voices that a tenant may keep")
+    quota_bytes: QuotaAmount = Field(
+        0, description="bytes of conversations and created voices that a tenant may keep"
+    )
+    quotas_file: Path | None = Field(
+        None,
+        description="file of quotas by tenant and principal, TOML or (.json) JSON, read again when "
+        "it changes",
+    )
+    quota_store_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis or Valkey in which gateways count quotas together, as store_url but no "
+        "cluster; empty: each process counts for itself",
+    )
+    quota_metric_tenants: str = Field(
+        "",
+        max_length=4096,
+        description="tenants with labels of their own in the metrics, parted by commas; the others "
+        "are other",
     )
 
     max_files_encoding: int = Field(

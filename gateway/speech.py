@@ -20,6 +20,9 @@ from gateway.converse_call import ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.prepare import PreparedSentences, prepare
+from gateway.quotas.caller import caller_of_call
+from gateway.quotas.making import make_quotas
+from gateway.quotas.turns import Turns
 from gateway.settings import GatewaySettings
 from gateway.sounds import Sounds
 from gateway.speaking.events import Event
@@ -71,6 +74,12 @@ class SpeechHandler:
         self._voice_store = voice_store
         self.take_voices(voices)
         self._metrics = metrics
+        self.quotas = make_quotas(
+            settings,
+            metrics,
+            voices=lambda owner: self.keeper.usage.count(owner),
+            num_bytes=self._num_bytes,
+        )
         self._live: set[_Live] = set()
         self._draining = self._ending = False
         self._turns = Places(
@@ -106,7 +115,15 @@ class SpeechHandler:
             try:
                 held.enter_context(self._calls.taken(client))
                 held.enter_context(self._turns.taken(client))
-                call = await self._synthesis(asked(), deadline, held, owner)
+                request = asked()
+                admission = await self.quotas.admit(
+                    caller_of_call(owner),
+                    len(request.text),
+                    stream=True,
+                    keeps=bool(request.conversation_id),
+                )
+                held.callback(self.quotas.end, admission, meter.record)
+                call = await self._synthesis(request, deadline, held, owner)
                 meter.admitted()
                 await call.prepare(meter)
             except errors.ServiceError as error:
@@ -139,6 +156,8 @@ class SpeechHandler:
             record.conversing, record.conversation_id = True, options.conversation_id
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
+            caller = caller_of_call(owner)
+            held.callback(self.quotas.end, await self.quotas.admit(caller, stream=True, keeps=True))
             conversation = await self._opened(options.conversation_id, options.voice, owner, held)
             record.conversation_id = conversation.conversation_id
             look_for = partial(self.keeper.look_for, owner=owner)
@@ -161,9 +180,8 @@ class SpeechHandler:
                 self.encoder,
                 self.settings,
                 self._metrics,
-                self._turns,
+                Turns(self._turns, client, self.quotas, caller),
                 look_for,
-                client,
                 deadline,
             )
             call = ConverseCall(options, cast, conversation, ports)
@@ -176,12 +194,22 @@ class SpeechHandler:
         self, text: str, voice: str, rules: TextRules, *, owner: str
     ) -> PreparedSentences:
         """What would be spoken of a text by an owner's voice, by name. Raises `NotFound`."""
-        look_for = partial(self.keeper.look_for, owner=owner)
-        await look_for(voice)
-        speaking = self.voices.of(owner).get(voice)
-        await NamedVoices(look_for).look(text)
-        front_end = self.texts.front_end(rules, self._cast(speaking, owner))
-        return await prepare(text, front_end, speaking.speaker, self.backends)
+        async with self.quotas.request(caller_of_call(owner)):
+            look_for = partial(self.keeper.look_for, owner=owner)
+            await look_for(voice)
+            speaking = self.voices.of(owner).get(voice)
+            await NamedVoices(look_for).look(text)
+            front_end = self.texts.front_end(rules, self._cast(speaking, owner))
+            return await prepare(text, front_end, speaking.speaker, self.backends)
+
+    @contextlib.asynccontextmanager
+    async def creating_voice(
+        self, client: str, *, owner: str
+    ) -> AsyncIterator[Callable[[int], None]]:
+        """Around the making of an owner's voice: as `VoiceKeeper.creating`, within quotas."""
+        async with self.quotas.request(caller_of_call(owner), keeps=True, voice=True):
+            with self.keeper.creating(client) as holding:
+                yield holding
 
     async def delete_conversation(self, conversation_id: str, *, owner: str) -> None:
         """Forgets an owner's conversation here and in the generator. Raises as the store does."""
@@ -236,6 +264,9 @@ class SpeechHandler:
             owner,
         )
         return SynthesizeCall(asked, parts)
+
+    async def _num_bytes(self, owner: str) -> int:
+        return await self.store.num_bytes(owner) + self.keeper.usage.num_bytes(owner)
 
     def _cast(
         self,

@@ -97,7 +97,7 @@ def typed_error(
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(message, wait_s or 0.0)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
-        return errors.QueueFull(message, wait_s)
+        return errors.refused(message, wait_s, details)
     if any(getattr(one, "reason", "") == errors.LimitReached.reason for one in details):
         return errors.LimitReached(message)
     if code is grpc.StatusCode.INVALID_ARGUMENT:

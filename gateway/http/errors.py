@@ -65,7 +65,8 @@ def error_body(error: errors.ServiceError) -> dict[str, Any]:
     if isinstance(error, errors.NotFound):
         param = error.resource_type
     status = status_of(error)
-    return _body(status, error.message, param, error.code.name, violations)
+    code = error.reason if isinstance(error, errors.QuotaExceeded) else error.code.name
+    return _body(status, error.message, param, code, violations)
 
 
 def error_response(error: errors.ServiceError) -> JSONResponse:

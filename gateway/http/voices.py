@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from csm import errors
 from gateway.http import messages
-from gateway.http.bodies import Bodies
+from gateway.http.bodies import Bodies, read_on
 from gateway.http.connection import client_of
 from gateway.http.voice_form import MAX_TOLD, voice_form
 from gateway.owner import owner_of_call
@@ -56,8 +56,16 @@ class VoiceRoutes:
 
     async def create(self, request: Request) -> Response:
         """Makes a voice of recordings and their words."""
+        try:
+            return await self._create(request)
+        except errors.QuotaExceeded:
+            await read_on(request.receive)
+            raise
+
+    async def _create(self, request: Request) -> Response:
         keeper, owner = self._speech.keeper, owner_of_call()
-        with keeper.creating(client_of(request.scope)) as holding:
+        client = client_of(request.scope)
+        async with self._speech.creating_voice(client, owner=owner) as holding:
             form = await voice_form(request, self._bodies, holding)
             asked = messages.new_voice(form.name, form.extras)
             try:
