@@ -32,6 +32,8 @@ class StderrLines:
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
         self._ended, self._end = os.pipe()
+        self._left_bytes = PIPE_BYTES
+        """Of what may be in the pipe at the end: a child that goes on writing holds nobody up."""
         # A library that writes while it holds the interpreter's lock waits for nobody to read.
         with contextlib.suppress(OSError, AttributeError, ImportError):  # not on Linux
             import fcntl
@@ -67,11 +69,17 @@ class StderrLines:
         """What was written; nothing at the end."""
         while True:
             ending = self._ended in select.select([self._read, self._ended], [], [])[0]
+            if ending and self._left_bytes <= 0:
+                return b""
             try:
-                return os.read(self._read, MAX_LINE_BYTES)
+                data = os.read(self._read, MAX_LINE_BYTES)
             except BlockingIOError:
                 if ending:
                     return b""
+                continue
+            if ending:
+                self._left_bytes -= len(data)
+            return data
 
     def _follow(self) -> None:
         pending = b""
