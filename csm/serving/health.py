@@ -99,13 +99,16 @@ class Health(health_pb2_grpc.HealthServicer):
         self._watchers[watcher] = None
         last: int | None = None
         try:
-            while not (self._ended or watcher.displaced):
-                # Taken before the status is read: a change in between is then not missed.
-                changed = self._changed
+            while not watcher.displaced:
+                # Taken before the status is read: a change in between is then not missed, nor is
+                # the last one before the end.
+                changed, ended = self._changed, self._ended
                 status = self._status(request.service) or _Status.SERVICE_UNKNOWN
                 if status != last:
                     last = status
                     yield _Status(status=status)
+                if ended:
+                    break
                 await changed.wait()
         finally:
             self._watchers.pop(watcher, None)
