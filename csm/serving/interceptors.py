@@ -40,6 +40,9 @@ REFLECTION_S = 60.0
 POLLED = frozenset({"GetLoad", "GetModelInfo", "GetTokenizerInfo"})
 """Methods that every gateway asks every few seconds."""
 FIRST_MESSAGE_S = 10.0
+MAX_STRANGERS = 32
+"""Streams of callers that nobody knows which are read on before they are refused: what they send
+has the bound of a message each, and nothing else bounds how many they are."""
 ABORT_S = 1.0
 """How long a status may take to a client that does not read; it finds it when it does."""
 
@@ -73,6 +76,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._gate = gate
         self._calls = _Calls(max_calls)
         self._reflecting = _Calls(MAX_REFLECTION_CALLS)
+        self._strangers = _Calls(MAX_STRANGERS)
         self._first = FirstMessages(first_message_s, max_calls)
         # Apart: however many wait to speak, a health check is not ended for them.
         self._first_of_probes = FirstMessages(first_message_s, max_calls)
@@ -105,7 +109,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc = _CountedRpc(self._first, self._calls, service, method, handler)
             rpc.gate, rpc.probe = self._gate, method in POLLED
             rpc.count_in(self._metrics)
-        rpc.max_unread_s = self._max_unread_s
+        rpc.max_unread_s, rpc.strangers = self._max_unread_s, self._strangers
         if service != HEALTH:
             rpc.recorder = self._recorder
         if self._guard is not None:
@@ -134,8 +138,12 @@ class _Calls:
 
     def check(self) -> None:
         """Raises QueueFull where there is no place."""
-        if self._now >= self._most:
+        if not self.has_place():
             raise errors.QueueFull(f"{self._most} calls are under way, as many as are allowed")
+
+    def has_place(self) -> bool:
+        """Whether there is one."""
+        return self._now < self._most
 
     def begin(self) -> None:
         """Takes a place. Raises QueueFull where there is none."""
@@ -153,6 +161,8 @@ class _Rpc:
     gate: Gate = staticmethod(lambda: None)
     admit_caller: Callable[[ServicerContext], Awaitable[object]] | None = None
     """Says whether the caller may; None: all may."""
+    strangers = _Calls(MAX_STRANGERS)
+    """Places of those whom nobody knows, while they are read on."""
     limit_s: float | None = None
     """How long a call may last."""
     max_unread_s = UNREAD_S
@@ -251,6 +261,16 @@ class _Rpc:
         if self._calls:
             self._calls.check()
 
+    async def _read_on(self, error: errors.ServiceError, requests: Any) -> None:
+        if not isinstance(error, errors.Unauthenticated):
+            await read_on(aiter(requests))
+        elif self.strangers.has_place():
+            self.strangers.begin()
+            try:
+                await read_on(aiter(requests))
+            finally:
+                self.strangers.end()
+
     async def _all(self, first: Any, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         if first is END:
             return
@@ -287,7 +307,7 @@ class _Rpc:
         except errors.ServiceError as error:
             code, record.error = error.code, error.summary()
             if self._requests_stream:
-                await read_on(aiter(requests))
+                await self._read_on(error, requests)
             await _abort(context, error, rid)
         except asyncio.CancelledError:
             left = context.time_remaining()

@@ -61,8 +61,8 @@ class _Handler(logging.StreamHandler[Any]):
 
     def close(self) -> None:
         if self._others is not None:
-            self._others.close()
-            self._others = None
+            others, self._others = self._others, None
+            others.close(self.lock)
         super().close()
 
 

@@ -81,8 +81,15 @@ def check_validity(field: str, given: Path, certificate: bytes) -> float:
 
     now = datetime.datetime.now(datetime.UTC)
     first = None
-    for one in x509.load_pem_x509_certificates(certificate):
-        begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
+    try:
+        dates = [
+            (one.not_valid_before_utc, one.not_valid_after_utc)
+            for one in x509.load_pem_x509_certificates(certificate)
+        ]
+    # OpenSSL has taken it, which looks at less.
+    except ValueError:
+        raise pem.wrong(field, given, "has a certificate that cannot be read") from None
+    for begins, ends in dates:
         if ends <= now:
             raise pem.wrong(field, given, f"has expired: it was valid until {_date(ends)}")
         if begins > now:

@@ -71,7 +71,10 @@ class ConversationRoute:
         """Browsers let any page open a WebSocket to anywhere, and only say which page it is."""
         origin = websocket.headers.get("origin", "")
         allowed = origins(self._speech.settings)
-        own = urlsplit(origin).netloc == websocket.headers.get("host", "")
+        try:
+            own = urlsplit(origin).netloc == websocket.headers.get("host", "")
+        except ValueError:  # no URL at all
+            own = False
         if origin and not own and origin not in allowed and "*" not in allowed:
             raise HttpError(
                 403, "origin_not_allowed", "Origin: this page is not allowed (http_cors_origins)"

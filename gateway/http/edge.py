@@ -11,13 +11,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csm import errors
+from csm.serving import identity
 from csm.serving.call_record import CallRecord
 from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
 from csm.serving.metrics.http import HttpMetrics
 from csm.serving.request_id import HEADER, request_id_of
 from csm.serving.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
-from gateway.http.bodies import ClientGone
+from gateway.http.bodies import ClientGone, read_on
 from gateway.http.connection import abort, client_of
 from gateway.http.errors import HttpError, error_response, http_error_response
 
@@ -50,6 +51,9 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one WebSocket from its handshake to its end."""
+        # The task of a request may have been begun by that of the one before it on the same
+        # connection, and have its principal.
+        identity.current.set(identity.ANYBODY)
         headers = Headers(scope=scope)
         rid = request_id_of(headers.get(HEADER, ""))
         request_id.set(rid)
@@ -102,10 +106,15 @@ class Edge:
         elif scope["type"] == "websocket":
             await _deny(response, answer)
         else:
-            if not body.read:
-                # Or the rest of it would be taken for the next request.
-                response.headers["connection"] = "close"
-            await response(scope, body, answer)
+            if body.read:
+                await response(scope, body, answer)
+                return
+            # Or the rest of it would be taken for the next request.
+            response.headers["connection"] = "close"
+            await _send_first(response, answer)
+            # Who still sends when the connection is closed never reads why.
+            await read_on(body)
+            await answer({"type": "http.response.body", "body": b""})
 
     def _note(self, scope: Scope, status: int | None, seconds: float, record: CallRecord) -> None:
         route = self._routes.get(scope.get("endpoint"), OTHER)
@@ -170,6 +179,14 @@ class _Observed:
 def _size(message: Message) -> int:
     """Bytes of a message of a WebSocket; of text its characters, which are nearly as many."""
     return len(message.get("bytes") or b"") + len(message.get("text") or "")
+
+
+async def _send_first(response: Response, answer: "_Observed") -> None:
+    """All of an answer but its end."""
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    await answer({"type": "http.response.start", **start})
+    body = bytes(response.body)
+    await answer({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def _deny(response: Response, answer: "_Observed") -> None:

@@ -76,6 +76,7 @@ def load(
     graphs: GraphsMode = "off",
     compiled: bool = False,
     threads: int = 0,
+    slots: int = 1,
 ) -> LoadedModel:
     """Loads everything; blocks for as long as that takes.
 
@@ -83,10 +84,12 @@ def load(
         path: the model directory, or its safetensors file.
         device: where it runs; auto: CUDA where there is one.
         dtype: of the weights; auto: by device and size.
-        native: whether frames are made natively (`native.select`); int8 takes it as required.
+        native: whether frames are made natively (`native.select`); int8 takes auto and off as
+            required.
         graphs: whether frames are CUDA graphs; without effect on CPUs.
         compiled: whether torch.compile fuses their kernels.
         threads: of native frames; 0: see `threads_for`.
+        slots: turns at once, for which the fastest native level is chosen.
 
     Raises:
         FailedPrecondition: what is wrong with which file, that there is no such device, or that
@@ -109,14 +112,16 @@ def load(
             )
         is_int8 = dtype == "int8"
         model: Model
-        if place == "cuda" and graphs != "off" and native != "required" and not is_int8:
+        by_torch = native in ("auto", "off")
+        if place == "cuda" and graphs != "off" and by_torch and not is_int8:
             model = GraphedCsm(unread.read(place), buckets=graphs == "buckets", compiled=compiled)
         else:
             model = accelerate(
                 unread if place == "cpu" else unread.read(place),
-                "required" if is_int8 else native,
+                "required" if is_int8 and by_torch else native,
                 "int8" if is_int8 else None,
                 threads=threads_for(description.parameters, threads),
+                slots=slots,
             )
         return LoadedModel(
             name=directory.resolve().name,
@@ -130,7 +135,7 @@ def load(
             characters=readable_characters(tokenizer),
         )
     except NativeUnavailable as error:
-        what = "dtype: int8" if dtype == "int8" else "native: required"
+        what = "dtype: int8" if dtype == "int8" else f"native: {native}"
         raise FailedPrecondition(f"{what} cannot be had here: {error}") from error
     except (ValueError, OSError) as error:
         raise FailedPrecondition(f"model: {path} cannot be used: {error}") from error

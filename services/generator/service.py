@@ -216,6 +216,7 @@ class GeneratorService:
             graphs=settings.graphs,
             compiled=settings.compiled,
             threads=settings.threads,
+            slots=settings.slots,
         )
         most = loaded.model.config.backbone.max_positions
         if settings.max_positions > most:

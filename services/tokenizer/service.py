@@ -148,7 +148,7 @@ class TokenizerService:
             both = directions(mimi, settings.max_streams, settings.native, weights, threads=threads)
         except NativeUnavailable as error:
             raise errors.FailedPrecondition(
-                f"native: required cannot be had here: {error}"
+                f"native: {settings.native} cannot be had here: {error}"
             ) from error
         # The setting is of this thread, and of whichever one of the process first uses torch next.
         # A native codec has threads of its own, beside which torch's would only spin.

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -11,7 +11,7 @@ import grpc
 import pytest
 from starlette.datastructures import Headers
 
-import gateway.http.server
+import gateway.http.app
 import gateway.service
 from csm.serving import identity
 from csm.v1 import speech_pb2
@@ -57,19 +57,18 @@ def _identified(handler: Any) -> Any:
     return stream if inspect.isasyncgenfunction(handler) else unary
 
 
-def identified_app(make: Any) -> Any:
-    """As `make_app`, around it what takes the tenant from a header."""
+def identified_guard(routes: Sequence[Any], *_: Any) -> None:
+    """As `guard`, which takes the tenant from a credential: from a header."""
 
-    def made(*arguments: Any) -> Any:
-        app = make(*arguments)
-
+    def identified(app: Any) -> Any:
         async def asgi(scope: Any, receive: Any, send: Any) -> None:
             _identify(Headers(scope=scope).get(HEADER, ""))
             await app(scope, receive, send)
 
         return asgi
 
-    return made
+    for route in routes:
+        route.app = identified(route.app)
 
 
 class Tenant:
@@ -109,7 +108,6 @@ async def identified_stack(**settings: Any) -> AsyncIterator[Stack]:
     """A stack that asks who calls."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gateway.service, "SpeechServicer", IdentifiedServicer)
-        make = gateway.http.server.make_app
-        patch.setattr(gateway.http.server, "make_app", identified_app(make))
+        patch.setattr(gateway.http.app, "guard", identified_guard)
         async with stack(**settings) as one:
             yield one

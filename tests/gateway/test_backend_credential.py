@@ -19,7 +19,7 @@ from csm.v1 import speech_pb2
 from gateway.backends.credential import BackendCredential, parse_token
 from tests.csm.serving.auth_cases import Tokens
 from tests.gateway.calls import Conversation, synthesize
-from tests.gateway.fakes import FakeGenerator, FakeTokenizer, Stack
+from tests.gateway.fakes import EOS, ERROR, FakeGenerator, FakeTokenizer, Stack
 
 
 class Place:
@@ -153,3 +153,50 @@ def test_blanks_around_a_token_are_none_of_it() -> None:
 def test_without_a_file_the_stub_stays_as_it_is() -> None:
     stub = object()
     assert BackendCredential(None).on(stub) is stub
+
+
+async def test_a_token_that_goes_wrong_in_mid_run_hurts_nobody_who_speaks_and_heals(
+    place: Place,
+) -> None:
+    stack = place.stack
+    await stack.up(backend_token_file=place.token, backend_refresh_s=0.1)
+    good = place.token.read_text()
+    line = place.tokens.lines[good.strip()]
+    codes: list[grpc.StatusCode] = []
+
+    async def until_ready(ready: bool) -> None:
+        async with asyncio.timeout(10):
+            while stack.host.state().ready is not ready:
+                await asyncio.sleep(0.02)
+
+    stack.generator.frame_s = 0.05
+    async with Conversation(stack) as call:
+        await call.say("One two three four five six seven eight nine ten.")
+        await call.end()
+        await call.until("audio", 2)
+        # The operator of the services behind takes the token away, and hands out another later.
+        place.tokens.revoke(good.strip())
+        await place.look()
+        await until_ready(False)
+        # What was begun is ended.
+        assert (await call.until("turn_completed")).finish_reason == EOS
+        stack.generator.frame_s = 0.0
+        for _ in range(3):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await synthesize(stack, "Hello there.")
+            codes.append(caught.value.code())
+        await call.say("Is anybody there?")
+        await call.end()
+        completed = await call.until("turn_completed", 2)
+        assert completed.finish_reason == ERROR
+        assert completed.error.code == grpc.StatusCode.UNAVAILABLE.value[0]
+        assert "credential" not in str(completed.error)
+        place.tokens.lines[good.strip()] = line
+        place.tokens.write()
+        await place.look()
+        await until_ready(True)
+        await call.say("And now?")
+        await call.end()
+        assert (await call.until("turn_completed", 3)).finish_reason == EOS
+    assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
+    assert (await synthesize(stack, "Hello there.")).frames

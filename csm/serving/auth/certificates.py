@@ -9,10 +9,14 @@ Only names of certificates that TLS has verified are asked for here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from csm.serving.auth.entries import check_fields, objects, principal_of
 from csm.serving.identity import Principal
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 COMMON_NAME, ALTERNATIVE_NAME = "common_name", "alternative_name"
 _FIELDS = frozenset({COMMON_NAME, ALTERNATIVE_NAME, "name", "tenant", "scopes"})
@@ -21,10 +25,9 @@ MAX_SUBJECT_CHARS = 512
 CertificateName = tuple[str, str]
 """Of a certificate: `common_name` or `alternative_name`, and the name."""
 
-_CALL_KEYS = (
-    ("x509_subject_alternative_name", ALTERNATIVE_NAME),
-    ("x509_common_name", COMMON_NAME),
-)
+_CALL_KEY = "x509_pem_cert"
+MAX_CACHED = 256
+"""Certificates whose names are remembered: reading one costs more than looking a name up."""
 
 
 class CertificateTable:
@@ -62,12 +65,13 @@ def parse_certificates(content: bytes) -> CertificateTable:
 
 def names_of_call(auth_context: Mapping[str, Iterable[bytes]]) -> tuple[CertificateName, ...]:
     """Names of the client certificate of a gRPC call (`context.auth_context()`), alternative names
-    first; none where it has shown none."""
-    return tuple(
-        (kind, value.decode(errors="replace"))
-        for key, kind in _CALL_KEYS
-        for value in auth_context.get(key, ())
-    )
+    first; none where it has shown none.
+
+    Of the certificate itself: what gRPC gives for its common name ends at the first zero byte.
+    """
+    for shown in auth_context.get(_CALL_KEY, ()):
+        return _names(shown)
+    return ()
 
 
 def names_of_ssl(ssl_object: Any) -> tuple[CertificateName, ...]:
@@ -75,14 +79,41 @@ def names_of_ssl(ssl_object: Any) -> tuple[CertificateName, ...]:
 
     What was not verified Python does not show (`getpeercert` gives nothing of it).
     """
-    shown = ssl_object.getpeercert() if ssl_object is not None else None
-    if not shown:
+    if ssl_object is None or not ssl_object.getpeercert():
         return ()
-    alternative = [(ALTERNATIVE_NAME, value) for _, value in shown.get("subjectAltName", ())]
-    common = [
-        (COMMON_NAME, value)
-        for part in shown.get("subject", ())
-        for key, value in part
-        if key == "commonName"
-    ]
-    return (*alternative, *common)
+    return _names(ssl_object.getpeercert(binary_form=True))
+
+
+@lru_cache(MAX_CACHED)
+def _names(certificate: bytes) -> tuple[CertificateName, ...]:
+    """Of a certificate, PEM or DER. Of one with several common names none counts: which of them an
+    authority has looked at, it does not say."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    pem = certificate.startswith(b"-----")
+    try:
+        read = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
+        shown = read(certificate)
+        common = [
+            str(one.value) for one in shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        ]
+        alternative = _alternative(shown)
+    # Of what an authority has signed and nobody can read nothing is believed.
+    except Exception:
+        return ()
+    return (
+        *((ALTERNATIVE_NAME, name) for name in alternative),
+        *((COMMON_NAME, name) for name in common if len(common) == 1),
+    )
+
+
+def _alternative(shown: "x509.Certificate") -> list[str]:
+    from cryptography import x509
+
+    kinds = (x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name, x509.IPAddress)
+    try:
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(one.value) for one in names if isinstance(one, kinds)]

@@ -57,6 +57,7 @@ def principal_of(number: int, entry: dict[str, Any]) -> Principal:
     tenant = name_of(number, entry, "tenant") if "tenant" in entry else name
     scopes = entry.get("scopes")
     known = {str(scope) for scope in Scope}
-    if not isinstance(scopes, list) or not all(scope in known for scope in scopes):
+    # As text: what a set cannot hold would be no ValueError.
+    if not isinstance(scopes, list) or not all(str(scope) in known for scope in scopes):
         raise ValueError(f"line {number}: scopes: a list of {', '.join(sorted(known))} is allowed")
     return Principal(name, tenant, frozenset(Scope(scope) for scope in scopes))

@@ -13,6 +13,8 @@ from csm.serving.auth.refusals import Refusal, refused
 from csm.serving.identity import Principal, Scope
 
 MAX_CACHED = 1024
+SUBJECT_TENANT = "sub:"
+"""Begins the tenant of a subject that has no other."""
 _KNOWN_SCOPES = {str(scope): scope for scope in Scope}
 
 
@@ -52,14 +54,16 @@ class JwtVerifier:
         self._rules = rules
         self.source = source
         # A signature costs more than all else of a call. Those that were good are so until they
-        # expire, or until the keys are others.
+        # expire, or until the keys are others; those that were wrong, until the keys are others.
         self._good: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._forged: OrderedDict[bytes, None] = OrderedDict()
         self._good_by: Keys | None = None
 
     async def principal(self, token: str) -> Principal:
         """Whose it is. Raises `Unauthenticated`, or `Unavailable` while there are no keys."""
         if self.source.keys is not self._good_by:
             self._good.clear()
+            self._forged.clear()
             self._good_by = self.source.keys
         digest = hashlib.sha256(token.encode()).digest()
         known = self._good.get(digest)
@@ -68,18 +72,27 @@ class JwtVerifier:
                 raise refused(Refusal.EXPIRED)
             self._good.move_to_end(digest)
             return known[0]
+        if digest in self._forged:
+            raise refused(Refusal.INVALID)
         claims = self._claims(token, await self._key(token))
         principal = self._principal(claims)
         # As long as the library itself would take it.
-        self._good[digest] = principal, float(claims["exp"]) + self._rules.leeway_s
+        self._good[digest] = principal, claims["exp"] + self._rules.leeway_s
         if len(self._good) > MAX_CACHED:
             self._good.popitem(last=False)
         return principal
 
+    def _remember_forged(self, token: str) -> None:
+        if self.source.keys is self._good_by:
+            self._forged[hashlib.sha256(token.encode()).digest()] = None
+            if len(self._forged) > MAX_CACHED:
+                self._forged.popitem(last=False)
+
     async def _key(self, token: str) -> IssuerKey:
         try:
             header = self._jwt.get_unverified_header(token)
-        except self._jwt.PyJWTError:
+        # Whatever anybody's token runs into inside the libraries is no fault of ours.
+        except Exception:
             raise refused(Refusal.MALFORMED) from None
         if (found := self._found(header)) is None:
             await self.source.miss()
@@ -109,9 +122,13 @@ class JwtVerifier:
                 leeway=rules.leeway_s,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
+            # A number of any size is one in JSON.
+            claims["exp"] = float(claims["exp"])
         except jwt.ExpiredSignatureError:
             raise refused(Refusal.EXPIRED) from None
-        # What else a token of anybody's making runs into inside the libraries is no fault of ours.
+        except jwt.InvalidSignatureError:
+            self._remember_forged(token)
+            raise refused(Refusal.INVALID) from None
         except Exception:
             raise refused(Refusal.INVALID) from None
         return claims
@@ -120,8 +137,10 @@ class JwtVerifier:
         subject = claims["sub"]
         tenant = _claim(claims, self._rules.tenant_claim)
         if tenant is None:
+            tenant = f"{SUBJECT_TENANT}{subject}"
+        elif str(tenant).startswith(SUBJECT_TENANT):
             # Nobody's tenant is called so, whatever name somebody has chosen for himself.
-            tenant = f"sub:{subject}"
+            raise refused(Refusal.INVALID)
         if not is_name(subject) or not is_name(tenant):
             raise refused(Refusal.INVALID)
         scopes = _claim(claims, self._rules.scope_claim)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from csm import errors
 from csm.serving.auth.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ REFRESH_S = 300.0
 MIN_REFRESH_S = 10.0
 """Between two fetches, whatever keys callers name: anybody may name any."""
 FETCH_S = 5.0
+"""What a server may take to say something, and to say it all."""
+MAX_WAITING = 256
+"""Calls that wait for a fetch, each of which has shown nothing but the name of a key."""
 MAX_KEY_SET_BYTES = 1 << 20
 MAX_KEYS = 256
 
@@ -79,11 +83,21 @@ def fetch(url: str) -> bytes:
     """The body at an https URL. Raises OSError, or ValueError where it is too large."""
     try:
         with _OPENER.open(url, timeout=FETCH_S) as answer:
-            body: bytes = answer.read(MAX_KEY_SET_BYTES + 1)
+            body = _all_of(answer)
     except http.client.HTTPException as error:
         raise OSError(f"the answer is no HTTP: {type(error).__name__}") from None
     if len(body) > MAX_KEY_SET_BYTES:
         raise ValueError(f"has more than {MAX_KEY_SET_BYTES} bytes")
+    return body
+
+
+def _all_of(answer: Any) -> bytes:
+    body, ends_s = b"", time.monotonic() + FETCH_S
+    while len(body) <= MAX_KEY_SET_BYTES and (part := answer.read1(64 << 10)):
+        body += part
+        # The limit of the socket is for one part of many.
+        if time.monotonic() > ends_s:
+            raise TimeoutError(f"the answer did not end within {FETCH_S:g} s")
     return body
 
 
@@ -138,10 +152,27 @@ class KeyUrl:
         self._tried = -float("inf")
         self._fetching: asyncio.Task[None] | None = None
         self._away = False
+        self._waiting = 0
 
     async def miss(self) -> None:
         """A key was asked for that is not there: fetches again where the last time is not just
-        past. All who ask meanwhile wait for the same fetch."""
+        past. All who ask meanwhile wait for the same fetch; raises `Unavailable` where too many
+        do."""
+        if self._waiting >= MAX_WAITING:
+            raise errors.Unavailable("the issuer's keys are being fetched")
+        self._waiting += 1
+        try:
+            await self._look()
+        finally:
+            self._waiting -= 1
+
+    async def follow(self) -> None:
+        """Keeps the keys up to date, for ever."""
+        while True:
+            await self._look()
+            await asyncio.sleep(MIN_REFRESH_S if self._away else REFRESH_S)
+
+    async def _look(self) -> None:
         if self._fetching is None:
             if time.monotonic() - self._tried < MIN_REFRESH_S:
                 return
@@ -150,12 +181,6 @@ class KeyUrl:
             self._fetching.add_done_callback(self._fetched)
         # A caller that goes away does not end it for the others.
         await asyncio.shield(self._fetching)
-
-    async def follow(self) -> None:
-        """Keeps the keys up to date, for ever."""
-        while True:
-            await self.miss()
-            await asyncio.sleep(MIN_REFRESH_S if self._away else REFRESH_S)
 
     def _fetched(self, _: "asyncio.Task[None]") -> None:
         self._fetching = None

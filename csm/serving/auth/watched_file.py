@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+SETTLE_S = 0.2
+"""How long a new content must stay as it is: one that is written in place is none at first, then a
+half, which may end with a line."""
 MAX_FILE_BYTES = 4 << 20
 
 T = TypeVar("T")
@@ -40,10 +43,13 @@ class WatchedFile(Generic[T]):
     async def look(self) -> bool:
         """Reads it again, off the event loop; whether `value` is another one now."""
         try:
-            content = await asyncio.to_thread(self._read)
+            stamp, content = await asyncio.to_thread(self._stamped)
             if content == self._content:
                 self._problem = ""
                 return False
+            await asyncio.sleep(SETTLE_S)
+            if await asyncio.to_thread(self._stamped) != (stamp, content):
+                return False  # it is being written; the next look finds the whole of it
             value = await asyncio.to_thread(self._parse, content)
         except (OSError, ValueError) as error:
             problem = _reason(error)
@@ -65,6 +71,11 @@ class WatchedFile(Generic[T]):
         while True:
             await asyncio.sleep(LOOK_S)
             await self.look()
+
+    def _stamped(self) -> tuple[tuple[int, ...], bytes]:
+        """The content, before it which file that is and when it was written last."""
+        found = self._path.stat()
+        return (found.st_dev, found.st_ino, found.st_mtime_ns), self._read()
 
     def _read(self) -> bytes:
         with self._path.open("rb") as file:

@@ -71,6 +71,7 @@ def model_times(settings: GeneratorSettings, turns: Sequence[int], within_s: flo
         graphs=settings.graphs,
         compiled=settings.compiled,
         threads=settings.threads,
+        slots=settings.slots,
     )
     load_s = time.monotonic() - began
     config = loaded.model.config

@@ -75,6 +75,26 @@ def test_all_lines_of_a_process_are_json_whoever_says_them() -> None:
     assert len([line for line in lines if line["message"] == "of uvicorn"]) == 1
 
 
+def test_a_child_that_outlives_the_process_neither_holds_it_up_nor_hides_its_last_lines() -> None:
+    program = (
+        "import os, subprocess, time\n"
+        "from csm.serving.logging import configure\n"
+        "configure('INFO', 'json')\n"
+        "sleeper = subprocess.Popen(['sleep', '30'], stdout=subprocess.DEVNULL)\n"
+        "began = time.monotonic()\n"
+        "for number in range(300): os.write(2, b'line %d\\n' % number)\n"
+        "os.write(2, b'no end')\n"
+        "import logging; logging.shutdown()\n"
+        "print(time.monotonic() - began); sleeper.kill()\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    told = [json.loads(line)["message"] for line in process.stderr.splitlines()]
+    assert told == [*(f"line {number}" for number in range(300)), "no end"]
+    assert float(process.stdout) < 5
+
+
 def test_plain_lines_are_told_once_too_with_the_same_fields() -> None:
     lines = lines_of("text")
     assert len([line for line in lines if line.endswith("of uvicorn")]) == 1
