@@ -130,6 +130,7 @@ def test_an_image_holds_what_its_service_and_the_command_line_need(
         assert "Usage" in told.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tokenizer", "generator"])
 def test_a_model_service_loads_and_runs_without_what_its_image_trims(
     name: str, tmp_path: Path

@@ -169,6 +169,7 @@ async def test_a_host_refuses_what_the_machine_has_not_free(
 ) -> None:
     monkeypatch.setattr(memory, "find_limit", lambda: MemoryLimit(8192 * MIB, "the limit"))
     monkeypatch.setattr(memory, "find_free", lambda: MemoryLimit(4096 * MIB, "what is free"))
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 100 * MIB)
     heavy = Heavy(weights=5000 * MIB)
     with pytest.raises(errors.FailedPrecondition, match=r"what is free is 4096 MiB"):
         await Host(heavy, ServiceSettings(port=0), Metrics()).start()

@@ -132,7 +132,7 @@ def test_a_space_is_a_space_while_one_writes(tab: Tab) -> None:
 
 
 def test_who_interrupts_while_the_next_sound_is_late_has_heard_what_came(tab: Tab) -> None:
-    turn = tab.say(LONG)
+    turn = tab.say(f"{LONG} {LONG} {LONG}")
     tab.until_heard(turn, 200)
     # As where all that came has been played, and the turn goes on.
     tab.get(

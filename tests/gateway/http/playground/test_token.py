@@ -37,6 +37,8 @@ def test_it_asks_for_a_token_and_keeps_it_for_the_tab(
     context: BrowserContext, guarded_url: str, token: str, width: int
 ) -> None:
     tab = Tab(context.new_page())
+    # A colour on its way from one to another has any contrast.
+    tab.page.emulate_media(reduced_motion="reduce")
     tab.page.set_viewport_size({"width": width, "height": 800})
     tab.page.goto(guarded_url)
     tab.until("!document.querySelector('#token').hidden")
