@@ -3,9 +3,9 @@
 import time
 from collections import defaultdict
 
-from gateway.quotas.limits_extra import limits_extra
+from gateway.extra import extra
 
-with limits_extra():
+with extra("limits", "quotas"):
     from limits.aio.storage import MemoryStorage
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from csm.serving.metrics import GatewayMetrics
-from gateway.quotas.quota_limits import QUOTAS, QuotaLimits
+from csm.serving.metrics.tenants import QUOTAS
+from gateway.extra import extra
+from gateway.quotas.quota_limits import QuotaLimits
 from gateway.quotas.quotas import Quotas
 from gateway.quotas.rules import QuotaRules
 from gateway.quotas.store import QuotaStore
@@ -37,9 +39,7 @@ def _store(settings: GatewaySettings, metrics: GatewayMetrics) -> QuotaStore:
         from gateway.quotas.in_process import InProcessQuotas
 
         return InProcessQuotas()
-    from gateway.conversations.redis_extra import redis_extra
-
-    with redis_extra():
+    with extra("redis", "quota_store_url"):
         from gateway.quotas.redis_quotas import RedisQuotas
     return RedisQuotas(
         url, metrics, timeout_s=settings.store_timeout_s, lease_s=settings.store_lease_s

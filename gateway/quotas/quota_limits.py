@@ -2,14 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-QUOTAS = (
-    "streams",
-    "requests_per_minute",
-    "characters_per_day",
-    "audio_seconds_per_day",
-    "voices",
-    "bytes",
-)
+from csm.serving.metrics.tenants import QUOTAS
+
 OF_TENANTS = ("voices", "bytes")
 """What is kept belongs to the tenant, whichever principal made it."""
 MAX_AMOUNT = 1 << 50

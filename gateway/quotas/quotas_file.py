@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.quotas.quota_limits import MAX_AMOUNT, NO_LIMITS, OF_TENANTS, QUOTAS, QuotaLimits
+from csm.serving.metrics.tenants import QUOTAS
+from gateway.quotas.quota_limits import MAX_AMOUNT, NO_LIMITS, OF_TENANTS, QuotaLimits
 
 MAX_FILE_BYTES = 4 << 20
 SECTIONS = ("default", "tenants", "principals")

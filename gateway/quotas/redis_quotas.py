@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from csm.serving.metrics import GatewayMetrics
 from gateway.conversations.redis.commands import FAILURES, told_failure
 from gateway.conversations.redis.connection import connect
-from gateway.quotas.limits_extra import limits_extra
+from gateway.extra import extra
 from gateway.quotas.script_batch import ScriptBatch
 
-with limits_extra():
+with extra("limits", "quotas"):
     from limits.aio.storage import RedisStorage
 
 PREFIX = "csm:quotas"

@@ -21,6 +21,7 @@ from services.generator.model.reading import UnreadCsm
 from services.generator.model.text import TextTokenizer
 from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import NativeMode, accelerate
+from services.generator.settings import GeneratorSettings
 from services.generator.voices import ModelVoice, load_voices
 from services.model_directory import missing
 from services.native.build import NativeUnavailable
@@ -65,6 +66,20 @@ class LoadedModel:
         if isinstance(self.model, NativeCsm):
             return _NATIVE_NAMES[self.model.weights]
         return str(self.model.dtype).removeprefix("torch.")
+
+
+def load_for(settings: GeneratorSettings) -> LoadedModel:
+    """As `load`, with what the settings of a generator say."""
+    return load(
+        settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        native=settings.native,
+        graphs=settings.graphs,
+        compiled=settings.compiled,
+        threads=settings.threads,
+        slots=settings.slots,
+    )
 
 
 def load(

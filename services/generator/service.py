@@ -208,16 +208,7 @@ class GeneratorService:
 
     def _load(self) -> tuple[LoadedModel, Runner]:
         settings = self.settings
-        loaded = loading.load(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            native=settings.native,
-            graphs=settings.graphs,
-            compiled=settings.compiled,
-            threads=settings.threads,
-            slots=settings.slots,
-        )
+        loaded = loading.load_for(settings)
         most = loaded.model.config.backbone.max_positions
         if settings.max_positions > most:
             raise errors.FailedPrecondition(

@@ -14,6 +14,7 @@ QUOTAS = (
     "voices",
     "bytes",
 )
+"""Labels of refusals: what is bounded, by the names of `gateway.quotas.quota_limits`."""
 
 
 class TenantMetrics:

@@ -63,16 +63,7 @@ def model_times(settings: GeneratorSettings, turns: Sequence[int], within_s: flo
         StepError: the model failed.
     """
     began = time.monotonic()
-    loaded = loading.load(
-        settings.model,
-        device=settings.device,
-        dtype=settings.dtype,
-        native=settings.native,
-        graphs=settings.graphs,
-        compiled=settings.compiled,
-        threads=settings.threads,
-        slots=settings.slots,
-    )
+    loaded = loading.load_for(settings)
     load_s = time.monotonic() - began
     config = loaded.model.config
     most = config.backbone.max_positions
