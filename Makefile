@@ -23,11 +23,12 @@ SENTENCES ?= 62000
 DOCS ?= docs
 EVALUATE ?=
 
-.PHONY: help speak serve test test-slow test-integrations lint protos bench docs voice evaluate clean
+.PHONY: help speak serve native native-all native-generator native-tokenizer test test-slow test-integrations lint protos bench docs voice evaluate clean
 
 help:
 	@echo 'make speak TEXT="Hello there." OUT=hello.wav   speak one text'
 	@echo 'make serve                                     the three services in one process'
+	@echo 'make native | native-all                       compile ahead: the level needed; every one'
 	@echo 'make test | test-slow | test-containers        tests; full-size ones; real containers'
 	@echo 'make test-integrations                         LiveKit, Pipecat, Wyoming'
 	@echo 'make lint | protos | docs | bench              checks, stubs, generated docs, figures'
@@ -63,6 +64,16 @@ speak: $(READY)
 
 serve: $(READY)
 	$(BIN)/csm serve
+
+# What the first start would compile, into the user's cache (docs/native.md); both libraries at once.
+native: $(READY)
+	$(MAKE) -j2 native-generator native-tokenizer
+
+native-all: $(READY)
+	$(MAKE) -j2 LEVELS=all native-generator native-tokenizer
+
+native-generator native-tokenizer: native-%: $(READY)
+	$(BIN)/python -m services.$*.native.build $(LEVELS)
 
 # A file's tests stay together: they share what is dear to start. Half of a suite waits, for
 # processes, timeouts and files, so two at once take little more than half of the time.
@@ -109,9 +120,10 @@ protos: $(PROTO_TOOLS)/.ready
 	  --python_out=. --pyi_out=. --grpc_python_out=. $(sort $(wildcard protos/csm/v1/*.proto))
 
 # What training and measuring need beside the tests' packages, and the programs that Debian has:
-# see training/README.md.
+# see training/README.md. resemblyzer asks for a `typing` in the place of Python's, hence --no-deps.
 $(READY_TRAINING): $(READY_DEV)
 	$(PIP) install -q -c constraints.txt -e '.[training]'
+	$(PIP) install -q -c constraints.txt --no-deps resemblyzer
 	@touch $@
 
 # Every stage goes on from where it was stopped; DEVICE=cuda trains on a GPU.
@@ -128,13 +140,16 @@ voice: $(READY_TRAINING)
 	$(BIN)/python -m training.export --work $(WORK) --out $(VOICE)
 	$(MAKE) evaluate
 
+# Nothing is trained: the teachers speak only what is judged, and the context for it.
 evaluate: $(READY_TRAINING)
-	$(BIN)/python -m training.corpus --work $(WORK) --sentences $(SENTENCES)
+	$(BIN)/python -m training.corpus --work $(WORK) --split held_out
+	$(BIN)/python -m training.corpus --work $(WORK) --split validation
 	$(BIN)/python -m training.evaluate --work $(WORK) --voice $(VOICE) --docs $(DOCS) --card \
 	  $(EVALUATE)
 
 docs: $(READY_DEV)
 	$(BIN)/python docs/metrics.py > docs/metrics.md
+	$(BIN)/python docs/logs.py > docs/logs.md
 	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/csm.json
 	$(BIN)/python -m deploy.prometheus.operator \
 	  > deploy/kubernetes/components/monitoring/rules.yaml

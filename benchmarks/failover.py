@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fleet import Fleet
+from benchmarks.fleet.processes import Fleet
 from csm.channel import open_async
 from csm.client import AsyncClient, AudioChunk, FinishReason, TurnCompleted, TurnStarted
 from csm.v1 import generator_pb2, generator_pb2_grpc

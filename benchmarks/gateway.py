@@ -1,8 +1,8 @@
-"""What the gateway adds: `python -m benchmarks.gateway`, a process of its own over fakes that
-answer at once.
+"""What the gateway adds: `python -m benchmarks.gateway`, a process of its own over simulated
+services that answer at once.
 
 CPU of the gateway's process a frame of audio, all calls of a stream included, and how much later
-the first audio comes than from the fakes themselves.
+the first audio comes than from the services themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from typing import Any
 import grpc
 
 from benchmarks import machine
+from benchmarks.fleet.engine import EngineOptions, SimulatedEngine
+from benchmarks.fleet.generator import SimulatedGenerator
+from benchmarks.fleet.tokenizer import SimulatedTokenizer
 from csm import errors
 from csm.client import AsyncClient
 from csm.v1 import (
@@ -31,29 +34,53 @@ from csm.v1 import (
     tokenizer_pb2,
     tokenizer_pb2_grpc,
 )
-from tests.gateway.fakes import FakeGenerator, FakeTokenizer
 
 TEXT = "A sentence of so many characters that it makes some forty frames of audio."
-FRAMES_PER_CHAR = 0.6
+ENGINE = EngineOptions(step_ms=0, prefill_ms=0, frames_per_char=0.6)
 WARM_UP_CALLS = 5
 START_TIMEOUT_S = 20.0
 
 
 @asynccontextmanager
-async def gateway(generator: FakeGenerator, tokenizer: FakeTokenizer) -> AsyncIterator[Any]:
-    """The gateway's process, a client of it, and its port of HTTP."""
+async def backends() -> AsyncIterator[tuple[int, int]]:
+    """The ports of a generator and a tokenizer in this process."""
+    services: tuple[Any, ...] = (SimulatedGenerator(SimulatedEngine(ENGINE)), SimulatedTokenizer())
+    servers = [grpc.aio.server() for _ in services]
+    ports = []
+    for service, server in zip(services, servers, strict=True):
+        service.register(server)
+        ports.append(server.add_insecure_port("127.0.0.1:0"))
+        await server.start()
+    try:
+        yield ports[0], ports[1]
+    finally:
+        await asyncio.gather(*(server.stop(0) for server in servers))
+
+
+@asynccontextmanager
+async def gateway(
+    generator_port: int,
+    tokenizer_port: int,
+    settings: Mapping[str, object] | None = None,
+    connection: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Any]:
+    """The gateway's process, a client of it, and its port of HTTP.
+
+    `settings` are further ones of the gateway, by name; `connection`, what the client is made with.
+    """
     port, http_port = _free_port(), _free_port()
     environment = os.environ | {
         "CSM_GATEWAY_PORT": str(port),
         "CSM_GATEWAY_HTTP_PORT": str(http_port),
         "CSM_GATEWAY_METRICS_PORT": str(_free_port()),
-        "CSM_GATEWAY_GENERATOR_TARGET": f"127.0.0.1:{generator.port}",
-        "CSM_GATEWAY_TOKENIZER_TARGET": f"127.0.0.1:{tokenizer.port}",
+        "CSM_GATEWAY_GENERATOR_TARGET": f"127.0.0.1:{generator_port}",
+        "CSM_GATEWAY_TOKENIZER_TARGET": f"127.0.0.1:{tokenizer_port}",
         "CSM_GATEWAY_LOG_LEVEL": "WARNING",
+        **{f"CSM_GATEWAY_{k.upper()}": str(v) for k, v in (settings or {}).items()},
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", env=environment)
     try:
-        async with AsyncClient(f"127.0.0.1:{port}") as client:
+        async with AsyncClient(f"127.0.0.1:{port}", **(connection or {})) as client:
             await _ready(client)
             yield process.pid, client, http_port
     finally:
@@ -94,11 +121,11 @@ async def through(client: AsyncClient) -> tuple[float, int]:
     return first, frames
 
 
-async def directly(generator: FakeGenerator, tokenizer: FakeTokenizer) -> float:
-    """Milliseconds to the first audio from the fakes: a frame of one, its audio by the other."""
+async def directly(generator_port: int, tokenizer_port: int) -> float:
+    """Milliseconds to the first audio from the services: a frame of one, its audio by the other."""
     async with (
-        grpc.aio.insecure_channel(f"127.0.0.1:{generator.port}") as one,
-        grpc.aio.insecure_channel(f"127.0.0.1:{tokenizer.port}") as other,
+        grpc.aio.insecure_channel(f"127.0.0.1:{generator_port}") as one,
+        grpc.aio.insecure_channel(f"127.0.0.1:{tokenizer_port}") as other,
     ):
         generate = generator_pb2_grpc.GeneratorServiceStub(one)
         decode = tokenizer_pb2_grpc.TokenizerServiceStub(other)
@@ -128,26 +155,18 @@ async def directly(generator: FakeGenerator, tokenizer: FakeTokenizer) -> float:
 
 async def measure(calls: int) -> dict[str, Any]:
     """Calls one after another, through the gateway and past it in turn."""
-    generator, tokenizer = FakeGenerator(), FakeTokenizer()
-    generator.frames_per_char = FRAMES_PER_CHAR
-    await generator.up()
-    await tokenizer.up()
-    try:
-        async with gateway(generator, tokenizer) as (pid, client, _):
-            for _ in range(WARM_UP_CALLS):
-                await through(client)
-                await directly(generator, tokenizer)
-            behind, past, frames, used_s = [], [], 0, 0.0
-            for _ in range(calls):
-                before = cpu_s(pid)
-                first, made = await through(client)
-                used_s += cpu_s(pid) - before
-                behind.append(first)
-                frames += made
-                past.append(await directly(generator, tokenizer))
-    finally:
-        await generator.down()
-        await tokenizer.down()
+    async with backends() as ports, gateway(*ports) as (pid, client, _):
+        for _ in range(WARM_UP_CALLS):
+            await through(client)
+            await directly(*ports)
+        behind, past, frames, used_s = [], [], 0, 0.0
+        for _ in range(calls):
+            before = cpu_s(pid)
+            first, made = await through(client)
+            used_s += cpu_s(pid) - before
+            behind.append(first)
+            frames += made
+            past.append(await directly(*ports))
     added = machine.percentile(behind, 0.5) - machine.percentile(past, 0.5)
     return {
         "benchmark": "gateway",

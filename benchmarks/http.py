@@ -1,7 +1,8 @@
 """What HTTP adds to first audio: `python -m benchmarks.http`, beside gRPC in one run.
 
-The gateway is a process of its own over fakes that answer at once, as in `benchmarks.gateway`.
-Calls go in turn by gRPC, by HTTP (PCM, over one connection) and by the WebSocket.
+The gateway is a process of its own over simulated services that answer at once, as in
+`benchmarks.gateway`. Calls go in turn by gRPC, by HTTP (PCM, over one connection) and by the
+WebSocket.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks import machine
-from benchmarks.gateway import FRAMES_PER_CHAR, TEXT, WARM_UP_CALLS, gateway, through
-from tests.gateway.fakes import FakeGenerator, FakeTokenizer
+from benchmarks.gateway import TEXT, WARM_UP_CALLS, backends, gateway, through
 
 BAR_MS = 2.0
 
@@ -73,33 +73,28 @@ async def by_socket(socket: ClientConnection) -> float:
 
 async def measure(calls: int) -> dict[str, Any]:
     """Calls one after another, by each way in turn."""
-    generator, tokenizer = FakeGenerator(), FakeTokenizer()
-    generator.frames_per_char = FRAMES_PER_CHAR
-    await generator.up()
-    await tokenizer.up()
-    try:
-        async with gateway(generator, tokenizer) as (_, client, http_port):
-            url = f"127.0.0.1:{http_port}"
-            async with httpx.AsyncClient(base_url=f"http://{url}") as asking:
-                (await asking.get("/readyz")).raise_for_status()
-            async with (
-                HttpClient(http_port) as http,
-                connect(f"ws://{url}/v1/conversations") as socket,
-            ):
-                await socket.send('{"type":"config"}')
-                grpc_ms: list[float] = []
-                http_ms: list[float] = []
-                socket_ms: list[float] = []
-                for number in range(WARM_UP_CALLS + calls):
-                    one = (await through(client))[0]
-                    two, three = await http.first_audio_ms(), await by_socket(socket)
-                    if number >= WARM_UP_CALLS:
-                        grpc_ms.append(one)
-                        http_ms.append(two)
-                        socket_ms.append(three)
-    finally:
-        await generator.down()
-        await tokenizer.down()
+    async with (
+        backends() as ports,
+        gateway(*ports) as (_, client, http_port),
+    ):
+        url = f"127.0.0.1:{http_port}"
+        async with httpx.AsyncClient(base_url=f"http://{url}") as asking:
+            (await asking.get("/readyz")).raise_for_status()
+        async with (
+            HttpClient(http_port) as http,
+            connect(f"ws://{url}/v1/conversations") as socket,
+        ):
+            await socket.send('{"type":"config"}')
+            grpc_ms: list[float] = []
+            http_ms: list[float] = []
+            socket_ms: list[float] = []
+            for number in range(WARM_UP_CALLS + calls):
+                one = (await through(client))[0]
+                two, three = await http.first_audio_ms(), await by_socket(socket)
+                if number >= WARM_UP_CALLS:
+                    grpc_ms.append(one)
+                    http_ms.append(two)
+                    socket_ms.append(three)
     middle = machine.percentile(grpc_ms, 0.5)
     return {
         "benchmark": "http",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,20 @@ async def listen(client: AsyncClient, text: str, seed: int) -> Listener:
     return listener
 
 
-async def measure(address: str, streams: int, rounds: int, stagger_s: float) -> list[Listener]:
+async def measure(
+    address: str,
+    streams: int,
+    rounds: int,
+    stagger_s: float,
+    connection: Mapping[str, Any] | None = None,
+) -> list[Listener]:
     """`rounds` times `streams` listeners at once, each starting `stagger_s` after the last."""
 
     async def late(client: AsyncClient, number: int, turn: int) -> Listener:
         await asyncio.sleep(number * stagger_s)
         return await listen(client, TEXTS[(number + turn) % len(TEXTS)], 100 * turn + number)
 
-    async with AsyncClient(address) as client:
+    async with AsyncClient(address, **(connection or {})) as client:
         await listen(client, TEXTS[0], 0)
         listeners: list[Listener] = []
         for turn in range(rounds):
@@ -106,13 +113,17 @@ def run(
     stagger_ms: float = 0.0,
     server: str | None = None,
     model: Path | None = None,
+    connection: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Listeners against `server`, or against the three services in this process."""
+    """Listeners against `server`, or against the three services in this process.
+
+    `connection`: what clients of the server are made with beside its address.
+    """
 
     async def life() -> dict[str, Any]:
         began = time.monotonic()
         if server:
-            listeners = await measure(server, streams, rounds, stagger_ms / 1000)
+            listeners = await measure(server, streams, rounds, stagger_ms / 1000, connection)
         else:
             async with AllInOne(model=model, slots=max(1, streams)) as stack:
                 began = time.monotonic()

@@ -4,6 +4,8 @@ import json
 
 import grpc
 
+from csm.client_tls import ClientTls
+
 MAX_MESSAGE_BYTES = 4 << 20
 
 # A peer that vanished is noticed within 40 s. Servers of ours allow pings twice as often as
@@ -40,17 +42,22 @@ _SERVICE_CONFIG = {
 def options(
     *,
     load_balancing: dict[str, object] | None = None,
+    health_service: str = "",
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     http_proxy: bool = False,
 ) -> list[tuple[str, object]]:
     """Channel arguments; `load_balancing` is one entry of `loadBalancingConfig`.
 
+    `health_service`: of several servers only those get calls that say of this service that it
+    serves; one that knows nothing of health does too. It goes with a policy that balances.
     `http_proxy`: goes through the proxy that the environment names (`http_proxy`, `https_proxy`,
     `grpc_proxy`). A proxy for the web does not reach what is on this machine or beside it.
     """
     config: dict[str, object] = dict(_SERVICE_CONFIG)
     if load_balancing:
         config["loadBalancingConfig"] = [load_balancing]
+    if health_service:
+        config["healthCheckConfig"] = {"serviceName": health_service}
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
@@ -68,13 +75,28 @@ def options(
 
 
 def open_async(
-    target: str, *, load_balancing: dict[str, object] | None = None, http_proxy: bool = False
+    target: str,
+    *,
+    load_balancing: dict[str, object] | None = None,
+    health_service: str = "",
+    http_proxy: bool = False,
+    tls: ClientTls | None = None,
 ) -> grpc.aio.Channel:
-    """An asyncio channel to `target` (host:port or a gRPC name); see `options`."""
-    arguments = options(load_balancing=load_balancing, http_proxy=http_proxy)
+    """An asyncio channel to `target` (host:port or a gRPC name), plaintext without `tls`; see
+    `options`."""
+    arguments = options(
+        load_balancing=load_balancing, health_service=health_service, http_proxy=http_proxy
+    )
+    if tls is not None:
+        return grpc.aio.secure_channel(target, tls.credentials(), options=arguments)
     return grpc.aio.insecure_channel(target, options=arguments)
 
 
-def open_sync(target: str, *, http_proxy: bool = False) -> grpc.Channel:
-    """A blocking channel to `target`; see `options`."""
-    return grpc.insecure_channel(target, options=options(http_proxy=http_proxy))
+def open_sync(
+    target: str, *, http_proxy: bool = False, tls: ClientTls | None = None
+) -> grpc.Channel:
+    """A blocking channel to `target`; see `open_async`."""
+    arguments = options(http_proxy=http_proxy)
+    if tls is not None:
+        return grpc.secure_channel(target, tls.credentials(), options=arguments)
+    return grpc.insecure_channel(target, options=arguments)

@@ -45,6 +45,8 @@ class ServiceError(Exception):
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
     reason: str = "UNKNOWN"
+    request_id: str = ""
+    """At a client: the id of the call in the server's log; empty where the server gave none."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -72,6 +74,9 @@ class ServiceError(Exception):
                 said.append(f"reason {shortened(detail.reason, MAX_LOGGED_CHARS)}")
             elif isinstance(detail, error_details_pb2.RetryInfo):
                 said.append(f"retry after {detail.retry_delay.ToMilliseconds()} ms")
+            elif isinstance(detail, error_details_pb2.QuotaFailure):
+                subjects = ", ".join(v.subject for v in detail.violations)
+                said.append(f"quota {shortened(subjects, MAX_LOGGED_CHARS)}")
         return "; ".join(said) or type(self).__name__
 
 
@@ -199,12 +204,26 @@ class Unauthenticated(ServiceError):
     code = grpc.StatusCode.UNAUTHENTICATED
     reason = "UNAUTHENTICATED"
 
+    def __init__(self, message: str, why: str = "") -> None:
+        """`why` is for our logs and metrics alone."""
+        super().__init__(message)
+        self.why = why
+
+    def summary(self) -> str:
+        """As of all, with what is wrong with the credential."""
+        return f"{super().summary()} ({self.why})" if self.why else super().summary()
+
 
 class PermissionDenied(ServiceError):
     """A valid credential that may not do this."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
     reason = "PERMISSION_DENIED"
+
+    def __init__(self, message: str, why: str = "", scopes: Sequence[str] = ()) -> None:
+        """`why` is for our logs and metrics; one of `scopes` would do."""
+        super().__init__(message)
+        self.why, self.scopes = why, tuple(scopes)
 
 
 class Unavailable(RetryableError):
@@ -308,6 +327,14 @@ def asked_wait_s(details: Iterable[Message]) -> float | None:
     return None
 
 
+def refused(message: str, wait_s: float, details: Iterable[Message]) -> RetryableError:
+    """The error behind a RESOURCE_EXHAUSTED that says when to come back."""
+    for detail in details:
+        if isinstance(detail, error_details_pb2.QuotaFailure) and detail.violations:
+            return QuotaExceeded(detail.violations[0].subject, message, wait_s)
+    return QueueFull(message, wait_s)
+
+
 def from_rpc_error(error: grpc.RpcError, service: str) -> ServiceError:
     """The domain error behind a status from `service` (a short name for messages).
 
@@ -330,7 +357,11 @@ def from_parts(
             return Unavailable(f"the {service} cannot be reached")
         return Unavailable(message, wait_s)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
-        return QueueFull(message, wait_s)
+        return refused(message, wait_s, details)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         return Internal(f"the {service} failed")
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return Unauthenticated(message)
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return PermissionDenied(message)
     return UpstreamError(code, message, details)

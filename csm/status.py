@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 
 _MASK = "Internal error from Core"
-LATE_STATUS_S = 0.1
+LATE_STATUS_S = 1.0
+"""It is on its way when a write fails; a machine that is busy takes longer to read it."""
 
 
 class TrueStatus:

@@ -8,6 +8,7 @@ from csm.serving.metrics import (
     GeneratorMetrics,
     HttpMetrics,
     ServerMetrics,
+    TenantMetrics,
     TokenizerMetrics,
 )
 
@@ -38,6 +39,7 @@ What to look at first:
 GROUPS = {
     "Every service": ServerMetrics,
     "Gateway": GatewayMetrics,
+    "Gateway's tenants": TenantMetrics,
     "Gateway's HTTP": HttpMetrics,
     "Generator": GeneratorMetrics,
     "Tokenizer": TokenizerMetrics,

@@ -7,7 +7,7 @@ from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.deadline import left_s
 from gateway.hearing.encoder import AudioEncoder
-from gateway.places import Places
+from gateway.quotas.turns import Turns
 from gateway.settings import GatewaySettings
 from gateway.texts import Texts
 
@@ -21,11 +21,10 @@ class CallPorts:
     encoder: AudioEncoder
     settings: GatewaySettings
     metrics: GatewayMetrics
-    places: Places
-    """Turns spoken at once."""
+    turns: Turns
+    """What a turn has to have before it is spoken."""
     look_for: Callable[[str], Awaitable[None]]
     """Looks for a voice of which nothing is known, by name."""
-    client: str
     deadline: float | None
     """A time of the monotonic clock."""
 

@@ -113,7 +113,7 @@ class TurnOptions:
     """Of the whole turn; 0: the model's default for each sentence."""
     max_lead_ms: int = 0
     conversation_id: str = ""
-    """The generator's key for its KV cache."""
+    """The generator's key for its KV cache: `generator_key` of the owner and the id."""
     in_conversation: bool = False
     """Part of a `Converse` call: what fails before the turn has started ends the turn with a
     terminal, not the call with a status."""
@@ -121,6 +121,8 @@ class TurnOptions:
     """What is done to its sound."""
     word_times: bool = False
     """The client is told when words are spoken."""
+    owner: str = ""
+    """Whose turn it is."""
 
 
 @dataclass(frozen=True)

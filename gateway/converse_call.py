@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from csm import errors
 from csm.v1 import common_pb2
+from gateway.backends.affinity import generator_key
 from gateway.backends.convert import context_messages
 from gateway.call_ports import CallPorts
 from gateway.commands import (
@@ -75,10 +76,11 @@ class ConverseCall:
             options.sampling,
             options.max_audio_ms,
             options.max_lead_ms,
-            conversation.conversation_id,
+            generator_key(conversation.owner, conversation.conversation_id),
             in_conversation=True,
             sound=options.processing,
             word_times=options.word_times,
+            owner=conversation.owner,
         )
         self._outbox = Outbox()
         self._turn_ports = TurnPorts(
@@ -333,9 +335,9 @@ class ConverseCall:
     async def _speak(self, turn: SpokenTurn) -> None:
         self._speaking = turn
         try:
-            with self._ports.places.taken(self._ports.client):
+            async with self._ports.turns.taken(turn):
                 await turn.run()
-        except errors.QueueFull as full:
+        except (errors.QueueFull, errors.QuotaExceeded) as full:
             # There is no place for this turn. The next may find one.
             if turn.ended:
                 raise

@@ -10,6 +10,7 @@ from csm.audio import opus
 from csm.serving.metrics import GatewayMetrics, HttpMetrics, Metrics
 from csm.serving.supervise import supervise
 from csm.v1 import speech_pb2_grpc
+from gateway.access import RPCS
 from gateway.backends.backends import Backends
 from gateway.conversations.stores import make_store
 from gateway.http.server import HttpServer
@@ -32,12 +33,14 @@ class GatewayService:
     """Implements `csm.serving.bootstrap.Service`."""
 
     name = "csm.v1.SpeechService"
+    access = RPCS
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
         """Call inside a running event loop: channels belong to it."""
         self._settings = settings
         self._metrics = metrics
-        gateway_metrics = GatewayMetrics(metrics.registry)
+        named = {name for one in settings.quota_metric_tenants.split(",") if (name := one.strip())}
+        gateway_metrics = GatewayMetrics(metrics.registry, named)
         self.backends = Backends(settings, metrics)
         self.store = make_store(
             settings, gateway_metrics, lambda: self.backends.info.tokenizer.digest
@@ -63,13 +66,14 @@ class GatewayService:
         await self._speech.sounds.load_watermark()
         await self.store.start()
         await self._voice_store.start()
+        await self._speech.quotas.start()
         await self.backends.start()
         # Looks for the library of Opus now: no call waits while it is imported.
         await asyncio.to_thread(opus.problem)
         self._speech.take_voices(await self._load_voices())
         keeper = self._speech.keeper
         await keeper.look()
-        check_default(self._speech.voices, self._settings.default_voice)
+        check_default(self._speech.voices.of(""), self._settings.default_voice)
         await self._speech.sounds.measure(self._speech.voices.all())
         self._tasks = [
             asyncio.create_task(supervise("sweeper", self._sweep, self._metrics)),
@@ -116,6 +120,10 @@ class GatewayService:
         follows it."""
         return self.backends.ready() and self.store.ready()
 
+    def waits_for(self) -> str:
+        """Which of them it is, for people; empty where none."""
+        return self.backends.waits_for() or ("" if self.store.ready() else "the store")
+
     async def drain(self, finish_s: float) -> None:
         """Lets turns finish; what is left gets its terminal SHUTDOWN."""
         await self._speech.drain(finish_s)
@@ -128,6 +136,7 @@ class GatewayService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._speech.encoder.recordings.close()
+        await self._speech.quotas.stop()
         await self.store.stop()
         await self._voice_store.stop()
         await self.backends.stop()

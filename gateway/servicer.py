@@ -8,10 +8,13 @@ from grpc.aio import ServicerContext
 
 import csm
 from csm.errors import invalid
+from csm.serving import call_record, identity
+from csm.serving.peer import address_of
 from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages, voice_messages
 from gateway.commands import Command
 from gateway.messages import Checker
+from gateway.owner import owner_of_call
 from gateway.speaking.opus_stream import as_ogg_opus
 from gateway.speech import SpeechHandler
 from gateway.voices.pages import page_of
@@ -30,6 +33,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             lambda: self._checker().synthesis(request, self._speech.texts.rules),
             _client(context),
             _deadline(context),
+            owner=owner_of_call(),
         )
         if messages.is_ogg_opus(request.format):
             events = as_ogg_opus(events, request.format.encoding)
@@ -50,6 +54,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             _commands(checker, request_iterator),
             _client(context),
             _deadline(context),
+            owner=owner_of_call(),
         )
         if messages.is_ogg_opus(first.config.output_format):
             events = as_ogg_opus(events, first.config.output_format.encoding)
@@ -61,7 +66,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.ListVoicesRequest, context: ServicerContext
     ) -> speech_pb2.ListVoicesResponse:
         voice_messages.check_listing(request)
-        voices = self._speech.voices
+        voices = self._speech.voices.of(owner_of_call())
         page = page_of(
             voices,
             page_size=request.page_size,
@@ -74,8 +79,9 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     async def GetVoice(
         self, request: speech_pb2.GetVoiceRequest, context: ServicerContext
     ) -> speech_pb2.GetVoiceResponse:
-        voices, name = self._speech.voices, voice_messages.voice_name(request.name)
-        await self._speech.keeper.look_for(name)
+        owner, name = owner_of_call(), voice_messages.voice_name(request.name)
+        await self._speech.keeper.look_for(name, owner=owner)
+        voices = self._speech.voices.of(owner)
         return voice_messages.whole_voice(voices, voices.get(name))
 
     async def CreateVoice(
@@ -87,28 +93,32 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         if first is None or first.WhichOneof("request") != "config":
             got = first.WhichOneof("request") if first is not None else "nothing"
             raise invalid("config", f"the first message is {got}; allowed is the config")
-        asked = voice_messages.new_voice(first.config)
-        with self._speech.keeper.creating(_client(context)) as holding:
-            self._speech.keeper.check(asked)
+        asked, owner = voice_messages.new_voice(first.config), owner_of_call()
+        async with self._speech.creating_voice(_client(context), owner=owner) as holding:
+            self._speech.keeper.check(asked, owner=owner)
             recordings = await voice_messages.recordings_of(request_iterator, holding)
-            voice = await self._speech.keeper.create(asked, recordings, _deadline(context))
+            voice = await self._speech.keeper.create(
+                asked, recordings, _deadline(context), owner=owner
+            )
         return speech_pb2.CreateVoiceResponse(
-            voice=voice_messages.voice_message(self._speech.voices, voice),
+            voice=voice_messages.voice_message(self._speech.voices.of(owner), voice),
             recordings=voice_messages.reports(voice),
         )
 
     async def UpdateVoice(
         self, request: speech_pb2.UpdateVoiceRequest, context: ServicerContext
     ) -> speech_pb2.UpdateVoiceResponse:
-        voice = await self._speech.keeper.update(voice_messages.voice_update(request))
+        owner = owner_of_call()
+        voice = await self._speech.keeper.update(voice_messages.voice_update(request), owner=owner)
         return speech_pb2.UpdateVoiceResponse(
-            voice=voice_messages.voice_message(self._speech.voices, voice)
+            voice=voice_messages.voice_message(self._speech.voices.of(owner), voice)
         )
 
     async def DeleteVoice(
         self, request: speech_pb2.DeleteVoiceRequest, context: ServicerContext
     ) -> speech_pb2.DeleteVoiceResponse:
-        await self._speech.keeper.delete(voice_messages.voice_name(request.name))
+        name = voice_messages.voice_name(request.name)
+        await self._speech.keeper.delete(name, owner=owner_of_call())
         return speech_pb2.DeleteVoiceResponse()
 
     async def PrepareText(
@@ -116,13 +126,14 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     ) -> speech_pb2.PrepareTextResponse:
         rules = self._speech.texts.rules
         asked = self._checker().text_to_prepare(request, rules)
-        return messages.prepared(await self._speech.prepare(*asked))
+        return messages.prepared(await self._speech.prepare(*asked, owner=owner_of_call()))
 
     async def GetConversation(
         self, request: speech_pb2.GetConversationRequest, context: ServicerContext
     ) -> speech_pb2.GetConversationResponse:
         conversation_id = self._checker().conversation_id(request.conversation_id)
-        conversation = await self._speech.store.read(conversation_id)
+        call_record.of_call().conversation_id = conversation_id
+        conversation = await self._speech.store.read(conversation_id, owner=owner_of_call())
         frame_ms = self._speech.backends.info.frame_ms
         return speech_pb2.GetConversationResponse(
             conversation_id=conversation.conversation_id,
@@ -144,7 +155,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.DeleteConversationRequest, context: ServicerContext
     ) -> speech_pb2.DeleteConversationResponse:
         conversation_id = self._checker().conversation_id(request.conversation_id)
-        await self._speech.delete_conversation(conversation_id)
+        await self._speech.delete_conversation(conversation_id, owner=owner_of_call())
         return speech_pb2.DeleteConversationResponse()
 
     async def GetServerInfo(
@@ -159,7 +170,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             frame_rate_hz=tokenizer.frame_rate_hz,
             num_codebooks=tokenizer.num_codebooks,
             max_positions=generator.max_positions,
-            default_voice=self._speech.voices.default,
+            default_voice=self._speech.voices.of(owner_of_call()).default,
             max_text_chars=self._speech.settings.max_text_chars,
             sampling=generator.sampling,
             slots=generator.slots,
@@ -186,6 +197,5 @@ def _deadline(context: ServicerContext) -> float | None:
 
 
 def _client(context: ServicerContext) -> str:
-    """Who calls, as far as an address tells: without the port, which every connection has anew."""
-    kind, _, address = context.peer().partition(":")
-    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
+    """Who calls: the principal, else what its address tells."""
+    return identity.counted_as(address_of(context.peer()))

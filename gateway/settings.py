@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from csm.serving.settings import Port, ServiceSettings, port_or_none
+from csm.serving.settings import PathOrNone, Port, ServiceSettings, port_or_none
 
 LoadBalancing = Literal["pick_first", "round_robin", "ring_hash"]
 LeadMs = Annotated[int, Field(ge=0, le=600_000)]
+QuotaAmount = Annotated[int, Field(ge=0, le=1 << 50)]
 SilenceMs = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -69,6 +70,19 @@ class GatewaySettings(ServiceSettings):
     )
     generator_load_balancing: LoadBalancing = Field(
         "ring_hash", description="how calls spread over generators; ring_hash keeps a conversation"
+    )
+    backend_ca: PathOrNone = Field(
+        None,
+        description="authorities of the two services' certificates, PEM; turns TLS towards them on",
+    )
+    backend_certificate: PathOrNone = Field(
+        None, description="certificate to show to the two services, PEM (mutual TLS)"
+    )
+    backend_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
+    backend_token_file: PathOrNone = Field(
+        None,
+        description="file with the bearer token that tokenizer and generator are shown, read again "
+        "when it changes",
     )
     backend_refresh_s: float = Field(
         5.0, gt=0, le=300, description="seconds between looks at a backend that answers"
@@ -252,6 +266,39 @@ class GatewaySettings(ServiceSettings):
         "open",
         description="while the store is away: open begins conversations in memory, with a warning; "
         "closed refuses them, and the gateway is not ready",
+    )
+
+    quota_streams: QuotaAmount = Field(
+        0, description="streams at once of a tenant: Synthesize turns and open Converse calls"
+    )
+    quota_requests_per_minute: QuotaAmount = Field(
+        0, description="requests and turns a minute of a tenant; 0: no bound, as for all quotas"
+    )
+    quota_characters_per_day: QuotaAmount = Field(
+        0, description="characters of texts to be spoken, a day, of a tenant"
+    )
+    quota_audio_seconds_per_day: QuotaAmount = Field(
+        0, description="seconds of audio sent, a day, of a tenant"
+    )
+    quota_voices: QuotaAmount = Field(0, description="created voices that a tenant may keep")
+    quota_bytes: QuotaAmount = Field(
+        0, description="bytes of conversations and created voices that a tenant may keep"
+    )
+    quotas_file: Path | None = Field(
+        None,
+        description="file of quotas by tenant and principal, TOML or (.json) JSON, read again when "
+        "it changes",
+    )
+    quota_store_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis or Valkey in which gateways count quotas together, as store_url but no "
+        "cluster; empty: each process counts for itself",
+    )
+    quota_metric_tenants: str = Field(
+        "",
+        max_length=4096,
+        description="tenants with labels of their own in the metrics, parted by commas; the others "
+        "are other",
     )
 
     max_files_encoding: int = Field(

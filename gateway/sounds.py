@@ -21,7 +21,7 @@ from gateway.sound.trim import MAX_HELD_BYTES
 from gateway.sound.voice_gain import VoiceGain
 from gateway.sound.watermark import Watermark, load_watermark, probe
 from gateway.voices.cast import Cast
-from gateway.voices.voice import LibraryVoice
+from gateway.voices.voice import LibraryVoice, VoiceId
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ class Sounds:
     def __init__(self, settings: GatewaySettings, backends: Backends) -> None:
         self._settings = settings
         self._backends = backends
-        self._gains: OrderedDict[str, tuple[tuple[Segment, ...], VoiceGain]] = OrderedDict()
-        """By name of the voice, with the prompts that it was measured by."""
+        self._gains: OrderedDict[VoiceId, tuple[tuple[Segment, ...], VoiceGain]] = OrderedDict()
+        """By voice, with the prompts that it was measured by."""
         self._measuring = asyncio.Lock()
-        self._tasks: dict[str, asyncio.Task[VoiceGain]] = {}
-        """Voices that are measured while others speak, by name."""
+        self._tasks: dict[VoiceId, asyncio.Task[VoiceGain]] = {}
+        """Voices that are measured while others speak."""
         self.watermark: Watermark | None = None
 
     async def load_watermark(self) -> None:
@@ -127,16 +127,16 @@ class Sounds:
 
     def _gain_now(self, voice: LibraryVoice) -> VoiceGain | None:
         """The voice's gain, without waiting. Where it has to be measured that begins, and until it
-        is there: the one that a voice of that name had last, or None."""
+        is there: the one that its owner's voice of that name had last, or None."""
         known = self._known(voice)
         if known is not None:
             return known
         if (told := self._told(voice)) is not None:
             return self._keep(voice, told)
-        if voice.name not in self._tasks and len(self._tasks) < MAX_MEASURED_BESIDE:
-            task = self._tasks[voice.name] = asyncio.create_task(self._gain(voice))
-            task.add_done_callback(lambda _: self._tasks.pop(voice.name, None))
-        return self._gains.get(voice.name, ((), None))[1]
+        if voice.id not in self._tasks and len(self._tasks) < MAX_MEASURED_BESIDE:
+            task = self._tasks[voice.id] = asyncio.create_task(self._gain(voice))
+            task.add_done_callback(lambda _: self._tasks.pop(voice.id, None))
+        return self._gains.get(voice.id, ((), None))[1]
 
     def _told(self, voice: LibraryVoice) -> VoiceGain | None:
         """The gain of a voice that needs no measuring: it has no recordings, or what they are like
@@ -154,15 +154,15 @@ class Sounds:
         return VoiceGain(target_lufs, known)
 
     def _known(self, voice: LibraryVoice) -> VoiceGain | None:
-        prompts, gain = self._gains.get(voice.name, ((), None))
+        prompts, gain = self._gains.get(voice.id, ((), None))
         if gain is None or prompts != voice.prompts:
             return None
-        self._gains.move_to_end(voice.name)
+        self._gains.move_to_end(voice.id)
         return gain
 
     def _keep(self, voice: LibraryVoice, gain: VoiceGain) -> VoiceGain:
-        self._gains[voice.name] = (voice.prompts, gain)
-        self._gains.move_to_end(voice.name)
+        self._gains[voice.id] = (voice.prompts, gain)
+        self._gains.move_to_end(voice.id)
         if len(self._gains) > MAX_VOICES:
             self._gains.popitem(last=False)
         return gain

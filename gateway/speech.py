@@ -4,9 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from csm import errors
+from csm.serving import call_record
+from csm.serving.auth.refusals import require
+from csm.serving.identity import Scope
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.call_ports import CallPorts
@@ -16,6 +20,9 @@ from gateway.converse_call import ConverseCall
 from gateway.hearing.encoder import AudioEncoder
 from gateway.places import Places
 from gateway.prepare import PreparedSentences, prepare
+from gateway.quotas.caller import caller_of_call
+from gateway.quotas.making import make_quotas
+from gateway.quotas.turns import Turns
 from gateway.settings import GatewaySettings
 from gateway.sounds import Sounds
 from gateway.speaking.events import Event
@@ -27,6 +34,7 @@ from gateway.voices.cast import Cast, CastRules
 from gateway.voices.created.keeper import VoiceKeeper
 from gateway.voices.created.store import VoiceStore
 from gateway.voices.named import NamedVoices
+from gateway.voices.owned import OwnedVoices
 from gateway.voices.voice import LibraryVoice
 from gateway.voices.voices import Voices
 
@@ -66,6 +74,12 @@ class SpeechHandler:
         self._voice_store = voice_store
         self.take_voices(voices)
         self._metrics = metrics
+        self.quotas = make_quotas(
+            settings,
+            metrics,
+            voices=lambda owner: self.keeper.usage.count(owner),
+            num_bytes=self._num_bytes,
+        )
         self._live: set[_Live] = set()
         self._draining = self._ending = False
         self._turns = Places(
@@ -75,19 +89,25 @@ class SpeechHandler:
         self._calls = Places("calls", 1 << 30, on_count=metrics.streams_active.set)
 
     def take_voices(self, voices: Voices) -> None:
-        """The voices that calls have from now on, and who keeps them."""
-        self.voices = voices
+        """The voices that are everybody's from now on; `voices` has those of each owner."""
+        self.voices = OwnedVoices(voices)
         self.keeper = VoiceKeeper(
-            self.settings, self.backends, self.encoder, self._voice_store, voices
+            self.settings, self.backends, self.encoder, self._voice_store, self.voices
         )
 
     async def synthesize(
-        self, asked: Callable[[], Synthesis], client: str, deadline: float | None
+        self,
+        asked: Callable[[], Synthesis],
+        client: str,
+        deadline: float | None,
+        *,
+        owner: str,
     ) -> AsyncGenerator[Event, None]:
         """Speaks one text: `TurnStarted`, `Audio`, `TurnCompleted`.
 
         `asked` gives the checked request, or raises what is wrong with it. `client` is who asks,
-        by address. `deadline` is a time of the monotonic clock.
+        by address; `owner` is the tenant, whose voices and conversations there are, "" where
+        identity is off. `deadline` is a time of the monotonic clock.
         """
         meter = TurnMeter(self._metrics, "Synthesize")
         meter.accepted()
@@ -95,7 +115,16 @@ class SpeechHandler:
             try:
                 held.enter_context(self._calls.taken(client))
                 held.enter_context(self._turns.taken(client))
-                call = await self._synthesis(asked(), deadline, held)
+                request = asked()
+                admission = await self.quotas.admit(
+                    caller_of_call(owner),
+                    len(request.text),
+                    stream=True,
+                    keeps=bool(request.conversation_id),
+                )
+                held.callback(self.quotas.end, admission, meter.record)
+                call = await self._synthesis(request, deadline, held, owner)
+                meter.admitted()
                 await call.prepare(meter)
             except errors.ServiceError as error:
                 meter.finish(outcome_of(error), 0.0)
@@ -118,20 +147,29 @@ class SpeechHandler:
         commands: AsyncIterator[Command],
         client: str,
         deadline: float | None,
+        *,
+        owner: str,
     ) -> AsyncGenerator[Event, None]:
-        """A conversation: `ConversationOpened`, then the events of its turns."""
+        """An owner's conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
+            record = call_record.of_call()
+            record.conversing, record.conversation_id = True, options.conversation_id
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
-            conversation = await self._opened(options.conversation_id, options.voice, held)
-            await self.keeper.look_for(options.voice or conversation.voice)
-            voice = self.voices.get_kept(options.voice, conversation.voice)
+            caller = caller_of_call(owner)
+            held.callback(self.quotas.end, await self.quotas.admit(caller, stream=True, keeps=True))
+            conversation = await self._opened(options.conversation_id, options.voice, owner, held)
+            record.conversation_id = conversation.conversation_id
+            look_for = partial(self.keeper.look_for, owner=owner)
+            await look_for(options.voice or conversation.voice)
+            voices = self.voices.of(owner)
+            voice = voices.get_kept(options.voice, conversation.voice)
             options = replace(options, sampling=options.sampling.over(voice.sampling))
             asked = options.heard_speaker
             if asked is not None:
-                self.voices.check_speaker("config.heard_speaker", asked)
-            cast = self._cast(voice, conversation, () if asked is None else (asked,))
-            heard = self.voices.listener_of(voice.speaker) if asked is None else asked
+                voices.check_speaker("config.heard_speaker", asked)
+            cast = self._cast(voice, owner, conversation, () if asked is None else (asked,))
+            heard = voices.listener_of(voice.speaker) if asked is None else asked
             options = replace(options, heard_speaker=cast.hear(heard, asked=asked is not None))
             conversation.voice = voice.name
             processing = await self.sounds.processing(options.sound, cast)
@@ -142,9 +180,8 @@ class SpeechHandler:
                 self.encoder,
                 self.settings,
                 self._metrics,
-                self._turns,
-                self.keeper.look_for,
-                client,
+                Turns(self._turns, client, self.quotas, caller),
+                look_for,
                 deadline,
             )
             call = ConverseCall(options, cast, conversation, ports)
@@ -153,18 +190,32 @@ class SpeechHandler:
                 async for event in events:
                     yield event
 
-    async def prepare(self, text: str, voice: str, rules: TextRules) -> PreparedSentences:
-        """What would be spoken of a text by a voice, by name. Raises `NotFound`."""
-        await self.keeper.look_for(voice)
-        speaking = self.voices.get(voice)
-        await NamedVoices(self.keeper.look_for).look(text)
-        front_end = self.texts.front_end(rules, self._cast(speaking))
-        return await prepare(text, front_end, speaking.speaker, self.backends)
+    async def prepare(
+        self, text: str, voice: str, rules: TextRules, *, owner: str
+    ) -> PreparedSentences:
+        """What would be spoken of a text by an owner's voice, by name. Raises `NotFound`."""
+        async with self.quotas.request(caller_of_call(owner)):
+            look_for = partial(self.keeper.look_for, owner=owner)
+            await look_for(voice)
+            speaking = self.voices.of(owner).get(voice)
+            await NamedVoices(look_for).look(text)
+            front_end = self.texts.front_end(rules, self._cast(speaking, owner))
+            return await prepare(text, front_end, speaking.speaker, self.backends)
 
-    async def delete_conversation(self, conversation_id: str) -> None:
-        """Forgets a conversation here and in the generator. Raises as the store does."""
-        await self.store.delete(conversation_id, GIVE_BACK_S)
-        await self.backends.forget(conversation_id)
+    @contextlib.asynccontextmanager
+    async def creating_voice(
+        self, client: str, *, owner: str
+    ) -> AsyncIterator[Callable[[int], None]]:
+        """Around the making of an owner's voice: as `VoiceKeeper.creating`, within quotas."""
+        async with self.quotas.request(caller_of_call(owner), keeps=True, voice=True):
+            with self.keeper.creating(client) as holding:
+                yield holding
+
+    async def delete_conversation(self, conversation_id: str, *, owner: str) -> None:
+        """Forgets an owner's conversation here and in the generator. Raises as the store does."""
+        call_record.of_call().conversation_id = conversation_id
+        await self.store.delete(conversation_id, GIVE_BACK_S, owner=owner)
+        await self.backends.forget(conversation_id, owner=owner)
 
     async def drain(self, finish_s: float) -> None:
         """Idle conversations end at once, turns may finish; after `finish_s` all end."""
@@ -178,26 +229,30 @@ class SpeechHandler:
         await self._calls.empty(SHUTDOWN_TERMINALS_S)
 
     async def _synthesis(
-        self, asked: Synthesis, deadline: float | None, held: contextlib.ExitStack
+        self, asked: Synthesis, deadline: float | None, held: contextlib.ExitStack, owner: str
     ) -> SynthesizeCall:
         held.enter_context(self.encoder.holding(asked.context))
+        voices = self.voices.of(owner)
         if asked.speaker is not None:
-            self.voices.check_speaker("speaker", asked.speaker)
+            voices.check_speaker("speaker", asked.speaker)
         for turn in asked.context:
-            self.voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
+            voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         conversation: StoredConversation | None = None
+        call_record.of_call().conversation_id = asked.conversation_id
         if asked.conversation_id:
-            conversation = await self._opened(asked.conversation_id, asked.voice, held)
+            require(Scope.CONVERSE)
+            conversation = await self._opened(asked.conversation_id, asked.voice, owner, held)
         kept = conversation.voice if conversation else ""
-        await self.keeper.look_for(asked.voice or kept)
-        voice = self.voices.get_kept(asked.voice, kept)
-        await NamedVoices(self.keeper.look_for).look(asked.text)
+        look_for = partial(self.keeper.look_for, owner=owner)
+        await look_for(asked.voice or kept)
+        voice = self.voices.of(owner).get_kept(asked.voice, kept)
+        await NamedVoices(look_for).look(asked.text)
         asked = replace(asked, sampling=asked.sampling.over(voice.sampling))
         if conversation is not None:
             conversation.voice = voice.name
         others = {turn.speaker for turn in asked.context} - {asked.speaker}
         parts = SynthesisParts(
-            self._cast(voice, conversation, others),
+            self._cast(voice, owner, conversation, others),
             conversation,
             self.backends,
             self.texts,
@@ -206,20 +261,25 @@ class SpeechHandler:
             self.settings,
             self._metrics,
             deadline,
+            owner,
         )
         return SynthesizeCall(asked, parts)
+
+    async def _num_bytes(self, owner: str) -> int:
+        return await self.store.num_bytes(owner) + self.keeper.usage.num_bytes(owner)
 
     def _cast(
         self,
         voice: LibraryVoice,
+        owner: str,
         conversation: StoredConversation | None = None,
         taken: Iterable[int] = (),
     ) -> Cast:
-        """That voice, those that spoke in the conversation, and whom the texts will name; `taken`
-        are numbers of other speakers."""
+        """That voice, those that spoke in the conversation, and whom the texts will name, of the
+        owner's voices; `taken` are numbers of other speakers."""
         generator = self.backends.info.generator
         rules = CastRules(
-            lambda name: self.voices.get(name),
+            lambda name: self.voices.of(owner).get(name),
             bool(generator.voices),
             generator.max_positions,
             bool(generator.characters),
@@ -241,8 +301,8 @@ class SpeechHandler:
             self._live.discard(live)
 
     async def _opened(
-        self, conversation_id: str, voice: str, held: contextlib.ExitStack
+        self, conversation_id: str, voice: str, owner: str, held: contextlib.ExitStack
     ) -> StoredConversation:
-        conversation = await self.store.open(conversation_id, voice, GIVE_BACK_S)
+        conversation = await self.store.open(conversation_id, voice, GIVE_BACK_S, owner=owner)
         held.callback(self.store.close, conversation)
         return conversation

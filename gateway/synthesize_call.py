@@ -8,6 +8,7 @@ from typing import Any
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
+from gateway.backends.affinity import generator_key
 from gateway.backends.backends import Backends, Info
 from gateway.backends.convert import context_messages
 from gateway.commands import ContextEntry, Synthesis, TurnOptions
@@ -46,6 +47,8 @@ class SynthesisParts:
     metrics: GatewayMetrics
     deadline: float | None
     """A time of the monotonic clock."""
+    owner: str
+    """The tenant that asks; "" where identity is off."""
 
 
 class SynthesizeCall:
@@ -69,9 +72,7 @@ class SynthesizeCall:
         if asked.context and parts.conversation is None:
             began = time.monotonic()
             self._context = await self._encoded(asked.context, parts.backends.info)
-            parts.metrics.stage_duration_seconds.labels("context_encode").observe(
-                time.monotonic() - began
-            )
+            meter.encoded(began, len(asked.context))
             if not asked.text and asked.speaker is None:
                 speaker = asked.context[-1].speaker
         turn = self.turn = SpokenTurn(
@@ -82,8 +83,9 @@ class SynthesizeCall:
                 asked.sampling,
                 asked.max_audio_ms,
                 asked.max_lead_ms,
-                asked.conversation_id,
+                generator_key(parts.owner, asked.conversation_id),
                 word_times=asked.word_times,
+                owner=parts.owner,
                 sound=await parts.sounds.processing(asked.sound, cast),
             ),
             TurnPorts(
@@ -99,6 +101,7 @@ class SynthesizeCall:
             meter,
         )
         turn.text_chars = len(asked.text)
+        meter.record.say(asked.text)
         turn.warnings += [warning for one in self._recordings for warning in one]
         if asked.text:
             front_end = parts.texts.front_end(

@@ -43,6 +43,7 @@ class Writing:
             raise errors.invalid(
                 "text", f"{num_chars} characters in one turn; allowed are 1..{self._max_chars}"
             )
+        self.turn.meter.record.say(text)
         # First, or the quiet would flush what another thread works on.
         self.close()
         await self._named.look(text, voice)

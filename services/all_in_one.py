@@ -13,6 +13,22 @@ from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings, unknown_variables
 
 Values = Mapping[str, object]
+PLAIN: Values = {
+    "tls_certificate": "",
+    "tls_key": "",
+    "tls_client_ca": "",
+    "metrics_tls": False,
+    "health_port": "none",
+}
+"""Of a service that is reached from this process alone."""
+OPEN: Values = {
+    "auth_tokens_file": "",
+    "auth_jwt_issuer": "",
+    "auth_jwt_audience": "",
+    "auth_jwt_jwks": "",
+    "auth_certificates": "",
+}
+"""Of a service that this process alone uses."""
 S = TypeVar("S", bound=ServiceSettings)
 
 
@@ -43,8 +59,9 @@ class AllInOne:
 
     What is None is left to the services' own settings. `tokenizer`, `generator` and `gateway`
     are further settings by name. Ports are free ones unless given, and there is no HTTP unless its
-    port is. Leaving the block cancels
-    what runs; `stop` drains.
+    port is. Where it is `private`, used by this process alone, the gateway's ports are plaintext
+    and nobody is asked who calls, whatever the environment says; the inner ports always are
+    plaintext. Leaving the block cancels what runs; `stop` drains.
     """
 
     tokenizer: Host
@@ -63,6 +80,7 @@ class AllInOne:
         generator: Values | None = None,
         gateway: Values | None = None,
         metrics: Metrics | None = None,
+        private: bool = True,
     ) -> None:
         from gateway.settings import GatewaySettings
         from services.generator.settings import GeneratorSettings
@@ -72,7 +90,9 @@ class AllInOne:
         for service in ("Tokenizer", "Generator", "Speech"):
             self.metrics.expect(f"csm.v1.{service}Service")
         # Nothing but the gateway is reached from outside, and only it waits for endpoints.
-        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0}
+        # On loopback, what others would encrypt or probe needs neither.
+        known = OPEN if private else {"auth_certificates": ""}
+        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0, **PLAIN, **known}
         both: Values = {"model": model, "threads": threads, "device": device}
         engine: Values = {"slots": slots, "dtype": dtype}
         # There is one of each: nothing to balance.
@@ -82,6 +102,10 @@ class AllInOne:
             "http_port": "none",
             "tokenizer_load_balancing": "pick_first",
             "generator_load_balancing": "pick_first",
+            "backend_ca": "",
+            "backend_certificate": "",
+            "backend_key": "",
+            **({"backend_token_file": "", **PLAIN, **OPEN} if private else {}),
         }
         self.tokenizer_settings = make_settings(TokenizerSettings, inner, both, tokenizer or {})
         self.generator_settings = make_settings(
@@ -104,6 +128,9 @@ class AllInOne:
         tokenizer, generator = self.tokenizer_settings, self.generator_settings
         self.tokenizer = Host(build_tokenizer(tokenizer, self.metrics), tokenizer, self.metrics)
         self.generator = Host(build_generator(generator, self.metrics), generator, self.metrics)
+        # Of both before either: what cannot fit is refused before the other has loaded.
+        self.tokenizer.check_memory()
+        self.generator.check_memory()
         try:
             loading = [self._start(self.tokenizer), self._start(self.generator)]
             for outcome in await asyncio.gather(*loading, return_exceptions=True):
@@ -163,6 +190,7 @@ async def tokenizer_alone(
     from services.tokenizer.settings import TokenizerSettings
 
     values = {"host": "127.0.0.1", "port": 0, "model": model, "device": device, "threads": threads}
+    values |= {**PLAIN, **OPEN}
     # Nobody else is served: the limit is that of one message, not of what others would wait for.
     values["max_audio_s"] = 1800.0
     settings = make_settings(TokenizerSettings, values)

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 ENVIRONMENT = "CSM_MODEL"
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# owner/name; models/NAME is where they are put.
+_HUB_NAME = re.compile(r"(?!models/)[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def default_model_directory() -> Path:

@@ -1,8 +1,10 @@
 """What holds for all tests."""
 
+import functools
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,19 +14,35 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # Two gateways at once would want the same port.
 os.environ.setdefault("CSM_GATEWAY_HTTP_PORT", "none")
 
+import grpc
+
 from csm import channel
 
 
 @pytest.fixture(autouse=True, scope="session")
 def connections_of_their_own() -> None:
-    """Channels share no connections. By default grpc shares those to one address, so that a channel
-    that a test left to a closed server passes its failure to a later server on that port."""
+    """Channels share no connections, those that a test opens by itself no more than ours. By
+    default grpc shares those to one address, so that a channel that a test left to a closed server
+    passes its failure, "connection refused", to a later server on that port."""
+    own = ("grpc.use_local_subchannel_pool", 1)
     shared = channel.options
 
     def options(**given: object) -> list[tuple[str, object]]:
-        return [*shared(**given), ("grpc.use_local_subchannel_pool", 1)]  # type: ignore[arg-type]
+        return [*shared(**given), own]  # type: ignore[arg-type]
 
     channel.options = options
+    modules: tuple[Any, ...] = (grpc, grpc.aio)
+    for module in modules:
+        for name in ("insecure_channel", "secure_channel"):
+            setattr(module, name, _with(getattr(module, name), own))
+
+
+def _with(opened: Callable[..., Any], option: tuple[str, object]) -> Callable[..., Any]:
+    @functools.wraps(opened)
+    def open_channel(*places: Any, options: Any = None, **rest: Any) -> Any:
+        return opened(*places, options=[*(options or ()), option], **rest)
+
+    return open_channel
 
 
 @pytest.fixture(autouse=True)

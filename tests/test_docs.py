@@ -218,6 +218,17 @@ def test_every_setting_that_is_named_exists(document: str) -> None:
     assert not wrong, f"{document}: no such setting: {wrong}"
 
 
+def test_the_index_leads_to_every_page() -> None:
+    linked = {target.partition("#")[0] for target in LINK.findall(text_of("docs/README.md"))}
+    pages = {
+        Path(name).relative_to("docs").as_posix()
+        for name in DOCUMENTS
+        if name.startswith("docs/") and name != "docs/README.md"
+    }
+    pages = {name for name in pages if not name.startswith("runbooks/")} | {"runbooks/README.md"}
+    assert pages <= linked, f"docs/README.md: leads nowhere to {sorted(pages - linked)}"
+
+
 def test_the_checks_see_what_is_wrong() -> None:
     assert is_there("csm/errors.py")
     assert is_there("source/windows.*")

@@ -18,7 +18,7 @@ def test_the_voice_that_ships_is_the_default(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_name_of_the_hub_is_told_how_to_be_fetched() -> None:
     assert "`csm models pull acme/voice-2b`" in missing(Path("acme/voice-2b"))
-    for path in ("/no/such", "no/such/model", "model"):
+    for path in ("/no/such", "no/such/model", "model", "models/csm-1b"):
         assert missing(Path(path)) == f"model: {path} does not exist; it must be a model directory"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from csm.cli import options
+from csm.cli import connecting, options
 
 app = typer.Typer(no_args_is_help=True, help="Measure the model, the codec, the whole system.")
 
@@ -46,22 +46,29 @@ def codec(
 
 
 @app.command()
+@connecting.takes_server("A gateway; default: in this process.")
 def serve(
     streams: Annotated[int, typer.Option(help="Listeners at once.", min=1)] = 1,
     rounds: Annotated[int, typer.Option(help="Utterances of each.", min=1)] = 5,
     stagger_ms: Annotated[
         float, typer.Option(help="Each listener starts so much after the one before.", min=0)
     ] = 0.0,
-    server: Annotated[str | None, typer.Option(help="A gateway; default: in this process.")] = None,
+    server: connecting.ServerChoice = connecting.HERE,
     model: options.Model = None,
     as_json: AsJson = False,
 ) -> None:
     """First audio, real-time factor, gaps and underruns of listeners at once."""
     from benchmarks import serve as benchmark
 
+    chosen = server.or_here(model=model)
     _run(
         lambda: benchmark.run(
-            streams=streams, rounds=rounds, stagger_ms=stagger_ms, server=server, model=model
+            streams=streams,
+            rounds=rounds,
+            stagger_ms=stagger_ms,
+            server=chosen.target,
+            model=model,
+            connection=chosen.arguments(),
         ),
         as_json,
     )

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from csm.cli import options
+from csm.cli import connecting, options
 
 _MODEL = "Who answers"
 
 
+@connecting.takes_server(options.GATEWAY)
 def chat(
-    server: options.GatewayServer = None,
+    server: connecting.ServerChoice = connecting.HERE,
     voice: Annotated[str, typer.Option(help="The voice, by name.")] = "",
     llm: Annotated[
         str,
@@ -50,7 +51,7 @@ def chat(
     from csm.cli.place import check_writable
     from csm.cli.reporting import CommandError
 
-    options.check_server(server, model=model, voices=voices)
+    chosen = server.or_here(model=model, voices=voices)
     if quiet and output is None:
         raise CommandError("--quiet without --output: nothing would be heard or kept")
     if output is not None:
@@ -70,7 +71,7 @@ def chat(
         answers = LanguageModel(llm, llm_model, system=system).answer if llm else None
         async with contextlib.AsyncExitStack() as stack:
             loudspeaker = stack.enter_context(Loudspeaker()) if audible else None
-            client = await stack.enter_async_context(connected(server, model, voices))
+            client = await stack.enter_async_context(connected(chosen, model, voices))
             conversation = await stack.enter_async_context(
                 client.converse(voice=voice, max_lead_ms=500 if audible else 0)
             )

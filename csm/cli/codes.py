@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from csm.cli import options
+from csm.cli import connecting, options
 
 if TYPE_CHECKING:
     from csm.client.tokenizer import AsyncTokenizerClient
 
-Server = Annotated[
-    str | None,
-    typer.Option(help="A tokenizer's host:port. Without it, the tokenizer runs in this process."),
-]
+TOKENIZER = "A tokenizer's host:port. Without it, the tokenizer runs in this process."
 _RAW = "Audio without a header"
 
 
+# CSM_SERVER is a gateway.
+@connecting.takes_server(TOKENIZER, variable=None)
 def encode(
     source: Annotated[Path, typer.Argument(help="WAV, FLAC, Ogg, MP3 and more.", metavar="AUDIO")],
     output: Annotated[
@@ -32,7 +31,7 @@ def encode(
         bool,
         typer.Option(help="It is to be a prompt: mend its level, an offset, long silent ends."),
     ] = False,
-    server: Server = None,
+    server: connecting.ServerChoice = connecting.HERE,
     encoding: Annotated[
         options.SampleEncoding | None,
         typer.Option(
@@ -114,13 +113,14 @@ def encode(
     asyncio.run(life())
 
 
+@connecting.takes_server(TOKENIZER, variable=None)
 def decode(
     source: Annotated[Path, typer.Argument(help="Codes, as `csm encode` writes them.",
                                            metavar="CODES")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: CODES with .wav.")
     ] = None,
-    server: Server = None,
+    server: connecting.ServerChoice = connecting.HERE,
     format: options.Format = None,
     rate: options.Rate = 0,
     bit_depth: options.Bits = None,
@@ -168,18 +168,18 @@ def decode(
 
 @contextlib.asynccontextmanager
 async def _tokenizer(
-    server: str | None, model: Path | None, device: str | None, threads: int | None
+    server: connecting.ServerChoice, model: Path | None, device: str | None, threads: int | None
 ) -> AsyncIterator["AsyncTokenizerClient"]:
     from csm.cli.reporting import status
-    from csm.client.tokenizer import AsyncTokenizerClient
 
-    options.check_server(server, model=model, device=device, threads=threads)
+    server = server.or_here(model=model, device=device, threads=threads)
     async with contextlib.AsyncExitStack() as stack:
-        if server is None:
+        if server.target is None:
             from services.all_in_one import tokenizer_alone
 
             with status("loading the codec"):
-                server = await stack.enter_async_context(
+                address = await stack.enter_async_context(
                     tokenizer_alone(model=model, device=device, threads=threads)
                 )
-        yield await stack.enter_async_context(AsyncTokenizerClient(server))
+            server = server.at(address)
+        yield await stack.enter_async_context(server.tokenizer_client())

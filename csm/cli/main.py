@@ -8,14 +8,17 @@ import typer
 import csm
 from csm.cli import (
     bench,
+    certs,
     chat,
     codes,
     generate,
     models,
     play,
+    probe,
     serve,
     speak,
     text,
+    tokens,
     voices,
     watermark,
 )
@@ -53,13 +56,16 @@ app.command("play")(play.play)
 app.command("chat")(chat.chat)
 app.command("text")(text.text)
 app.command("serve")(serve.serve)
+app.command("probe")(probe.probe)
 app.command("generate")(generate.generate)
 app.command("encode")(codes.encode)
 app.command("decode")(codes.decode)
 app.add_typer(models.app, name="models")
 app.add_typer(voices.app, name="voices")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(bench.app, name="bench")
+app.add_typer(certs.app, name="certs")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from csm.cli import options
 from csm.cli.options import Dtype
 
 app = typer.Typer(no_args_is_help=True, help="Make, convert, fetch and look at model directories.")
@@ -80,27 +81,42 @@ def pull(
         str, typer.Argument(help="owner/name on the Hugging Face hub.")
     ] = DEFAULT_REPOSITORY,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: models/NAME.")
+        Path | None, typer.Option("--to", "--output", "-o", help="Default: models/NAME.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit; a commit never changes.")
+    ] = None,
 ) -> None:
-    """Fetch a model from the Hugging Face hub: safetensors, configs and tokenizer."""
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    """Fetch a model from the Hugging Face hub: safetensors, configs and tokenizer.
+
+    What is there is not fetched again, a broken transfer goes on where it was, and each file's
+    digest is checked.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     from csm.cli.reporting import CommandError, console
-    from services.generator.model.hub import PullError
-    from services.generator.model.hub import pull as fetch
+    from services.model_tools.pulling import PullError
+    from services.model_tools.pulling import pull as fetch
 
     target = output or Path("models") / repository.rsplit("/", 1)[-1]
     columns = (
         TextColumn("{task.description}", markup=False),
+        BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console()) as progress:
         task = progress.add_task(f"fetching {repository}", total=None)
         try:
-            fetch(
+            pulled = fetch(
                 repository,
                 target,
                 lambda done, total: progress.update(task, completed=done, total=total),
@@ -109,7 +125,69 @@ def pull(
         except PullError as error:
             progress.remove_task(task)
             raise CommandError(str(error)) from None
-    console().print(f"{target}: ready; try  csm speak --model {target} 'Hello there.'")
+    console().print(
+        f"{target}: {len(pulled.files)} files, {pulled.bytes / 1e9:.2f} GB, digests checked, "
+        f"commit {pulled.commit}",
+        soft_wrap=True,
+    )
+    console().print(
+        f"try  csm models fit {target}   and  csm speak --model {target} 'Hello there.'",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def fit(
+    path: Annotated[
+        Path, typer.Argument(help="A model directory.", callback=options.model_directory)
+    ],
+    slots: Annotated[
+        list[int] | None,
+        typer.Option(help="Turns at once to tell of; may be given several times. Default: 1, 2, 4, "
+                     "8, 16, 32.", min=1, max=512),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help="float32, bfloat16 (fp32 and bf16 for short) or int8; may be given "
+                     "several times. Default: all."),
+    ] = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    seconds: Annotated[
+        float, typer.Option(help="To measure in, beside loading.", min=0.5, max=600)
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+) -> None:  # fmt: skip
+    """Say whether a model fits this machine: memory, milliseconds a frame, conversations in real
+    time, and what to set. Measured by the engine and the codec themselves."""
+    # All that a server has in memory before its model: `process` is counted with it.
+    import gateway.main  # noqa: F401
+    import services.generator.main
+    import services.tokenizer.main  # noqa: F401
+
+    # isort: split
+    from csm.cli.fit_table import print_fit
+    from csm.cli.reporting import CommandError, console, status
+    from services.model_tools.fit import report
+
+    names = [options.serving_dtype(name) or name for name in dtype or []]
+    if wrong := [name for name in names if name not in report.CPU_DTYPES]:
+        raise CommandError(
+            f"--dtype: {wrong[0]!r} is not allowed, must be one of {', '.join(report.CPU_DTYPES)}"
+        )
+    with status(f"measuring {path}"):
+        found = report.fit(
+            path,
+            slots=slots or report.SLOTS,
+            dtypes=names or None,
+            device=device,
+            threads=threads,
+            seconds=seconds,
+        )
+    if as_json:
+        typer.echo(json.dumps(report.as_json(found), indent=2))
+    else:
+        print_fit(found, console())
 
 
 @app.command()

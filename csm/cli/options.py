@@ -76,11 +76,18 @@ def model_directory(path: Path | None) -> Path | None:
             f"{path}: no such directory; fetch it from the Hugging Face hub with "
             f"`csm models pull {path}`, then say -M {fetched}"
         )
+    if path.parent == fetched.parent:
+        owner = _OWNERS.get(path.name, "OWNER")
+        raise CommandError(
+            f"{path}: no such directory; `csm models pull {owner}/{path.name}` makes it of the "
+            "Hugging Face hub's"
+        )
     raise CommandError(f"{path}: no such directory")
 
 
-# owner/name, as the hub has them.
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# owner/name, as the hub has them; models/NAME is where they are put.
+_HUB_NAME = re.compile(r"(?!models/)[\w-][\w.-]*/[\w-][\w.-]*")
+_OWNERS = {"csm-1b": "sesame"}
 _HERE = "Running it here"
 _SAMPLING = "Sampling"
 _OUTPUT = "Output"
@@ -96,10 +103,8 @@ Voices = Annotated[
     Path | None,
     typer.Option(help="Directory of voices: NAME/voice.json and its audio.", rich_help_panel=_HERE),
 ]
-GatewayServer = Annotated[
-    str | None,
-    typer.Option(help="A gateway's host:port. Without it, everything runs in this process."),
-]
+GATEWAY = "A gateway's host:port. Without it, everything runs in this process."
+"""Help of `--server`."""
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -166,22 +171,6 @@ Bits = Annotated[
     typer.Option("--bit-depth", help="Default: 16, where the format has one.",
                  rich_help_panel=_OUTPUT),
 ]  # fmt: skip
-
-
-def check_server(server: str | None, **here: object) -> None:
-    """Raises where `--server` is no host:port, or comes with options of a model that runs here.
-
-    An empty one is an error too: a variable of the shell that was not set must not load a model.
-    """
-    from csm.client.connection import check_target
-
-    if server is None:
-        return
-    check_target(server, "--server")
-    if any(value is not None for value in here.values()):
-        names = [f"--{name.replace('_', '-')}" for name in here]
-        told = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-        raise CommandError(f"--server runs elsewhere: {told} are its")
 
 
 def serving_dtype(given: str | None) -> str | None:

@@ -20,6 +20,7 @@ _EXTRA_OF = {
     "soundfile": "audio",
     "soxr": "audio",
     "safetensors": "cli",
+    "cryptography": "identity",
     "sounddevice": "play",
     "grpc_health": "serving",
     "grpc_reflection": "serving",

@@ -91,6 +91,7 @@ def serve(
 ) -> None:  # fmt: skip
     """Run tokenizer, generator and gateway in one process.
 
+    TLS is set by CSM_GATEWAY_TLS_CERTIFICATE and CSM_GATEWAY_TLS_KEY (docs/security.md).
     Settings without a flag come from CSM_TOKENIZER_..., CSM_GENERATOR_... and CSM_GATEWAY_...
     SIGTERM or Ctrl-C drains: what runs is finished, nothing new is taken.
     """
@@ -102,6 +103,7 @@ def serve(
     from csm.serving import logging as csm_logging
     from csm.serving.bootstrap import event_loop, expose_metrics
     from csm.serving.metrics import Metrics
+    from csm.serving.tls import ServerTls
 
     metrics = Metrics().with_process()
     drain = {"drain_finish_s": drain_finish_s}
@@ -128,6 +130,7 @@ def serve(
             **drain,
         },
         metrics=metrics,
+        private=False,
     )
     if print_config:
         settings = {
@@ -144,7 +147,9 @@ def serve(
     tell = _teller(log_format)
     try:
         try:
-            expose_metrics(metrics, host, metrics_port or None)
+            tls = ServerTls.of(running.gateway_settings)
+            encrypted = running.gateway_settings.metrics_tls
+            expose_metrics(metrics, host, metrics_port or None, tls if encrypted else None)
         except OSError as error:
             raise CommandError(f"--metrics-port: {error.strerror}") from None
         life = _life(running, tell, _address(host, metrics_port) if metrics_port else None)
@@ -196,9 +201,11 @@ async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str |
         "generator": running.generator.address,
     }
     if gateway.http_port is not None:
-        lines["http"] = f"http://{_address(gateway.host, gateway.http_port)}"
+        scheme = "https" if gateway.tls_certificate else "http"
+        lines["http"] = f"{scheme}://{_address(gateway.host, gateway.http_port)}"
     if metrics:
-        lines["metrics"] = f"http://{metrics}/metrics"
+        scheme = "https" if gateway.metrics_tls else "http"
+        lines["metrics"] = f"{scheme}://{metrics}/metrics"
     for name, address in lines.items():
         tell(f"{name:<10} {address}")
     tell("ready; Ctrl-C or SIGTERM drains and ends")

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from csm.cli import options
+from csm.cli import connecting, options
 from csm.cli.place import STANDARD_OUTPUT, check_writable
 from csm.cli.reporting import CommandError
 from csm.cli.text import Language, LexiconOption, MarkupOption, NoNormalize, text_options
 
 
+@connecting.takes_server(options.GATEWAY)
 def speak(
     text: Annotated[
         str,
@@ -35,7 +36,7 @@ def speak(
     again: Annotated[
         bool, typer.Option("--again", help="Of a folder: also what was spoken before.")
     ] = False,
-    server: options.GatewayServer = None,
+    server: connecting.ServerChoice = connecting.HERE,
     voice: Annotated[str, typer.Option(help="The voice, by name.")] = "",
     speaker: Annotated[int | None, typer.Option(help="Speaker number.", min=0, max=65535)] = None,
     max_audio_ms: Annotated[
@@ -75,9 +76,7 @@ def speak(
     from csm.cli.output import Output
     from csm.cli.text_files import is_folder, read_folder, read_one
 
-    options.check_server(
-        server, model=model, voices=voices, dtype=dtype, device=device, threads=threads
-    )
+    chosen = server.or_here(model=model, voices=voices, dtype=dtype, device=device, threads=threads)
     if words is not None:
         if words == output == STANDARD_OUTPUT:
             raise CommandError("--words - and -o -: one of them needs a file")
@@ -102,14 +101,14 @@ def speak(
         from csm.cli.loudspeaker import Loudspeaker
         from csm.cli.reporting import status
         from csm.cli.speaking import speak_files
-        from csm.client import AsyncClient, AsyncSpeech, AudioFormat, SoundOptions
+        from csm.client import AsyncSpeech, AudioFormat, SoundOptions
         from csm.client.client import UNARY_TIMEOUT_S
         from csm.client.retry import Deadline
 
         async with contextlib.AsyncExitStack() as stack:
             loudspeaker = stack.enter_context(Loudspeaker()) if play else None
-            address = server
-            if address is None:
+            reached = chosen
+            if reached.target is None:
                 from services.all_in_one import AllInOne
 
                 with status("loading the model"):
@@ -122,8 +121,8 @@ def speak(
                         gateway={"voices_directory": voices},
                     )
                     await stack.enter_async_context(running)
-                address = running.address
-            client = await stack.enter_async_context(AsyncClient(address))
+                reached = reached.at(running.address)
+            client = await stack.enter_async_context(reached.client())
             deadline = Deadline(timeout_s)
             info = await client.server_info(timeout_s=deadline.remaining_s() or UNARY_TIMEOUT_S)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from csm.cli import options
+from csm.cli import connecting, options
 from csm.cli.reporting import CommandError
 from csm.cli.standard_input import read_text
 
@@ -50,12 +50,13 @@ LexiconOption = Annotated[
 ]
 
 
+@connecting.takes_server(options.GATEWAY)
 def text(
     given: Annotated[
         str | None,
         typer.Argument(metavar="[TEXT]", help="The text; - reads it from standard input."),
     ] = None,
-    server: options.GatewayServer = None,
+    server: connecting.ServerChoice = connecting.HERE,
     voice: Annotated[str, typer.Option(help="The voice whose lexicon holds (--server).")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
     jsonl: Annotated[
@@ -75,18 +76,16 @@ def text(
     """Show a text as it would be spoken: spoken form, sentences, positions, seconds, warnings."""
     if jsonl == (given is not None):
         raise CommandError("text: give a TEXT, or --jsonl and the texts on standard input")
-    options.check_server(server, model=model)
+    chosen = server.or_here(model=model)
     wanted = text_options(no_normalize, language, markup, lexicon)
     with contextlib.ExitStack() as stack:
         prepare: Callable[[list[str]], PreparedText]
-        if server is None:
+        if chosen.target is None:
             from csm.cli.local_text import LocalText
 
             prepare = LocalText(model, wanted).prepare
         else:
-            from csm.client import Client
-
-            client = stack.enter_context(Client(server))
+            client = stack.enter_context(chosen.blocking_client())
 
             def prepare(parts: list[str]) -> "PreparedText":
                 return client.prepare_text("".join(parts), voice=voice, text_options=wanted)

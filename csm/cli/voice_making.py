@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from csm.cli import options
+from csm.cli import connecting, options
 from csm.cli.reporting import CommandError
 from csm.cli.text import LexiconOption
 
@@ -22,11 +22,12 @@ FAR_LU = 6.0
 """A voice that speaks so much louder or quieter than its recordings is worth a word."""
 WORDS_SUFFIX = ".txt"
 
-Server = Annotated[
-    str | None, typer.Option(help="The gateway's host:port. Default: 127.0.0.1:50050.")
-]
+_AT_A_SERVER = connecting.takes_server(
+    "The gateway's host:port. Default: 127.0.0.1:50050.", default="127.0.0.1:50050"
+)
 
 
+@_AT_A_SERVER
 def add(
     name: Annotated[str, typer.Argument(help="Its name: 1..64 letters, digits, . _ and -.")],
     recording: Annotated[
@@ -37,7 +38,7 @@ def add(
         list[str] | None,
         typer.Option("--text", help="The words of each, in order. Default: those of FILE.txt."),
     ] = None,
-    server: Server = None,
+    server: connecting.ServerChoice = connecting.HERE,
     speaker: Annotated[int | None, typer.Option(help="Speaker number.", min=0, max=65535)] = None,
     description: Annotated[str, typer.Option(help="A line about it.")] = "",
     language: Annotated[str, typer.Option(help="BCP 47, e.g. en-GB.")] = "",
@@ -51,18 +52,16 @@ def add(
     check: Annotated[bool, typer.Option("--check", help="Say how good it is; make none.")] = False,
 ) -> None:
     """Make a voice of recordings at a server, and say how good they are."""
-    from csm.client import AsyncClient, Sampling, VoiceConsent
-    from csm.client.client import DEFAULT_TARGET
+    from csm.client import Sampling, VoiceConsent
     from csm.lexicon_file import read_lexicon
 
-    options.check_server(server)
     if bool(consent) != bool(given_by):
         raise CommandError("--consent and --given-by: allowed are both or none")
     recordings = list(zip(recording or [], words_of(recording or [], text or []), strict=True))
     sampling = Sampling(temperature, depth_temperature, top_k, top_p)
 
     async def life() -> None:
-        async with AsyncClient(server or DEFAULT_TARGET) as client:
+        async with server.client() as client:
             made = await client.create_voice(
                 name,
                 recordings,
@@ -82,30 +81,29 @@ def add(
     asyncio.run(life())
 
 
+@_AT_A_SERVER
 def remove(
-    name: Annotated[str, typer.Argument(help="The voice, by name.")], server: Server = None
+    name: Annotated[str, typer.Argument(help="The voice, by name.")],
+    server: connecting.ServerChoice = connecting.HERE,
 ) -> None:
     """Forget a voice that was made at a server. Calls that speak with it do so to their end."""
-    from csm.client import AsyncClient
-    from csm.client.client import DEFAULT_TARGET
-
-    options.check_server(server)
 
     async def life() -> None:
-        async with AsyncClient(server or DEFAULT_TARGET) as client:
+        async with server.client() as client:
             await client.delete_voice(name)
         typer.echo(f"{name} is removed")
 
     asyncio.run(life())
 
 
+@connecting.takes_server(options.GATEWAY)
 def try_voice(
     name: Annotated[str, typer.Argument(help="The voice, by name or alias.")],
     text: Annotated[str, typer.Option(help="What to say.")] = SENTENCE,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A WAV to write; default: none.")
     ] = None,
-    server: options.GatewayServer = None,
+    server: connecting.ServerChoice = connecting.HERE,
     seed: options.Seed = None,
     model: options.Model = None,
     voices: options.Voices = None,
@@ -114,12 +112,12 @@ def try_voice(
     from csm.cli.place import check_writable
     from csm.client import SoundOptions
 
-    options.check_server(server, model=model, voices=voices)
+    chosen = server.or_here(model=model, voices=voices)
     if output is not None:
         check_writable(output)
 
     async def life() -> None:
-        async with connected(server, model, voices) as client:
+        async with connected(chosen, model, voices) as client:
             details = await client.get_voice(name)
             # As it speaks by itself: evened it would be as loud as all, not as its recordings.
             sound = SoundOptions(even_loudness=False)
@@ -132,22 +130,20 @@ def try_voice(
 
 @contextlib.asynccontextmanager
 async def connected(
-    server: str | None, model: Path | None, voices: Path | None
+    server: connecting.ServerChoice, model: Path | None, voices: Path | None
 ) -> AsyncIterator["AsyncClient"]:
     """A client of the server named, else of one that runs in this process meanwhile."""
     from csm.cli.reporting import status
-    from csm.client import AsyncClient
 
     async with contextlib.AsyncExitStack() as stack:
-        address = server
-        if address is None:
+        if server.target is None:
             from services.all_in_one import AllInOne
 
             with status("loading the model"):
                 running = AllInOne(model=model, slots=1, gateway={"voices_directory": voices})
                 await stack.enter_async_context(running)
-            address = running.address
-        yield await stack.enter_async_context(AsyncClient(address))
+            server = server.at(running.address)
+        yield await stack.enter_async_context(server.client())
 
 
 @dataclass(frozen=True)

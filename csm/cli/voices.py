@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from csm.cli import options, voice_making
+from csm.cli import connecting, options, voice_making
 
 if TYPE_CHECKING:
     from csm.client import Voice, VoiceDetails
@@ -24,8 +24,9 @@ def root() -> None:
 
 
 @app.command("list")
+@connecting.takes_server(options.GATEWAY)
 def list_voices(
-    server: options.GatewayServer = None,
+    server: connecting.ServerChoice = connecting.HERE,
     name: Annotated[str, typer.Option(help="Only voices with this in a name or alias.")] = "",
     language: Annotated[str, typer.Option(help="Only voices of this language, BCP 47.")] = "",
     as_json: AsJson = False,
@@ -36,10 +37,10 @@ def list_voices(
 
     Those of the server named, else those of the model and of the directory of voices given here.
     """
-    options.check_server(server, model=model, voices=voices)
+    chosen = server.or_here(model=model, voices=voices)
 
     async def life() -> None:
-        async with voice_making.connected(server, model, voices) as client:
+        async with voice_making.connected(chosen, model, voices) as client:
             found = await client.list_voices(name_contains=name, language=language)
         ordered = sorted(found, key=lambda voice: (voice.name != found.default_voice, voice.name))
         if as_json:
@@ -52,18 +53,19 @@ def list_voices(
 
 
 @app.command("show")
+@connecting.takes_server(options.GATEWAY)
 def show(
     name: Name,
-    server: options.GatewayServer = None,
+    server: connecting.ServerChoice = connecting.HERE,
     as_json: AsJson = False,
     model: options.Model = None,
     voices: options.Voices = None,
 ) -> None:
     """Say all that is known of a voice: its recordings and how good they are, who allowed it."""
-    options.check_server(server, model=model, voices=voices)
+    chosen = server.or_here(model=model, voices=voices)
 
     async def life() -> None:
-        async with voice_making.connected(server, model, voices) as client:
+        async with voice_making.connected(chosen, model, voices) as client:
             details = await client.get_voice(name)
         if as_json:
             typer.echo(json.dumps(asdict(details), indent=2))

@@ -6,13 +6,13 @@
 
 Failures are raised as `csm.errors.ServiceError`: `InvalidArgument` with its field
 violations, `NotFound`, `QueueFull` and `Unavailable` with how long to wait, `DeadlineExceeded`,
-`FailedPrecondition`, `Internal`, and `UpstreamError` for any other status. Calls refused with
-UNAVAILABLE are tried again where nothing was delivered (`RetryPolicy`), nothing else is.
+`FailedPrecondition`, `Unauthenticated`, `PermissionDenied`, `Internal`, and `UpstreamError` for any
+other status. Calls refused with UNAVAILABLE are tried again where nothing was delivered
+(`RetryPolicy`), nothing else is.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import grpc
@@ -20,7 +20,15 @@ import grpc
 from csm import errors
 from csm.client import requests
 from csm.client.answers import ConversationInfo, ServerInfo
-from csm.client.connection import Metadata, check_metadata, check_target, open_async, open_sync
+from csm.client.bearer import CallMetadata, Token, call_metadata
+from csm.client.connection import (
+    Connection,
+    Metadata,
+    check_metadata,
+    check_target,
+    open_async,
+    open_sync,
+)
 from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
 from csm.client.requests import ContextTurn
@@ -29,8 +37,10 @@ from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.client.sound import SoundOptions
 from csm.client.speech import AsyncSpeech, Speech
 from csm.client.text import PreparedText, TextOptions
+from csm.client.trace import traced
 from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
 from csm.client.voice_calls import AsyncVoiceCalls, VoiceCalls
+from csm.pem import Pem
 from csm.status import TrueStatus
 from csm.v1 import speech_pb2, speech_pb2_grpc
 
@@ -43,7 +53,7 @@ ConversationT = TypeVar("ConversationT", Conversation, AsyncConversation)
 class _ClientCore(Generic[SpeechT, ConversationT]):
     """What both clients are alike in: how they connect, what they ask, how results are made."""
 
-    _open_channel: Callable[[str, bytes | Path | None, bool], Any]
+    _open_channel: Callable[[Connection], Any]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
     _resuming: Any
@@ -52,16 +62,26 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         self,
         target: str = DEFAULT_TARGET,
         *,
-        root_certificates: bytes | Path | None = None,
+        root_certificates: Pem | None = None,
+        client_certificate: tuple[Pem, Pem] | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
         metadata: Metadata = (),
         use_proxy: bool = False,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.target = check_target(target)
-        self._metadata = check_metadata(metadata)
+        connection = Connection(
+            target, root_certificates, client_certificate, check_metadata(metadata), use_proxy
+        )
+        self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
         self._retry = retry or RetryPolicy()
-        self._channel = self._open_channel(target, root_certificates, use_proxy)
+        self._channel = self._open_channel(connection)
         self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
+
+    @property
+    def _metadata(self) -> CallMetadata:
+        return self._call_metadata()
 
     def synthesize(
         self,
@@ -109,7 +129,9 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             word_times=word_times,
         )
         return self._speech(
-            lambda left_s: self._stub.Synthesize(request, timeout=left_s, metadata=self._metadata),
+            lambda left_s: self._stub.Synthesize(
+                request, timeout=left_s, metadata=traced(self._metadata)
+            ),
             self.target,
             self._retry,
             timeout_s,
@@ -171,7 +193,7 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
             kind = partial(self._resuming, anew=resume == "anew")
         return kind(
             lambda *outgoing, timeout: self._stub.Converse(
-                *outgoing, timeout=timeout, metadata=self._metadata
+                *outgoing, timeout=timeout, metadata=traced(self._metadata)
             ),
             config,
             AudioFormat.of(input_format),
@@ -202,9 +224,12 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
 class Client(_ClientCore[Speech, Conversation], VoiceCalls):
     """A blocking client of the gateway at `target`: `host:port`, or a name of gRPC (`dns:///...`).
 
-    `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on.
-    `metadata` goes with every call, a bearer token for instance. A proxy that the environment
-    names is used only with `use_proxy`. Raises `InvalidArgument` for a target that cannot be one.
+    `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on, and
+    `client_certificate` is what a server with mutual TLS asks for: a certificate and its key, PEM
+    or paths. Files are read once. `token` is shown with every call: a text, or a function that
+    gives the one of now; not in plain text beyond this machine, unless `allow_plaintext_token`.
+    `metadata` goes with every call too. A proxy that the environment names is used only with
+    `use_proxy`. Raises `InvalidArgument` for a target, a file or a token that cannot be one.
 
     May be used by several threads. Close it, or use it in a `with` block.
     """
@@ -243,7 +268,7 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
         try:
-            answer = call.method(call.request, timeout=timeout_s, metadata=self._metadata)
+            answer = call.method(call.request, timeout=timeout_s, metadata=traced(self._metadata))
         except grpc.RpcError as error:
             raise from_status(error, self.target, deadline) from None
         return call.answer(answer)
@@ -299,7 +324,7 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation], AsyncVoiceCalls):
     async def _unary(self, call: Unary[Answer], timeout_s: float) -> Answer:
         # Retries of these are the channel's own (csm.channel).
         deadline = Deadline(timeout_s)
-        made = call.method(call.request, timeout=timeout_s, metadata=self._metadata)
+        made = call.method(call.request, timeout=timeout_s, metadata=traced(self._metadata))
         status = TrueStatus(made)
         try:
             answer = await made

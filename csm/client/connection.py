@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import grpc
 
 from csm import channel
+from csm.client_tls import ClientTls
 from csm.errors import invalid
+from csm.pem import Pem
 
 Metadata = Sequence[tuple[str, str | bytes]]
 """Sent with every call, for instance `[("authorization", "Bearer ...")]`. Keys are lower case."""
@@ -71,26 +73,34 @@ def check_metadata(metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
     return tuple(metadata)
 
 
-def _credentials(root_certificates: bytes | Path) -> grpc.ChannelCredentials:
-    given = root_certificates
-    pem = given.read_bytes() if isinstance(given, Path) else given
-    # Empty: those of grpc itself.
-    return grpc.ssl_channel_credentials(pem or None)
+@dataclass(frozen=True)
+class Connection:
+    """How a client connects: whereto, whom it trusts, what it shows and says of itself."""
+
+    target: str
+    root_certificates: Pem | None = None
+    """Authorities to trust, PEM; empty bytes: those of gRPC. Turns TLS on."""
+    client_certificate: tuple[Pem, Pem] | None = None
+    """A certificate, the chain behind it, and its key; for servers with mutual TLS."""
+    metadata: Metadata = ()
+    """Goes with every call."""
+    use_proxy: bool = False
+    """Whether to go through the proxy that the environment names."""
+
+    def tls(self) -> ClientTls | None:
+        """None for plaintext. Raises `InvalidArgument` where a file cannot be one."""
+        return ClientTls.of(self.root_certificates, *(self.client_certificate or ()))
 
 
-def open_sync(target: str, root_certificates: bytes | Path | None, use_proxy: bool) -> grpc.Channel:
-    """A blocking channel to `target`, with TLS where there are root certificates (PEM)."""
-    options = channel.options(http_proxy=use_proxy)
-    if root_certificates is None:
-        return grpc.insecure_channel(target, options=options)
-    return grpc.secure_channel(target, _credentials(root_certificates), options=options)
+def open_sync(connection: Connection) -> grpc.Channel:
+    """A blocking channel."""
+    return channel.open_sync(
+        connection.target, http_proxy=connection.use_proxy, tls=connection.tls()
+    )
 
 
-def open_async(
-    target: str, root_certificates: bytes | Path | None, use_proxy: bool
-) -> grpc.aio.Channel:
+def open_async(connection: Connection) -> grpc.aio.Channel:
     """As `open_sync`, for asyncio."""
-    options = channel.options(http_proxy=use_proxy)
-    if root_certificates is None:
-        return grpc.aio.insecure_channel(target, options=options)
-    return grpc.aio.secure_channel(target, _credentials(root_certificates), options=options)
+    return channel.open_async(
+        connection.target, http_proxy=connection.use_proxy, tls=connection.tls()
+    )

@@ -10,9 +10,12 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from csm import errors
+from csm.client_tls import hint
 
 # The server's timer may run out a little before ours: it counts from when the call came.
 _LATE_S = 0.05
+REQUEST_ID = "x-request-id"
+"""In what a server sends behind a call: by it the call is found in the server's log."""
 _SERVICES = {"gateway": "csm.v1.SpeechService", "tokenizer": "csm.v1.TokenizerService"}
 
 
@@ -46,7 +49,17 @@ def from_status(
     INVALID_ARGUMENT brings its field violations, RESOURCE_EXHAUSTED and UNAVAILABLE how long to
     wait; what has no class of its own is an `UpstreamError` with the status code. `deadline` is
     the call's own: where it has passed, that is what ended the call, whatever gRPC calls it.
+    `request_id` is the server's for the call, where its status came from there.
     """
+    failure = _meaning(error, target, deadline, service)
+    trailers = getattr(error, "trailing_metadata", lambda: None)() or ()
+    failure.request_id = next((str(v) for k, v in trailers if k == REQUEST_ID), "")
+    return failure
+
+
+def _meaning(
+    error: grpc.RpcError, target: str, deadline: Deadline, service: str
+) -> errors.ServiceError:
     code: grpc.StatusCode = getattr(error, "code", lambda: None)() or grpc.StatusCode.UNKNOWN
     message: str = getattr(error, "details", lambda: "")() or ""
     details = errors.rpc_error_details(error)
@@ -63,8 +76,16 @@ def from_status(
             f"{_SERVICES[service]}; is that the port of another service?",
             details,
         )
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return errors.Unauthenticated(
+            f"{message} (the server at {target}; token= of a client, of csm --token-file, "
+            "CSM_TOKEN_FILE or CSM_TOKEN)"
+        )
     if code is grpc.StatusCode.UNAVAILABLE and errors.asked_wait_s(details) is None:
-        return errors.Unavailable(f"the server at {target} cannot be reached: {message}", 0.0)
+        told = f"the server at {target} cannot be reached: {message}"
+        if advice := hint(message):
+            told = f"the server at {target} cannot be reached: {advice} ({message})"
+        return errors.Unavailable(told, 0.0)
     return typed_error(code, message, details)
 
 
@@ -76,7 +97,7 @@ def typed_error(
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(message, wait_s or 0.0)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None:
-        return errors.QueueFull(message, wait_s)
+        return errors.refused(message, wait_s, details)
     if any(getattr(one, "reason", "") == errors.LimitReached.reason for one in details):
         return errors.LimitReached(message)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
@@ -97,6 +118,8 @@ def typed_error(
         grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
         grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
         grpc.StatusCode.INTERNAL: errors.Internal,
+        grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+        grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
     }
     if code in plain:
         return plain[code](message)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from csm.audio import frames
 from csm.client.answers import TokenizerInfo
+from csm.client.bearer import CallMetadata, Token, call_metadata
 from csm.client.connection import (
+    Connection,
     Metadata,
     check_metadata,
     check_target,
@@ -23,7 +25,9 @@ from csm.client.formats import AudioFormat
 from csm.client.messages import Warning
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, from_status
+from csm.client.trace import traced
 from csm.errors import ServiceError, invalid
+from csm.pem import Pem
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc
 
@@ -71,20 +75,30 @@ def _file_messages(data: bytes, mend: bool) -> Iterator[tokenizer_pb2.EncodeRequ
 class _TokenizerCore:
     """What both clients are alike in: how they connect."""
 
-    _open_channel: Callable[[str, bytes | Path | None, bool], Any]
+    _open_channel: Callable[[Connection], Any]
 
     def __init__(
         self,
         target: str = DEFAULT_TARGET,
         *,
-        root_certificates: bytes | Path | None = None,
+        root_certificates: Pem | None = None,
+        client_certificate: tuple[Pem, Pem] | None = None,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
         metadata: Metadata = (),
         use_proxy: bool = False,
     ) -> None:
         self.target = check_target(target, example=DEFAULT_TARGET)
-        self._metadata = check_metadata(metadata)
-        self._channel = self._open_channel(target, root_certificates, use_proxy)
+        connection = Connection(
+            target, root_certificates, client_certificate, check_metadata(metadata), use_proxy
+        )
+        self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
+        self._channel = self._open_channel(connection)
         self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+
+    @property
+    def _metadata(self) -> CallMetadata:
+        return self._call_metadata()
 
 
 class TokenizerClient(_TokenizerCore):
@@ -103,7 +117,7 @@ class TokenizerClient(_TokenizerCore):
         deadline = Deadline(timeout_s)
         try:
             answer = self._stub.Encode(
-                _file_messages(data, mend), timeout=timeout_s, metadata=self._metadata
+                _file_messages(data, mend), timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
             raise from_status(error, self.target, deadline, "tokenizer") from None
@@ -141,7 +155,7 @@ class AsyncTokenizerClient(_TokenizerCore):
         deadline = Deadline(timeout_s)
         try:
             answer = await self._stub.GetTokenizerInfo(
-                request, timeout=timeout_s, metadata=self._metadata
+                request, timeout=timeout_s, metadata=traced(self._metadata)
             )
         except grpc.RpcError as error:
             raise self._failure(error, deadline) from None
@@ -205,7 +219,7 @@ class AsyncTokenizerClient(_TokenizerCore):
         self, messages: AsyncIterator[tokenizer_pb2.EncodeRequest], timeout_s: float | None
     ) -> Encoded:
         deadline = Deadline(timeout_s)
-        call = self._stub.Encode(messages, timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Encode(messages, timeout=timeout_s, metadata=traced(self._metadata))
         true_status = TrueStatus(call)
         try:
             answer = await call
@@ -237,7 +251,7 @@ class AsyncTokenizerClient(_TokenizerCore):
             num_samples=num_samples,
         )
         deadline = Deadline(timeout_s)
-        call = self._stub.Decode(request, timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Decode(request, timeout=timeout_s, metadata=traced(self._metadata))
         try:
             async for answer in call:
                 yield answer.audio

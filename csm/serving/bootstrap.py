@@ -20,6 +20,8 @@ from csm.serving.exit import end_process, end_process_within
 from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host, Service
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
+from csm.serving.tls import ServerTls
+from csm.serving.tracing import FLUSH_S
 
 __all__ = [
     "Host",
@@ -35,11 +37,13 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-EXIT_S = 2 * CLOSE_GRACE_S + 2 * STOP_GRACE_S + 3 * STUCK_S + 5.0
+EXIT_S = 2 * CLOSE_GRACE_S + 2 * STOP_GRACE_S + 3 * STUCK_S + FLUSH_S + 5.0
 """Beyond the drain's own times: what a host waits for at most, and the interpreter's end."""
 
 
-def expose_metrics(metrics: Metrics, host: str, port: int | None) -> Endpoint | None:
+def expose_metrics(
+    metrics: Metrics, host: str, port: int | None, tls: ServerTls | None = None
+) -> Endpoint | None:
     """Serves `/metrics`, `/healthz` and `/readyz` on a thread of its own; None serves nothing.
 
     Raises `OSError` with the address where it cannot listen there.
@@ -48,7 +52,7 @@ def expose_metrics(metrics: Metrics, host: str, port: int | None) -> Endpoint | 
     if port is None:
         return None
     try:
-        return Endpoint(metrics, host, port)
+        return Endpoint(metrics, host, port, tls)
     except OSError as error:
         problem = f"cannot serve metrics on {host}:{port}: {error.strerror}"
         raise OSError(error.errno, problem) from None
@@ -102,8 +106,11 @@ def run(build: Callable[[Metrics], Service], settings: ServiceSettings, program:
 
     async def life() -> None:
         metrics = Metrics().with_process()
-        expose_metrics(metrics, settings.host, settings.metrics_port)
-        host = Host(build(metrics), settings, metrics)
+        tls = ServerTls.of(settings)
+        expose_metrics(
+            metrics, settings.host, settings.metrics_port, tls if settings.metrics_tls else None
+        )
+        host = Host(build(metrics), settings, metrics, tls=tls)
         stop = asyncio.create_task(wait_for_signal())
         start = asyncio.create_task(host.start())
         await asyncio.wait({stop, start}, return_when=asyncio.FIRST_COMPLETED)

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from csm.errors import ServiceError
+from csm.serving.auth.authenticator import Authenticator
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.health import State
+from csm.serving.tls import ServerTls
 
 
 class Door(Protocol):
@@ -15,9 +18,18 @@ class Door(Protocol):
     """
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], ServiceError | None],
+        recorder: CallRecorder,
+        tls: ServerTls | None,
+        authenticator: Authenticator | None,
     ) -> None:
-        """Listens. Raises `OSError` that names the address where it cannot."""
+        """Listens, in plaintext where `tls` is None; `recorder` makes the records of its calls.
+        `authenticator` says who asks and whether they may; None: all may.
+
+        Raises `OSError` that names the address where it cannot.
+        """
 
     def close(self) -> None:
         """Takes no new connections; what is under way goes on."""

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from csm.serving.health import State
 from csm.serving.metrics import Metrics, protobuf
+from csm.serving.tls import ServerTls
 
 PEER_S = 10.0
 """How long a peer may take to ask, and to take a part of the answer."""
@@ -23,9 +24,14 @@ _Answer = tuple[HTTPStatus, str, bytes]
 class Endpoint:
     """Serves on a thread of its own, so it answers while the event loop is busy, or stuck."""
 
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
-        """Raises `OSError` where it cannot listen at `host`:`port`; port 0 picks a free one."""
-        self._server = _Server((host, port), _handler(metrics))
+    def __init__(
+        self, metrics: Metrics, host: str, port: int, tls: ServerTls | None = None
+    ) -> None:
+        """`tls` None: plaintext; port 0 picks a free one.
+
+        Raises `OSError` where it cannot listen at `host`:`port`.
+        """
+        self._server = _Server((host, port), _handler(metrics), tls)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
@@ -42,11 +48,14 @@ def liveness(states: Mapping[str, Callable[[], State]]) -> tuple[bool, str]:
 
 
 def readiness(states: Mapping[str, Callable[[], State]]) -> tuple[bool, str]:
-    """Whether there are services and all are ready, and a line about each that is not."""
+    """Whether there are services and all are ready, and a line about each that is not, or of which
+    people should know something."""
     if not states:
         return False, "nothing has started yet"
-    waiting = {name: state.reason for name, ask in states.items() if not (state := ask()).ready}
-    return not waiting, _lines(waiting) or "ready"
+    now = {name: ask() for name, ask in states.items()}
+    waiting = {name: state.reason for name, state in now.items() if not state.ready}
+    notices = {name: f"warning: {state.notice}" for name, state in now.items() if state.notice}
+    return not waiting, "\n".join(filter(None, (_lines(waiting) or "ready", _lines(notices))))
 
 
 def _lines(reasons: Mapping[str, str]) -> str:
@@ -56,7 +65,13 @@ def _lines(reasons: Mapping[str, str]) -> str:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        tls: ServerTls | None,
+    ) -> None:
+        self._context = tls.context(MAX_CONNECTIONS) if tls is not None else None
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
             address = (address[0].strip("[]"), address[1])
@@ -74,6 +89,15 @@ class _Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self._places.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._context is None:
+            super().finish_request(request, client_address)
+            return
+        # In the connection's own thread: a peer that is slow with its handshake delays nobody.
+        request.settimeout(PEER_S)
+        with self._context.wrap_socket(request, server_side=True) as wrapped:
+            super().finish_request(wrapped, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that goes away amid an answer is no news."""

@@ -21,8 +21,9 @@ PLAIN = (
 # Of compose.yaml, of the scripts that build images, and of what they pass on. They stand in the
 # same environment as what is started from the same shell.
 _DEPLOYMENT = re.compile(
-    r"CSM_(API_KEYS?|BASE_IMAGE|BUILD_CA|ENGINE|LOG_LEVEL|MODELS_DIRECTORY|PIP_CONF|REVISION|SOURCE"
-    r"|TAG|VERSION|WHEELS|TORCH_(GPU_)?BACKEND"
+    r"CSM_(API_KEYS?|BASE_IMAGE|BUILD_CA|CERTIFICATES|ENGINE|EXTRAS|GRAFANA_PASSWORD|LOG_LEVEL"
+    r"|MODELS_DIRECTORY|PIP_CONF|REVISION|SBOM|SOURCE|TAG|TORCH_(GPU_)?BACKEND"
+    r"|TRACING_(ENDPOINT|SAMPLE_RATIO)|USER|VERSION|VOICES_DIRECTORY|WHEELS"
     r"|[A-Z]+_((GPU_)?IMAGE|MEMORY|CPUS|REPLICAS|PUBLISHED_PORT))"
 )
 # Kubernetes tells every container of each service of its namespace, `csm-gateway` for one.

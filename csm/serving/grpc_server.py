@@ -15,6 +15,10 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from csm import channel
+from csm.serving.settings import ServiceSettings
+from csm.serving.tls import HANDSHAKE_S
+
 _WHAT_IT_TAKES = (
     (cygrpc.AioServer, "_make_request_call_future"),
     (cygrpc, "_ServicerContext"),
@@ -72,3 +76,27 @@ def make_server(
         return grpc.aio.server(interceptors=interceptors, options=options)
     finally:
         cygrpc.AioServer = usual
+
+
+def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    """Channel arguments of a server."""
+    options = [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.keepalive_time_ms", channel.KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", channel.KEEPALIVE_TIMEOUT_MS),
+        # What clients of ours ping by; the default would answer ENHANCE_YOUR_CALM.
+        ("grpc.http2.min_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
+        # A peer that connects and says nothing holds its place no longer than that.
+        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
+        # Two processes that silently share a port would break affinity.
+        ("grpc.so_reuseport", 0),
+    ]
+    # Without an age a connection and its calls last as long as they like.
+    if settings.max_connection_age_s:
+        age_ms = int(settings.max_connection_age_s * 1000)
+        options.append(("grpc.max_connection_age_ms", age_ms))
+        if settings.max_connection_age_grace_s:
+            grace_ms = int(settings.max_connection_age_grace_s * 1000)
+            options.append(("grpc.max_connection_age_grace_ms", grace_ms))
+    return options

@@ -7,6 +7,7 @@ Protocol: grpc.health.v1.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from csm import errors
+from csm.serving.peer import address_of
 
 MAX_WATCHERS = 128
 """Watch calls at once; each is a task and a stream for as long as its client likes."""
@@ -29,11 +31,28 @@ class State:
     """False: only a restart helps."""
     reason: str
     """Why it is not ready, for people; empty when it is."""
+    notice: str = ""
+    """What people should know of it even so."""
 
     @property
     def ready(self) -> bool:
         """Whether it takes calls."""
         return self.alive and not self.reason
+
+
+def leans_on(service: object) -> str:
+    """What a service that is not ready waits for, by its `waits_for() -> str`, if it tells."""
+    tells: Callable[[], str] | None = getattr(service, "waits_for", None)
+    return (tells() if tells is not None else "") or "what it leans on"
+
+
+@dataclass(eq=False)
+class _Watcher:
+    """A Watch call."""
+
+    address: str
+    displaced: bool = False
+    """Its place is another's now."""
 
 
 class Health(health_pb2_grpc.HealthServicer):
@@ -44,7 +63,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._state = state
         self._changed = asyncio.Event()
         self._told: State | None = None
-        self._watchers = 0
+        self._watchers: dict[_Watcher, None] = {}
         self._ended = False
 
     def tell(self) -> None:
@@ -81,22 +100,41 @@ class Health(health_pb2_grpc.HealthServicer):
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """The status now, and each later one. A client that does not read delays nobody else."""
-        if self._watchers >= MAX_WATCHERS:
-            raise errors.QueueFull(f"{MAX_WATCHERS} Watch calls are under way, as many as allowed")
-        self._watchers += 1
+        watcher = _Watcher(address_of(context.peer()))
+        self._make_place(watcher.address)
+        self._watchers[watcher] = None
         last: int | None = None
         try:
-            while not self._ended:
-                # Taken before the status is read: a change in between is then not missed.
-                changed = self._changed
+            while not watcher.displaced:
+                # Taken before the status is read: a change in between is then not missed, nor is
+                # the last one before the end.
+                changed, ended = self._changed, self._ended
                 status = self._status(request.service) or _Status.SERVICE_UNKNOWN
                 if status != last:
                     last = status
                     yield _Status(status=status)
+                if ended:
+                    break
                 await changed.wait()
         finally:
-            self._watchers -= 1
+            self._watchers.pop(watcher, None)
+        if watcher.displaced and not self._ended:
+            raise errors.QueueFull(f"{MAX_WATCHERS} Watch calls are under way, as many as allowed")
         raise errors.Unavailable("the service is shutting down")
+
+    def _make_place(self, address: str) -> None:
+        """Anybody may watch, and nobody may take all the places: where there is none, the address
+        that has most loses its oldest. Raises `QueueFull` where that is the one which asks."""
+        if len(self._watchers) < MAX_WATCHERS:
+            return
+        held = Counter(watcher.address for watcher in self._watchers)
+        greediest, most = held.most_common(1)[0]
+        if held[address] + 1 >= most:
+            raise errors.QueueFull(f"{MAX_WATCHERS} Watch calls are under way, as many as allowed")
+        oldest = next(one for one in self._watchers if one.address == greediest)
+        oldest.displaced = True
+        self._watchers.pop(oldest)
+        self._wake()
 
     def _status(self, name: str) -> "health_pb2.HealthCheckResponse.ServingStatus | None":
         state = self._state()

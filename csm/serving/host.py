@@ -16,17 +16,26 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from csm import channel, errors
+from csm import errors
 from csm.serving import heap, memory
+from csm.serving.access_log import AccessLog
+from csm.serving.auth.authenticator import make_authenticator
+from csm.serving.auth.rpc_guard import RpcGuard
+from csm.serving.auth.rules import Access
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.door import Door
-from csm.serving.grpc_server import make_server
-from csm.serving.health import Health, State
+from csm.serving.exposure import exposure
+from csm.serving.grpc_server import make_server, server_options
+from csm.serving.health import Health, State, leans_on
 from csm.serving.interceptors import HEALTH, RpcInterceptor
 from csm.serving.listener import Listener
+from csm.serving.live_calls import LiveCalls
 from csm.serving.logging import where
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.serving.supervise import supervise
+from csm.serving.tls import ServerTls
+from csm.serving.tracing import open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +45,8 @@ LOOP_STUCK_S = 30.0
 STOP_GRACE_S = 2.0
 CLOSE_GRACE_S = 10.0
 """More than a service takes beyond the time that it was given: calls end by their terminals."""
+MAX_PROBES = 64
+"""Calls at once on the health port."""
 STUCK_S = 3.0
 """How long what is to end at once may take."""
 
@@ -43,9 +54,10 @@ STUCK_S = 3.0
 class Service(Protocol):
     """What a host needs of a service.
 
-    It may have more. `ready() -> bool`: whether what it leans on answers. `memory_bytes() ->
-    Mapping[str, int]`: what its settings cost by part, asked before `start`; `weights` and `cache`
-    are certain, the others what clients may use. `door: Door | None`: another way in.
+    It may have more. `ready() -> bool`: whether what it leans on answers; `waits_for() -> str`: who
+    does not. `memory_bytes() -> Mapping[str, int]`: what its settings cost by part, asked before
+    `start`; `weights` and `cache` are certain, the others what clients may use. `door: Door |
+    None`: another way in. `access: Access`: what its RPCs need of a caller, `admin` if not in it.
     """
 
     name: str
@@ -86,8 +98,13 @@ class Host:
         settings: ServiceSettings,
         metrics: Metrics,
         on_lost: Callable[[], None] = exit_lost,
+        tls: ServerTls | None = None,
     ) -> None:
-        """`on_lost` is called where the server has ended and its port is not to be had again."""
+        """`on_lost` is called where the server has ended and its port is not to be had again.
+
+        `tls` None: as the settings say. Raises `InvalidArgument` where its files cannot be used,
+        ValueError where those that tell callers apart cannot.
+        """
         self.service = service
         self.settings = settings
         self.metrics = metrics
@@ -98,24 +115,48 @@ class Host:
         )
         self._beat: float | None = None
         self._draining = False
-        self._stopped = False
+        self._stopped = self._memory_checked = False
         self._watch: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._exposure = exposure(settings)
+        self._authenticator = make_authenticator(settings, metrics.server)
+        access: Access = getattr(service, "access", {})
+        guard = RpcGuard(self._authenticator, access) if self._authenticator else None
         self.health = Health(service.name, self.state)
         self._door: Door | None = getattr(service, "door", None)
+        self._live = LiveCalls()
+        self._tracing = open_tracing(settings, service.name, metrics.server)
+        # Spans first: what the others write has the trace's id.
+        observers = (*self._tracing.observers, self._live, AccessLog(settings.access_log))
+        self._recorder = CallRecorder(observers, settings.log_text)
         self._interceptor = RpcInterceptor(
             metrics.server,
             lambda: self._refusal,
             settings.max_concurrent_rpcs,
             settings.first_message_s,
             settings.max_unread_s,
+            recorder=self._recorder,
+            guard=guard,
         )
-        self._listener = Listener(self._build_server, settings.host, settings.port)
+        self.tls = tls or ServerTls.of(settings)
+        self._listener = Listener(self._build_server, settings.host, settings.port, self.tls)
+        self._probes: Listener | None = None
+        if settings.health_port is not None:
+            self._probes = Listener(self._build_probes, settings.host, settings.health_port)
+        if self.tls is not None:
+            expiry = metrics.server.certificate_expiry.labels(service.name, "server")
+            expiry.set_function(lambda: self.tls.expires_unix_s if self.tls else 0.0)
         metrics.follow(service.name, self.state, lambda: self._draining)
 
     @property
     def port(self) -> int:
         """Where the server listens; 0 before it does."""
         return self._listener.port
+
+    @property
+    def health_port(self) -> int:
+        """Where plaintext health checks are answered; 0: nowhere."""
+        return self._probes.port if self._probes is not None else 0
 
     @property
     def server(self) -> grpc.aio.Server:
@@ -142,8 +183,8 @@ class Host:
             return State(True, self._not_ready)
         leans: Callable[[], bool] | None = getattr(self.service, "ready", None)
         if leans is not None and not _says(leans):
-            return State(True, "waits for what it leans on")
-        return State(True, "")
+            return State(True, f"waits for {leans_on(self.service)}", self._exposure)
+        return State(True, "", self._exposure)
 
     async def start(self) -> None:
         """Listens at once (not ready), loads, warms up, becomes ready.
@@ -152,21 +193,37 @@ class Host:
         for what is certain, and what the service raises.
         """
         began = time.monotonic()
-        self._check_memory()
+        self.check_memory()
         await self._listener.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
         )
+        if self._exposure:
+            log.warning("%s %s", self.service.name, self._exposure)
+        if self._authenticator is not None:
+            self._following = asyncio.create_task(
+                supervise("identity", self._authenticator.follow, self.metrics)
+            )
         try:
+            if self._probes is not None:
+                await self._probes.start()
             if self._door is not None:
-                await self._door.open(self.state, lambda: self._refusal)
+                await self._door.open(
+                    self.state,
+                    lambda: self._refusal,
+                    self._recorder,
+                    self.tls,
+                    self._authenticator,
+                )
             await self.service.start()
         except BaseException:
             await self._end_watch()
             # A server left running is stopped by its destructor, on a loop that is closed by then.
             await _within(STUCK_S, self._listener.stop(None), "the server")
+            await self._stop_probes()
             await self._stop_door(0.0)
+            await self._tracing.close()
             raise
         heap.freeze_heap()
         self._refusal = None
@@ -188,10 +245,12 @@ class Host:
         self._draining = True
         self._not_ready = "is draining"
         self.health.tell()
-        await asyncio.sleep(settings.drain_delay_s)
-        self._refusal = errors.Unavailable("the service is shutting down")
         if finish_s is None:
             finish_s = settings.drain_finish_s
+        waits_s = settings.drain_delay_s + finish_s
+        telling = asyncio.create_task(self._live.tell_of_drain(self.service.name, waits_s))
+        await asyncio.sleep(settings.drain_delay_s)
+        self._refusal = errors.Unavailable("the service is shutting down")
         # The connections close for new calls now, not behind the drain: a client that is merely
         # refused keeps its connection, and comes back over it, by its hash to this very server.
         closed = asyncio.create_task(self._listener.stop(finish_s + CLOSE_GRACE_S))
@@ -201,15 +260,18 @@ class Host:
         self.health.end()
         await _within(STOP_GRACE_S + STUCK_S, self._listener.stop(STOP_GRACE_S), "the server")
         await _within(STUCK_S, closed, "the server")
+        await self._stop_probes()
         await self._stop_door(STOP_GRACE_S)
+        await _ended(telling)
         await self._end_watch()
         self._stopped = True
         await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
+        await self._tracing.close()
         self._draining = False
 
     def _build_server(self) -> grpc.aio.Server:
         server = make_server(
-            interceptors=[self._interceptor], options=_server_options(self.settings)
+            interceptors=[self._interceptor], options=server_options(self.settings)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         self.service.register(server)
@@ -219,17 +281,35 @@ class Host:
             )
         return server
 
-    def _check_memory(self) -> None:
+    def _build_probes(self) -> grpc.aio.Server:
+        # Its own interceptor: each keeps one handler a method.
+        answering = RpcInterceptor(
+            self.metrics.server, lambda: None, MAX_PROBES, self.settings.first_message_s
+        )
+        server = make_server(interceptors=[answering], options=server_options(self.settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        return server
+
+    def check_memory(self) -> None:
+        """Adds what the service costs to what the process has; `start` does, unless it is done.
+
+        Raises FailedPrecondition where what is certain does not fit.
+        """
+        if self._memory_checked:
+            return
+        self._memory_checked = True
         parts: Callable[[], Mapping[str, int]] | None = getattr(self.service, "memory_bytes", None)
         if parts is None or self.settings.memory_check == "off":
             return
         # One process may hold several services, and what it takes now is counted once.
         known = self.metrics.memory_bytes
         known.setdefault("process", memory.resident_bytes())
-        short = self.service.name.rpartition(".")[2].removesuffix("Service").lower()
-        known.update({f"{short} {part}": size for part, size in parts().items()})
+        known.update(memory.of_service(self.service.name, parts()))
+        refuse = self.settings.memory_check == "refuse"
         if limit := memory.find_limit():
-            memory.check(known, limit, refuse=self.settings.memory_check == "refuse")
+            memory.check(known, limit, refuse=refuse)
+        if free := memory.find_free():
+            memory.check(known, free, refuse=refuse, certain_only=True)
 
     async def _watch_service(self) -> None:
         was_ready = lost = False
@@ -249,35 +329,50 @@ class Host:
                 log.warning("%s is ready again", self.service.name)
                 lost = False
             was_ready = state.ready
-            if failure := await self._listener.failure():
-                await self._listen_again(failure)
+            if self.tls is not None:
+                self.tls.look()
+            for listener in filter(None, (self._listener, self._probes)):
+                if failure := await listener.failure():
+                    await self._listen_again(listener, failure)
 
-    async def _listen_again(self, failure: BaseException) -> None:
+    async def _listen_again(self, listener: Listener, failure: BaseException) -> None:
         self.metrics.server.server_restarts.labels(self.service.name).inc()
         log.error(
             "the gRPC server of %s ended by %s; a new one takes port %d",
             self.service.name,
             type(failure).__name__,
-            self.port,
+            listener.port,
         )
         try:
-            await self._listener.restart()
+            await listener.restart()
         except Exception as error:
             self._not_ready = "has lost its port"
             log.critical(
-                "%s cannot listen on port %d again: %s", self.service.name, self.port, where(error)
+                "%s cannot listen on port %d again: %s",
+                self.service.name,
+                listener.port,
+                where(error),
             )
             self._on_lost()
+
+    async def _stop_probes(self) -> None:
+        if self._probes is not None:
+            await _within(STUCK_S, self._probes.stop(None), "the health port")
 
     async def _stop_door(self, grace_s: float) -> None:
         if self._door is not None:
             await _within(grace_s + STUCK_S, self._door.stop(grace_s), "the door")
 
     async def _end_watch(self) -> None:
-        if self._watch:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        for task in (self._watch, self._following):
+            if task is not None:
+                await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _says(question: Callable[[], bool]) -> bool:
@@ -301,25 +396,3 @@ async def _within(seconds: float, work: Awaitable[None], what: str) -> None:
         log.error("%s has not ended within %g s; going on without", what, seconds)
     elif not task.cancelled() and (error := task.exception()):
         log.error("%s failed to end: %s", what, where(error))
-
-
-def _server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
-    """Channel arguments of a server."""
-    options = [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        ("grpc.keepalive_time_ms", channel.KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", channel.KEEPALIVE_TIMEOUT_MS),
-        # What clients of ours ping by; the default would answer ENHANCE_YOUR_CALM.
-        ("grpc.http2.min_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
-        # Two processes that silently share a port would break affinity.
-        ("grpc.so_reuseport", 0),
-    ]
-    # Without an age a connection and its calls last as long as they like.
-    if settings.max_connection_age_s:
-        age_ms = int(settings.max_connection_age_s * 1000)
-        options.append(("grpc.max_connection_age_ms", age_ms))
-        if settings.max_connection_age_grace_s:
-            grace_ms = int(settings.max_connection_age_grace_s * 1000)
-            options.append(("grpc.max_connection_age_grace_ms", grace_ms))
-    return options

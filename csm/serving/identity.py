@@ -42,3 +42,10 @@ ANYBODY = Principal("", "", frozenset(Scope))
 """Every caller where identity is off."""
 
 current: ContextVar[Principal] = ContextVar("principal", default=ANYBODY)
+
+
+def counted_as(address: str) -> str:
+    """Whose share of what is bounded the call now under way takes from: its principal's, or where
+    identity is off its address's."""
+    principal = current.get()
+    return f"{principal.tenant} {principal.name}" if principal.name else address

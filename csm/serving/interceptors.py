@@ -16,24 +16,33 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc.aio import ServicerContext
 
 from csm import errors
+from csm.serving import call_record
+from csm.serving.auth.rpc_guard import HEALTH, REFLECTION, RpcGuard
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
+from csm.serving.message_bytes import counting_in, counting_out
 from csm.serving.metrics import ServerMetrics
+from csm.serving.peer import address_of
 from csm.serving.request_id import HEADER as REQUEST_ID
 from csm.serving.request_id import request_id_of
 from csm.serving.requests import END, FirstMessages, read_on
+from csm.serving.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
 from csm.serving.unread import UNREAD_S, AnswerWriter
 
 log = logging.getLogger(__name__)
 
-HEALTH = "grpc.health.v1.Health"
-REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 MAX_REFLECTION_CALLS = 32
 REFLECTION_S = 60.0
+POLLED = frozenset({"GetLoad", "GetModelInfo", "GetTokenizerInfo"})
+"""Methods that every gateway asks every few seconds."""
 FIRST_MESSAGE_S = 10.0
+MAX_STRANGERS = 32
+"""Streams of callers that nobody knows which are read on before they are refused: what they send
+has the bound of a message each, and nothing else bounds how many they are."""
 ABORT_S = 1.0
 """How long a status may take to a client that does not read; it finds it when it does."""
 
@@ -56,12 +65,18 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         max_calls: int,
         first_message_s: float = FIRST_MESSAGE_S,
         max_unread_s: float = UNREAD_S,
+        recorder: CallRecorder | None = None,
+        guard: RpcGuard | None = None,
     ) -> None:
+        """`guard` says who calls and whether they may; None: all may."""
+        self._recorder = recorder or CallRecorder()
+        self._guard = guard
         self._max_unread_s = max_unread_s
         self._metrics = metrics
         self._gate = gate
         self._calls = _Calls(max_calls)
         self._reflecting = _Calls(MAX_REFLECTION_CALLS)
+        self._strangers = _Calls(MAX_STRANGERS)
         self._first = FirstMessages(first_message_s, max_calls)
         # Apart: however many wait to speak, a health check is not ended for them.
         self._first_of_probes = FirstMessages(first_message_s, max_calls)
@@ -89,12 +104,16 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             rpc = _Rpc(self._first_of_probes, None, service, method, handler)
         elif service == REFLECTION:
             rpc = _Rpc(self._first_of_probes, self._reflecting, service, method, handler)
-            rpc.limit_s = REFLECTION_S
+            rpc.limit_s, rpc.probe = REFLECTION_S, True
         else:
             rpc = _CountedRpc(self._first, self._calls, service, method, handler)
-            rpc.gate = self._gate
+            rpc.gate, rpc.probe = self._gate, method in POLLED
             rpc.count_in(self._metrics)
-        rpc.max_unread_s = self._max_unread_s
+        rpc.max_unread_s, rpc.strangers = self._max_unread_s, self._strangers
+        if service != HEALTH:
+            rpc.recorder = self._recorder
+        if self._guard is not None:
+            rpc.admit_caller = self._guard.of(service, method)
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -102,8 +121,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         )
         return build(
             rpc.stream if handler.response_streaming else rpc.unary,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            request_deserializer=counting_in(handler.request_deserializer),
+            # The only answer is made bytes when the call has ended: it is counted before.
+            response_serializer=counting_out(handler.response_serializer)
+            if handler.response_streaming
+            else handler.response_serializer,
         )
 
 
@@ -116,8 +138,12 @@ class _Calls:
 
     def check(self) -> None:
         """Raises QueueFull where there is no place."""
-        if self._now >= self._most:
+        if not self.has_place():
             raise errors.QueueFull(f"{self._most} calls are under way, as many as are allowed")
+
+    def has_place(self) -> bool:
+        """Whether there is one."""
+        return self._now < self._most
 
     def begin(self) -> None:
         """Takes a place. Raises QueueFull where there is none."""
@@ -133,10 +159,18 @@ class _Rpc:
     """One method of one service, wrapped."""
 
     gate: Gate = staticmethod(lambda: None)
+    admit_caller: Callable[[ServicerContext], Awaitable[object]] | None = None
+    """Says whether the caller may; None: all may."""
+    strangers = _Calls(MAX_STRANGERS)
+    """Places of those whom nobody knows, while they are read on."""
     limit_s: float | None = None
     """How long a call may last."""
     max_unread_s = UNREAD_S
     """How long an answer may wait for a client that does not read."""
+    recorder = CallRecorder()
+    """Tells nobody."""
+    probe = False
+    """Of no interest to the log, and nothing that a drain waits for."""
 
     def __init__(
         self,
@@ -180,7 +214,10 @@ class _Rpc:
 
     async def unary(self, requests: Any, context: ServicerContext) -> Any:
         async def call(request: Any) -> Any:
-            return await self._behavior(request, context)
+            answer = await self._behavior(request, context)
+            if isinstance(answer, Message):
+                call_record.of_call().bytes_out += answer.ByteSize()
+            return answer
 
         return await self._run(call, requests, context)
 
@@ -224,6 +261,16 @@ class _Rpc:
         if self._calls:
             self._calls.check()
 
+    async def _read_on(self, error: errors.ServiceError, requests: Any) -> None:
+        if not isinstance(error, errors.Unauthenticated):
+            await read_on(aiter(requests))
+        elif self.strangers.has_place():
+            self.strangers.begin()
+            try:
+                await read_on(aiter(requests))
+            finally:
+                self.strangers.end()
+
     async def _all(self, first: Any, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         if first is END:
             return
@@ -239,29 +286,29 @@ class _Rpc:
         metadata = dict(context.invocation_metadata() or ())
         rid = request_id_of(str(metadata.get(REQUEST_ID, "")))
         request_id.set(rid)
-        # One iterator: a cancelled wait for a message leaves the others their place in it.
-        requests = aiter(requests)
+        peer = address_of(context.peer())
+        trace = trace_context_of(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
+        record = self.recorder.begin(self.name, "grpc", rid, peer, probe=self.probe, trace=trace)
+        context.set_trailing_metadata(((REQUEST_ID, rid),))
         limit: asyncio.Timeout | None = None
         code, began = grpc.StatusCode.OK, time.monotonic()
         self.began()
         try:
+            # Before anything of the call is read, and before it has anybody's place.
+            if self.admit_caller is not None:
+                await self.admit_caller(context)
+            # One iterator: a cancelled wait for a message leaves the others their place in it.
+            requests = aiter(requests)
             if self.limit_s is None:
                 return await self._admit(call, requests)
             limit = asyncio.timeout(self.limit_s)
             async with limit:
                 return await self._admit(call, requests)
         except errors.ServiceError as error:
-            code = error.code
-            log.log(
-                logging.ERROR if error.code is grpc.StatusCode.INTERNAL else logging.INFO,
-                "%s ended with %s: %s",
-                self.name,
-                error.code.name,
-                error.summary(),
-            )
+            code, record.error = error.code, error.summary()
             if self._requests_stream:
-                await read_on(requests)
-            await _abort(context, error)
+                await self._read_on(error, requests)
+            await _abort(context, error, rid)
         except asyncio.CancelledError:
             left = context.time_remaining()
             late = left is not None and left <= 0
@@ -272,17 +319,18 @@ class _Rpc:
             raise
         except DecodeError:
             code = grpc.StatusCode.INVALID_ARGUMENT
-            await _abort(context, errors.invalid("request", "is not the message of this RPC"))
+            record.error = "the request is not the message of this RPC"
+            await _abort(context, errors.invalid("request", "is not the message of this RPC"), rid)
         except Exception as error:
             if isinstance(error, TimeoutError) and limit is not None and limit.expired():
                 late_error = errors.DeadlineExceeded(f"a call may last {self.limit_s:g} s")
-                code = late_error.code
-                await _abort(context, late_error)
-            code = grpc.StatusCode.INTERNAL
-            log.error("%s failed, request %s: %s", self.name, rid, where(error))
-            await _abort(context, errors.Internal(f"internal error, request id {rid}"))
+                code, record.error = late_error.code, late_error.summary()
+                await _abort(context, late_error, rid)
+            code, record.error = grpc.StatusCode.INTERNAL, where(error)
+            await _abort(context, errors.Internal(f"internal error, request id {rid}"), rid)
         finally:
             self.ended(code, time.monotonic() - began)
+            record.end(code.name, failed=code is grpc.StatusCode.INTERNAL)
 
 
 class _CountedRpc(_Rpc):
@@ -314,8 +362,11 @@ class _CountedRpc(_Rpc):
         self._seconds.observe(seconds)
 
 
-async def _abort(context: ServicerContext, error: errors.ServiceError) -> None:
-    trailers: list[tuple[str, str | bytes]] = [(errors.DETAILS_KEY, errors.status_details(error))]
+async def _abort(context: ServicerContext, error: errors.ServiceError, rid: str) -> None:
+    trailers: list[tuple[str, str | bytes]] = [
+        (errors.DETAILS_KEY, errors.status_details(error)),
+        (REQUEST_ID, rid),
+    ]
     if (pushback := errors.retry_pushback_ms(error)) is not None:
         trailers.append(("grpc-retry-pushback-ms", str(pushback)))
     try:

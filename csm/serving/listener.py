@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import grpc
 
+from csm.serving.tls import ServerTls
+
 log = logging.getLogger(__name__)
 
 RELISTEN_S = 10.0
@@ -21,8 +23,16 @@ RETRY_S = 0.05
 class Listener:
     """Keeps a server listening at `host`:`port`; `build` makes one, with all that it serves."""
 
-    def __init__(self, build: Callable[[], grpc.aio.Server], host: str, port: int) -> None:
+    def __init__(
+        self,
+        build: Callable[[], grpc.aio.Server],
+        host: str,
+        port: int,
+        tls: ServerTls | None = None,
+    ) -> None:
+        """`tls` None: plaintext."""
         self._build = build
+        self._tls = tls
         self._host = f"[{host}]" if ":" in host else host
         self._asked_port = port
         self.port = 0
@@ -76,6 +86,9 @@ class Listener:
 
     def _bind(self, port: int) -> int:
         with contextlib.suppress(RuntimeError):
+            if self._tls is not None:
+                credentials = self._tls.grpc_credentials()
+                return self.server.add_secure_port(f"{self._host}:{port}", credentials)
             return self.server.add_insecure_port(f"{self._host}:{port}")
         return 0
 

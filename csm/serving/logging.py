@@ -1,30 +1,31 @@
-"""Logs: one JSON object a line, or plain text; each with the request's id. Never text or audio."""
+"""Logs: one JSON object a line, or plain text; each with the request's id. Never text or audio.
 
-import json
+What a line looks like is in `log_format`.
+"""
+
+import contextlib
+import faulthandler
 import logging
 import sys
 import threading
-import time
 import traceback
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Literal
 
+from csm.serving.log_format import JsonLines, TextLines
+from csm.serving.log_format import where as where
+from csm.serving.stderr_lines import StderrLines
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 LogFormat = Literal["text", "json"]
 
+_OURS = ("csm", "gateway", "services")
+"""Others say nothing below WARNING, whatever the level: at DEBUG they tell of frames, paths and
+statements with what a client put there."""
 _ELSEWHERE = ("grpc", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "py.warnings")
 """Loggers of others that may bring handlers of their own."""
-
-
-def where(error: BaseException) -> str:
-    """Kind and place of an exception, without its message: that may carry what a client sent."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = " < ".join(f"{f.name} ({f.filename}:{f.lineno})" for f in reversed(frames))
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    after = f", after {where(cause)}" if cause is not None else ""
-    return f"{type(error).__qualname__} in {places}{after}" if places else type(error).__qualname__
 
 
 class _Context(logging.Filter):
@@ -49,43 +50,44 @@ def _of_server_loop(error: BaseException) -> bool:
     return any(f.name == "_server_main_loop" for f in traceback.extract_tb(error.__traceback__))
 
 
-class _Json(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-            + f".{int(record.msecs):03d}Z",
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if rid := getattr(record, "request_id", ""):
-            line["request_id"] = rid
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+class _Handler(logging.StreamHandler[Any]):
+    """Writes records to what standard error was; at its end waits for what others still write."""
+
+    def __init__(self, form: LogFormat) -> None:
+        self._others = StderrLines() if form == "json" else None
+        super().__init__(self._others.stream if self._others else sys.stderr)
+        self.addFilter(_Context())
+        self.setFormatter(JsonLines() if form == "json" else TextLines())
+
+    def close(self) -> None:
+        if self._others is not None:
+            others, self._others = self._others, None
+            others.close(self.lock)
+        super().close()
 
 
 def configure(level: str, form: LogFormat) -> None:
     """Sends all that the process has to say to standard error, once, in the given form.
 
     That is the logs of every library, Python's warnings, and exceptions that nobody caught, of
-    threads too.
+    threads too; in JSON also what others write there, as gRPC's core does. Once in a process.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_Context())
-    handler.setFormatter(
-        _Json()
-        if form == "json"
-        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s")
-    )
+    handler = _Handler(form)
+    # What no line says is not looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
     for name in _ELSEWHERE:
         other = logging.getLogger(name)
         other.handlers.clear()
         other.propagate = True
     logging.captureWarnings(True)
+    # Where a crash of native code was; too late then for any form.
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no file, as under a test
+        faulthandler.enable(handler.stream)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable

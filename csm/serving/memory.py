@@ -12,8 +12,9 @@ from csm import errors
 
 log = logging.getLogger(__name__)
 
-CERTAIN = ("process", "weights", "cache", "states")
-"""Last words of the parts that are taken for sure; the others cost only once clients ask for it."""
+CERTAIN = ("process", "weights", "cache", "states", "loading")
+"""Last words of the parts that are taken for sure; the others cost only once clients ask for it.
+`loading` is there for a moment, but at that moment as surely as the rest."""
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
@@ -35,23 +36,44 @@ def find_limit(
 ) -> MemoryLimit | None:
     """The smallest limit of the control groups around this process, else the machine's memory.
 
-    Reads version 2 of control groups, and a container's own group of version 1 (kernel
-    documentation, admin-guide/cgroup-v2 and cgroup-v1/memory). None where nothing is to be read.
+    Reads versions 1 and 2 of control groups (kernel documentation, admin-guide/cgroup-v2 and
+    cgroup-v1/memory). None where nothing is to be read.
     """
     found = []
-    directory = groups / _text(own_group).partition("0::/")[2].partition("\n")[0]
-    for group in (directory, *directory.parents):
-        found.append(_text(group / "memory.max"))
-        if group == groups:
-            break
-    found.append(_text(groups / "memory" / "memory.limit_in_bytes"))
+    for line in _text(own_group).splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if number == "0":
+            found += _upwards(groups, group, "memory.max")
+        elif "memory" in controllers.split(","):
+            found += _upwards(groups / "memory", group, "memory.limit_in_bytes")
     limits = [n for text in found if text.isdigit() and 0 < (n := int(text)) < _NO_LIMIT_BYTES]
     if limits:
         return MemoryLimit(min(limits), "the container's limit")
-    for line in _text(machine).splitlines():
-        if line.startswith("MemTotal:"):
-            return MemoryLimit(int(line.split()[1]) * 1024, "the machine's memory")
+    if total := _machine(machine).get("MemTotal"):
+        return MemoryLimit(total, "the machine's memory")
     return None
+
+
+def find_free(machine: Path = _MACHINE) -> MemoryLimit | None:
+    """What this process takes and what the machine has left beside all others: above that the
+    kernel kills, whatever the limit is. None where nothing is to be read."""
+    told = _machine(machine)
+    if "MemAvailable" not in told:
+        return None
+    free = told["MemAvailable"] + told.get("SwapFree", 0)
+    return MemoryLimit(resident_bytes() + free, "what the machine has free")
+
+
+def of_service(name: str, parts: Mapping[str, int]) -> dict[str, int]:
+    """`parts` of a service, under names that tell it from the others of one process."""
+    short = name.rpartition(".")[2].removesuffix("Service").lower()
+    return {f"{short} {part}": size for part, size in parts.items()}
+
+
+def certain_bytes(parts: Mapping[str, int]) -> int:
+    """What of `parts` (bytes by name) is taken for sure, at the moment when it is most."""
+    return sum(size for name, size in parts.items() if name.split(" ")[-1] in CERTAIN)
 
 
 def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
@@ -60,23 +82,26 @@ def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else 0
 
 
-def check(parts: Mapping[str, int], limit: MemoryLimit, *, refuse: bool) -> None:
+def check(
+    parts: Mapping[str, int], limit: MemoryLimit, *, refuse: bool, certain_only: bool = False
+) -> None:
     """Warns where `parts` (bytes by name) add up to more than the limit.
 
-    Raises FailedPrecondition, if it is to `refuse`, where what is certain alone is more.
+    Raises FailedPrecondition, if it is to `refuse`, where what is certain alone is more. With
+    `certain_only` what clients may use is not looked at.
     """
-    total = sum(parts.values())
+    certain = certain_bytes(parts)
+    total = certain if certain_only else sum(parts.values())
     if total <= limit.bytes:
         return
-    certain = sum(size for name, size in parts.items() if name.split(" ")[-1] in CERTAIN)
     told = ", ".join(
         f"{name} {_mib(size)}" for name, size in sorted(parts.items(), key=lambda p: -p[1]) if size
     )
     if refuse and certain > limit.bytes:
         raise errors.FailedPrecondition(
-            f"memory: weights, caches and the process take {_mib(certain)}, {limit.source} is "
-            f"{_mib(limit.bytes)} ({told}); raise the limit, or lower slots, max_positions, "
-            "max_streams or dtype"
+            f"memory: weights, caches, loading and the process take {_mib(certain)}, "
+            f"{limit.source} is {_mib(limit.bytes)} ({told}); raise the limit, or lower slots, "
+            "max_positions, max_streams or dtype (`csm models fit` tells what each takes)"
         )
     log.warning(
         "memory: the settings can cost %s in all, %s is %s (%s); the process may be killed when "
@@ -86,6 +111,24 @@ def check(parts: Mapping[str, int], limit: MemoryLimit, *, refuse: bool) -> None
         _mib(limit.bytes),
         told,
     )
+
+
+def _upwards(groups: Path, group: str, name: str) -> list[str]:
+    """The file `name` of a group and of all around it. A container that sees only a part of the
+    tree has its own group at the top, whatever the path says."""
+    directory = groups / group.lstrip("/")
+    around = [directory, *directory.parents]
+    return [_text(each / name) for each in around[: around.index(groups) + 1]]
+
+
+def _machine(file: Path) -> dict[str, int]:
+    """Bytes by name."""
+    lines = (line.split() for line in _text(file).splitlines())
+    return {
+        words[0].rstrip(":"): int(words[1]) * 1024
+        for words in lines
+        if len(words) > 1 and words[1].isdigit()
+    }
 
 
 def _mib(size: int) -> str:

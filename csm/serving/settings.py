@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from csm.serving import environment
+from csm.serving.log_format import json_line
 from csm.serving.logging import LogFormat
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -22,6 +24,14 @@ def port_or_none(value: object) -> object:
     return None if said in ("none", "off", "") else value
 
 
+def path_or_none(value: object) -> object:
+    """None for an empty text, which is what a variable that was not filled in leaves."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+
+PathOrNone = Annotated[Path | None, BeforeValidator(path_or_none)]
+
+
 class ServiceSettings(BaseSettings):
     """What all services share. Subclasses set `env_prefix` and add their own."""
 
@@ -32,6 +42,39 @@ class ServiceSettings(BaseSettings):
     metrics_port: Port | None = Field(None, description="Prometheus port; none: no endpoint")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
     log_format: LogFormat = Field("text", description="log format: text or json")
+    access_log: bool = Field(
+        True, description="a log line for each call and turn; off: only for calls that failed"
+    )
+    log_text: bool = Field(
+        False, description="log the beginning of what is spoken and heard, with its turn"
+    )
+    tls_certificate: PathOrNone = Field(
+        None, description="certificate of all ports, PEM, its chain behind it; none: plaintext"
+    )
+    tls_key: PathOrNone = Field(None, description="its key, PEM, without a passphrase")
+    tls_client_ca: PathOrNone = Field(
+        None,
+        description="authorities, PEM; where it is set, clients must show a certificate of theirs",
+    )
+    health_port: Port | None = Field(
+        None,
+        description="plaintext port for gRPC health checks alone, for probes without a certificate",
+    )
+    metrics_tls: bool = Field(False, description="TLS on the metrics port too")
+    tracing_endpoint: str = Field(
+        "",
+        max_length=1024,
+        pattern=r"^(https?://[^\s/?#@]+/?)?$",
+        description="collector that gets spans by OTLP over gRPC, such as http://collector:4317; "
+        "empty: no tracing",
+    )
+    tracing_sample_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="part of the traces that begin here and are kept; callers that bring a trace "
+        "have decided",
+    )
     reflection: bool = Field(True, description="serve gRPC reflection")
     max_message_bytes: int = Field(
         4 << 20, ge=64 << 10, le=256 << 20, description="largest gRPC message"
@@ -66,6 +109,42 @@ class ServiceSettings(BaseSettings):
         le=86_400,
         description="seconds that calls on such a connection may go on; 0: to their end",
     )
+    auth_tokens_file: PathOrNone = Field(
+        None, description="file of bearer tokens (csm tokens new), read again when it changes"
+    )
+    auth_jwt_issuer: str = Field(
+        "", max_length=1024, description="issuer (iss) of JWTs that are taken; empty: none are"
+    )
+    auth_jwt_audience: str = Field(
+        "", max_length=1024, description="audience (aud) that JWTs must have"
+    )
+    auth_jwt_jwks: str = Field(
+        "", max_length=4096, description="keys of that issuer, JWKS: a file, or an https URL"
+    )
+    auth_jwt_leeway_s: float = Field(
+        30.0, ge=0, le=600, description="seconds that the issuer's clock may differ by"
+    )
+    auth_jwt_tenant_claim: str = Field(
+        "tenant",
+        min_length=1,
+        max_length=256,
+        description="claim with the tenant, also a path with dots; without it a subject is alone",
+    )
+    auth_jwt_scope_claim: str = Field(
+        "scope",
+        min_length=1,
+        max_length=256,
+        description="claim with the scopes, a text or a list, also a path with dots",
+    )
+    auth_certificates: PathOrNone = Field(
+        None,
+        description="file that maps subjects of client certificates to principals, read again "
+        "when it changes",
+    )
+    allow_insecure: bool = Field(
+        False,
+        description="do not warn where the service listens beyond loopback without identity or TLS",
+    )
     drain_delay_s: Seconds = Field(
         0.0, description="seconds between not ready and closing, for endpoints to notice"
     )
@@ -73,7 +152,7 @@ class ServiceSettings(BaseSettings):
         30.0, description="seconds that live streams may go on after SIGTERM"
     )
 
-    @field_validator("metrics_port", mode="before")
+    @field_validator("metrics_port", "health_port", mode="before")
     @classmethod
     def _none_is_a_port_too(cls, value: object) -> object:
         return port_or_none(value)
@@ -103,7 +182,7 @@ def load(cls: type[S], argv: Sequence[str], program: str) -> S:
     prefix that is no setting is wrong too; another `CSM_...` that nothing reads is told.
     """
     refused, warned = unknown_variables(cls)
-    for line in (*refused, *warned):
+    for line in refused:
         print(f"{program}: {line}", file=sys.stderr)
     if refused:
         raise SystemExit(2)
@@ -117,6 +196,11 @@ def load(cls: type[S], argv: Sequence[str], program: str) -> S:
     except SettingsError as error:
         print(f"{program}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    for line in warned:
+        told = f"{program}: {line}"
+        if settings.log_format == "json":
+            told = json_line("WARNING", __name__, line)
+        print(told, file=sys.stderr)
     if len(arguments) != len(argv):
         print(json.dumps(settings.model_dump(mode="json"), indent=2))
         raise SystemExit(0)

@@ -2,7 +2,8 @@
 # Builds the images: deploy/docker/build.sh [TAG] [cpu|gpu|all]    (default: latest, cpu)
 #
 # cpu: the three of the services; gpu: csm-generator-gpu, the generator with a torch that uses CUDA;
-# all: the four of them.
+# all: the four of them. What each consists of (CycloneDX) is laid beside it, and is inside it as
+# /usr/share/doc/csm/sbom.cdx.json.
 #
 # From the environment, all optional:
 #   CSM_ENGINE         docker or podman; the one that works is found
@@ -10,6 +11,8 @@
 #                      is installed, a Debian made on the spot
 #   CSM_TORCH_BACKEND  cpu, cu130, ... or pip (see the Dockerfile); pip where CSM_WHEELS has torch
 #   CSM_TORCH_GPU_BACKEND   the same for csm-generator-gpu; cu130
+#   CSM_EXTRAS         further extras of pyproject.toml for the images: av,recognition
+#   CSM_SBOM           the folder for what each consists of; build/sbom
 #   CSM_SOURCE         where the code is published, for the label of the images
 #   CSM_WHEELS         a folder of wheels to prefer; the find-links of pip
 #   CSM_PIP_CONF       a pip.conf for the build, never kept in an image
@@ -30,6 +33,7 @@ case $kind in
 esac
 base=${CSM_BASE_IMAGE:-python:3.11-slim}
 engine=$(deploy/docker/engine.sh)
+sbom=${CSM_SBOM:-build/sbom}
 
 pip_setting() { python3 -m pip config get "global.$1" 2>/dev/null | head -1 || true; }
 
@@ -64,7 +68,8 @@ backend=${CSM_TORCH_BACKEND:-}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 options=(--build-arg "BASE=$base" --build-arg "VERSION=${version:-0.0.0}"
-  --build-arg "REVISION=$revision" --build-arg "SOURCE=${CSM_SOURCE:-unknown}")
+  --build-arg "REVISION=$revision" --build-arg "SOURCE=${CSM_SOURCE:-unknown}"
+  --build-arg "EXTRAS=${CSM_EXTRAS:-}")
 if [[ -d $wheels ]]; then
   options+=(--build-context "wheels=$wheels")
   [[ -n $backend ]] || ! compgen -G "$wheels/torch-*.whl" >/dev/null || backend=pip
@@ -94,4 +99,7 @@ for name in $targets; do
     echo "csm-$name:$tag had a torch that uses no GPU; set CSM_TORCH_GPU_BACKEND (it is $torch)" >&2
     exit 1
   fi
+  mkdir -p "$sbom"
+  "${run[@]}" --network none --entrypoint cat "csm-$name:$tag" /usr/share/doc/csm/sbom.cdx.json \
+    >"$sbom/csm-$name-$tag.cdx.json"
 done

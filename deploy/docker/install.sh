@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what it is given into /venv, with the versions of constraints.txt. `torch` stands for
-# torch in the build that TORCH_BACKEND names, `trim` takes away what nothing here imports. Used by
-# the Dockerfile only.
+# torch in the build that TORCH_BACKEND names, `bill` for what writes bills of materials. Used by the
+# Dockerfile only.
 set -eu
 
 # Settings of this one build come as secrets, so that no image keeps an address or a certificate.
@@ -26,21 +26,9 @@ case $1 in
         --find-links /wheels --torch-backend "${TORCH_BACKEND:-cpu}" torch
     fi
     ;;
-  trim)
-    # torch asks for these for torch.compile, which only a GPU is given (generator's `compiled`).
-    if /venv/bin/python -c 'import sys, torch; sys.exit(bool(torch.version.cuda or torch.version.hip))'
-    then
-      site=$(/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-      for name in sympy isympy.py mpmath networkx setuptools pkg_resources _distutils_hack \
-        distutils-precedence.pth torch/include torch/share; do
-        rm -rf "${site:?}/$name"
-      done
-      # torch's own tests; torch_shm_manager beside them is looked for at every import.
-      rm -rf "$site"/torch/test "$site"/torch/bin/test_* "$site"/torch/bin/*Test \
-        "$site"/torch/bin/protoc* "$site"/torch/lib/*_test.so
-      rm -rf "$site"/sympy-*.dist-info "$site"/mpmath-*.dist-info "$site"/networkx-*.dist-info \
-        "$site"/setuptools-*.dist-info
-    fi
+  bill)
+    # What writes bills of materials stays beside pip.
+    $pip install cyclonedx-bom==7.5.0
     ;;
   *)
     install "$@"

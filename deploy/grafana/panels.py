@@ -317,6 +317,29 @@ ROWS: dict[str, list[Panel]] = {
             about="p99 by operation.",
         ),
     ],
+    "Tenants": [
+        panel(
+            "Requests by tenant", "ops",
+            by("tenant", f"csm_gateway_tenant_requests_total{{{GATEWAY}}}"),
+            about="What counts for quotas. Tenants that CSM_GATEWAY_QUOTA_METRIC_TENANTS does not "
+            "name are other.",
+        ),
+        panel(
+            "Audio by tenant", "none",
+            by("tenant", f"csm_gateway_tenant_audio_seconds_total{{{GATEWAY}}}"),
+            about="Seconds of audio a second: so many people of a tenant are spoken to at once.",
+        ),
+        panel(
+            "Characters by tenant", "none",
+            by("tenant", f"csm_gateway_tenant_characters_total{{{GATEWAY}}}"),
+            about="Characters of texts that were spoken, a second.",
+        ),
+        panel(
+            "Refused for a quota", "ops",
+            by("tenant, quota", f"csm_gateway_tenant_quota_refusals_total{{{GATEWAY}}}"),
+            about="The tenant's business, unless its quota is too small.",
+        ),
+    ],
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,17 @@ import grpc
 
 from csm.channel import open_async
 from gateway.backends.affinity import AFFINITY_HEADER
+from gateway.backends.backend_tls import BackendTls
 from gateway.settings import GatewaySettings, LoadBalancing
 
 log = logging.getLogger(__name__)
+
+CONNECT_S = 2.0
+"""How long a new channel may take before it is used all the same."""
+OLD_S = 1800.0
+"""How long calls may go on that began before the TLS files changed."""
+MAX_OLD = 8
+"""Channels that are kept for such calls; the oldest goes first."""
 
 
 def _policy(kind: LoadBalancing) -> dict[str, object]:
@@ -35,10 +44,22 @@ class Backend:
         balancing: LoadBalancing,
         ask: Callable[[grpc.aio.Channel], Callable[[], Any]],
         settings: GatewaySettings,
+        tls: BackendTls | None = None,
+        stub: Callable[[grpc.aio.Channel], Any] = lambda channel: None,
     ) -> None:
+        """`ask` makes of a channel what asks it for `info`; `stub`, what calls go through. `tls`
+        None: plaintext."""
         self.name = name
         self.target = target
-        self.channel = open_async(target, load_balancing=_policy(balancing))
+        self._tls = tls
+        self._policy = _policy(balancing)
+        self._make_stub, self._make_ask = stub, ask
+        self._old: deque[grpc.aio.Channel] = deque()
+        self._closing: set[asyncio.Future[None]] = set()
+        self._opened_with = tls.current if tls is not None else None
+        self.channel = self._open()
+        self.stub = stub(self.channel)
+        """Another one after the TLS files have changed: not to be kept."""
         self.info: Any = None
         self.problem = ""
         """Why it does not answer, in gRPC's words; empty where it does."""
@@ -53,6 +74,9 @@ class Backend:
         try:
             while True:
                 await self._look()
+                if await self._reopened() and changed is not None:
+                    changed.cancel()
+                    changed = None
                 if self.info is None:
                     await asyncio.sleep(settings.backend_retry_s)
                     continue
@@ -85,6 +109,52 @@ class Backend:
             self.problem = problem
             self._answered.clear()
             self.info = None
+
+    def _open(self) -> grpc.aio.Channel:
+        # One that still loads, or is drained, gets no call while there is another.
+        return open_async(
+            self.target,
+            load_balancing=self._policy,
+            health_service=f"csm.v1.{self.name.title()}Service",
+            tls=self._opened_with,
+        )
+
+    async def _reopened(self) -> bool:
+        """Whether there is another channel now, because the TLS files have changed.
+
+        gRPC's channels keep what they were opened with. What runs on the old one goes on there.
+        """
+        if self._tls is None:
+            return False
+        self._tls.look()
+        if self._tls.current is self._opened_with:
+            return False
+        self._opened_with = self._tls.current
+        new = self._open()
+        # Its first call is not to wait for the handshake.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(new.channel_ready(), CONNECT_S)
+        old, self.channel = self.channel, new
+        self.stub, self.ask = self._make_stub(new), self._make_ask(new)
+        self._old.append(old)
+        asyncio.get_running_loop().call_later(OLD_S, self._close_old, old)
+        while len(self._old) > MAX_OLD:
+            self._close_old(self._old[0])
+        log.info("the %s at %s is reached with new TLS files", self.name, self.target)
+        return True
+
+    def _close_old(self, channel: grpc.aio.Channel) -> None:
+        if channel in self._old:
+            self._old.remove(channel)
+            closing = asyncio.ensure_future(channel.close(None))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Closes the channel; calls under way end."""
+        channels = [self.channel, *self._old]
+        self._old.clear()
+        await asyncio.gather(*(channel.close(None) for channel in channels))
 
     async def answered(self, timeout_s: float) -> None:
         """Returns when it answers, or after the timeout."""

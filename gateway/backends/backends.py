@@ -13,10 +13,13 @@ import grpc
 
 from csm import errors
 from csm.serving.metrics import Metrics
+from csm.serving.outgoing_call import OutgoingCall
 from csm.serving.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
-from gateway.backends.affinity import affinity
+from gateway.backends.affinity import affinity, generator_key
 from gateway.backends.backend import Backend
+from gateway.backends.backend_tls import BackendTls
+from gateway.backends.credential import BackendCredential
 from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
@@ -72,22 +75,36 @@ class Backends:
     """Both of them."""
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+        self._credential = credential = BackendCredential(settings.backend_token_file)
+
+        def to_tokenizer(channel: grpc.aio.Channel) -> Any:
+            return credential.on(tokenizer_pb2_grpc.TokenizerServiceStub(channel))
+
+        def to_generator(channel: grpc.aio.Channel) -> Any:
+            return credential.on(generator_pb2_grpc.GeneratorServiceStub(channel))
+
         def tokenizer_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
-            stub = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
+            stub = to_tokenizer(channel)
             request = tokenizer_pb2.GetTokenizerInfoRequest()
             return lambda: stub.GetTokenizerInfo(request, timeout=INFO_TIMEOUT_S)
 
         def model_info(channel: grpc.aio.Channel) -> Callable[[], Any]:
-            stub = generator_pb2_grpc.GeneratorServiceStub(channel)
+            stub = to_generator(channel)
             request = generator_pb2.GetModelInfoRequest()
             return lambda: stub.GetModelInfo(request, timeout=INFO_TIMEOUT_S)
 
+        tls = BackendTls(settings)
+        if tls.expires_unix_s:
+            expiry = metrics.server.certificate_expiry.labels("csm.v1.SpeechService", "client")
+            expiry.set_function(lambda: tls.expires_unix_s)
         self._tokenizer = Backend(
             "tokenizer",
             settings.tokenizer_target,
             settings.tokenizer_load_balancing,
             tokenizer_info,
             settings,
+            tls,
+            to_tokenizer,
         )
         self._generator = Backend(
             "generator",
@@ -95,9 +112,9 @@ class Backends:
             settings.generator_load_balancing,
             model_info,
             settings,
+            tls,
+            to_generator,
         )
-        self.tokenizer = tokenizer_pb2_grpc.TokenizerServiceStub(self._tokenizer.channel)
-        self.generator = generator_pb2_grpc.GeneratorServiceStub(self._generator.channel)
         self._failover_s = settings.failover_s
         self._codec = ""
         self._last: Info | None = None
@@ -111,6 +128,9 @@ class Backends:
             asyncio.create_task(supervise(b.name, b.watch, self._metrics), name=f"watch {b.name}")
             for b in (self._tokenizer, self._generator)
         ]
+        self._watchers.append(
+            asyncio.create_task(supervise("credential", self._credential.follow, self._metrics))
+        )
         await self.settle()
 
     async def settle(self) -> None:
@@ -139,14 +159,33 @@ class Backends:
         for task in self._watchers:
             task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
-        await asyncio.gather(
-            self._tokenizer.channel.close(None), self._generator.channel.close(None)
-        )
+        await asyncio.gather(self._tokenizer.close(), self._generator.close())
+
+    @property
+    def tokenizer(self) -> tokenizer_pb2_grpc.TokenizerServiceStub:
+        """A stub of TokenizerService, as it is reached now."""
+        stub: tokenizer_pb2_grpc.TokenizerServiceStub = self._tokenizer.stub
+        return stub
+
+    @property
+    def generator(self) -> generator_pb2_grpc.GeneratorServiceStub:
+        """A stub of GeneratorService, as it is reached now."""
+        stub: generator_pb2_grpc.GeneratorServiceStub = self._generator.stub
+        return stub
 
     def ready(self) -> bool:
         """Whether both answer, and still fit each other and the codes that we keep."""
         info = self._current()
         return info is not None and not self._problem(info)
+
+    def waits_for(self) -> str:
+        """Who does not answer or does not fit, for people; empty where both are ready."""
+        silent = [f"the {one.name}" for one in (self._tokenizer, self._generator) if not one.info]
+        info = self._current()
+        if silent or info is None:
+            return " and ".join(silent)
+        problem = self._problem(info)
+        return f"backends that fit ({problem})" if problem else ""
 
     @property
     def info(self) -> Info:
@@ -249,18 +288,25 @@ class Backends:
         if not texts:
             return []
         request = generator_pb2.CountPositionsRequest(texts=texts, speaker=speaker)
-        try:
-            counted = await self.generator.CountPositions(request, timeout=INFO_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise BackendFailure.of(Source.GENERATOR, error).error from None
+        with OutgoingCall("csm.v1.GeneratorService/CountPositions") as outgoing:
+            try:
+                counted = await self.generator.CountPositions(
+                    request, timeout=INFO_TIMEOUT_S, metadata=outgoing.metadata
+                )
+            except grpc.aio.AioRpcError as error:
+                raise BackendFailure.of(Source.GENERATOR, error).error from None
         return list(counted.positions)
 
-    async def forget(self, conversation_id: str) -> None:
+    async def forget(self, conversation_id: str, *, owner: str) -> None:
         """Has the generator free a conversation's slot; that it cannot is no failure."""
-        with contextlib.suppress(grpc.aio.AioRpcError):
+        key = generator_key(owner, conversation_id)
+        with (
+            contextlib.suppress(grpc.aio.AioRpcError),
+            OutgoingCall("csm.v1.GeneratorService/EvictConversation") as outgoing,
+        ):
             await self.generator.EvictConversation(
-                generator_pb2.EvictConversationRequest(conversation_id=conversation_id),
-                metadata=affinity(conversation_id, self.route_of(conversation_id)),
+                generator_pb2.EvictConversationRequest(conversation_id=key),
+                metadata=(*affinity(key, self.route_of(key)), *outgoing.metadata),
                 timeout=1.0,
             )
 

@@ -8,7 +8,7 @@ import grpc
 from csm import errors
 from csm.audio.frames import WIRE_DTYPE
 from csm.v1 import common_pb2, generator_pb2, tokenizer_pb2
-from gateway.backends.affinity import affinity
+from gateway.backends.affinity import affinity, scope_of
 from gateway.backends.backends import Backends
 from gateway.backends.convert import (
     audio_format,
@@ -24,6 +24,8 @@ from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage
 from gateway.speaking.fate import Source
 
 SEGMENTS_MESSAGE_BYTES = 1 << 20
+MAX_JOINED_FRAMES = 8
+"""Of one message of frames that waited: as many as a tokenizer decodes in a step."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class GenerationOptions:
     """The config of a Generate call."""
 
     conversation_id: str
+    """The `generator_key`; empty: of no conversation."""
     speaker: int
     sampling: SamplingOptions
     seed: int | None
@@ -40,6 +43,8 @@ class GenerationOptions:
     """What is hashed to choose the generator: the conversation, or the turn where it has none."""
     route: int = 0
     """Which of the generators that the key could go to; see `Backends.recovered`."""
+    owner: str = ""
+    """Whose turn it is: it shares no cache with another's."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ class Generation(Call):
             Source.GENERATOR,
             backends.generator.Generate,
             timeout_s,
-            affinity(options.route_key, options.route),
+            affinity(options.route_key, options.route) + scope_of(options.owner),
+            rpc="csm.v1.GeneratorService/Generate",
         )
         self._frame_bytes = backends.info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize
         config = generator_pb2.GenerateConfig(
@@ -169,7 +175,11 @@ class Decoding(Call):
 
     def __init__(self, backends: Backends, form: StreamFormat, timeout_s: float | None) -> None:
         super().__init__(
-            Source.TOKENIZER, backends.tokenizer.StreamingDecode, timeout_s, at_once=False
+            Source.TOKENIZER,
+            backends.tokenizer.StreamingDecode,
+            timeout_s,
+            rpc="csm.v1.TokenizerService/StreamingDecode",
+            at_once=False,
         )
         self._num_codebooks = backends.info.tokenizer.num_codebooks
         self._fed_frames = 0
@@ -178,6 +188,15 @@ class Decoding(Call):
 
     def feed(self, codes: bytes, num_frames: int) -> None:
         """Decodes these frames after those before."""
+        waiting = self.requests.last
+        if waiting is not None and waiting.HasField("frames"):
+            joined = waiting.frames.num_frames + num_frames
+            if joined <= MAX_JOINED_FRAMES:
+                # It has not left yet: a message less, on the way there and on the way back.
+                waiting.frames.codes += codes
+                waiting.frames.num_frames = joined
+                self._fed_frames += num_frames
+                return
         frames = common_pb2.TokenFrames(
             codes=codes,
             num_frames=num_frames,

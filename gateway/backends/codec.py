@@ -8,6 +8,7 @@ import numpy as np
 
 from csm.audio import frames
 from csm.audio.stored_codes import StoredCodes
+from csm.serving.outgoing_call import OutgoingCall
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends.backends import Backends
@@ -49,19 +50,20 @@ async def encode(
             failed.append(error)
             call.cancel()
 
-    call = backends.tokenizer.Encode(requests(), timeout=timeout_s)
-    status = TrueStatus(call)
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as raised:
-        if failed:
-            raise failed[0] from None
-        raise BackendFailure.of(Source.TOKENIZER, await status.of(raised)).error from None
-    except BaseException:
-        call.cancel()
-        if failed:
-            raise failed[0] from None
-        raise
+    with OutgoingCall("csm.v1.TokenizerService/Encode") as outgoing:
+        call = backends.tokenizer.Encode(requests(), timeout=timeout_s, metadata=outgoing.metadata)
+        status = TrueStatus(call)
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError as raised:
+            if failed:
+                raise failed[0] from None
+            raise BackendFailure.of(Source.TOKENIZER, await status.of(raised)).error from None
+        except BaseException:
+            call.cancel()
+            if failed:
+                raise failed[0] from None
+            raise
     packed = answer.frames
     codes = np.frombuffer(packed.codes, frames.WIRE_DTYPE).reshape(
         packed.num_frames, packed.num_codebooks
@@ -84,12 +86,13 @@ async def decode(
         ),
         num_samples=stored.num_samples,
     )
-    call = backends.tokenizer.Decode(request, timeout=timeout_s)
-    status = TrueStatus(call)
-    try:
-        async for answer in call:
-            yield answer.audio
-    except grpc.aio.AioRpcError as raised:
-        raise BackendFailure.of(Source.TOKENIZER, await status.of(raised)).error from None
-    finally:
-        call.cancel()
+    with OutgoingCall("csm.v1.TokenizerService/Decode") as outgoing:
+        call = backends.tokenizer.Decode(request, timeout=timeout_s, metadata=outgoing.metadata)
+        status = TrueStatus(call)
+        try:
+            async for answer in call:
+                yield answer.audio
+        except grpc.aio.AioRpcError as raised:
+            raise BackendFailure.of(Source.TOKENIZER, await status.of(raised)).error from None
+        finally:
+            call.cancel()

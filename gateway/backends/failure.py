@@ -1,10 +1,16 @@
 """A call to a backend failed."""
 
+import logging
+
 import grpc
 
 from csm import errors
 from gateway.speaking.events import FinishReason
 from gateway.speaking.fate import Source
+
+log = logging.getLogger(__name__)
+
+_CREDENTIAL = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 class BackendFailure(Exception):
@@ -35,6 +41,15 @@ class BackendFailure(Exception):
         if code is grpc.StatusCode.CANCELLED:
             # Nobody here asked for it: the server stopped.
             return cls(source, code, errors.Unavailable(f"the {source.value} ended the call"))
+        if code in _CREDENTIAL:
+            # It is ours that is wrong: no client can do anything about it.
+            log.error(
+                "the %s does not take the credential of this gateway (backend_token_file, "
+                "backend_certificate): %s",
+                source.value,
+                code.name,
+            )
+            return cls(source, code, errors.Unavailable(f"the {source.value} cannot be used"))
         shown = errors.from_rpc_error(error, source.value)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return cls(source, code, shown, FinishReason.DEADLINE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from csm.serving.logging import request_id
+from csm.serving.outgoing_call import OutgoingCall
 from csm.status import TrueStatus
 from gateway.backends.failure import BackendFailure
 from gateway.speaking.fate import Source
@@ -34,6 +34,11 @@ class Requests:
             self._queue.append((request, num_bytes))
             self.waiting_bytes += num_bytes
             self._wake()
+
+    @property
+    def last(self) -> Any:
+        """The request put last, while the call has not taken it; else None."""
+        return self._queue[-1][0] if self._queue else None
 
     def drop(self) -> None:
         """Forgets what waits: the call has ended."""
@@ -72,13 +77,14 @@ class Call:
         timeout_s: float | None,
         metadata: tuple[tuple[str, str], ...] = (),
         *,
+        rpc: str = "",
         at_once: bool = True,
     ) -> None:
-        """Opens the call; not `at_once`: the first `read` does."""
+        """Opens the call; not `at_once`: the first `read` does. `rpc` names the method."""
         self.source = source
         self.requests = Requests()
-        if rid := request_id.get():
-            metadata = (*metadata, ("x-request-id", rid))
+        self._outgoing = OutgoingCall(rpc)
+        metadata = (*metadata, *self._outgoing.metadata)
         self._open = partial(method, timeout=timeout_s, metadata=metadata)
         self._call: Any = None
         self._status: TrueStatus | None = None
@@ -106,19 +112,25 @@ class Call:
             raise self._failure from None
         except grpc.aio.AioRpcError as raised:
             error = await status.of(raised)
+            self._outgoing.end(error.code().name)
             if error.code() is grpc.StatusCode.OK:
                 return None
             raise BackendFailure.of(self.source, error) from error
-        return None if answer is EOF else answer
+        if answer is EOF:
+            self._outgoing.end(grpc.StatusCode.OK.name)
+            return None
+        return answer
 
     def fail(self, failure: BackendFailure) -> None:
         """Ends the call at once, on both sides; `read` raises `failure`."""
         self._failure = failure
+        self._outgoing.end(failure.code.name)
         self.cancel()
 
     def cancel(self) -> None:
         """Ends the call at once, on both sides; `read` raises CancelledError."""
         self.requests.close()
         self._cancelled = True
+        self._outgoing.end(grpc.StatusCode.CANCELLED.name)
         if self._call is not None:
             self._call.cancel()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from gateway.conversations.key import ConversationKey
 from gateway.conversations.segment import Segment, text_bytes
 from gateway.conversations.turn import Turn
 from gateway.conversations.write_behind import WriteBehind
@@ -42,6 +43,8 @@ class StoredConversation:
     """To read; `being_spoken` changes it."""
     writer: WriteBehind | None = None
     """Writes its turns to a store elsewhere; None: they live in this process alone."""
+    owner: str = ""
+    """The tenant that it belongs to; "" where identity is off."""
     num_bytes: int = field(default=0, init=False)
     """Bytes of memory that it takes, Python's own share included."""
     _first_sent: int = field(default=0, init=False)
@@ -51,6 +54,11 @@ class StoredConversation:
         self.num_bytes = (
             _OBJECT_BYTES + text_bytes(self.conversation_id) + sum(t.num_bytes for t in self.turns)
         )
+
+    @property
+    def key(self) -> ConversationKey:
+        """What stores keep it under."""
+        return ConversationKey(self.owner, self.conversation_id)
 
     def add(self, turn: Turn) -> None:
         """Appends a turn. When a limit is passed the oldest turns go, to three quarters of it.

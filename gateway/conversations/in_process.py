@@ -24,27 +24,37 @@ class InProcessStore:
         """Always."""
         return True
 
-    async def open(self, conversation_id: str, voice: str, wait_s: float) -> StoredConversation:
+    async def open(
+        self, conversation_id: str, voice: str, wait_s: float, *, owner: str = ""
+    ) -> StoredConversation:
         """See `ConversationStore`."""
-        await self._memory.given_back(conversation_id, wait_s)
-        return self._memory.acquire(conversation_id, voice)
+        await self._memory.given_back(conversation_id, wait_s, owner=owner)
+        return self._memory.acquire(conversation_id, voice, owner=owner)
 
     def close(self, conversation: StoredConversation) -> None:
         """See `ConversationStore`."""
         self._memory.release(conversation)
 
-    async def read(self, conversation_id: str) -> StoredConversation:
+    async def read(self, conversation_id: str, *, owner: str = "") -> StoredConversation:
         """See `ConversationStore`."""
-        return self._memory.get(conversation_id)
+        return self._memory.get(conversation_id, owner=owner)
 
-    async def delete(self, conversation_id: str, wait_s: float) -> None:
+    async def delete(self, conversation_id: str, wait_s: float, *, owner: str = "") -> None:
         """See `ConversationStore`."""
-        await self._memory.given_back(conversation_id, wait_s)
-        self._memory.delete(conversation_id)
+        await self._memory.given_back(conversation_id, wait_s, owner=owner)
+        self._memory.delete(conversation_id, owner=owner)
 
     async def ids(self, owner: str = "") -> list[str]:
-        """See `ConversationStore`. There is no owner but "" yet."""
-        return [] if owner else self._memory.ids()[:LISTED]
+        """See `ConversationStore`."""
+        return self._memory.ids(owner=owner)[:LISTED]
+
+    async def count(self, owner: str) -> int:
+        """See `ConversationStore`."""
+        return self._memory.kept(owner).count
+
+    async def num_bytes(self, owner: str) -> int:
+        """See `ConversationStore`."""
+        return self._memory.kept(owner).num_bytes
 
     async def sweep(self) -> None:
         """See `ConversationStore`."""

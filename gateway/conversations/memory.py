@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 
 from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
-from gateway.conversations.store import InUse
+from gateway.conversations.key import ConversationKey
+from gateway.conversations.store import InUse, Kept
 
 
 class ConversationMemory:
@@ -30,7 +31,8 @@ class ConversationMemory:
         on_count: Callable[[int], None] = lambda count: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._kept: OrderedDict[str, StoredConversation] = OrderedDict()
+        self._kept: OrderedDict[ConversationKey, StoredConversation] = OrderedDict()
+        self._of_owners: dict[str, Kept] = {}
         self._max = max_conversations
         self._max_bytes = max_bytes
         self._num_bytes = 0
@@ -47,18 +49,22 @@ class ConversationMemory:
         """Bytes of memory that all conversations take."""
         return self._num_bytes
 
-    def acquire(self, conversation_id: str, voice: str) -> StoredConversation:
-        """The conversation, new or known, for one call alone until `release`.
+    def kept(self, owner: str) -> Kept:
+        """How much is here of one owner."""
+        return self._of_owners.get(owner, Kept())
+
+    def acquire(self, conversation_id: str, voice: str, *, owner: str = "") -> StoredConversation:
+        """The owner's conversation, new or known, for one call alone until `release`.
 
         `voice` is what a new one gets. Raises `FailedPrecondition` where another call uses it,
         `QueueFull` where every conversation kept is in use.
         """
         self.sweep()
-        conversation = self._kept.get(conversation_id)
+        conversation = self._kept.get(ConversationKey(owner, conversation_id))
         if conversation is None:
             self._make_room()
             conversation = StoredConversation(
-                conversation_id or uuid.uuid4().hex, voice, self.limits
+                conversation_id or uuid.uuid4().hex, voice, self.limits, owner=owner
             )
             self._keep(conversation)
         elif not conversation.free.is_set():
@@ -73,59 +79,63 @@ class ConversationMemory:
         """The call is over; one without turns is forgotten, of one that was forgotten nothing is
         left."""
         conversation.free.set()
-        if self._kept.get(conversation.conversation_id) is not conversation:
+        if self._kept.get(conversation.key) is not conversation:
             return
         self._touch(conversation)
         if not conversation.turns:
             self.forget(conversation)
 
-    async def given_back(self, conversation_id: str, timeout_s: float) -> None:
+    async def given_back(self, conversation_id: str, timeout_s: float, *, owner: str = "") -> None:
         """Returns when no call has it, or after the timeout."""
-        conversation = self._kept.get(conversation_id)
+        conversation = self._kept.get(ConversationKey(owner, conversation_id))
         if conversation is not None and not conversation.free.is_set():
             # Not wait_for: in Python 3.11 it may swallow a cancel.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await conversation.free.wait()
 
-    def found(self, conversation_id: str) -> StoredConversation | None:
-        """The conversation; None where there is none."""
+    def found(self, conversation_id: str, *, owner: str = "") -> StoredConversation | None:
+        """The owner's conversation; None where there is none."""
         self.sweep()
-        return self._kept.get(conversation_id)
+        return self._kept.get(ConversationKey(owner, conversation_id))
 
-    def ids(self) -> list[str]:
+    def keys(self) -> list[ConversationKey]:
         """Of all, the least recently used first."""
         self.sweep()
         return list(self._kept)
 
+    def ids(self, *, owner: str = "") -> list[str]:
+        """Of the owner's, the least recently used first."""
+        return [key.conversation_id for key in self.keys() if key.owner == owner]
+
     def forget(self, conversation: StoredConversation) -> None:
         """Forgets it whoever has it; one that is not kept any more: nothing."""
-        if self._kept.get(conversation.conversation_id) is conversation:
-            self._forget([conversation.conversation_id])
+        if self._kept.get(conversation.key) is conversation:
+            self._forget([conversation.key])
 
-    def get(self, conversation_id: str) -> StoredConversation:
-        """The conversation; raises `NotFound`."""
-        conversation = self.found(conversation_id)
+    def get(self, conversation_id: str, *, owner: str = "") -> StoredConversation:
+        """The owner's conversation; raises `NotFound`."""
+        conversation = self.found(conversation_id, owner=owner)
         if conversation is None:
             raise errors.NotFound("conversation", conversation_id)
         return conversation
 
-    def delete(self, conversation_id: str) -> None:
+    def delete(self, conversation_id: str, *, owner: str = "") -> None:
         """Forgets a conversation; raises `NotFound`, or `FailedPrecondition` while in use."""
-        conversation = self.get(conversation_id)
+        conversation = self.get(conversation_id, owner=owner)
         if not conversation.free.is_set():
             raise self._in_use(conversation)
-        self._forget([conversation_id])
+        self._forget([conversation.key])
 
     def sweep(self) -> None:
         """Forgets what nobody used for the time to live."""
         oldest = self._clock() - self._ttl_s
-        stale: list[str] = []
-        for conversation_id, conversation in self._kept.items():
+        stale: list[ConversationKey] = []
+        for key, conversation in self._kept.items():
             if conversation.used_at >= oldest:
                 break
             if conversation.free.is_set():
-                stale.append(conversation_id)
+                stale.append(key)
         self._forget(stale)
 
     def _make_room(self) -> None:
@@ -136,23 +146,33 @@ class ConversationMemory:
             raise errors.QueueFull(f"{self._max} conversations are in use, as many as are kept")
         self._forget([idle])
 
-    def _idle(self) -> str | None:
+    def _idle(self) -> ConversationKey | None:
         """The least recently used one that no call has."""
         return next((i for i, c in self._kept.items() if c.free.is_set()), None)
 
     def _keep(self, conversation: StoredConversation) -> None:
         """Keeps a new one, in use from the start: the budget is not to take it away again."""
         conversation.free.clear()
-        self._kept[conversation.conversation_id] = conversation
+        self._kept[conversation.key] = conversation
         self._touch(conversation)
         conversation.on_resized = self._resized
+        self._count(conversation.owner, 1, 0)
         self._resized(conversation, conversation.num_bytes)
         self._on_count(len(self._kept))
 
     def _resized(self, conversation: StoredConversation, num_bytes: int) -> None:
-        self._num_bytes += num_bytes
+        self._count(conversation.owner, 0, num_bytes)
         if num_bytes > 0:
             self._keep_to_budget()
+
+    def _count(self, owner: str, conversations: int, num_bytes: int) -> None:
+        self._num_bytes += num_bytes
+        kept = self.kept(owner)
+        kept = Kept(kept.count + conversations, kept.num_bytes + num_bytes)
+        if kept.count:
+            self._of_owners[owner] = kept
+        else:
+            self._of_owners.pop(owner, None)
 
     def _keep_to_budget(self) -> None:
         while self._num_bytes > self._max_bytes and (idle := self._idle()) is not None:
@@ -168,15 +188,15 @@ class ConversationMemory:
 
     def _touch(self, conversation: StoredConversation) -> None:
         conversation.used_at = self._clock()
-        self._kept.move_to_end(conversation.conversation_id)
+        self._kept.move_to_end(conversation.key)
 
-    def _forget(self, conversation_ids: Iterable[str]) -> None:
-        for conversation_id in conversation_ids:
-            conversation = self._kept.pop(conversation_id, None)
+    def _forget(self, keys: Iterable[ConversationKey]) -> None:
+        for key in keys:
+            conversation = self._kept.pop(key, None)
             if conversation is not None:
                 # Whoever still holds it may change it: that is nothing of ours any more.
                 conversation.on_resized = None
-                self._num_bytes -= conversation.num_bytes
+                self._count(conversation.owner, -1, -conversation.num_bytes)
         self._on_count(len(self._kept))
 
     def _in_use(self, conversation: StoredConversation) -> InUse:

@@ -6,8 +6,8 @@ from csm.serving.metrics import GatewayMetrics
 from gateway.conversations.conversation import ConversationLimits
 from gateway.conversations.in_process import InProcessStore
 from gateway.conversations.memory import ConversationMemory
-from gateway.conversations.redis_extra import redis_extra
 from gateway.conversations.store import ConversationStore
+from gateway.extra import extra
 from gateway.settings import GatewaySettings
 
 
@@ -31,7 +31,7 @@ def make_store(
     url = settings.store_url.get_secret_value()
     if not url:
         return InProcessStore(memory)
-    with redis_extra():
+    with extra("redis", "store_url"):
         from gateway.conversations.redis.commands import RedisCommands
         from gateway.conversations.redis.connection import connect
         from gateway.conversations.redis.store import RedisStore

@@ -13,6 +13,7 @@ import grpc
 from google.rpc import error_details_pb2
 
 from csm import errors
+from csm.serving.outgoing_call import OutgoingCall
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends.backends import Backends
@@ -26,6 +27,7 @@ from gateway.settings import GatewaySettings
 from gateway.speaking.fate import Source
 
 CHUNK_BYTES = 1 << 20
+ENCODE = "csm.v1.TokenizerService/Encode"
 
 
 def about(field: str, error: errors.ServiceError) -> errors.ServiceError:
@@ -182,12 +184,15 @@ class AudioEncoder:
             for at in range(0, len(data), CHUNK_BYTES):
                 yield tokenizer_pb2.EncodeRequest(audio=data[at : at + CHUNK_BYTES])
 
-        call = self._backends.tokenizer.Encode(requests(), timeout=timeout_s)
-        status = TrueStatus(call)
-        try:
-            response = await call
-        except grpc.aio.AioRpcError as raised:
-            error = await status.of(raised)
-            raise BackendFailure.of(Source.TOKENIZER, error) from error
+        with OutgoingCall(ENCODE) as outgoing:
+            call = self._backends.tokenizer.Encode(
+                requests(), timeout=timeout_s, metadata=outgoing.metadata
+            )
+            status = TrueStatus(call)
+            try:
+                response = await call
+            except grpc.aio.AioRpcError as raised:
+                error = await status.of(raised)
+                raise BackendFailure.of(Source.TOKENIZER, error) from error
         warnings = tuple(w.description for w in response.warnings)
         return EncodedFile(response.frames, warnings, response.num_samples)

@@ -43,7 +43,12 @@ class HeardAudio:
         A tokenizer that owes frames, and gives none for `gap_timeout_s`, has failed. `crowded`
         says whether all calls together have too much audio waiting.
         """
-        self._call = Call(Source.TOKENIZER, backends.tokenizer.StreamingEncode, timeout_s)
+        self._call = Call(
+            Source.TOKENIZER,
+            backends.tokenizer.StreamingEncode,
+            timeout_s,
+            rpc="csm.v1.TokenizerService/StreamingEncode",
+        )
         config = tokenizer_pb2.EncodeConfig(format=audio_format(form))
         self._call.requests.put(tokenizer_pb2.StreamingEncodeRequest(config=config))
         self._max_audio_ms = max_audio_ms

@@ -3,12 +3,16 @@
 import asyncio
 import time
 
+from csm import errors
+from csm.serving import call_record
+from csm.serving.turn_record import TurnRecord
 from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Segment, StoredConversation, Turn
 from gateway.hearing.encoder import about
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.speaking.events import FinishReason, SpeechTurnCompleted, TurnTiming, TurnUsage
 from gateway.speaking.fate import REFUSED
+from gateway.speaking.meter import OUTCOMES, outcome_of
 from gateway.speaking.warnings import not_saved
 from gateway.text.markup.characters import speakable
 
@@ -31,11 +35,41 @@ class HeardTurn:
         A tokenizer that fails makes that an ERROR, and the words alone are kept. Raises
         `ServiceError` where the audio is wrong.
         """
-        reason, error = FinishReason.EOS, None
+        call = call_record.of_call()
+        record = call.begin_turn(time.monotonic(), heard=True)
+        record.turn_id, record.text_chars = self.turn_id, len(self._text)
+        record.say(self._text)
+        try:
+            completed = await self._join(conversation, speaker, frame_ms, record)
+            record.outcome = OUTCOMES[completed.finish_reason]
+            record.finish_reason = completed.finish_reason.name
+            record.num_warnings = len(completed.warnings)
+            record.audio_s = completed.kept_audio_ms / 1000
+            record.num_frames = round(completed.kept_audio_ms / frame_ms)
+            if completed.error is not None:
+                record.error = completed.error.summary()
+        except errors.ServiceError as error:
+            record.outcome, record.error = outcome_of(error), error.summary()
+            raise
+        finally:
+            call.end_turn(record, time.monotonic())
+        return completed
+
+    async def _join(
+        self,
+        conversation: StoredConversation,
+        speaker: int,
+        frame_ms: float,
+        record: TurnRecord,
+    ) -> SpeechTurnCompleted:
+        reason: FinishReason = FinishReason.EOS
+        error: errors.ServiceError | None = None
         codes, num_frames = b"", 0
         try:
             if self.audio is not None:
                 codes, num_frames = await self.audio.frames()
+                told = call_record.of_call()
+                told.stage(record, "encode", self._ended_at, time.monotonic(), frames=num_frames)
         except BackendFailure as failure:
             if failure.code in REFUSED:
                 raise about("heard_audio.audio", failure.error) from failure

@@ -7,14 +7,18 @@ from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
 from csm import errors
+from csm.serving.auth.authenticator import Authenticator
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
+from gateway.access import ROUTES
 from gateway.http.bodies import Bodies
 from gateway.http.catalog import CatalogRoutes
 from gateway.http.codes import CodesRoutes
 from gateway.http.connection import origins
 from gateway.http.conversation_socket import ConversationRoute
 from gateway.http.edge import Edge
+from gateway.http.guard import guard
 from gateway.http.page import PageRoutes
 from gateway.http.speech import SpeechRoute
 from gateway.http.texts import TextRoutes
@@ -31,8 +35,10 @@ def make_app(
     metrics: HttpMetrics,
     state: Callable[[], State],
     refusal: Callable[[], errors.ServiceError | None],
+    recorder: CallRecorder,
+    authenticator: Authenticator | None = None,
 ) -> ASGIApp:
-    """Every route, and what is around them."""
+    """Every route, and what is around them; `authenticator` None: everybody may all."""
     bodies = Bodies(speech.settings)
     speaking = SpeechRoute(speech, bodies, metrics)
     codes = CodesRoutes(speech, bodies)
@@ -61,8 +67,10 @@ def make_app(
     if speech.settings.playground:
         page = PageRoutes()
         routes += [Route("/", page.index), Route("/playground/{file}", page.file)]
+    guard(routes, ROUTES, authenticator)
     names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
-    app: ASGIApp = Edge(Router(routes, redirect_slashes=False), metrics, refusal, names, ALWAYS)
+    router = Router(routes, redirect_slashes=False)
+    app: ASGIApp = Edge(router, metrics, refusal, names, ALWAYS, recorder)
     if allowed := origins(speech.settings):
         app = CORSMiddleware(
             app,

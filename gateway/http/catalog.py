@@ -50,7 +50,10 @@ class CatalogRoutes:
     async def readyz(self, request: Request) -> Response:
         """200 while the gateway takes calls."""
         state = self._state()
-        return PlainTextResponse(f"{state.reason or 'ready'}\n", 200 if state.ready else 503)
+        notice = f"warning: {state.notice}\n" if state.notice else ""
+        return PlainTextResponse(
+            f"{state.reason or 'ready'}\n{notice}", 200 if state.ready else 503
+        )
 
     def _names(self) -> list[str]:
         return [self._speech.backends.info.generator.model or "csm", *OPENAI_MODELS]

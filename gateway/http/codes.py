@@ -16,7 +16,9 @@ from gateway.http.connection import abort, client_of
 from gateway.http.errors import HttpError, violations_of
 from gateway.http.messages import pcm_format, wav_front
 from gateway.http.sending import Sender, disconnected, while_connected
+from gateway.owner import owner_of_call
 from gateway.places import Places
+from gateway.quotas.caller import caller_of_call
 from gateway.speech import SpeechHandler
 
 SAFETENSORS = "application/octet-stream"
@@ -36,7 +38,7 @@ class CodesRoutes:
     async def tokens(self, request: Request) -> Response:
         """Any file of audio in, safetensors out: `codes` [frames, codebooks] and metadata."""
         settings = self._speech.settings
-        await self._check_bytes(request)
+        await self._check(request)
         timeout_s = settings.http_arrival_s + settings.encode_timeout_s
         with self._places.taken(client_of(request.scope)):
             parts = self._bodies.parts(
@@ -55,7 +57,7 @@ class CodesRoutes:
 
     async def detokenize(self, request: Request) -> Response:
         """Safetensors in, a WAV out."""
-        await self._check_bytes(request)
+        await self._check(request)
         data = await self._bodies.whole(request.scope, request.receive)
         info = self._speech.backends.info.tokenizer
         stored = StoredCodes.from_bytes(data, FIELD)
@@ -80,6 +82,15 @@ class CodesRoutes:
     def max_unread_s(self) -> float:
         """Seconds that a part of an answer may wait for its client."""
         return self._speech.settings.max_unread_s
+
+    async def _check(self, request: Request) -> None:
+        """Whether it may be asked, and brings a file."""
+        try:
+            async with self._speech.quotas.request(caller_of_call(owner_of_call())):
+                await self._check_bytes(request)
+        except errors.QuotaExceeded:
+            await read_on(request.receive)
+            raise
 
     async def _check_bytes(self, request: Request) -> None:
         kind = Headers(scope=request.scope).get("content-type", "").lower()

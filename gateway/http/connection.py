@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from csm.serving import identity
 from gateway.settings import GatewaySettings
 
 MAX_HEAD_BYTES = 16 << 10
@@ -23,7 +24,7 @@ FLUSH_S = 5.0
 
 def abort(scope: MutableMapping[str, Any]) -> None:
     """Ends the connection of a request in the middle of its answer."""
-    transport = _transport(scope)
+    transport = transport_of(scope)
     if transport is not None:
         transport.close()
         abort_later(scope)
@@ -32,20 +33,21 @@ def abort(scope: MutableMapping[str, Any]) -> None:
 def abort_later(scope: MutableMapping[str, Any]) -> None:
     """Sees to it that a connection which is being closed does not stay for a client that does not
     read."""
-    transport = _transport(scope)
+    transport = transport_of(scope)
     if transport is not None:
         asyncio.get_running_loop().call_later(FLUSH_S, transport.abort)
 
 
-def _transport(scope: MutableMapping[str, Any]) -> asyncio.Transport | None:
+def transport_of(scope: MutableMapping[str, Any]) -> asyncio.Transport | None:
+    """The connection of a request; None where it is not known."""
     of_connection = scope.get("state", {}).get("transport")
     return of_connection() if of_connection is not None else None
 
 
 def client_of(scope: MutableMapping[str, Any]) -> str:
-    """Who asks, by address without a port; as for gRPC."""
+    """Who asks: the principal, else by address without a port; as for gRPC."""
     client = scope.get("client")
-    return str(client[0]) if client else "unknown"
+    return identity.counted_as(str(client[0]) if client else "unknown")
 
 
 def origins(settings: GatewaySettings) -> list[str]:

@@ -17,15 +17,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from csm import errors
 from csm.limits import MAX_ID_CHARS
+from csm.serving import call_record
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Cancel, Command, StreamFormat
 from gateway.http import messages
 from gateway.http.connection import FLUSH_S, abort_later, client_of, origins
 from gateway.http.errors import HttpError, error_body
 from gateway.http.frame_codes import FrameCodes, wants_codes
+from gateway.http.guard import chosen_subprotocol
 from gateway.http.outcomes import warning_json
 from gateway.http.sending import Sender
 from gateway.messages import Checker
+from gateway.owner import owner_of_call
 from gateway.speaking.events import (
     Audio,
     ConversationOpened,
@@ -55,7 +58,7 @@ class ConversationRoute:
     async def converse(self, websocket: WebSocket) -> None:
         """One conversation, to its end. Raises `HttpError` for a page of another origin."""
         self._check_origin(websocket)
-        await websocket.accept()
+        await websocket.accept(chosen_subprotocol(websocket.scope.get("subprotocols", ())))
         with self._metrics.websockets.track_inprogress():
             try:
                 await _Socket(websocket, self._speech).run()
@@ -68,7 +71,10 @@ class ConversationRoute:
         """Browsers let any page open a WebSocket to anywhere, and only say which page it is."""
         origin = websocket.headers.get("origin", "")
         allowed = origins(self._speech.settings)
-        own = urlsplit(origin).netloc == websocket.headers.get("host", "")
+        try:
+            own = urlsplit(origin).netloc == websocket.headers.get("host", "")
+        except ValueError:  # no URL at all
+            own = False
         if origin and not own and origin not in allowed and "*" not in allowed:
             raise HttpError(
                 403, "origin_not_allowed", "Origin: this page is not allowed (http_cors_origins)"
@@ -81,6 +87,7 @@ class _Socket:
     def __init__(self, websocket: WebSocket, speech: SpeechHandler) -> None:
         self._websocket = websocket
         self._speech = speech
+        self._owner = owner_of_call()
         self._checker = Checker(speech.settings, speech.backends.info)
         self._sender = Sender(websocket.send, speech.settings.max_unread_s)
         self._sending = asyncio.Lock()
@@ -109,6 +116,7 @@ class _Socket:
         try:
             await self._converse()
         except errors.ServiceError as error:
+            call_record.of_call().error = error.summary()
             await self._end(error)
         else:
             await self._sender.send({"type": "websocket.close", "code": CLOSED_WELL})
@@ -119,7 +127,7 @@ class _Socket:
             self._codes = FrameCodes(self._speech.backends.info)
         options = messages.opening(self._checker, first, self._speech.texts.rules)
         client = client_of(self._websocket.scope)
-        events = self._speech.converse(options, self._commands(), client, None)
+        events = self._speech.converse(options, self._commands(), client, None, owner=self._owner)
         if messages.output_is_opus(first):
             events = as_ogg_opus(events, messages.opus_encoding())
         async with contextlib.aclosing(events):

@@ -1,6 +1,5 @@
 """Around every request: its id, who is refused, what failed, and what is counted of it."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
@@ -12,17 +11,20 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csm import errors
+from csm.serving import identity
+from csm.serving.call_record import CallRecord
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.logging import request_id, where
 from csm.serving.metrics.http import HttpMetrics
 from csm.serving.request_id import HEADER, request_id_of
-from gateway.http.bodies import ClientGone
-from gateway.http.connection import abort
+from csm.serving.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
+from gateway.http.bodies import ClientGone, read_on
+from gateway.http.connection import abort, client_of
 from gateway.http.errors import HttpError, error_response, http_error_response
-
-log = logging.getLogger(__name__)
 
 OTHER = "other"
 """The route of what there is none for."""
+_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS"})
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -36,30 +38,42 @@ class Edge:
         refusal: Callable[[], errors.ServiceError | None],
         routes: Mapping[Any, str],
         always: frozenset[str],
+        recorder: CallRecorder,
     ) -> None:
         """`routes` names the template of each endpoint; `always` are paths that answer also while
-        `refusal` says that the service takes nothing."""
+        `refusal` says that the service takes nothing: those of probes."""
         self._app = app
         self._metrics = metrics
         self._refusal = refusal
         self._routes = routes
         self._always = always
+        self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one WebSocket from its handshake to its end."""
-        rid = request_id_of(Headers(scope=scope).get(HEADER, ""))
+        # The task of a request may have been begun by that of the one before it on the same
+        # connection, and have its principal.
+        identity.current.set(identity.ANYBODY)
+        headers = Headers(scope=scope)
+        rid = request_id_of(headers.get(HEADER, ""))
         request_id.set(rid)
+        transport, probe = scope["type"], scope["path"] in self._always
+        trace = trace_context_of(headers.get(TRACEPARENT), headers.get(TRACESTATE))
+        client = client_of(scope)
+        record = self._recorder.begin("", transport, rid, client, probe=probe, trace=trace)
         # As in an application of Starlette: what no route takes is raised, not answered.
         scope["app"] = self
-        answer = _Observed(send, rid)
-        body = _Body(scope, receive)
+        answer = _Observed(send, rid, record)
+        body = _Body(scope, receive, record)
         began = time.monotonic()
         try:
-            await self._call(scope, body, answer, rid)
+            await self._call(scope, body, answer, record)
         finally:
-            self._note(scope, answer.status, time.monotonic() - began)
+            self._note(scope, answer.status, time.monotonic() - began, record)
 
-    async def _call(self, scope: Scope, body: "_Body", answer: "_Observed", rid: str) -> None:
+    async def _call(
+        self, scope: Scope, body: "_Body", answer: "_Observed", record: CallRecord
+    ) -> None:
         try:
             refusal = self._refusal()
             if refusal is not None and scope["path"] not in self._always:
@@ -69,17 +83,18 @@ class Edge:
         except ClientGone:
             return
         except errors.ServiceError as error:
-            level = logging.ERROR if isinstance(error, errors.Internal) else logging.INFO
-            log.log(level, "a request ended with %s: %s", error.code.name, error.summary())
+            record.error = error.summary()
             response: Response = error_response(error)
         except HttpError as error:
+            record.error = error.code
             response = http_error_response(error)
         except HTTPException as error:
             code = _CODES.get(error.status_code, "error")
+            record.error = code
             told = HttpError(error.status_code, code, error.detail, headers=error.headers)
             response = http_error_response(told)
         except Exception as error:
-            log.error("a request failed, request %s: %s", rid, where(error))
+            record.error, rid = where(error), record.request_id
             response = error_response(errors.Internal(f"internal error, request id {rid}"))
         await self._refuse(response, scope, body, answer)
 
@@ -91,31 +106,36 @@ class Edge:
         elif scope["type"] == "websocket":
             await _deny(response, answer)
         else:
-            if not body.read:
-                # Or the rest of it would be taken for the next request.
-                response.headers["connection"] = "close"
-            await response(scope, body, answer)
+            if body.read:
+                await response(scope, body, answer)
+                return
+            # Or the rest of it would be taken for the next request.
+            response.headers["connection"] = "close"
+            await _send_first(response, answer)
+            # Who still sends when the connection is closed never reads why.
+            await read_on(body)
+            await answer({"type": "http.response.body", "body": b""})
 
-    def _note(self, scope: Scope, status: int | None, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int | None, seconds: float, record: CallRecord) -> None:
         route = self._routes.get(scope.get("endpoint"), OTHER)
-        self._metrics.requests.labels(route, str(status or "gone")).inc()
+        told = str(status or "gone")
+        self._metrics.requests.labels(route, told).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        level = logging.DEBUG if scope["path"] in self._always else logging.INFO
-        log.log(
-            level,
-            "%s %s %s in %.1f ms",
-            scope.get("method", "WS"),
-            route,
-            status or "gone",
-            1000 * seconds,
-        )
+        record.method = f"{_verb(scope)} {route}"
+        record.end(told, failed=status is not None and status == 500)
+
+
+def _verb(scope: Scope) -> str:
+    verb = str(scope.get("method", "WS"))
+    return verb if verb in _VERBS else "OTHER"
 
 
 class _Body:
     """Where a request comes from: whether all of its body has been read is noted."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, record: CallRecord) -> None:
         self._receive = receive
+        self._record = record
         headers = Headers(scope=scope)
         self.read = "transfer-encoding" not in headers and not int(
             declared if (declared := headers.get("content-length", "0")).isdigit() else "1"
@@ -123,16 +143,21 @@ class _Body:
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            self.read = True
+        if message["type"] == "http.request":
+            self._record.bytes_in += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                self.read = True
+        elif message["type"] == "websocket.receive":
+            self._record.bytes_in += _size(message)
         return message
 
 
 class _Observed:
     """Where an answer goes: its status is noted, and what all answers have is added."""
 
-    def __init__(self, send: Send, rid: str) -> None:
+    def __init__(self, send: Send, rid: str, record: CallRecord) -> None:
         self._send = send
+        self._record = record
         self._rid = rid.encode()
         self.status: int | None = None
 
@@ -144,7 +169,24 @@ class _Observed:
             if kind == "http.response.start":
                 headers.append((b"date", formatdate(usegmt=True).encode()))
             message = {**message, "headers": headers}
+        elif kind == "websocket.send":
+            self._record.bytes_out += _size(message)
+        else:
+            self._record.bytes_out += len(message.get("body", b""))
         await self._send(message)
+
+
+def _size(message: Message) -> int:
+    """Bytes of a message of a WebSocket; of text its characters, which are nearly as many."""
+    return len(message.get("bytes") or b"") + len(message.get("text") or "")
+
+
+async def _send_first(response: Response, answer: "_Observed") -> None:
+    """All of an answer but its end."""
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    await answer({"type": "http.response.start", **start})
+    body = bytes(response.body)
+    await answer({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def _deny(response: Response, answer: "_Observed") -> None:

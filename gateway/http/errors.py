@@ -8,6 +8,7 @@ from google.rpc import error_details_pb2
 from starlette.responses import JSONResponse
 
 from csm import errors
+from csm.serving.auth.refusals import Refusal
 
 _STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -64,7 +65,8 @@ def error_body(error: errors.ServiceError) -> dict[str, Any]:
     if isinstance(error, errors.NotFound):
         param = error.resource_type
     status = status_of(error)
-    return _body(status, error.message, param, error.code.name, violations)
+    code = error.reason if isinstance(error, errors.QuotaExceeded) else error.code.name
+    return _body(status, error.message, param, code, violations)
 
 
 def error_response(error: errors.ServiceError) -> JSONResponse:
@@ -74,7 +76,20 @@ def error_response(error: errors.ServiceError) -> JSONResponse:
         # Whole seconds by the standard; the second header is what OpenAI's clients look for first.
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
         headers["retry-after-ms"] = str(max(1, round(error.retry_after_s * 1000)))
+    if challenge := _challenge(error):
+        headers["www-authenticate"] = challenge
     return JSONResponse({"error": error_body(error)}, status_of(error), headers)
+
+
+def _challenge(error: errors.ServiceError) -> str:
+    """What a client is to bring (RFC 6750); empty where that is not what was wrong."""
+    if isinstance(error, errors.Unauthenticated):
+        wrong = "" if error.why == Refusal.MISSING else ', error="invalid_token"'
+        return f'Bearer realm="csm"{wrong}'
+    if isinstance(error, errors.PermissionDenied):
+        scopes = " ".join(error.scopes)
+        return f'Bearer realm="csm", error="insufficient_scope", scope="{scopes}"'
+    return ""
 
 
 def http_error_response(error: HttpError) -> JSONResponse:

@@ -92,9 +92,15 @@ def document(max_text_chars: int) -> dict[str, Any]:
             "/readyz": {"get": _operation("readyz", "Whether it takes calls", _TEXT, probe=True)},
             "/openapi.json": {
                 "get": _operation("openapi", "This document", _json({"type": "object"}))
+                | {"security": []}
             },
         },
-        "components": {"schemas": {"Error": ERROR}},
+        "components": {
+            "schemas": {"Error": ERROR},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        # None is needed where identity is off.
+        "security": [{"token": []}, {}],
     }  # fmt: skip
 
 
@@ -205,8 +211,10 @@ def _operation(
     if probe:
         answers["503"] = {"description": "it is not", "content": _TEXT}
     else:
-        answers |= {str(s): error for s in (*refusals, 408, 429, 500, 503, 504)}
+        answers |= {str(s): error for s in (*refusals, 401, 403, 408, 429, 500, 503, 504)}
     found: dict[str, Any] = {"operationId": name, "summary": summary, "responses": answers}
+    if probe:
+        found["security"] = []
     if path:
         found["parameters"] = [
             {"name": path, "in": "path", "required": True, "schema": {"type": "string"}}

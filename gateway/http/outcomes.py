@@ -59,23 +59,23 @@ class SpeechOutcome:
 
 
 class Outcomes:
-    """The last `MAX_KEPT` of them, by the id of the request."""
+    """The last `MAX_KEPT` of them, by owner and id of the request."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, SpeechOutcome] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], SpeechOutcome] = OrderedDict()
 
-    def begin(self, request_id: str) -> SpeechOutcome:
-        """A request has come. Of two with one id the later one is kept."""
+    def begin(self, request_id: str, *, owner: str) -> SpeechOutcome:
+        """A request of an owner's has come. Of two with one id the later one is kept."""
         outcome = SpeechOutcome(request_id)
-        self._kept.pop(request_id, None)
-        self._kept[request_id] = outcome
+        self._kept.pop((owner, request_id), None)
+        self._kept[owner, request_id] = outcome
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
         return outcome
 
-    def get(self, request_id: str) -> SpeechOutcome:
-        """Raises `NotFound`."""
-        outcome = self._kept.get(request_id)
+    def get(self, request_id: str, *, owner: str) -> SpeechOutcome:
+        """Raises `NotFound`, also for the id of another owner's request."""
+        outcome = self._kept.get((owner, request_id))
         if outcome is None:
             hint = f"the last {MAX_KEPT} requests of this gateway are known"
             raise errors.NotFound("request", request_id[:64], hint)

@@ -4,13 +4,17 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from csm.errors import ServiceError
+from csm.serving.auth.authenticator import Authenticator
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
+from csm.serving.tls import HANDSHAKE_S, ServerTls
 from gateway.http.app import make_app
 from gateway.http.connection import KEEP_ALIVE_S, MAX_HEAD_BYTES, BoundedProtocol
 from gateway.http.socket_protocol import bounded_sockets
@@ -40,15 +44,23 @@ class HttpServer:
         """Where it listens; 0 before it does."""
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], ServiceError | None],
+        recorder: CallRecorder,
+        tls: ServerTls | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
-        """Listens. Raises `OSError` that names the port where it cannot."""
+        """Listens, in plaintext where `tls` is None.
+
+        Raises `OSError` that names the port where it cannot.
+        """
         settings = self._settings
         # uvicorn would log the path of a WebSocket, with whatever a client put there.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         protocol = _bounded(settings)
         config = Config(
-            make_app(self._speech, self._metrics, state, refusal),
+            make_app(self._speech, self._metrics, state, refusal, recorder, authenticator),
             http=protocol,
             ws=bounded_sockets(settings.http_max_bodies_bytes),
             lifespan="off",
@@ -72,7 +84,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: protocol(config, connections, {}), host, port
+                lambda: protocol(config, connections, {}), host, port, **_tls(tls, settings)
             )
         except OSError as error:
             raise OSError(
@@ -81,7 +93,7 @@ class HttpServer:
                 f"{os.strerror(error.errno) if error.errno else error}",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
-        log.info("HTTP on %s:%d", settings.host, self.port)
+        log.info("%s on %s:%d", "HTTPS" if tls else "HTTP", settings.host, self.port)
 
     def close(self) -> None:
         """Takes no new connections, and ends those on which nothing is under way."""
@@ -104,6 +116,14 @@ class HttpServer:
             await asyncio.wait(tasks, timeout=ABORT_S)
         for task in list(self._connections.tasks):
             task.cancel()
+
+
+def _tls(tls: ServerTls | None, settings: GatewaySettings) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    # As many again may be in their handshakes, which the protocol does not see.
+    context = tls.context(2 * settings.http_max_connections)
+    return {"ssl": context, "ssl_handshake_timeout": HANDSHAKE_S}
 
 
 def _bounded(settings: GatewaySettings) -> type[BoundedProtocol]:

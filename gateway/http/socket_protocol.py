@@ -3,8 +3,11 @@
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Response
 
 TRY_AGAIN_LATER = 1013
+NO_HANDSHAKE = "the request is no handshake of a WebSocket (RFC 6455)\n"
+_TOLD = "Failed to open a WebSocket connection"
 FREE_BYTES = 64 << 10
 """What a connection may have waiting whatever the others have: one part as it was read."""
 
@@ -19,8 +22,16 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     waiting: dict["BoundedSocket", int]
     """Bytes that were read and are no whole message yet, of all connections of a server."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._reject = self.conn.reject
+        self.conn.reject = self._rejected  # type: ignore[method-assign]
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if not self.handshake_initiated:
+            self._refuse()
+            return
         size = len(self.conn.reader.buffer) + sum(map(len, self.frames))
         if size > FREE_BYTES and not self.transport.is_closing():
             self.waiting[self] = size
@@ -28,6 +39,21 @@ class BoundedSocket(WebSocketsSansIOProtocol):
                 max(self.waiting, key=self.waiting.__getitem__)._give_up()
         else:
             self.waiting.pop(self, None)
+
+    def _rejected(self, status: Any, text: str) -> Response:
+        # What is wrong is told there with the header itself, and a token may stand in it.
+        return self._reject(status, NO_HANDSHAKE if text.startswith(_TOLD) else text)
+
+    def _refuse(self) -> None:
+        """All of the head came at once, and is none for the library, which says nothing then and
+        waits for ever."""
+        if not self.transport.is_closing():
+            body = NO_HANDSHAKE.encode()
+            self.transport.write(
+                b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
+            )
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from csm import errors
+from csm.serving import call_record
 from csm.serving.logging import request_id
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Synthesis
@@ -24,6 +25,7 @@ from gateway.http.outcomes import Outcomes, SpeechOutcome
 from gateway.http.sending import Sender, disconnected, while_connected
 from gateway.http.speech_body import OPENAI_VOICES, SpeechBody, speech_body, unused
 from gateway.messages import Checker
+from gateway.owner import owner_of_call
 from gateway.speaking.events import (
     Audio,
     Event,
@@ -52,22 +54,24 @@ class SpeechRoute:
         """Answers when the first audio is there; refuses as soon as it is certain."""
         began = time.monotonic()
         given = await self._bodies.json(request.scope, request.receive)
-        outcome = self.outcomes.begin(request_id.get())
+        owner = owner_of_call()
+        outcome = self.outcomes.begin(request_id.get(), owner=owner)
         try:
             body = speech_body(given)
             outcome.warnings += unused(body, self._speech.backends.info.generator.model)
-            asked = await self._checked(body, outcome)
+            asked = await self._checked(body, outcome, owner)
         except errors.ServiceError as error:
             outcome.error = error
             raise
-        events = self._speech.synthesize(lambda: asked, client_of(request.scope), None)
+        events = self._speech.synthesize(lambda: asked, client_of(request.scope), None, owner=owner)
         if body.response_format == "opus":
             events = as_ogg_opus(events, messages.opus_encoding())
         return _Answer(events, body, asked, outcome, self, began)
 
     async def outcome(self, request: Request) -> Response:
         """`GET /v1/audio/speech/{request_id}`: how it ended."""
-        return JSONResponse(self.outcomes.get(request.path_params["request_id"]).as_json())
+        name = request.path_params["request_id"]
+        return JSONResponse(self.outcomes.get(name, owner=owner_of_call()).as_json())
 
     @property
     def max_unread_s(self) -> float:
@@ -78,14 +82,14 @@ class SpeechRoute:
         """The first audio of an answer has been sent."""
         self._metrics.first_audio_seconds.observe(seconds)
 
-    async def _checked(self, body: SpeechBody, outcome: SpeechOutcome) -> Synthesis:
+    async def _checked(self, body: SpeechBody, outcome: SpeechOutcome, owner: str) -> Synthesis:
         speech = self._speech
         extras = {name: value for name, value in (body.csm or {}).items() if value is not None}
         asked = messages.synthesis(
             Checker(speech.settings, speech.backends.info),
             speech.texts.rules,
             text=body.input,
-            voice=await self._voice(body.voice_name, outcome),
+            voice=await self._voice(body.voice_name, outcome, owner),
             speed=body.speed,
             encoding="OGG_OPUS" if body.response_format == "opus" else "PCM_S16LE",
             rate_hz=RATE_HZ,
@@ -97,12 +101,12 @@ class SpeechRoute:
             raise messages.renamed(error) from None
         return asked
 
-    async def _voice(self, name: str, outcome: SpeechOutcome) -> str:
+    async def _voice(self, name: str, outcome: SpeechOutcome, owner: str) -> str:
         """The name, or none where it is one of OpenAI's that nobody has here."""
         if name in OPENAI_VOICES:
-            await self._speech.keeper.look_for(name)
+            await self._speech.keeper.look_for(name, owner=owner)
             try:
-                self._speech.voices.get(name)
+                self._speech.voices.of(owner).get(name)
             except errors.NotFound:
                 outcome.warnings.append(f"voice: there is no {name} here, the default voice speaks")
                 return ""
@@ -142,6 +146,7 @@ class _Answer(Response):
             if isinstance(failure, errors.InvalidArgument):
                 error = messages.renamed(failure)
             self._outcome.error = error
+            call_record.of_call().error = error.summary()
             if not self._started:
                 raise error from None
             # Half of a file must not look like a whole one.

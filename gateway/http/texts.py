@@ -7,6 +7,7 @@ from gateway.http import messages
 from gateway.http.bodies import Bodies
 from gateway.http.outcomes import warning_json
 from gateway.messages import Checker
+from gateway.owner import owner_of_call
 from gateway.speaking.warnings import of_text
 from gateway.speech import SpeechHandler
 
@@ -24,7 +25,7 @@ class TextRoutes:
         given = await self._bodies.json(request.scope, request.receive)
         checker = Checker(speech.settings, speech.backends.info)
         asked = messages.text_to_prepare(checker, given, speech.texts.rules)
-        prepared = await speech.prepare(*asked)
+        prepared = await speech.prepare(*asked, owner=owner_of_call())
         pairs = zip(prepared.sentences, prepared.positions, strict=True)
         return JSONResponse(
             {

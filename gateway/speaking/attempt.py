@@ -57,10 +57,12 @@ class Attempt:
                 info.tokenizer.num_codebooks * WIRE_DTYPE.itemsize,
                 form.sample_rate_hz * info.frame_ms / 1000,
                 form.sample_bytes,
+                info.frame_ms / 1000,
             ),
             options.ahead_frames,
             self._may_decode_on,
             recovery.got_on,
+            options.lead_s,
         )
         ports = MakerPorts(
             backends, settings, meter, recovery, self._decoder, self._pauses, self._tell

@@ -31,6 +31,8 @@ class AttemptOptions:
     """What there is of it already; None: nothing."""
     cuts: Callable[[SpokenSentence], Sequence[Cut]] = lambda _: ()
     """Where the text of a sentence may be cut; none: in proportion."""
+    lead_s: Callable[[], float] = lambda: 0.0
+    """Seconds of sound that the listener has in hand."""
 
     def left_s(self) -> float | None:
         """Seconds that a call which opens now may take."""

@@ -89,6 +89,11 @@ class Delivery:
         """Seconds that a listener who plays at once would have waited."""
         return self._playout.underrun_s
 
+    def lead_s(self) -> float:
+        """Seconds that a listener who plays at once has in hand of what was sent; 0 where there is
+        nothing yet, or no more."""
+        return self._playout.lead_s(time.monotonic())
+
     @property
     def kept_frames(self) -> int:
         """Frames that the client has got, and has heard where it says so."""

@@ -67,18 +67,24 @@ class Source(Enum):
 
 
 LOST = frozenset(
-    {StatusCode.UNAVAILABLE, StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CANCELLED}
+    {
+        StatusCode.UNAVAILABLE,
+        StatusCode.INTERNAL,
+        StatusCode.UNKNOWN,
+        StatusCode.CANCELLED,
+        StatusCode.UNAUTHENTICATED,
+        StatusCode.PERMISSION_DENIED,
+    }
 )
-"""The backend is gone, or has failed."""
+"""The backend is gone, or has failed, or does not take the gateway's credential: another may, and
+the same when its operator has seen to it."""
 REFUSED = frozenset({StatusCode.INVALID_ARGUMENT, StatusCode.OUT_OF_RANGE})
 BUSY = frozenset({StatusCode.FAILED_PRECONDITION})
 """The conversation's slot has not been left by the turn before."""
 FULL = frozenset({StatusCode.RESOURCE_EXHAUSTED})
 NOT_FREE = BUSY | FULL
-NOT_OURS = frozenset(
-    {StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED, StatusCode.UNIMPLEMENTED}
-)
-"""The backend is not one that this gateway may or can use: the next turn would fare no better."""
+NOT_OURS = frozenset({StatusCode.UNIMPLEMENTED})
+"""The backend is not one that this gateway can use: the next turn would fare no better."""
 
 
 @dataclass(frozen=True)

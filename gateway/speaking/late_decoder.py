@@ -17,6 +17,13 @@ from gateway.speaking.fate import Source
 from gateway.speaking.watch import Owed
 
 MIN_DECODED_FRAMES = 2
+MAX_GATHERED_FRAMES = 4
+"""Of one message to the tokenizer, and so of one chunk of sound: 320 ms."""
+GATHERED_SHARE = 3
+"""One part in so many of what the listener has in hand may be gathered: the rest outlasts a
+generator that pauses."""
+MAX_FED_FRAMES = 64
+"""Of one message, where many frames wait: a tokenizer takes 1024, and makes a few at a time."""
 HEDGED = 3
 """Calls in place of one that hangs."""
 PRIMER_FRAMES = 24
@@ -35,6 +42,8 @@ class DecoderFormat:
     """Samples that a frame lasts, at the client's rate."""
     sample_bytes: int
     """Bytes of a sample of all channels."""
+    frame_s: float
+    """Seconds that a frame lasts."""
 
 
 class LateDecoder:
@@ -47,16 +56,23 @@ class LateDecoder:
         ahead_frames: int,
         go_on: Callable[[BackendFailure], Awaitable[bool]],
         got_on: Callable[[Source], None],
+        lead_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`decoding` opens a call. `ahead_frames` may be decoded beyond what was written. `go_on`
-        is asked after a failure whether to open another; `got_on` hears of every sound."""
+        is asked after a failure whether to open another; `got_on` hears of every sound; `lead_s`
+        gives the seconds that the listener has in hand."""
         self._open = decoding
         self.decoding: Decoding | HedgedDecoding = decoding()
         """The call under way."""
         self.form = form
         self._ahead_frames = max(MIN_DECODED_FRAMES, ahead_frames)
-        self._go_on, self._got_on = go_on, got_on
-        self._undecoded: deque[tuple[bytes, int]] = deque()
+        self._go_on, self._got_on, self._lead_s = go_on, got_on, lead_s
+        self._undecoded = bytearray()
+        """Codes of frames that wait: to be more, or for the listener."""
+        self._gathering: asyncio.TimerHandle | None = None
+        """Set while those are to be more; what ends it."""
+        self._wanted_frames = 1
+        """Then: as many."""
         self._recent: deque[tuple[bytes, int]] = deque()
         """What was fed, from `PRIMER_FRAMES` before the end of the sound so far."""
         self._recent_frames = 0
@@ -75,28 +91,22 @@ class LateDecoder:
 
     def feed(self, codes: bytes, num_frames: int) -> None:
         """These frames come after those before."""
-        self._undecoded.append((codes, num_frames))
-        self._pump()
+        self._undecoded += codes
+        if not self._gathers():
+            self._pump()
 
     def withdraw(self, from_frame: int) -> bool:
         """Takes back what was fed from that frame on; False where some of it is being decoded."""
         if self.fed_frames > from_frame:
             return False
-        fed = self.fed_frames
-        kept: deque[tuple[bytes, int]] = deque()
-        for codes, num_frames in self._undecoded:
-            room = min(num_frames, from_frame - fed)
-            if room > 0:
-                kept.append((codes[: room * self.form.frame_bytes], room))
-                fed += room
-        self._undecoded = kept
+        del self._undecoded[(from_frame - self.fed_frames) * self.form.frame_bytes :]
         return True
 
     def written(self, num_frames: int) -> None:
         """The listener has taken the sound of the first `num_frames`."""
         if num_frames > self._written_frames:
             self._written_frames = num_frames
-            if self._undecoded:
+            if self._undecoded and self._gathering is None:
                 self._pump()
 
     def close(self) -> None:
@@ -107,6 +117,7 @@ class LateDecoder:
     def stop(self) -> None:
         """Nobody listens any more."""
         self._stopped = True
+        self._end_gathering()
         self.decoding.cancel()
 
     async def run(self, on_sound: Callable[[bytes, int], None]) -> None:
@@ -175,23 +186,38 @@ class LateDecoder:
             self._recent_frames -= num_frames
             first += num_frames
 
+    def _gathers(self) -> bool:
+        """Whether the frames that wait are to be more before they are decoded."""
+        waiting = len(self._undecoded) // self.form.frame_bytes
+        if self._gathering is None:
+            share_s = self._lead_s() / GATHERED_SHARE
+            self._wanted_frames = min(MAX_GATHERED_FRAMES, int(share_s / self.form.frame_s))
+            if waiting < self._wanted_frames:
+                # At the latest then, or a generator that waits for credit would wait for ever.
+                loop = asyncio.get_running_loop()
+                self._gathering = loop.call_later(share_s, self._pump)
+        return waiting < self._wanted_frames
+
+    def _end_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
     def _pump(self) -> None:
-        while self._undecoded and not self._stopped:
-            codes, num_frames = self._undecoded[0]
-            room = self._written_frames + self._ahead_frames - self.fed_frames
-            if room <= 0:
-                return
-            if num_frames > room:
-                at = room * self.form.frame_bytes
-                self._undecoded[0] = (codes[at:], num_frames - room)
-                codes, num_frames = codes[:at], room
-            else:
-                self._undecoded.popleft()
+        self._end_gathering()
+        form = self.form
+        room = self._written_frames + self._ahead_frames - self.fed_frames
+        left = min(room, len(self._undecoded) // form.frame_bytes)
+        while left > 0 and not self._stopped:
+            num_frames = min(left, MAX_FED_FRAMES)
+            left -= num_frames
+            codes = bytes(self._undecoded[: num_frames * form.frame_bytes])
+            del self._undecoded[: len(codes)]
             self.decoding.feed(codes, num_frames)
             self._recent.append((codes, num_frames))
             self._recent_frames += num_frames
             self.fed_frames += num_frames
             if not self.owed.for_s:
                 self.owed.begin(flowing=self._sounds)
-        if self._ended:
+        if self._ended and (self._stopped or not self._undecoded):
             self.decoding.close()

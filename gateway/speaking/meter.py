@@ -2,16 +2,18 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 
 from csm import errors
+from csm.serving import call_record, turn_record
 from csm.serving.metrics import GatewayMetrics
 from gateway.commands import StreamFormat
 from gateway.speaking.audible import first_audible_s
 from gateway.speaking.events import FinishReason, TurnTiming, TurnUsage, TurnWarning
 from gateway.speaking.making_time import MakingTime
+from gateway.speaking.turn_stages import Stage
 
 OUTCOMES = {
     FinishReason.EOS: "completed",
@@ -50,6 +52,9 @@ class TurnMeter:
         self._rpc = rpc
         self._clock = clock
         self._created = clock()
+        self._call = call_record.of_call()
+        self.record = self._call.begin_turn(self._created)
+        """What its log line and its span will say."""
         self._accepted: float | None = None
         self._submitted: float | None = None
         self._first_frame: float | None = None
@@ -58,6 +63,10 @@ class TurnMeter:
         self._first_sent: float | None = None
         self._last_sent: float | None = None
         self._cancel_asked: float | None = None
+        self._text, self._decoding, self._sending = Stage(), Stage(), Stage()
+        self._text_s = 0.0
+        self._last_frame: float | None = None
+        self._admitted = False
         self._making = MakingTime()
         self._spoke = False
         self._heard = False
@@ -68,14 +77,33 @@ class TurnMeter:
     def accepted(self) -> None:
         """There is all that the first sentence needs."""
         if self._accepted is None:
-            self._accepted = self._clock()
+            self._accepted = self.record.accepted_s = self._clock()
+
+    def admitted(self) -> None:
+        """It waits no longer for its place, its conversation, or the turns before it; this task
+        works for it from here on."""
+        turn_record.current.set(self.record)
+        if not self._admitted:
+            self._admitted = True
+            waited_from = self._created if self._accepted is None else self._accepted
+            self._call.stage(self.record, "admission", waited_from, self._clock())
+        self.accepted()
+
+    def encoded(self, began: float, num_turns: int) -> None:
+        """Its context was encoded since then."""
+        ended = self._clock()
+        self._metrics.stage_duration_seconds.labels("context_encode").observe(ended - began)
+        self._call.stage(self.record, "encode", began, ended, turns=num_turns)
 
     @contextlib.contextmanager
     def preparing_text(self) -> Iterator[None]:
         """A text, or a part of one, becomes sentences meanwhile."""
         began = self._clock()
         yield
-        self._metrics.text_preparation_seconds.observe(self._clock() - began)
+        ended = self._clock()
+        self._metrics.text_preparation_seconds.observe(ended - began)
+        self._text.note(began, ended)
+        self._text_s += ended - began
 
     def continues(self, history_frames: int) -> None:
         """The turn belongs to a conversation of so many frames."""
@@ -107,14 +135,17 @@ class TurnMeter:
         now = self._clock()
         self._making.frame(now)
         self._spoke = True
+        self._last_frame = now
         if self._first_frame is None:
             self._first_frame = now
             self._stage("generate_first_frame", self._first_frame, self._submitted)
 
     def decoded(self) -> None:
         """Audio came from the tokenizer."""
+        now = self._clock()
+        self._decoding.note(self._first_frame, now)
         if self._first_chunk is None:
-            self._first_chunk = self._clock()
+            self._first_chunk = now
             self._stage("decode_first_chunk", self._first_chunk, self._first_frame)
 
     def taken(self) -> None:
@@ -125,11 +156,14 @@ class TurnMeter:
     def sent(self, duration_s: float, lead_s: float, now: float) -> None:
         """The client's connection took a chunk."""
         metrics = self._metrics
+        self._sending.note(self._first_taken, now)
         if self._first_sent is None:
-            self._first_sent = now
+            self._first_sent = self.record.first_audio_s = now
             self._stage("send_first_chunk", now, self._first_taken)
             if self._accepted is not None:
-                metrics.time_to_first_audio_seconds.labels(self._rpc).observe(now - self._accepted)
+                metrics.time_to_first_audio_seconds.labels(self._rpc).observe(
+                    now - self._accepted, self._exemplar()
+                )
         elif self._last_sent is not None:
             metrics.chunk_gap_seconds.observe(now - self._last_sent)
         self._last_sent = now
@@ -164,11 +198,29 @@ class TurnMeter:
     def retried(self, service: str, code: str) -> None:
         """The turn is submitted again; its clock goes on."""
         self._metrics.upstream_retries.labels(service, code).inc()
-        self._first_frame = self._first_chunk = None
+        self.record.retries += 1
+        self._first_frame = self._first_chunk = self._last_frame = None
+        self._decoding = Stage()
         self._making.made_again()
 
-    def told(self, usage: TurnUsage, warnings: Iterable[TurnWarning]) -> None:
-        """What the turn's terminal says."""
+    def used(self, usage: TurnUsage, num_frames: int) -> None:
+        """What the turn has consumed, as far as the generator has said; frames that came."""
+        record = self.record
+        record.num_frames = max(num_frames, usage.generated_frames)
+        record.prompt_frames, record.reused_frames = usage.prompt_frames, usage.reused_frames
+        record.text_tokens = usage.text_tokens
+
+    def told(
+        self,
+        usage: TurnUsage,
+        warnings: Sequence[TurnWarning],
+        reason: FinishReason | None = None,
+        error: errors.ServiceError | None = None,
+    ) -> None:
+        """What the turn's terminal says; before `finish`."""
+        self.record.finish_reason = reason.name if reason is not None else ""
+        self.record.error = error.summary() if error is not None else ""
+        self.record.num_warnings = len(warnings)
         self._metrics.count_warnings(warning.kind for warning in warnings)
         # A generator that has the conversation's cache computes what is new; one that has not, all
         # of its frames. Of a full context or a model that takes none, nothing can be told.
@@ -180,9 +232,11 @@ class TurnMeter:
     def failed_over(self, service: str, code: str) -> None:
         """The turn goes on elsewhere, with what there is of it."""
         self._metrics.failovers.labels(service, code).inc()
+        self.record.failovers += 1
 
     def timing(self, queue_ms: float, prefill_ms: float) -> TurnTiming:
         """Queue and prefill as the generator says; first audio sent and total as seen here."""
+        self.record.queue_ms, self.record.prefill_ms = queue_ms, prefill_ms
         began = self._accepted if self._accepted is not None else self._created
         decode_ms = 0.0
         if self._first_frame is not None and self._first_chunk is not None:
@@ -212,7 +266,29 @@ class TurnMeter:
             making_s = self._making.seconds
             if outcome == "completed" and making_s is not None:
                 metrics.real_time_factor.observe(making_s / self._audio_s)
+        self.record.outcome, self.record.audio_s = outcome, self._audio_s
+        if self._call.traced:
+            self._tell_stages(underrun_s)
+        self._call.end_turn(self.record, now)
 
     def _stage(self, stage: str, now: float, since: float | None) -> None:
         if since is not None:
             self._metrics.stage_duration_seconds.labels(stage).observe(now - since)
+
+    def _tell_stages(self, underrun_s: float) -> None:
+        call, record = self._call, self.record
+        busy_ms = round(1000 * self._text_s, 1)
+        self._text.tell(call, record, "text", busy_ms=busy_ms)
+        first, last = self._first_frame, self._last_frame
+        if self._submitted is not None and first is not None:
+            call.stage(record, "first_frame", self._submitted, first)
+        if first is not None and last is not None:
+            call.stage(record, "frames", first, last, frames=record.num_frames)
+        self._decoding.tell(call, record, "decode")
+        underrun_ms = round(1000 * underrun_s, 1)
+        self._sending.tell(call, record, "send", underrun_ms=underrun_ms)
+
+    def _exemplar(self) -> dict[str, str] | None:
+        """The trace in which a scraper finds this very turn, where its spans are kept."""
+        trace = self.record.trace
+        return {"trace_id": trace.trace_id} if trace is not None and trace.sampled else None

@@ -37,6 +37,10 @@ class Playout:
         self._play_end += duration_s
         return self._play_end - now
 
+    def lead_s(self, now: float) -> float:
+        """How far the end of what was sent is ahead of real time, >= 0."""
+        return max(0.0, self._play_end - now) if self._play_end is not None else 0.0
+
     def text_starved(self, now: float) -> None:
         """The listener waited for text that nobody had written yet: no underrun of ours."""
         if self._play_end is not None and now > self._play_end:

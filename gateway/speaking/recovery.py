@@ -5,6 +5,7 @@ and the turn goes on in the same sentence. `fate` says which; here are the bound
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,8 @@ from gateway.backends.failure import BackendFailure
 from gateway.settings import GatewaySettings
 from gateway.speaking.fate import BUSY, NOT_FREE, Fate, Source
 from gateway.speaking.meter import TurnMeter
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.05, 0.4
 """Between two tries at a place that is not yet free; doubled each time."""
@@ -115,6 +118,9 @@ class Recovery:
             return False
         else:
             self._meter.failed_over(failure.source.value, failure.code.name)
+            # Why in a word: a backend's own words may hold what somebody said.
+            how = "stands still" if failure.hangs else failure.code.name
+            log.info("a turn goes on without its %s: %s", failure.source.value, how)
         await self._elsewhere(failure)
         return not self._stopped.is_set()
 

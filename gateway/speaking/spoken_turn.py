@@ -18,13 +18,7 @@ from gateway.conversations.store import Turn
 from gateway.conversations.turn import Unfinished
 from gateway.marks.turn_marks import TurnMarks
 from gateway.speaking.attempt import Attempt
-from gateway.speaking.attempt_events import (
-    AttemptEvent,
-    AttemptOptions,
-    Began,
-    Silence,
-    Sound,
-)
+from gateway.speaking.attempt_events import AttemptEvent, AttemptOptions, Began, Silence, Sound
 from gateway.speaking.delivery import Delivery, DeliveryPorts
 from gateway.speaking.events import (
     FinishReason,
@@ -41,13 +35,7 @@ from gateway.speaking.recovery import Recovery
 from gateway.speaking.resumed import Resumed
 from gateway.speaking.sentence_queue import SentenceQueue
 from gateway.speaking.turn_ports import TurnPorts
-from gateway.speaking.warnings import (
-    not_saved,
-    nothing_spoken,
-    of_event,
-    of_text,
-    refusal,
-)
+from gateway.speaking.warnings import not_saved, nothing_spoken, of_event, of_text, refusal
 from gateway.text.options import TextWarning
 from gateway.text.sentence import Sentence
 
@@ -67,7 +55,7 @@ class SpokenTurn:
         resumed: Resumed | None = None,
     ) -> None:
         """`resumed`: what there is of it from another call."""
-        self.turn_id = turn_id
+        self.turn_id = meter.record.turn_id = turn_id
         self.meter = meter
         self.state = TurnState.WAITING
         self.warnings: list[TurnWarning] = []
@@ -159,7 +147,7 @@ class SpokenTurn:
 
         Raises `ServiceError` where the call is to end with a status instead.
         """
-        self.meter.accepted()
+        self.meter.admitted()
         if (conversation := self._ports.conversation) is not None:
             self.meter.continues(sum(turn.num_frames for turn in conversation.turns))
             if self._resumed is not None:
@@ -285,6 +273,7 @@ class SpokenTurn:
             credit_frames,
             self._recovery.route_key,
             self._recovery.route,
+            options.owner,
         )
         if self.state is TurnState.WAITING:
             self._move(TurnState.OPEN)
@@ -301,6 +290,7 @@ class SpokenTurn:
                 joined,
                 resumed,
                 self._marks.cuts,
+                self._delivery.lead_s,
             ),
             self._ports.context(),
             self._ports.backends,
@@ -353,16 +343,17 @@ class SpokenTurn:
             self._nothing_said()
         # A turn for which there is no place is refused, in band as by a status.
         outcome = OUTCOMES[reason] if error is None else outcome_of(error)
-        self._leave(outcome, kept, ended=reason is not FinishReason.SHUTDOWN)
         usage = attempt.usage if attempt else TurnUsage()
-        self.meter.told(usage, self.warnings)
+        self.meter.told(usage, self.warnings, reason, error)
         queue_ms, prefill_ms = (attempt.queue_ms, attempt.prefill_ms) if attempt else (0.0, 0.0)
+        timing = self.meter.timing(queue_ms, prefill_ms)
+        self._leave(outcome, kept, ended=reason is not FinishReason.SHUTDOWN)
         self._outbox.put(
             SpeechTurnCompleted(
                 self.turn_id,
                 reason,
                 usage.plus(TurnUsage(failovers=self._recovery.failovers)),
-                self.meter.timing(queue_ms, prefill_ms),
+                timing,
                 self._delivery.timeline.audio_ms(kept, self._frame_ms),
                 heard=False,
                 error=error,
@@ -392,4 +383,7 @@ class SpokenTurn:
         turn, conversation = self.so_far(kept, ended=ended), self._ports.conversation
         if conversation is not None and turn.segments:
             conversation.add(turn)
+        if self._attempt is not None:
+            self.meter.used(self._attempt.usage, self._attempt.num_frames)
+        self.meter.record.text_chars = self.text_chars
         self.meter.finish(outcome, self._delivery.underrun_s)

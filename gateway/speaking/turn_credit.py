@@ -9,7 +9,7 @@ class TurnCredit:
         self.granted = window_frames
         """Frames of the turn that the generator may have sent so far."""
         self._due = 0
-        self._batch = max(1, window_frames // 4)
+        self._batch = max(1, window_frames // 3)
 
     def give(self, num_frames: int) -> int:
         """The client has taken so many more; the frames to allow now, in batches: mostly 0."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from gateway.backends.backends import Backends, GeneratorState
+from gateway.backends.backends import LOAD_TIMEOUT_S, Backends, GeneratorState
 from gateway.backends.calls import Decoding
 from gateway.backends.failure import BackendFailure
 from gateway.backends.hedge import HedgedDecoding
@@ -19,6 +19,10 @@ FLOW_SILENCE_S = 2.0
 """That a tokenizer may pause between two sounds, and a generator between two frames of a turn that
 has a slot and credit, whatever is answered for it: a connection that was lost and found again may
 lead the question to another one."""
+
+
+LATE_S = 0.25
+"""Beyond its timeout, after which a question says more of this process than of who was asked."""
 
 
 class Owed:
@@ -37,6 +41,11 @@ class Owed:
         """Nothing is owed."""
         self._since = None
 
+    def not_counting(self, seconds: float) -> None:
+        """So much of the time so far does not count."""
+        if self._since is not None and seconds > 0:
+            self._since = min(self._since + seconds, time.monotonic())
+
     @property
     def for_s(self) -> float:
         """Seconds; 0 where nothing is owed."""
@@ -44,7 +53,11 @@ class Owed:
 
 
 class Watch:
-    """Ends a call that a silent backend holds, as failed; who reads it hears of that."""
+    """Ends a call that a silent backend holds, as failed; who reads it hears of that.
+
+    Time that this process stands still itself counts against nobody: what came meanwhile has not
+    been read yet. All its turns would be moved at once otherwise, and each costs the others more.
+    """
 
     def __init__(
         self,
@@ -64,7 +77,11 @@ class Watch:
         settings, owed = self._settings, self._generator_owed
         asked_s = 0.0
         while True:
+            slept_s = time.monotonic()
             await asyncio.sleep(WATCH_INTERVAL_S)
+            late_s = time.monotonic() - slept_s - WATCH_INTERVAL_S
+            for one in (self._decoder_owed, owed):
+                one.not_counting(late_s)
             waited_s, limit_s = self._decoder_owed.for_s, settings.decode_timeout_s
             if self._decoder_owed.flowing:
                 limit_s = min(FLOW_SILENCE_S, limit_s)
@@ -76,7 +93,10 @@ class Watch:
                 continue
             call = self._generator()
             state = await backends.generator_state(*where())
-            asked_s = time.monotonic()
+            took_s, asked_s = time.monotonic() - now, time.monotonic()
+            if took_s > LOAD_TIMEOUT_S + LATE_S:
+                owed.not_counting(took_s - LOAD_TIMEOUT_S)
+                continue
             waited_s = owed.for_s
             limit_s = settings.frame_timeout_s
             if state is GeneratorState.FULL:

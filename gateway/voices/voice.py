@@ -3,13 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from gateway.commands import SamplingOptions
 from gateway.conversations.segment import Segment
 from gateway.text.lexicon import Lexicon
+from gateway.voices.names import key_of
 
 MAX_TOLD = 16
 """Speakers, or names, that a refusal tells."""
+
+
+class VoiceId(NamedTuple):
+    """What a voice is known by where those of all owners are: names are unique to an owner."""
+
+    owner: str
+    """The tenant that made it; "" where identity is off, and for voices that are everybody's."""
+    key: str
+    """The name in lower case."""
 
 
 class VoiceOrigin(Enum):
@@ -61,6 +72,13 @@ class LibraryVoice:
     consent: Consent | None = None
     updated_unix_s: int = 0
     """0: not known."""
+    owner: str = ""
+    """The tenant whose voice it is; "": everybody's, or identity is off."""
+
+    @property
+    def id(self) -> VoiceId:
+        """What tells it from all other voices."""
+        return VoiceId(self.owner, key_of(self.name))
 
 
 def speaker_problem(speaker: int, speakers: Mapping[int, str]) -> str:

@@ -1,17 +1,28 @@
 """The voices that a gateway knows, as they are now."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from csm import errors
 from gateway.voices.names import key_of
-from gateway.voices.voice import LibraryVoice, VoiceOrigin, speaker_problem, told
+from gateway.voices.voice import LibraryVoice, speaker_problem, told
+
+
+@dataclass
+class _Created:
+    """What one owner has made, by name in lower case."""
+
+    voices: dict[str, LibraryVoice] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    ordered: list[LibraryVoice] | None = None
+    """All voices that the owner has, the common ones too; None: not put in order yet."""
 
 
 class Voices:
-    """Voices by name, whatever its case, and by alias.
+    """The voices of one owner by name, whatever its case, and by alias.
 
-    The model's and the operator's are there from the start; those that were created come, change
-    and go (`put`, `remove`).
+    The model's and the operator's are there from the start, and everybody's; those that the owner
+    created come, change and go (`put`, `remove`). Of other owners' nothing is known here.
     """
 
     def __init__(
@@ -23,13 +34,24 @@ class Voices:
     ) -> None:
         """`speakers` are those that the model names, by number; empty: any number speaks.
         `aliases` are names and the voices that they stand for."""
-        self._voices = {key_of(name): voice for name, voice in voices.items()}
+        self._common = {key_of(name): voice for name, voice in voices.items()}
+        self._created = _Created()
         self._speakers = dict(speakers or {})
         self._default = default
         self.aliases = dict(aliases or {})
         self._targets = {key_of(alias): voice for alias, voice in self.aliases.items()}
-        self._unusable: dict[str, str] = {}
-        self._ordered: list[LibraryVoice] | None = None
+
+    def for_another(self) -> "Voices":
+        """The voices of an owner who has created none yet."""
+        another = Voices({}, self._default)
+        another._common, another._speakers = self._common, self._speakers
+        another.aliases, another._targets = self.aliases, self._targets
+        return another
+
+    @property
+    def has_created(self) -> bool:
+        """Whether anything is known of voices that the owner created."""
+        return bool(self._created.voices or self._created.unusable)
 
     @property
     def default(self) -> str:
@@ -39,17 +61,21 @@ class Voices:
 
     def all(self) -> list[LibraryVoice]:
         """In order of name, whatever its case."""
-        if self._ordered is None:
-            self._ordered = [self._voices[key] for key in sorted(self._voices)]
-        return self._ordered
+        if self._created.ordered is None:
+            there = self._common | self._created.voices
+            self._created.ordered = [there[key] for key in sorted(there)]
+        return self._created.ordered
 
     def find(self, name: str) -> LibraryVoice | None:
         """The voice of that name or alias; None: there is none."""
         key = key_of(name)
-        voice = self._voices.get(key)
+        voice = self._named(key)
         if voice is None and key in self._targets:
-            voice = self._voices.get(key_of(self._targets[key]))
+            voice = self._named(key_of(self._targets[key]))
         return voice
+
+    def _named(self, key: str) -> LibraryVoice | None:
+        return self._common.get(key) or self._created.voices.get(key)
 
     def get(self, name: str) -> LibraryVoice:
         """The voice of that name or alias, the default for an empty one.
@@ -61,8 +87,8 @@ class Voices:
         if voice is not None:
             return voice
         key = key_of(self._targets.get(key_of(wanted), wanted))
-        if key in self._unusable:
-            raise errors.FailedPrecondition(f"voice {wanted[:64]!r}: {self._unusable[key]}")
+        if key in self._created.unusable:
+            raise errors.FailedPrecondition(f"voice {wanted[:64]!r}: {self._created.unusable[key]}")
         known = told([one.name for one in self.all()])
         if key_of(wanted) in self._targets:
             known = f"it is an alias of {self._targets[key_of(wanted)]!r}; known are {known}"
@@ -88,7 +114,7 @@ class Voices:
         """The other names of a voice, in order."""
         key = key_of(voice.name)
         found = (alias for alias, name in self.aliases.items() if key_of(name) == key)
-        return sorted(alias for alias in found if key_of(alias) not in self._voices)
+        return sorted(alias for alias in found if self._named(key_of(alias)) is None)
 
     def check_speaker(self, field: str, speaker: int) -> None:
         """Raises `InvalidArgument` about `field` where the model names its speakers and this is
@@ -121,7 +147,7 @@ class Voices:
     def taken_by(self, name: str) -> str | None:
         """What has that name already, as a clause; None: it is free."""
         key = key_of(name)
-        voice = self._voices.get(key)
+        voice = self._named(key)
         if voice is not None:
             return f"there is a voice {voice.name!r} already, {voice.origin.value}"
         if key in self._targets:
@@ -131,26 +157,23 @@ class Voices:
     def put(self, voice: LibraryVoice) -> None:
         """A voice that was created, or has changed. One of the model's or the operator's stays."""
         key = key_of(voice.name)
-        self._unusable.pop(key, None)
-        there = self._voices.get(key)
-        if there is None or there.origin is VoiceOrigin.CREATED:
-            self._voices[key] = voice
-            self._ordered = None
+        self._created.unusable.pop(key, None)
+        if key not in self._common:
+            self._created.voices[key] = voice
+            self._created.ordered = None
 
     def remove(self, name: str) -> None:
         """A voice that was created is gone; nothing where there is none."""
         key = key_of(name)
-        self._unusable.pop(key, None)
-        there = self._voices.get(key)
-        if there is not None and there.origin is VoiceOrigin.CREATED:
-            del self._voices[key]
-            self._ordered = None
+        self._created.unusable.pop(key, None)
+        if self._created.voices.pop(key, None) is not None:
+            self._created.ordered = None
 
     def set_aside(self, name: str, why: str) -> None:
         """A voice is kept and cannot be used, which is said to who names it."""
         self.remove(name)
-        self._unusable[key_of(name)] = why
+        self._created.unusable[key_of(name)] = why
 
     def why_unusable(self, name: str) -> str | None:
         """Why a voice that is kept cannot be used; None: it can, or there is none."""
-        return self._unusable.get(key_of(name))
+        return self._created.unusable.get(key_of(name))

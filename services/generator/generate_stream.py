@@ -8,12 +8,14 @@ has not been sent.
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
 from csm import errors
+from csm.serving import call_record
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.begun import Begun
 from services.generator.context import Context, ContextLimits, PinnedSegment
@@ -33,6 +35,7 @@ from services.generator.off_loop import sized
 from services.generator.output_queue import Item, OutputQueue
 from services.generator.patience import Patience
 from services.generator.place import Place
+from services.generator.turn_stages import tell_stages
 from services.generator.turn_text import TurnText
 from services.generator.turns import (
     FlushRequest,
@@ -81,6 +84,7 @@ class GenerateStream:
         self._balance = config.credit_frames
         self._running: RunningTurn | None = None
         self._queue = OutputQueue()
+        self._call = call_record.of_call()
         self._failure: BaseException | None = None
         self._input_ended = False
         self._closed = False
@@ -157,7 +161,13 @@ class GenerateStream:
         if self._closed or self._failure:
             return
         running = RunningTurn(
-            turn_id, uuid.uuid4().hex, prompt, seed, begun.frames, sent=len(begun)
+            turn_id,
+            uuid.uuid4().hex,
+            prompt,
+            seed,
+            begun.frames,
+            sent=len(begun),
+            submitted_s=time.monotonic(),
         )
         request = TurnRequest(
             key=running.key,
@@ -171,6 +181,7 @@ class GenerateStream:
             deadline_s=deadline_s,
             begun_frames=len(begun),
             noise=noise,
+            cache_scope=self._config.cache_scope,
         )
         self._place.submit(request, lambda event: self._hear(running, event))
         self._running = running
@@ -301,6 +312,7 @@ class GenerateStream:
             case Finished():
                 running.finished = event
                 running.over.set()
+                tell_stages(self._call, running.turn_id, running.submitted_s, event)
                 if not running.cancelled:
                     self._push(running)
 

@@ -21,6 +21,7 @@ from services.generator.model.reading import UnreadCsm
 from services.generator.model.text import TextTokenizer
 from services.generator.native.native_csm import NativeCsm
 from services.generator.native.select import NativeMode, accelerate
+from services.generator.settings import GeneratorSettings
 from services.generator.voices import ModelVoice, load_voices
 from services.model_directory import missing
 from services.native.build import NativeUnavailable
@@ -67,6 +68,20 @@ class LoadedModel:
         return str(self.model.dtype).removeprefix("torch.")
 
 
+def load_for(settings: GeneratorSettings) -> LoadedModel:
+    """As `load`, with what the settings of a generator say."""
+    return load(
+        settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        native=settings.native,
+        graphs=settings.graphs,
+        compiled=settings.compiled,
+        threads=settings.threads,
+        slots=settings.slots,
+    )
+
+
 def load(
     path: Path,
     *,
@@ -76,6 +91,7 @@ def load(
     graphs: GraphsMode = "off",
     compiled: bool = False,
     threads: int = 0,
+    slots: int = 1,
 ) -> LoadedModel:
     """Loads everything; blocks for as long as that takes.
 
@@ -83,10 +99,12 @@ def load(
         path: the model directory, or its safetensors file.
         device: where it runs; auto: CUDA where there is one.
         dtype: of the weights; auto: by device and size.
-        native: whether frames are made natively (`native.select`); int8 takes it as required.
+        native: whether frames are made natively (`native.select`); int8 takes auto and off as
+            required.
         graphs: whether frames are CUDA graphs; without effect on CPUs.
         compiled: whether torch.compile fuses their kernels.
         threads: of native frames; 0: see `threads_for`.
+        slots: turns at once, for which the fastest native level is chosen.
 
     Raises:
         FailedPrecondition: what is wrong with which file, that there is no such device, or that
@@ -109,14 +127,16 @@ def load(
             )
         is_int8 = dtype == "int8"
         model: Model
-        if place == "cuda" and graphs != "off" and native != "required" and not is_int8:
+        by_torch = native in ("auto", "off")
+        if place == "cuda" and graphs != "off" and by_torch and not is_int8:
             model = GraphedCsm(unread.read(place), buckets=graphs == "buckets", compiled=compiled)
         else:
             model = accelerate(
                 unread if place == "cpu" else unread.read(place),
-                "required" if is_int8 else native,
+                "required" if is_int8 and by_torch else native,
                 "int8" if is_int8 else None,
                 threads=threads_for(description.parameters, threads),
+                slots=slots,
             )
         return LoadedModel(
             name=directory.resolve().name,
@@ -130,7 +150,7 @@ def load(
             characters=readable_characters(tokenizer),
         )
     except NativeUnavailable as error:
-        what = "dtype: int8" if dtype == "int8" else "native: required"
+        what = "dtype: int8" if dtype == "int8" else f"native: {native}"
         raise FailedPrecondition(f"{what} cannot be had here: {error}") from error
     except (ValueError, OSError) as error:
         raise FailedPrecondition(f"model: {path} cannot be used: {error}") from error
@@ -143,6 +163,16 @@ def threads_for(parameters: int, asked: int) -> int:
     """Return how many threads a model of so many parameters runs on; `asked` 0 leaves it open."""
     large = parameters >= THREADED_PARAMETERS
     return cores.threads_for(asked, large=large, most=torch.get_num_threads())
+
+
+def use_threads(loaded: LoadedModel, asked: int) -> None:
+    """Set torch's threads for a model's frames, in the thread that makes them."""
+    # Of this thread, and of whichever thread of the process first uses torch after it. Native
+    # frames have threads of their own: torch's would spin beside them behind every small copy.
+    count = 1
+    if not isinstance(loaded.model, NativeCsm):
+        count = threads_for(loaded.description.parameters, asked)
+    torch.set_num_threads(count)
 
 
 def torch_dtype(name: DtypeName, place: str, parameters: int) -> torch.dtype:

@@ -6,34 +6,32 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 
 import grpc
-import torch
 
 from csm import errors
 from csm.serving.metrics import GeneratorMetrics, Metrics
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import bounds, loading, messages
+from services.generator.access import RPCS
 from services.generator.context import ContextLimits
 from services.generator.engine.engine import Engine
-from services.generator.engine.events import Event, Finished, FinishReason
+from services.generator.engine.events import FinishReason
 from services.generator.engine.runner import Runner
-from services.generator.engine.turn import TurnRequest
 from services.generator.generate_stream import GenerateStream
 from services.generator.left_out import LeftOut
 from services.generator.loading import LoadedModel
 from services.generator.model import hub
 from services.generator.model.prompt import PromptSegment, segment_frames
-from services.generator.native.native_csm import NativeCsm
+from services.generator.pace import measure
 from services.generator.servicer import GeneratorServicer
 from services.generator.settings import GeneratorSettings
+from services.generator.step_time import StepError
 from services.generator.telemetry import Telemetry
 from services.generator.turns import StreamConfig
 
 log = logging.getLogger(__name__)
 
-WARM_UP_FRAMES = 3
 IDLE_S = 3.0
 """How long a stream may be without a turn in a drain: a sentence may wait for its words."""
 TERMINALS_S = 2.0
@@ -44,6 +42,7 @@ class GeneratorService:
     """What a host runs; see `csm.serving.bootstrap.Service`."""
 
     name = "csm.v1.GeneratorService"
+    access = RPCS
 
     def __init__(self, settings: GeneratorSettings, metrics: Metrics) -> None:
         self.settings = settings
@@ -209,15 +208,7 @@ class GeneratorService:
 
     def _load(self) -> tuple[LoadedModel, Runner]:
         settings = self.settings
-        loaded = loading.load(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            native=settings.native,
-            graphs=settings.graphs,
-            compiled=settings.compiled,
-            threads=settings.threads,
-        )
+        loaded = loading.load_for(settings)
         most = loaded.model.config.backbone.max_positions
         if settings.max_positions > most:
             raise errors.FailedPrecondition(
@@ -227,38 +218,28 @@ class GeneratorService:
         return loaded, Runner(loaded.model, settings.slots, positions, settings.prefill_chunk)
 
     def _use_threads(self) -> None:
-        # Of this thread, and of whichever thread of the process first uses torch after it. Native
-        # frames have threads of their own: torch's would spin beside them behind every small copy.
-        count = 1
-        if not isinstance(self.loaded.model, NativeCsm):
-            parameters = self.loaded.description.parameters
-            count = loading.threads_for(parameters, self.settings.threads)
-        torch.set_num_threads(count)
+        loading.use_threads(self.loaded, self.settings.threads)
 
     async def _warm_up(self) -> None:
-        """A few frames through the whole engine: first calls allocate, tune and compile."""
+        """A few frames through the whole engine: first calls allocate, tune and compile. Says what
+        cannot be in real time here."""
         began = time.monotonic()
-        loaded, engine = self.loaded, self.engine
+        loaded, settings = self.loaded, self.settings
         prompt = segment_frames(
             PromptSegment(0, "hello."), loaded.tokenizer, loaded.model.config.num_codebooks
         )
-        done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-
-        def hear(event: Event) -> None:
-            if isinstance(event, Finished) and not done.done():
-                done.set_result(event)
-
-        key = f"warm-up:{uuid.uuid4().hex}"
-        engine.submit(
-            TurnRequest(key, key, prompt, loaded.defaults.sampling, 0, WARM_UP_FRAMES), hear
-        )
-        finished = await done
-        engine.release(key)
-        if finished.reason is FinishReason.ERROR:
+        sampling = loaded.defaults.sampling
+        try:
+            pace = await measure(self.engine, prompt, sampling, loaded.frame_ms, settings.slots)
+        except StepError as error:
             raise errors.FailedPrecondition(
-                f"model: {self.settings.model} failed its warm-up: {finished.error}"
-            )
+                f"model: {settings.model} failed its warm-up: {error}"
+            ) from error
         log.info("warmed up in %.2f s", time.monotonic() - began)
+        threads = loading.threads_for(loaded.description.parameters, settings.threads)
+        device = loaded.model.device.type
+        if warning := pace.warning(loaded.dtype_name, threads, device):
+            log.warning("%s", warning)
 
     async def _streams_over(self, within_s: float) -> None:
         self._all_closed.clear()

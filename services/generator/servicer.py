@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Protocol
 
 import grpc
 
 from csm import errors
+from csm.serving import call_record
+from csm.serving.cache_scope import cache_scope_of
+from csm.serving.call_record import CallRecord
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
 from services.generator.engine.engine import Engine
@@ -18,7 +22,7 @@ from services.generator.loading import LoadedModel
 from services.generator.off_loop import INLINE_BYTES, off_loop
 from services.generator.positions import count_positions
 from services.generator.settings import GeneratorSettings
-from services.generator.turns import StreamConfig
+from services.generator.turns import GenerationStarted, Output, StreamConfig, TurnFrames
 
 Requests = AsyncIterator[generator_pb2.GenerateRequest]
 Context = grpc.aio.ServicerContext
@@ -70,11 +74,13 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
-        stream = await self._open(request_iterator)
+        record = call_record.of_call()
+        stream = await self._open(request_iterator, record, context)
         frame_ms = self._service.loaded.frame_ms
         reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
         try:
             async for output in stream.outputs():
+                _note(record, output)
                 yield messages.response(output, frame_ms)
         finally:
             reader.cancel()
@@ -82,7 +88,9 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
             self._service.close(stream, deadline_passed=late)
 
-    async def _open(self, requests: Requests) -> GenerateStream:
+    async def _open(
+        self, requests: Requests, record: CallRecord, context: Context
+    ) -> GenerateStream:
         # How long it may take is the interceptor's business (first_message_s).
         request = await anext(requests, None)
         if request is None:
@@ -92,7 +100,10 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         kind = request.WhichOneof("request")
         if kind != "config":
             raise errors.invalid("config", f"the first message must be the config; it is {kind}")
-        return self._service.open(self._service.stream_config(request.config))
+        config = self._service.stream_config(request.config)
+        record.conversation_id = config.conversation_id
+        scope = cache_scope_of(context.invocation_metadata())
+        return self._service.open(replace(config, cache_scope=scope))
 
     async def GetModelInfo(
         self, request: generator_pb2.GetModelInfoRequest, context: Context
@@ -145,8 +156,23 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def EvictConversation(
         self, request: generator_pb2.EvictConversationRequest, context: Context
     ) -> generator_pb2.EvictConversationResponse:
-        evicted = await self._service.evict(messages.conversation_id(request))
+        conversation_id = messages.conversation_id(request)
+        call_record.of_call().conversation_id = conversation_id
+        evicted = await self._service.evict(conversation_id)
         return generator_pb2.EvictConversationResponse(evicted=evicted)
+
+
+def _note(record: CallRecord, output: Output) -> None:
+    """What the call's log line is to say of what it sends."""
+    if isinstance(output, TurnFrames):
+        record.num_frames += len(output.codes)
+    elif isinstance(output, GenerationStarted):
+        record.turn_id = output.turn_id
+        record.prompt_frames += output.prompt_frames
+        record.reused_frames += output.reused_frames
+    else:
+        record.num_turns += 1
+        record.finish_reason = output.reason.name
 
 
 async def _read(

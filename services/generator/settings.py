@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from csm.serving.settings import Port, ServiceSettings
 from services.model_directory import default_model_directory
+from services.native.select import NativeMode
 
 
 class GeneratorSettings(ServiceSettings):
@@ -28,10 +29,11 @@ class GeneratorSettings(ServiceSettings):
         description="weight type; auto: bfloat16 on cuda and for 500 million parameters and more, "
         "else float32; int8: on CPUs, natively",
     )
-    native: Literal["auto", "off", "required"] = Field(
+    native: NativeMode = Field(
         "auto",
-        description="frames in C++ on CPUs; auto: where a library or a compiler is there, else by "
-        "torch; off: by torch; required: or do not start",
+        description="frames in C++ on CPUs; auto: by the level or by torch, whichever is fastest "
+        "here; off: by torch; required: or do not start; a level: that one, whichever is fastest, "
+        "or do not start",
     )
     graphs: Literal["auto", "off", "buckets"] = Field(
         "auto",

@@ -21,7 +21,8 @@ from services.generator.model.sampling import SamplingParams
 @dataclass(frozen=True)
 class StreamConfig:
     """The first message, checked. `credit_frames` None: no flow control. `seed` None: drawn anew
-    for every turn; given: the first turn's, and one more for each turn after it."""
+    for every turn; given: the first turn's, and one more for each turn after it. `cache_scope`:
+    whose KV cache its turns may take over; see `csm.serving.cache_scope`."""
 
     conversation_id: str
     speaker: int
@@ -30,6 +31,7 @@ class StreamConfig:
     max_frames: int
     credit_frames: int | None
     min_frames: int = 0
+    cache_scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class RunningTurn:
     keep_frames: int | None = None
     finished: Finished | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    submitted_s: float = 0.0
+    """When the engine was given it, on the monotonic clock."""
 
     @property
     def kept_frames(self) -> int:

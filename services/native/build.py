@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -17,12 +18,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.native import cache, levels
+from services.native import cache, levels, progress
 from services.native.levels import Level
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,10 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidd
 # A sum must not be rounded otherwise where the compiler sees a multiplication beside it: which it
 # sees depends on how a loop was unrolled.
 EXACT_FLAGS = ("-ffp-contract=off",)
-TIMEOUT_S = 300
+TIMEOUT_S = 900
+"""Of one compilation: half a minute of one core, which on a machine that is busy is many."""
+WAIT_S = TIMEOUT_S + 60
+"""How long a process waits for another one that compiles the same."""
 
 
 class NativeUnavailable(RuntimeError):
@@ -57,6 +60,11 @@ def _any_of(directory: Path, stem: str) -> Path | None:
 
 def _identity(compiler: Sequence[str]) -> str:
     """Eight hex digits of the compiler's command and version."""
+    return _identity_of(tuple(compiler))
+
+
+@functools.cache
+def _identity_of(compiler: tuple[str, ...]) -> str:
     try:
         version = subprocess.run(
             [*compiler, "--version"], capture_output=True, text=True, timeout=30, check=True
@@ -104,23 +112,36 @@ class Library:
         Raises:
             NativeUnavailable: there is none and none can be made.
         """
-        stem = f"csm-{self.name}-{self.source_hash()}-{level.name}"
-        shipped = _any_of(self.built, stem)
-        if shipped is not None:
-            return shipped
-        places = cache.directories()
         compiler = find_compiler()
-        ending = f"-{_identity(compiler)}.so" if compiler else None
-        for directory in filter(cache.is_safe, places):
-            made = directory / f"{stem}{ending}" if ending else _any_of(directory, stem)
-            if made is not None and made.is_file():
-                return made
+        found = self.find(level, compiler)
+        if found is not None:
+            return found
+        places = cache.directories()
         if compiler is None:
             raise NativeUnavailable(
                 "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library "
-                f"built ahead of time in {' or '.join(map(str, places))}"
+                f"built ahead of time in {' or '.join(map(str, places))}; install one (on Debian "
+                "`apt-get install g++`) and start again"
             )
-        return self._make(compiler, level, places, f"{stem}{ending}")
+        return self._make(compiler, level, places, f"{self._stem(level)}-{_identity(compiler)}.so")
+
+    def find(self, level: Level, compiler: Sequence[str] | None) -> Path | None:
+        """Return the library of a level if it is there: in `built`, or made by this compiler (None:
+        by any) before.
+
+        Raises:
+            NativeUnavailable: the compiler does not run.
+        """
+        stem = self._stem(level)
+        shipped = _any_of(self.built, stem)
+        if shipped is not None:
+            return shipped
+        ending = f"-{_identity(compiler)}.so" if compiler else None
+        for directory in filter(cache.is_safe, cache.directories()):
+            made = directory / f"{stem}{ending}" if ending else _any_of(directory, stem)
+            if made is not None and made.is_file():
+                return made
+        return None
 
     def best_level(self) -> Level:
         """Return the best level of this processor whose library there is, or can be made now.
@@ -128,7 +149,32 @@ class Library:
         Raises:
             NativeUnavailable: there is none.
         """
+        return self._best_of(levels.available())
+
+    def usable_levels(self, *, generic: bool = True) -> list[Level]:
+        """Return the levels of this processor to choose among, the best first: the best one, which
+        is compiled now if it must be, and those whose libraries are there anyway. The level that
+        uses nothing of the processor is one of them only where there is no other.
+
+        Args:
+            generic: whether it is worth compiling.
+
+        Raises:
+            NativeUnavailable: there is none.
+        """
         possible = levels.available()
+        worth = [level for level in possible if generic or level.features]
+        compiler = find_compiler()
+        there = [level for level in possible if self.find(level, compiler) is not None]
+        if not worth and not there:
+            raise NativeUnavailable(
+                f"only level {possible[-1].name} fits this processor, torch is usually faster than "
+                "it, and its library is not there to be timed (`make native` compiles it)"
+            )
+        best = self._best_of(worth or there)
+        return [each for each in possible if each == best or (each in there and each.features)]
+
+    def _best_of(self, possible: Sequence[Level]) -> Level:
         for level in possible[:-1]:
             try:
                 self.path(level)
@@ -137,6 +183,9 @@ class Library:
                 log.info("no native library for %s: %s", level.name, error)
         self.path(possible[-1])
         return possible[-1]
+
+    def _stem(self, level: Level) -> str:
+        return f"csm-{self.name}-{self.source_hash()}-{level.name}"
 
     def _make(self, compiler: Sequence[str], level: Level, places: list[Path], name: str) -> Path:
         """Compile into the first place that can be written, by one process at a time."""
@@ -147,7 +196,9 @@ class Library:
             with contextlib.ExitStack() as held:
                 try:
                     cache.make(directory)
-                    held.enter_context(cache.locked(path, what))
+                    held.enter_context(cache.locked(path, what, WAIT_S))
+                except TimeoutError as error:
+                    raise NativeUnavailable(str(error)) from error
                 except OSError as error:
                     refused.append(f"{directory} cannot be written: {error}")
                     continue
@@ -159,8 +210,6 @@ class Library:
         raise NativeUnavailable("; ".join(refused))
 
     def _compile(self, compiler: Sequence[str], level: Level, path: Path, what: str) -> None:
-        began = time.monotonic()
-        log.info("compiling %s, once; it takes about a minute", what)
         try:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".building-", suffix=".so")
         except OSError as error:
@@ -172,20 +221,22 @@ class Library:
             *(str(file) for file in self.source_files() if file.suffix == ".cpp"), "-o", name,
         ]  # fmt: skip
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-            if done.returncode:
-                raise NativeUnavailable(
-                    f"{compiler[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
-                )
+            with progress.compiling(what):
+                done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+                if done.returncode:
+                    raise NativeUnavailable(
+                        f"{compiler[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
+                    )
             # Built in an image by one user, loaded by another; the directory keeps strangers out.
             os.chmod(name, 0o644)
             # Whole or not at all: another process may be looking for it.
             os.replace(name, path)
+        except subprocess.TimeoutExpired as error:
+            raise NativeUnavailable(f"{compiler[0]} took more than {TIMEOUT_S} s") from error
         except (OSError, subprocess.SubprocessError) as error:
             raise NativeUnavailable(f"{compiler[0]} could not be run: {error}") from error
         finally:
             Path(name).unlink(missing_ok=True)
-        log.info("compiled %s in %.1f s", what, time.monotonic() - began)
 
 
 def main(library: Library, arguments: Sequence[str] | None = None) -> int:

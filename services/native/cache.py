@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from services.native import progress
+
 if sys.platform != "win32":
     import fcntl
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 KEPT = 3
 """Libraries of one name and level that stay: this version's, and those of the last ones."""
+POLL_S = 0.2
+"""Between two looks whether another process has compiled what this one waits for."""
 ABANDONED_S = 3600
 """A file that was begun this long ago, and not finished, was left by a process that was killed."""
 
@@ -79,10 +83,13 @@ def make(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, within_s: float) -> Iterator[None]:
     """Held by one process at a time for each `path`, a file that need not exist; others wait.
 
     A lock ends with its process. Who waited has to look whether what it wants is there by now.
+
+    Raises:
+        OSError: it cannot be had; `TimeoutError`: another process has held it for `within_s`.
     """
     if sys.platform == "win32":
         yield
@@ -90,23 +97,37 @@ def locked(path: Path, what: str) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        _acquire(handle, what, within_s)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another process compiles %s: waiting for it", what)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            yield
+        finally:
+            # Whoever still waits for it finds the library made; who comes later, its own lock.
+            lock.unlink(missing_ok=True)
     finally:
-        # Whoever still waits for it finds the library made; who comes later, a lock of its own.
-        lock.unlink(missing_ok=True)
         os.close(handle)
 
 
-def clean(directory: Path, pattern: str) -> None:
-    """Remove all libraries of a pattern but the newest `KEPT`, and what was never finished."""
+def _acquire(handle: int, what: str, within_s: float) -> None:
+    until, waits = time.monotonic() + within_s, False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                problem = f"another process compiles {what}, for {within_s:.0f} s and more"
+                raise TimeoutError(problem) from None
+        if not waits:
+            progress.tell(f"another process compiles {what}: waiting for it")
+            waits = True
+        time.sleep(POLL_S)
+
+
+def clean(directory: Path, pattern: str, *, kept: int = KEPT) -> None:
+    """Remove all files of a pattern but the newest `kept`, and what was never finished."""
     libraries = sorted(directory.glob(pattern), key=_age_s)
     abandoned = [each for each in directory.glob(".building-*") if _age_s(each) > ABANDONED_S]
-    for old in (*libraries[KEPT:], *abandoned):
+    for old in (*libraries[kept:], *abandoned):
         with contextlib.suppress(OSError):
             old.unlink()
             log.info("removed %s, of another version", old)

@@ -18,6 +18,7 @@ from csm.serving.metrics import Metrics, TokenizerMetrics
 from csm.v1 import tokenizer_pb2_grpc
 from services.native.build import NativeUnavailable
 from services.tokenizer import bounds
+from services.tokenizer.access import RPCS
 from services.tokenizer.codec import MimiConfig, read_config
 from services.tokenizer.decoding import DecodeLimits, Decoder
 from services.tokenizer.encoding import EncodeLimits, Encoder, Threads
@@ -51,6 +52,7 @@ class TokenizerService:
     """What a host runs; see `csm.serving.bootstrap.Service`."""
 
     name = "csm.v1.TokenizerService"
+    access = RPCS
 
     def __init__(self, settings: TokenizerSettings, metrics: Metrics) -> None:
         self.settings = settings
@@ -146,7 +148,7 @@ class TokenizerService:
             both = directions(mimi, settings.max_streams, settings.native, weights, threads=threads)
         except NativeUnavailable as error:
             raise errors.FailedPrecondition(
-                f"native: required cannot be had here: {error}"
+                f"native: {settings.native} cannot be had here: {error}"
             ) from error
         # The setting is of this thread, and of whichever one of the process first uses torch next.
         # A native codec has threads of its own, beside which torch's would only spin.

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from csm.serving.settings import Port, ServiceSettings
 from services.model_directory import default_model_directory
+from services.native.select import NativeMode
 
 
 class TokenizerSettings(ServiceSettings):
@@ -24,10 +25,11 @@ class TokenizerSettings(ServiceSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the codec runs; auto: cuda where there is one"
     )
-    native: Literal["auto", "off", "required"] = Field(
+    native: NativeMode = Field(
         "auto",
-        description="the codec in C++ on CPUs; auto: where a library or a compiler is there, else "
-        "by torch; off: by torch; required: or do not start",
+        description="the codec in C++ on CPUs; auto: by the level or by torch, whichever is "
+        "fastest here; off: by torch; required: or do not start; a level: that one, whichever is "
+        "fastest, or do not start",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",

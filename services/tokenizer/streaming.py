@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from csm.serving import call_record
 from services.tokenizer.direction import Block
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.stream import CodecStream, Operation
@@ -29,12 +31,25 @@ async def run_codec(
         first = await pool.before_shutdown(_first(blocks))
         if first is None:
             return
+        began_s = time.monotonic()
         stream = await pool.acquire(operation)
+        waited_s, first_s, frames = time.monotonic() - began_s, 0.0, 0
         feeding = asyncio.create_task(_feed(stream, first, blocks))
         try:
             async for block in stream:
+                first_s = first_s or time.monotonic() - began_s
+                frames += len(block)
                 yield block
         finally:
+            call_record.of_call().stage(
+                None,
+                operation,
+                began_s,
+                time.monotonic(),
+                frames=frames,
+                wait_ms=round(1000 * waited_s, 1),
+                first_ms=round(1000 * first_s, 1),
+            )
             stream.close()
             feeding.cancel()
             with contextlib.suppress(asyncio.CancelledError):

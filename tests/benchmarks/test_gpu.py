@@ -13,6 +13,7 @@ from services.generator.model.config import CsmConfig
 SMALL = ("--device", "cpu", "--shape", "pico", "--batches", "1", "2", "--positions", "50")
 
 
+@pytest.mark.slow
 def test_every_part_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # What torch.compile makes on a CPU is no part of this.
     ways = ("--ways", "eager", "one_shape", "buckets")

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from csm import channel
-from csm.serving.host import _server_options
+from csm.serving.grpc_server import server_options
 from csm.serving.settings import ServiceSettings
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from tests.csm.serving.running import Running
@@ -40,6 +40,6 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_what_is_ours(
 
 def test_servers_allow_the_pings_that_clients_send() -> None:
     client = dict(channel.options())
-    server = dict(_server_options(ServiceSettings()))
+    server = dict(server_options(ServiceSettings()))
     allowed = server["grpc.http2.min_ping_interval_without_data_ms"]
     assert allowed < int(str(client["grpc.keepalive_time_ms"]))

@@ -210,12 +210,13 @@ async def test_other_statuses_become_their_errors(client: AsyncClient, fake: Fak
     assert (missing.value.resource_type, missing.value.resource_name) == ("conversation", "c9")
     with pytest.raises(errors.FailedPrecondition, match="in use"):
         await client.delete_conversation("c9")
-    fake.fail = lambda attempt, sent: errors.UpstreamError(
-        grpc.StatusCode.PERMISSION_DENIED, "no", ()
-    )
+    fake.fail = lambda attempt, sent: errors.PermissionDenied("no")
+    with pytest.raises(errors.PermissionDenied, match="no"):
+        await client.synthesize("Hi.").read_pcm()
+    fake.fail = lambda attempt, sent: errors.UpstreamError(grpc.StatusCode.DATA_LOSS, "no", ())
     with pytest.raises(errors.UpstreamError) as other:
         await client.synthesize("Hi.").read_pcm()
-    assert other.value.code is grpc.StatusCode.PERMISSION_DENIED
+    assert other.value.code is grpc.StatusCode.DATA_LOSS
 
 
 async def test_a_fault_of_the_server_is_internal_and_leaks_nothing(

@@ -71,3 +71,28 @@ async def test_a_status_that_is_not_hidden_is_left_alone(method: Any) -> None:
     call = method(write(b"end"))
     assert await TrueStatus(call).of(error) is error
     call.cancel()
+
+
+class LateCall:
+    """A call whose status is read some time after a write of it failed."""
+
+    def add_done_callback(self, callback: Any) -> None:
+        asyncio.get_running_loop().call_later(0.3, callback, self)
+
+    async def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    async def details(self) -> str:
+        return "full"
+
+    async def trailing_metadata(self) -> Any:
+        return grpc.aio.Metadata(("x", "y"))
+
+
+async def test_a_busy_machine_may_read_the_status_later_than_the_write_failed() -> None:
+    none = grpc.aio.Metadata()
+    masked = grpc.aio.AioRpcError(
+        grpc.StatusCode.INTERNAL, none, none, details="Internal error from Core"
+    )
+    error = await TrueStatus(LateCall()).of(masked)
+    assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")

@@ -13,6 +13,7 @@ from csm.serving.metrics import (
     GeneratorMetrics,
     Metrics,
     ServerMetrics,
+    TenantMetrics,
     TokenizerMetrics,
 )
 from tests.deploy.facts import DEPLOY
@@ -83,7 +84,8 @@ def known() -> dict[str, Known]:
         for sample in family.samples:
             for label, value in sample.labels.items():
                 values.setdefault((sample.name, label), set()).add(value)
-    for kind in (ServerMetrics, GatewayMetrics, GeneratorMetrics, TokenizerMetrics):
+    kinds = (ServerMetrics, GatewayMetrics, TenantMetrics, GeneratorMetrics, TokenizerMetrics)
+    for kind in kinds:
         for metric in vars(kind(CollectorRegistry())).values():
             if not isinstance(metric, MetricWrapperBase):
                 continue

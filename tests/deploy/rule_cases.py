@@ -94,6 +94,10 @@ def state(is_ready: int, draining: int) -> dict[str, str]:
 
 
 BEAT = 'csm_generator_engine_heartbeat_timestamp_seconds{instance="a"}'
+CERTIFICATE = (
+    'csm_tls_certificate_expiry_timestamp_seconds{instance="a",'
+    'grpc_service="csm.v1.SpeechService",certificate="server"}'
+)
 RESTARTS = 'csm_server_restarts_total{instance="a",grpc_service="csm.v1.SpeechService"}'
 FAILED, COMPLETED = f'{TURNS}{{outcome="failed"}}', f'{TURNS}{{outcome="completed"}}'
 REJECTED = f'{TURNS}{{outcome="rejected"}}'
@@ -190,4 +194,8 @@ CASES = [
     Case("CsmServerRestarts", "warning", True, "six an hour", {RESTARTS: "0x5 1 2 3 4 5 6x50"},
          "30m"),
     Case("CsmServerRestarts", "warning", False, "one", {RESTARTS: "0x10 1x50"}, "30m"),
+    Case("CsmCertificateExpires", "critical", True, "half a day", {CERTIFICATE: "50400x120"}),
+    Case("CsmCertificateExpires", "critical", False, "two days", {CERTIFICATE: "180000x120"}),
+    Case("CsmCertificateExpires", "warning", True, "two days", {CERTIFICATE: "180000x120"}),
+    Case("CsmCertificateExpires", "warning", False, "ten days", {CERTIFICATE: "871200x120"}),
 ]  # fmt: skip

@@ -21,7 +21,9 @@ def test_the_build_script_makes_the_images_it_is_asked_for(
     arguments: list[str], images: str, tmp_path: Path
 ) -> None:
     engine = tmp_path / "docker"
-    engine.write_text('#!/bin/sh\necho "$@" >> "$LOG"\n')
+    engine.write_text(
+        '#!/bin/sh\necho "$@" >> "$LOG"\ncase "$*" in *cdx*) echo "bill of $8";; esac\n'
+    )
     engine.chmod(0o700)
     log = tmp_path / "log"
     done = subprocess.run(
@@ -29,6 +31,7 @@ def test_the_build_script_makes_the_images_it_is_asked_for(
         env={
             "PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(log), "CSM_ENGINE": "docker",
             "HOME": str(tmp_path), "CSM_SOURCE": "https://example.org/csm",
+            "CSM_EXTRAS": "av,recognition", "CSM_SBOM": str(tmp_path / "sbom"),
         },
         capture_output=True,
         text=True,
@@ -44,7 +47,16 @@ def test_the_build_script_makes_the_images_it_is_asked_for(
         assert f"TORCH_BACKEND={'cu130' if is_gpu else 'cpu'}" in line
         assert f"VERSION={VERSION}" in line
         assert "SOURCE=https://example.org/csm" in line
+        assert "EXTRAS=av,recognition" in line
         assert any(re.fullmatch(r"REVISION=([0-9a-f]{40}|unknown)", one) for one in line)
+    # What is in an image is told by the image itself, and laid beside it.
+    bills = {path.name: path.read_text() for path in (tmp_path / "sbom").iterdir()}
+    assert bills == {
+        f"csm-{name}-7.cdx.json": "bill of /usr/share/doc/csm/sbom.cdx.json\n"
+        for name in images.split()
+    }
+    printed = [line for line in log.read_text().splitlines() if "cdx" in line]
+    assert [f"csm-{name}:7" in line for name, line in zip(images.split(), printed, strict=True)]
 
 
 def test_the_build_script_refuses_a_gpu_image_whose_torch_uses_no_gpu(tmp_path: Path) -> None:

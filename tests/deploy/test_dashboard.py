@@ -61,7 +61,8 @@ def test_no_panel_covers_another() -> None:
 
 
 def test_the_rows_are_those_that_one_looks_for() -> None:
-    assert list(ROWS) == ["Latency", "Continuity", "Capacity", "Errors", "Conversations"]
+    rows = ["Latency", "Continuity", "Capacity", "Errors", "Conversations", "Tenants"]
+    assert list(ROWS) == rows
     assert len(DRAWN) == sum(map(len, ROWS.values()))
 
 

@@ -86,7 +86,7 @@ def test_pico_fits_what_the_base_gives_and_asks_for() -> None:
 
 
 def test_what_the_docs_say_is_what_is_set() -> None:
-    text = (ROOT / "docs" / "deployment.md").read_text()
+    text = (ROOT / "docs" / "models.md").read_text()
     assert f"`{component_memory('generator')['limits']}`" in text
     limit = compose_file.load()["services"]["generator"]["deploy"]["resources"]["limits"]["memory"]
     assert f"`{limit}`" in text

@@ -1,36 +1,22 @@
 """The component `monitoring`: rendered with an overlay, it finds the pods and brings the rules."""
 
-from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
 from deploy.prometheus.operator import document
 from tests.deploy.facts import DEPLOY, SERVICES
-from tests.deploy.test_kubernetes import KUBERNETES, Manifest, kustomized
+from tests.deploy.manifests import KUBERNETES, Objects, check_schemas, composed, of_kind
 
 COMPONENT = KUBERNETES / "components" / "monitoring"
 OPERATOR = "monitoring.coreos.com/v1"
 
 
 @pytest.fixture(params=["cpu", "gpu"])
-def objects(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Manifest, ...]:
+def objects(request: pytest.FixtureRequest) -> Objects:
     """The objects of an overlay with the component."""
-    depth = "../" * (len(tmp_path.resolve().parts) - 1)
-    content = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [depth + str(KUBERNETES / "overlays" / request.param)[1:]],
-        "components": [depth + str(COMPONENT)[1:]],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(content))
-    return kustomized(tmp_path)
-
-
-def of_kind(objects: tuple[Manifest, ...], kind: str) -> list[Manifest]:
-    return [each for each in objects if each["kind"] == kind]
+    return composed(f"overlays/{request.param}", "monitoring")
 
 
 def test_the_rules_are_those_of_the_files() -> None:
@@ -44,17 +30,16 @@ def test_the_rules_are_those_of_the_files() -> None:
             assert set(rule) <= {"alert", "record", "expr", "for", "labels", "annotations"}
 
 
-def test_every_object_follows_its_schema(objects: tuple[Manifest, ...]) -> None:
+def test_every_object_follows_its_schema(objects: Objects) -> None:
+    check_schemas(objects)
     for each in objects:
         assert each["kind"] == "Namespace" or each["metadata"]["namespace"] == "csm"
-        if each["apiVersion"] != OPERATOR:
-            kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
     theirs = [each["kind"] for each in objects if each["apiVersion"] == OPERATOR]
     assert sorted(theirs) == ["PodMonitor", "PrometheusRule"]
 
 
 def test_the_monitor_finds_every_pod_and_names_it_as_the_rules_do(
-    objects: tuple[Manifest, ...],
+    objects: Objects,
 ) -> None:
     (monitor,) = of_kind(objects, "PodMonitor")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
@@ -75,13 +60,13 @@ def test_the_monitor_finds_every_pod_and_names_it_as_the_rules_do(
     }
 
 
-def test_no_pod_is_scraped_twice(objects: tuple[Manifest, ...]) -> None:
+def test_no_pod_is_scraped_twice(objects: Objects) -> None:
     for deployment in of_kind(objects, "Deployment"):
         annotations: dict[str, Any] = deployment["spec"]["template"]["metadata"]["annotations"]
         assert "prometheus.io/scrape" not in annotations
 
 
-def test_the_dashboard_comes_with_it(objects: tuple[Manifest, ...]) -> None:
+def test_the_dashboard_comes_with_it(objects: Objects) -> None:
     (found,) = of_kind(objects, "ConfigMap")
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert found["data"] == {"csm.json": (DEPLOY / "grafana" / "csm.json").read_text()}

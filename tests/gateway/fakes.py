@@ -64,9 +64,13 @@ class Backend:
         self.host: Host | None = None
         self.port = 0
         self.drains_s = 0.0
+        self.settings: dict[str, Any] = {}
+        """Further ones of its host."""
 
     async def up(self) -> None:
-        settings = ServiceSettings(port=self.port, reflection=False, max_concurrent_rpcs=1000)
+        settings = ServiceSettings(
+            port=self.port, reflection=False, max_concurrent_rpcs=1000, **self.settings
+        )
         self.host = Host(self, settings, Metrics())  # type: ignore[arg-type]
         await self.host.start()
         self.port = self.host.port
@@ -77,6 +81,7 @@ class Backend:
             await self.host.server.stop(0)
             if self.host._watch is not None:
                 self.host._watch.cancel()
+            await self.host._tracing.close()
             self.host = None
 
     async def start(self) -> None: ...

@@ -171,7 +171,7 @@ def without_qualities(running: Stack, *names: str) -> Sounds:
     """Voices of which nobody knows how loud their recordings are; who measures them then."""
     speech = running.service._speech
     for name in names:
-        speech.voices.get(name).__dict__["qualities"] = ()
+        speech.voices.of("").get(name).__dict__["qualities"] = ()
     speech.sounds._gains.clear()
     return speech.sounds
 
@@ -202,7 +202,7 @@ async def test_a_voice_that_has_to_be_measured_stalls_no_turn(even: Stack) -> No
     async with Conversation(even, voice="fake", output_format=FLOATS) as call:
         await call.say("[voice: bert] One two three four. ")
         await call.until("audio", 4)
-        assert list(sounds._tasks) == ["bert"]
+        assert [one.key for one in sounds._tasks] == ["bert"]
         running.set()
         while sounds._tasks:
             await asyncio.sleep(0.01)
@@ -220,9 +220,9 @@ async def test_a_voice_whose_recordings_changed_keeps_its_gain_until_they_are_me
 ) -> None:
     sounds = without_qualities(even, "bert")
     even.service._speech.sounds._keep(
-        even.service._speech.voices.get("anna"), known := sounds._of(-26.0)
+        even.service._speech.voices.of("").get("anna"), known := sounds._of(-26.0)
     )
-    anna = even.service._speech.voices.get("anna")
+    anna = even.service._speech.voices.of("").get("anna")
     changed = type(anna)(**{**anna.__dict__, "prompts": anna.prompts * 2, "qualities": ()})
     assert sounds._gain_now(changed) is known
     await asyncio.gather(*sounds._tasks.values())
@@ -232,9 +232,23 @@ async def test_a_voice_whose_recordings_changed_keeps_its_gain_until_they_are_me
     assert measured.wanted_db == pytest.approx(3.01, abs=0.1)
 
 
+async def test_the_gain_of_one_tenants_voice_is_nothing_to_anothers_of_its_name(
+    even: Stack,
+) -> None:
+    sounds = without_qualities(even, "anna")
+    anna = even.service._speech.voices.of("").get("anna")
+    mine, yours = (type(anna)(**{**anna.__dict__, "owner": owner}) for owner in "ab")
+    sounds._keep(mine, known := sounds._of(-26.0))
+    assert sounds._gain_now(mine) is known
+    assert sounds._gain_now(yours) is None
+    await asyncio.gather(*sounds._tasks.values())
+    assert sounds._gain_now(mine) is known
+    assert sounds._gain_now(yours) not in (None, known)
+
+
 async def test_few_voices_are_measured_beside_turns(even: Stack) -> None:
     sounds = without_qualities(even, "anna")
-    anna = even.service._speech.voices.get("anna")
+    anna = even.service._speech.voices.of("").get("anna")
     for number in range(40):
         sounds._gain_now(type(anna)(**{**anna.__dict__, "name": f"v{number}"}))
     assert len(sounds._tasks) == 16

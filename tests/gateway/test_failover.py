@@ -311,13 +311,25 @@ async def test_a_backend_that_dies_in_mid_turn_is_told_and_found_again(running: 
         await running.generator.down()
         assert (await call.until("turn_completed")).finish_reason == ERROR
         await call.end()
+        await running.generator.up()
+        # The connection is tried less and less often while nobody is there.
+        async with asyncio.timeout(20):
+            while not running.sample("csm_ready", grpc_service="csm.v1.SpeechService"):
+                await asyncio.sleep(0.05)
         await call.say("Are you there?")
         await call.end()
-        await asyncio.sleep(0.2)
-        await running.generator.up()
         assert (await call.until("turn_completed", 2)).finish_reason == EOS
         await call.done()
     await running.settled()
+
+
+async def test_a_turn_that_begins_while_nobody_is_there_waits_for_a_generator() -> None:
+    async with stack(failover_s=5.0) as running:
+        await running.generator.down()
+        speaking = asyncio.create_task(synthesize(running, "Are you there?"))
+        await asyncio.sleep(0.2)
+        await running.generator.up()
+        assert (await speaking).completed[0].finish_reason == EOS
 
 
 async def test_backends_that_do_not_fit_each_other_are_named_at_start() -> None:
@@ -444,12 +456,14 @@ async def test_ring_hash_keeps_a_conversation_on_one_of_several_generators() -> 
         assert sum(counts) == 24
 
 
-async def test_a_slot_that_is_soon_free_is_waited_for(running: Stack) -> None:
+async def test_a_slot_that_is_soon_free_is_waited_for() -> None:
     busy = errors.FailedPrecondition("a turn is under way in another call")
-    running.generator.refuse = [busy] * 4
-    heard = await synthesize(running, "Hello there.", conversation_id="again")
-    assert heard.frames == [0, 1, 2]
-    assert running.sample(RETRIES, service="generator", code="FAILED_PRECONDITION") == 4
+    # The fourth try comes after 0.35 s, later on a busy machine.
+    async with stack(failover_s=5.0) as running:
+        running.generator.refuse = [busy] * 4
+        heard = await synthesize(running, "Hello there.", conversation_id="again")
+        assert heard.frames == [0, 1, 2]
+        assert running.sample(RETRIES, service="generator", code="FAILED_PRECONDITION") == 4
 
 
 async def test_a_slot_that_is_never_free_is_an_error_in_the_end(running: Stack) -> None:

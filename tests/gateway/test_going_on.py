@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 from csm import errors
@@ -14,6 +15,7 @@ from tests.gateway.fakes import (
     CANCELLED,
     EOS,
     ERROR,
+    FRAME_SAMPLES,
     MAX_DURATION,
     SHUTDOWN,
     FakeTokenizer,
@@ -108,7 +110,10 @@ async def test_a_generator_that_dies_between_two_sentences_is_left_for_the_secon
     assert not flush.begun.num_frames
 
 
-async def test_a_tokenizer_that_fails_in_mid_sentence_is_gone_on_from(running: Stack) -> None:
+async def test_a_tokenizer_that_fails_in_mid_sentence_is_gone_on_from(
+    running: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gateway")
     running.generator.frame_s = 0.02
     running.tokenizer.fail_decode_at = {6: GONE}
     heard = await synthesize(running, EIGHT_FRAMES)
@@ -117,6 +122,7 @@ async def test_a_tokenizer_that_fails_in_mid_sentence_is_gone_on_from(running: S
     # The second decoder was given all that the first had decoded, and none of it was heard again.
     assert running.tokenizer.decoded_frames == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 6, 7]
     assert running.sample(FAILOVERS, service="tokenizer", code="UNAVAILABLE") == 1
+    assert "a turn goes on without its tokenizer: UNAVAILABLE" in caplog.messages
     await running.settled()
 
 
@@ -134,6 +140,35 @@ async def test_no_sample_is_lost_or_heard_twice_at_any_rate(running: Stack, rate
         assert audio.first_sample == at
         at += len(audio.audio) // 8
     assert heard.completed[0].usage.failovers >= 1
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("lead_ms", [200, 700, 3000])
+async def test_frames_that_go_to_the_tokenizer_together_are_heard_once(
+    monkeypatch: pytest.MonkeyPatch, lead_ms: int, hangs: bool
+) -> None:
+    monkeypatch.setattr(watch, "FLOW_SILENCE_S", 0.3)
+    async with stack() as running:
+        running.generator.frame_s = 0.01
+        if hangs:
+            running.tokenizer.hang_decode_at = {17}
+        else:
+            running.tokenizer.fail_decode_at = {17: GONE}
+        heard = await synthesize(running, "x" * 149 + ".", max_lead_ms=lead_ms)
+        assert len(heard.started) == len(heard.completed) == 1
+        (completed,) = heard.completed
+        assert completed.finish_reason == EOS
+        assert completed.usage.failovers == 1
+        assert completed.kept_audio_ms == 80 * 30
+        samples = np.frombuffer(heard.pcm, "<i2").reshape(30, FRAME_SAMPLES)
+        # Each frame's sound once, in order, whatever chunks it came in.
+        assert samples[:, 0].tolist() == list(range(30))
+        assert samples[:, -1].tolist() == list(range(30))
+        at = 0
+        for audio in heard.audio:
+            assert audio.first_sample == at
+            at += len(audio.audio) // 2
+        await running.settled()
 
 
 async def test_both_may_fail_in_one_turn(running: Stack) -> None:

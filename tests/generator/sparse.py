@@ -11,16 +11,17 @@ from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 
 
-def sparse_model(directory: Path, config: CsmConfig) -> None:
-    """A model of zeros that takes no disk: the file is a hole behind its header."""
+def sparse_model(directory: Path, config: CsmConfig, dtype: str = "BF16") -> None:
+    """A model of zeros that takes no disk: the file is a hole behind its header. `dtype`: BF16 or
+    F32."""
     tensors = layouts.entries(Csm(config, device="meta"), layouts.Layout.HUGGING_FACE)
     header, end = {}, 0
     for name, entry in tensors.items():
         if name in layouts.aliases(layouts.Layout.HUGGING_FACE):
             continue
-        size = 2 * entry.view.numel()
+        size = (4 if dtype == "F32" else 2) * entry.view.numel()
         header[name] = {
-            "dtype": "BF16", "shape": list(entry.shape), "data_offsets": [end, end + size],
+            "dtype": dtype, "shape": list(entry.shape), "data_offsets": [end, end + size],
         }  # fmt: skip
         end += size
     raw = json.dumps(header).encode()

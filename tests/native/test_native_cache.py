@@ -74,6 +74,62 @@ def test_a_lock_that_its_process_left_behind_holds_nobody_up(
     assert LIBRARY.path(BEST) == first
 
 
+def test_whoever_waits_for_another_process_does_not_wait_for_ever(
+    compiler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSM_NATIVE_DIR", str(tmp_path / "native"))
+    monkeypatch.setattr(build, "WAIT_S", 0.3)
+    path = LIBRARY.path(BEST)
+    path.unlink()
+    with (
+        cache.locked(path, "it", 1.0),
+        pytest.raises(NativeUnavailable, match="another process compiles the native library"),
+    ):
+        LIBRARY.path(BEST)
+    assert compiler.read_text().count("x") == 1
+    assert LIBRARY.path(BEST) == path
+
+
+def test_a_compiler_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = tmp_path / "cxx"
+    hanging.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\nexec sleep 60\n')
+    hanging.chmod(0o755)
+    monkeypatch.setenv("CXX", str(hanging))
+    monkeypatch.setenv("CSM_NATIVE_DIR", str(tmp_path / "native"))
+    monkeypatch.setattr(build, "TIMEOUT_S", 0.3)
+    with pytest.raises(NativeUnavailable, match=r"took more than 0\.3 s"):
+        LIBRARY.path(BEST)
+    assert list((tmp_path / "native").iterdir()) == []
+
+
+def test_only_the_needed_level_is_compiled_and_the_others_count_where_they_are(
+    compiler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSM_NATIVE_DIR", str(tmp_path / "native"))
+    every = list(levels.LEVELS)
+    monkeypatch.setattr(levels, "available", lambda: every)
+    assert LIBRARY.usable_levels() == every[:1]
+    assert compiler.read_text().count("x") == 1
+    LIBRARY.path(levels.named("avx2"))
+    LIBRARY.path(levels.named("generic"))
+    # The last is never faster than what uses the processor.
+    assert LIBRARY.usable_levels() == [every[0], levels.named("avx2")]
+    assert compiler.read_text().count("x") == 3
+
+
+def test_the_generic_level_is_timed_where_it_is_there_and_not_compiled_for_that(
+    compiler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSM_NATIVE_DIR", str(tmp_path / "native"))
+    generic = levels.named("generic")
+    monkeypatch.setattr(levels, "available", lambda: [generic])
+    with pytest.raises(NativeUnavailable, match="only level generic fits this processor"):
+        LIBRARY.usable_levels(generic=False)
+    assert not compiler.exists()
+    assert LIBRARY.usable_levels(generic=True) == [generic]
+    assert LIBRARY.usable_levels(generic=False) == [generic]
+
+
 def test_the_log_says_that_it_compiles_and_how_long_it_took(
     compiler: Path,
     tmp_path: Path,

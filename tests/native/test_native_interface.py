@@ -6,14 +6,17 @@ import ctypes
 import dataclasses
 import re
 from pathlib import Path
+from typing import cast, get_args
 
 import pytest
 
 from services.generator.native import library as generator
 from services.native import levels
 from services.native.build import SHARED_SOURCE, NativeUnavailable
+from services.native.choice import Works
 from services.native.interface import Format, Interface
-from services.native.select import level_for, select
+from services.native.levels import Level
+from services.native.select import NativeMode, level_for, select
 from services.tokenizer.native import library as tokenizer
 
 INTERFACES = {"generator": generator.INTERFACE, "tokenizer": tokenizer.INTERFACE}
@@ -117,5 +120,27 @@ def test_a_way_is_selected_by_what_is_wanted_and_what_there_is() -> None:
         select("it", "required", unavailable, by_torch)
 
 
-def test_the_level_is_the_best_there_is() -> None:
-    assert level_for(generator.INTERFACE.library, "required") == levels.available()[0]
+def _never(level: Level | None) -> Works:
+    raise AssertionError("nothing is to be timed")
+
+
+def test_the_only_level_is_taken_unmeasured_and_a_named_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library, best = generator.INTERFACE.library, levels.available()[0]
+    monkeypatch.setattr(levels, "available", lambda: [best])
+    assert level_for("it", library, "required", {}, _never) == best
+    assert level_for("it", library, cast("NativeMode", best.name), {}, _never) == best
+
+
+def test_a_named_level_that_the_processor_lacks_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(levels, "processor_features", lambda: frozenset({"avx2", "fma"}))
+    with pytest.raises(NativeUnavailable, match="level avx512; it can run avx2, generic"):
+        level_for("it", generator.INTERFACE.library, "avx512", {}, _never)
+
+
+def test_every_level_can_be_named_in_the_settings() -> None:
+    named = set(get_args(NativeMode)) - {"auto", "off", "required"}
+    assert named == {level.name for level in levels.LEVELS}

@@ -23,6 +23,7 @@ from csm.client.retry import RetryPolicy
 from csm.serving.endpoint import Endpoint
 from csm.serving.metrics import Metrics
 from deploy.prometheus.operator import RULES
+from tests.certificates import Certificates
 from tests.gateway.conversations.redis.server import PROGRAM, redis_server
 from tests.system.conftest import PICO, BackgroundStack
 from tests.system.test_processes import free_ports
@@ -133,12 +134,13 @@ def _until_completed(conversation: Any, *, interrupt: bool = False) -> None:
 class Load:
     """Callers that speak on threads of their own until it is closed; a failure is raised there."""
 
-    def __init__(self, address: str, callers: int) -> None:
+    def __init__(self, address: str, callers: int, authority: Path) -> None:
         self._ending = threading.Event()
         self._failures: list[BaseException] = []
         self.rounds = 0
         self._threads = [
-            threading.Thread(target=self._call, args=(address, index)) for index in range(callers)
+            threading.Thread(target=self._call, args=(address, index, authority))
+            for index in range(callers)
         ]
         for thread in self._threads:
             thread.start()
@@ -151,9 +153,10 @@ class Load:
         if self._failures:
             raise self._failures[0]
 
-    def _call(self, address: str, index: int) -> None:
+    def _call(self, address: str, index: int, authority: Path) -> None:
         try:
-            with Client(address, retry=RetryPolicy(max_attempts=1)) as client:
+            retry = RetryPolicy(max_attempts=1)
+            with Client(address, root_certificates=authority, retry=retry) as client:
                 while not self._ending.is_set():
                     try:
                         speak(client, f"load-{index}-{self.rounds % 4}")
@@ -169,7 +172,8 @@ def monitored(folder: Path, callers: int = STREAMS + 2) -> Iterator[tuple[Promet
     """The system, its Prometheus, and callers, until the block is left. Without redis-server
     conversations are kept in the process."""
     with contextlib.ExitStack() as held:
-        gateway: dict[str, object] = {"max_streams": STREAMS}
+        files = Certificates(folder / "certificates")
+        gateway: dict[str, object] = {"max_streams": STREAMS, **files.settings()}
         if PROGRAM is not None:
             gateway["store_url"] = held.enter_context(redis_server()).url
         metrics = Metrics().with_process()
@@ -179,7 +183,7 @@ def monitored(folder: Path, callers: int = STREAMS + 2) -> Iterator[tuple[Promet
         held.callback(prometheus.close)
         stack = BackgroundStack(model=PICO, slots=8, threads=1, gateway=gateway, metrics=metrics)
         held.callback(stack.close)
-        load = Load(stack.stack.address, callers)
+        load = Load(stack.stack.address, callers, files.ca)
         held.callback(load.close)
         yield prometheus, load
 

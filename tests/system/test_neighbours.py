@@ -21,6 +21,9 @@ from tests.system.conftest import PICO, ROOT
 from tests.system.test_processes import free_ports
 
 FIRST_AUDIO_BAR_S = 3.0
+CALM_WAITS = 3
+"""Of a caller alone, so many times his wait are allowed beside the bar: a busy machine is slow with
+everybody."""
 LONG_TEXT = "The river ran slowly past the old mill and the tall green trees. " * 20
 
 
@@ -87,6 +90,22 @@ def bomb() -> bytes:
     return file.getvalue()
 
 
+def first_audio_s(stub: speech_pb2_grpc.SpeechServiceStub, conversation_id: str) -> float:
+    """Seconds to the first audio of an utterance that is spoken to its end."""
+    began = time.monotonic()
+    request = speech_pb2.SynthesizeRequest(
+        text="Can anybody hear me?", conversation_id=conversation_id
+    )
+    waited_s, kinds = 0.0, []
+    for answer in stub.Synthesize(request, timeout=20):
+        kinds.append(answer.WhichOneof("response"))
+        if kinds[-1] == "audio" and not waited_s:
+            waited_s = time.monotonic() - began
+    assert waited_s
+    assert kinds[-1] == "completed"
+    return waited_s
+
+
 @pytest.mark.alone
 def test_the_worst_callers_at_once_do_not_keep_the_next_from_its_first_audio(
     system: TwoGenerators,
@@ -109,6 +128,7 @@ def test_the_worst_callers_at_once_do_not_keep_the_next_from_its_first_audio(
         refusals_s[name] = time.monotonic() - began
 
     refusals_s: dict[str, float] = {}
+    calm_s = min(first_audio_s(stubs[6], f"calm {number}") for number in range(3))
     standing = [
         stub.Synthesize(speech_pb2.SynthesizeRequest(text=LONG_TEXT, format=wide))
         for stub in stubs[:4]
@@ -131,26 +151,14 @@ def test_the_worst_callers_at_once_do_not_keep_the_next_from_its_first_audio(
         caller.start()
     waits_s = []
     for number in range(4):
-        began = time.monotonic()
-        fifth = stubs[6].Synthesize(
-            speech_pb2.SynthesizeRequest(
-                text="Can anybody hear me?", conversation_id=f"fifth {number}"
-            ),
-            timeout=20,
-        )
-        kinds = []
-        for answer in fifth:
-            kinds.append(answer.WhichOneof("response"))
-            if kinds[-1] == "audio" and kinds.count("audio") == 1:
-                waits_s.append(time.monotonic() - began)
-        assert kinds[-1] == "completed"
+        waits_s.append(first_audio_s(stubs[6], f"fifth {number}"))
     for caller in callers:
         caller.join(30)
     for call in standing:
         call.cancel()
     for channel in channels:
         channel.close()
-    assert max(waits_s) < FIRST_AUDIO_BAR_S, waits_s
+    assert max(waits_s) < FIRST_AUDIO_BAR_S + CALM_WAITS * calm_s, (waits_s, calm_s)
     assert refusals == {
         "cyrillic": grpc.StatusCode.INVALID_ARGUMENT,
         "bomb": grpc.StatusCode.INVALID_ARGUMENT,

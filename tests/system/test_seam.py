@@ -74,7 +74,7 @@ async def decoded(
 
     late = LateDecoder(
         lambda: Decoding(backends, form, 20),
-        DecoderFormat(frame_bytes, rate_hz * 0.08, 2),
+        DecoderFormat(frame_bytes, rate_hz * 0.08, 2, 0.08),
         10_000,
         go_on,
         lambda source: None,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.failover import Told, running_turns
-from benchmarks.fleet import Fleet
+from benchmarks.fleet.processes import Fleet
 from csm.client import AsyncClient, AudioChunk, FinishReason, TurnCompleted, TurnStarted
 from tests.gateway.conversations.redis.server import (
     RedisServer,

@@ -21,9 +21,9 @@ from rich.table import Table
 from training.arguments import WORK
 from training.evaluate.ears import Ears
 from training.evaluate.held_out import SENTENCES, load_items
+from training.evaluate.markdown import number
 from training.evaluate.parts import PARTS, Evaluation
 from training.evaluate.publish import load_parts, publish, publish_card
-from training.evaluate.report import number
 from training.evaluate.voice import Voice
 
 REPORT = "report"
@@ -40,8 +40,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--held-out", type=Path, default=SENTENCES, help="the sentences, one a line")
     add("--docs", type=Path, default=Path("docs"), help="where pico.md goes")
     add("--card", action="store_true", help="with the report: MODEL_CARD.md beside the voice too")
-    add("--jobs", type=int, default=1, help="recognisers at once")
-    add("--threads", type=int, help="of torch; default: torch's own")
+    add("--jobs", type=int, default=1, help="processes of pocketsphinx at once")
+    add("--threads", type=int, help="of torch and the judges; default: torch's own, and 1")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="of the model and the codec")
     add("--seed", type=int, default=0, help="added to a sentence's own")
     values = parser.parse_args(arguments)
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(values: argparse.Namespace, console: Console) -> None:
     with console.status("loading the voice"):
         voice = Voice(values.voice, device=values.device)
-        ears = Ears(values.work, jobs=values.jobs)
+        ears = Ears(values.work, jobs=values.jobs, threads=values.threads or 1)
     measured = [name for name in values.parts if name != REPORT]
     if measured:
         items = load_items(values.work / "corpus", values.held_out, values.sentences)

@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.corpus.store import SPEAKERS
-from training.evaluate.report import bars, number, table
+from training.evaluate.markdown import number, table
+from training.evaluate.report import bars
 
 FILE = "MODEL_CARD.md"
 
-_TEACHERS = {
+TEACHERS = {
     "slt": ("festival, festvox-us-slt-hts (HTS, 32 kHz)", "female, US", "BSD-3-clause, EST"),
     "rms": ("flite, cmu_us_rms (16 kHz)", "male, US", "CMU's flite licence (BSD-like)"),
     "awb": ("flite, cmu_us_awb (16 kHz)", "male, Scottish", "CMU's flite licence (BSD-like)"),
     "kal": ("flite, cmu_us_kal16 (16 kHz)", "male, US", "CMU's flite licence (BSD-like)"),
+    "heart": ("hibari-tts, a student of Kokoro-82M's af_heart", "female, US", "Apache-2.0"),
+    "michael": ("Kokoro-82M, am_michael", "male, US", "Apache-2.0"),
+    "emma": ("Kokoro-82M, bf_emma", "female, UK", "Apache-2.0"),
+    "fable": ("Kokoro-82M, bm_fable", "male, UK", "Apache-2.0"),
 }
+"""Program, voice, and licence of the weights, of every teacher there has been."""
 _STAGES = {
     "codec": "the codec, encoder and decoder together",
     "language_model": "the language model",
@@ -61,7 +67,7 @@ def render(figures: Mapping[str, Any], made_of: Mapping[str, Any] | None) -> str
         table(
             ("speaker", "name", "teacher", "voice", "licence of the teacher"),
             [
-                [str(number_), speaker, _TEACHERS[speaker][0], *_TEACHERS[speaker][1:]]
+                [str(number_), speaker, TEACHERS[speaker][0], *TEACHERS[speaker][1:]]
                 for number_, speaker in enumerate(SPEAKERS)
             ],
         ),

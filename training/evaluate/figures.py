@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.bars import judge
 from training.corpus.store import SPEAKERS
+from training.evaluate import ratings
 from training.evaluate.bars import BARS
 from training.evaluate.clip import Clip, Part
 from training.evaluate.words import difference, total
@@ -40,7 +41,8 @@ def summarise(parts: Mapping[str, Part], voice: Mapping[str, Any]) -> dict[str, 
 
     Returns:
         Values that JSON knows, NaN as None: `voice`, `sentences`, `bars`, `all`, `by_speaker`,
-        `by_kind`, `errors`, `silence`, `lengths`, `heard_speakers`, `worst`, `differences`,
+        `by_kind`, `judged` (each part's judges by speaker, with intervals), `rating_differences`,
+        `errors`, `silence`, `lengths`, `heard_speakers`, `resemblance`, `worst`, `differences`,
         `parts` (each part's own figures, machine and cost).
     """
     clips = {name: part.clips for name, part in parts.items() if part.clips}
@@ -57,14 +59,25 @@ def summarise(parts: Mapping[str, Part], voice: Mapping[str, Any]) -> dict[str, 
         "context_minus_pico": _difference(clips, "context", "speech"),
     }
     speed = parts["speed"].figures if "speed" in parts else {}
+    judged = ratings.by_part(clips)
+    pico = judged.get("speech", {})
+    rating_differences = ratings.differences(clips)
     measured = {
+        "ovrl": _value(pico.get("all"), "ovrl"),
+        "ovrl_worst": min(
+            (_value(own, "ovrl") for name, own in pico.items() if name != "all"), default=None
+        ),
+        "p808": _value(pico.get("all"), "p808"),
+        "codec_share": (rating_differences["teacher_minus_codec"] or {})
+        .get("ovrl", {})
+        .get("value"),
+        "words": _value(pico.get("all"), "word_error_rate"),
         "word_errors": (differences["pico_minus_teacher"] or {}).get("value"),
         "ended": everything["ended_well"],
-        "stoi": everything["stoi"],
-        "pesq": everything["pesq"],
         "speaker": everything["speaker"],
         "context": (differences["context_minus_pico"] or {}).get("value"),
         "speed": speed.get("real_time_factor"),
+        "first_audio": speed.get("first_audio_ms"),
         "size": voice["size_bytes"] / 1e6,
     }
     return _plain(
@@ -73,6 +86,8 @@ def summarise(parts: Mapping[str, Part], voice: Mapping[str, Any]) -> dict[str, 
             "sentences": len(indices),
             "bars": judge(BARS, measured),
             "differences": differences,
+            "judged": judged,
+            "rating_differences": rating_differences,
             "all": everything,
             "by_speaker": {name: _group(clips, _by(n)) for n, name in enumerate(SPEAKERS)},
             "by_kind": {name: _group(clips, chosen) for name, chosen in _KINDS.items()},
@@ -80,6 +95,7 @@ def summarise(parts: Mapping[str, Part], voice: Mapping[str, Any]) -> dict[str, 
             "silence": {name: _silence(own) for name, own in clips.items()},
             "lengths": {n: _lengths(clips[n]) for n in ("speech", "context") if n in clips},
             "heard_speakers": {name: _heard_speakers(own) for name, own in clips.items()},
+            "resemblance": {name: ratings.resemblance(own) for name, own in clips.items()},
             "worst": _worst(clips),
             "parts": {
                 name: {"figures": part.figures, "machine": part.machine, "wall_s": part.wall_s}
@@ -87,6 +103,10 @@ def summarise(parts: Mapping[str, Part], voice: Mapping[str, Any]) -> dict[str, 
             },
         }
     )
+
+
+def _value(judged: Mapping[str, Any] | None, name: str) -> Any:
+    return judged[name]["value"] if judged else None
 
 
 def _by(speaker: int) -> Callable[[Clip], bool]:
@@ -100,6 +120,10 @@ def _group(clips: Mapping[str, Sequence[Clip]], chosen: Callable[[Clip], Any]) -
     return {
         "sentences": max((len(of) for of in own.values()), default=0),
         "word_error_rate": {name: total([c.errors for c in of]).rate for name, of in own.items()},
+        "sphinx_word_error_rate": {
+            name: total([c.sphinx_errors for c in of if c.sphinx_errors]).rate
+            for name, of in own.items()
+        },
         "ended_well": _mean(_ended_well(c) for c in pico),
         "ended_well_in_context": _mean(_ended_well(c) for c in own.get("context", [])),
         "speaker": _mean(c.heard_speaker == c.speaker for c in pico),

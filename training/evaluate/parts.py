@@ -71,9 +71,8 @@ class Evaluation:
 
 def _teacher(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
     items, ears = evaluation.items, evaluation.ears
-    accuracy = ears.classifier_accuracy()
     clips = ears.listen("teacher", items, [item.audio for item in items], advance)
-    return clips, {"classifier_accuracy": accuracy, **_recogniser(ears)}
+    return clips, {}
 
 
 def _codec(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
@@ -92,7 +91,7 @@ def _codec(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[s
         "without_stoi": sum(math.isnan(one.stoi) for one in qualities),
         "without_pesq": sum(math.isnan(one.pesq) for one in qualities),
     }
-    return clips, {**figures, **_recogniser(ears)}
+    return clips, figures
 
 
 def _speech(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[str, Any]]:
@@ -132,7 +131,7 @@ def _spoken(
     clips = ears.listen(name, items, audios, advance)
     audio_s = sum(clip.audio_s for clip in clips)
     ends = zip(clips, items, spoken, strict=True)
-    figures = {"real_time_factor_batched": spent_s / audio_s, **_recogniser(ears)}
+    figures = {"real_time_factor_batched": spent_s / audio_s}
     return [with_length(clip, item, one.ended) for clip, item, one in ends], figures
 
 
@@ -146,11 +145,6 @@ def _speed(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict[s
 
 def _some(items: list[Item]) -> list[Item]:
     return [items[place] for place in spread(len(items), _SPEED_SENTENCES)]
-
-
-def _recogniser(ears: Ears) -> dict[str, float | None]:
-    factor = ears.recogniser.real_time_factor
-    return {"recogniser_real_time_factor": None if math.isnan(factor) else round(factor, 3)}
 
 
 PARTS: dict[str, Callable[[Evaluation, Advance], tuple[list[Clip], dict[str, Any]]]] = {

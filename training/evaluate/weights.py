@@ -1,7 +1,7 @@
 """What smaller weights change, on a real voice: `python -m training.evaluate.weights`.
 
 Numbers first: every model is fed the frames that fp32 draws, and its choices are held against
-fp32's. Then words: the held-out sentences are spoken by each and heard by the recogniser. Prints
+fp32's. Then words: the held-out sentences are spoken by each and heard by Whisper. Prints
 JSON.
 """
 
@@ -24,11 +24,12 @@ from services.generator.model import weights
 from services.generator.model.noise import Noise
 from services.generator.model.sampler import SamplingRows
 from services.generator.model.sampling import GREEDY
+from training.evaluate import english
 from training.evaluate.ears import Ears
 from training.evaluate.held_out import Item, load_items
 from training.evaluate.parts import line_of
 from training.evaluate.voice import Line, Voice
-from training.evaluate.words import count_errors, difference, total, words_of
+from training.evaluate.words import difference, total
 
 REFERENCE: DtypeName = "float32"
 
@@ -106,9 +107,9 @@ def words(voices: dict[str, Voice], lines: Sequence[Line], items: Sequence[Item]
     errors = {}
     for name, voice in voices.items():
         audios = [voice.decode(one.codes) for one in voice.speak(lines)]
-        heard = ears.recogniser.transcribe(audios, voice.rate_hz)
+        heard = ears.whisper.transcribe(audios, voice.rate_hz)
         pairs = zip(items, heard, strict=True)
-        errors[name] = [count_errors(words_of(i.text), words_of(text)) for i, text in pairs]
+        errors[name] = [english.errors(item.sentence, text) for item, text in pairs]
     return {
         name: {
             "word_error_rate": round(total(found).rate, 4),

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from training.evaluate.bootstrap import Interval, ratio
 from training.tokenizer import normalize
 
 _NO_WORD = re.compile(r"[^a-z' ]")
@@ -43,15 +42,6 @@ class Errors:
             self.deleted + other.deleted,
             self.inserted + other.inserted,
         )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure and where 95 % of its resamples lie."""
-
-    value: float
-    low: float
-    high: float
 
 
 def words_of(text: str) -> list[str]:
@@ -124,13 +114,8 @@ def difference(
         raise ValueError(
             f"theirs: {len(theirs)} sentences are not allowed, must be {len(ours)}, as many as ours"
         )
-    if resamples < 1:
-        raise ValueError(f"resamples: {resamples} is not allowed, must be >= 1")
-    words = np.array([one.words for one in ours])
-    if not words.sum():
+    words = [one.words for one in ours]
+    if not sum(words):
         raise ValueError("ours: 0 words are not allowed, must be at least 1")
-    extra = np.array([a.edits - b.edits for a, b in zip(ours, theirs, strict=True)])
-    drawn = np.random.default_rng(seed).integers(len(words), size=(resamples, len(words)))
-    rates = extra[drawn].sum(axis=1) / words[drawn].sum(axis=1).clip(min=1)
-    low, high = np.percentile(rates, (2.5, 97.5))
-    return Interval(float(extra.sum() / words.sum()), float(low), float(high))
+    extra = [a.edits - b.edits for a, b in zip(ours, theirs, strict=True)]
+    return ratio(extra, words, resamples=resamples, seed=seed)

@@ -15,6 +15,7 @@ from csm.serving.metrics.gateway import GatewayMetrics
 from csm.serving.metrics.generator import GeneratorMetrics
 from csm.serving.metrics.http import HttpMetrics
 from csm.serving.metrics.server import ServerMetrics
+from csm.serving.metrics.tenants import TenantMetrics
 from csm.serving.metrics.tokenizer import TokenizerMetrics
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HttpMetrics",
     "Metrics",
     "ServerMetrics",
+    "TenantMetrics",
     "TokenizerMetrics",
 ]
 

@@ -15,6 +15,7 @@ from csm.serving.metrics.buckets import (
     UTTERANCE_SECONDS,
     histogram,
 )
+from csm.serving.metrics.tenants import TenantMetrics
 from csm.warning_kind import WarningKind
 
 
@@ -27,7 +28,9 @@ class GatewayMetrics:
     AFFINITY_RESULTS = ("hit", "miss")
     STAGES = ("context_encode", "generate_first_frame", "decode_first_chunk", "send_first_chunk")
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, tenants: Iterable[str] = ()) -> None:
+        """`tenants` have labels of their own in what is counted by tenant."""
+        self.tenants = TenantMetrics(registry, tenants)
         self.time_to_first_audio_seconds = histogram(
             registry,
             "csm_gateway_time_to_first_audio_seconds",
@@ -138,14 +141,15 @@ class GatewayMetrics:
         )
         self.store_operations = Counter(
             "csm_gateway_store_operations_total",
-            "Operations on the store of conversations and voices; outcome says how they ended.",
+            "Operations on the store of conversations, voices and quotas; outcome says how they "
+            "ended.",
             ("operation", "outcome"),
             registry=registry,
         )
         self.store_seconds = histogram(
             registry,
             "csm_gateway_store_seconds",
-            "Time of an operation on the store of conversations and voices.",
+            "Time of an operation on the store of conversations, voices and quotas.",
             STORE_SECONDS,
             ("operation",),
         )

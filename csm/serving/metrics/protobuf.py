@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from csm.serving.metrics.native import ZERO_THRESHOLD, Labels, NativeBuckets
 
@@ -73,7 +73,8 @@ def _histogram(samples: list[Sample], native: NativeBuckets | None) -> bytes:
     for sample in samples:
         if sample.name.endswith("_bucket"):
             bound = float(sample.labels["le"])
-            body += _message(3, _uint(1, int(sample.value)) + _double(2, bound))
+            bucket = _uint(1, int(sample.value)) + _double(2, bound)
+            body += _message(3, bucket + _exemplar(sample.exemplar))
         # A scraper refuses native buckets that are fewer than the count beside them.
         elif native is None and sample.name.endswith("_count"):
             body += _uint(1, int(sample.value))
@@ -87,6 +88,17 @@ def _histogram(samples: list[Sample], native: NativeBuckets | None) -> bytes:
         for delta in native.deltas():
             body += _sint(13, delta)
     return body
+
+
+def _exemplar(given: Exemplar | None) -> bytes:
+    """A value of the bucket, and the trace in which it was measured."""
+    if given is None:
+        return b""
+    body = _labels(given.labels.items()) + _double(2, given.value)
+    if given.timestamp is not None:
+        seconds, rest = divmod(float(given.timestamp), 1)
+        body += _message(3, _uint(1, int(seconds)) + _uint(2, int(rest * 1e9)))
+    return _message(3, body)
 
 
 def _labels(labels: Iterable[tuple[str, str]]) -> bytes:

@@ -58,11 +58,30 @@ class ServerMetrics:
             ("watcher",),
             registry=registry,
         )
+        self.certificate_expiry = Gauge(
+            "csm_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate in force expires, Unix time: server, of the service's ports; "
+            "client, shown to the services behind it.",
+            ("grpc_service", "certificate"),
+            registry=registry,
+        )
         self.loop_delay_seconds = histogram(
             registry,
             "csm_event_loop_delay_seconds",
             "How late the event loop woke from a short sleep.",
             LOOP_DELAY_SECONDS,
+        )
+        self.auth_refusals = Counter(
+            "csm_auth_refusals_total",
+            "Calls and requests refused for who makes them, by what is wrong with the credential.",
+            ("reason",),
+            registry=registry,
+        )
+        self.trace_spans = Counter(
+            "csm_trace_spans_total",
+            "Spans by what became of them: exported to the collector, or dropped.",
+            ("result",),
+            registry=registry,
         )
         self.build_info = Gauge(
             "csm_build_info", "Always 1; what is running.", ("version",), registry=registry

@@ -13,6 +13,7 @@ from redis import exceptions
 
 from csm import errors
 from csm.serving.metrics import GatewayMetrics
+from gateway.conversations.key import ConversationKey
 from gateway.conversations.redis.connection import Client
 from gateway.conversations.redis.records import ForeignRecord, RecordKey, unpack
 from gateway.conversations.redis.scripts import (
@@ -25,7 +26,8 @@ from gateway.conversations.redis.scripts import (
     Script,
 )
 from gateway.conversations.redis.splice import Splice
-from gateway.conversations.store import LISTED, InUse
+from gateway.conversations.redis.usage import COUNT
+from gateway.conversations.store import LISTED, InUse, Kept
 from gateway.conversations.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -90,54 +92,54 @@ class RedisCommands:
         self._ttl_ms = int(max(ttl_s, 2 * lease_s) * 1000)
 
     async def open(
-        self, conversation_id: str, nonce: str, voice: str, codec: str, *, again: bool
+        self, key: ConversationKey, nonce: str, voice: str, codec: str, *, again: bool
     ) -> OpenedHead:
         """Takes the lease; `again`: by a writer that had it. Asking twice with a nonce is asking
         once. Raises `FailedPrecondition` (`InUse` where another has it), and `LeaseLost`."""
         lived = (self._lease_ms, self._ttl_ms, FORMAT, voice, codec, "again" if again else "")
-        answer = await self._run("open", OPEN, conversation_id, nonce, *lived)
+        answer = await self._run("open", OPEN, key, nonce, *lived)
         status = answer[0]
         if status == b"held":
-            raise InUse(conversation_id, int(answer[1]) / 1000)
+            raise InUse(key.conversation_id, int(answer[1]) / 1000)
         if status == b"foreign":
-            raise _foreign(conversation_id, answer[1].decode(errors="replace"))
+            raise _foreign(key, answer[1].decode(errors="replace"))
         if status == b"codec":
             raise errors.FailedPrecondition(
-                f"conversation {conversation_id!r} holds frames of another codec than the one that "
-                "speaks; delete it or use another conversation_id"
+                f"conversation {key.conversation_id!r} holds frames of another codec than the one "
+                "that speaks; delete it or use another conversation_id"
             )
         if status == b"deleted":
             raise LeaseLost("the conversation was deleted")
         fence, revision, voice = (one.decode() for one in answer[1:4])
         return OpenedHead(fence, revision, voice, int(answer[4]))
 
-    async def turns(self, conversation_id: str) -> tuple[list[Turn], list[RecordKey]]:
+    async def turns(self, key: ConversationKey) -> tuple[list[Turn], list[RecordKey]]:
         """All turns, and the keys of their records; raises `FailedPrecondition`."""
         async with self._counted("read"):
-            records = await _answer(self._client.lrange(_turns(conversation_id), 0, -1))
+            records = await _answer(self._client.lrange(_turns(key), 0, -1))
         try:
             return unpack(records)
         except ForeignRecord as error:
-            raise _foreign(conversation_id, str(error)) from None
+            raise _foreign(key, str(error)) from None
 
-    async def voice(self, conversation_id: str) -> str | None:
+    async def voice(self, key: ConversationKey) -> str | None:
         """The voice of a conversation; None: there is none. Raises `FailedPrecondition`."""
         async with self._counted("read"):
             try:
                 voice, deleted, form = await _answer(
-                    self._client.hmget(_head(conversation_id), ["voice", "deleted", "format"])
+                    self._client.hmget(_head(key), ["voice", "deleted", "format"])
                 )
             except exceptions.ResponseError as error:
                 if not str(error).startswith("WRONGTYPE"):
                     raise
-                raise _foreign(conversation_id, "no hash") from None
+                raise _foreign(key, "no hash") from None
         if form is not None and form != b"%d" % FORMAT:
-            raise _foreign(conversation_id, "another format")
+            raise _foreign(key, "another format")
         return None if voice is None or deleted else str(voice.decode())
 
     async def write(
         self,
-        conversation_id: str,
+        key: ConversationKey,
         fence: str,
         voice: str,
         revision: str,
@@ -155,7 +157,7 @@ class RedisCommands:
         answer = await self._run(
             "write",
             WRITE,
-            conversation_id,
+            key,
             fence,
             self._lease_ms,
             self._ttl_ms,
@@ -172,22 +174,20 @@ class RedisCommands:
             raise Differs(answer[1].decode())
         _check_lease(answer[0])
 
-    async def renew(self, conversation_id: str, fence: str) -> None:
+    async def renew(self, key: ConversationKey, fence: str) -> None:
         """Renews the lease; raises `LeaseLost` and `HeadGone`."""
-        answer = await self._run(
-            "renew", RENEW, conversation_id, fence, self._lease_ms, self._ttl_ms
-        )
+        answer = await self._run("renew", RENEW, key, fence, self._lease_ms, self._ttl_ms)
         _check_lease(answer[0])
 
-    async def close(self, conversation_id: str, fence_or_nonce: str) -> None:
+    async def close(self, key: ConversationKey, fence_or_nonce: str) -> None:
         """Gives the lease back; one without turns is forgotten. Of another's lease: nothing."""
-        await self._run("close", CLOSE, conversation_id, fence_or_nonce, self._ttl_ms)
+        await self._run("close", CLOSE, key, fence_or_nonce, self._ttl_ms)
 
-    async def delete(self, conversation_id: str) -> bool:
+    async def delete(self, key: ConversationKey) -> bool:
         """Forgets a conversation; False: there is none. Raises `InUse`."""
-        answer = await self._run("delete", DELETE, conversation_id, self._ttl_ms, FORMAT)
+        answer = await self._run("delete", DELETE, key, self._ttl_ms, FORMAT)
         if answer[0] == b"held":
-            raise InUse(conversation_id, int(answer[1]) / 1000)
+            raise InUse(key.conversation_id, int(answer[1]) / 1000)
         return bool(answer[0] == b"ok")
 
     async def ids(self, owner: str) -> list[str]:
@@ -195,11 +195,19 @@ class RedisCommands:
         begin, end = f"{PREFIX}{{{_quoted(owner)}/", "}:turns"
         found: list[str] = []
         async with self._counted("list"):
-            async for key in self._client.scan_iter(match=f"{begin}*{end}", count=1000):
-                found.append(unquote(key.decode()[len(begin) : -len(end)]))
+            async for name in self._client.scan_iter(match=f"{begin}*{end}", count=1000):
+                found.append(unquote(name.decode()[len(begin) : -len(end)], errors="surrogatepass"))
                 if len(found) == LISTED:
                     break
         return found
+
+    async def note(self, key: ConversationKey, num_bytes: int) -> None:
+        """Counts a conversation as having so many bytes, 0: as gone. See `usage`."""
+        await self._usage(key.owner, _quoted(key.conversation_id), num_bytes)
+
+    async def kept(self, owner: str) -> Kept:
+        """How much an owner has."""
+        return await self._usage(owner, "", 0)
 
     async def ping(self) -> None:
         """Whether it answers."""
@@ -210,11 +218,21 @@ class RedisCommands:
         """Closes the connections."""
         await self._client.aclose()
 
+    async def _usage(self, owner: str, member: str, num_bytes: int) -> Kept:
+        keys = (f"{PREFIX}{{{_quoted(owner)}/}}:kept", f"{PREFIX}{{{_quoted(owner)}/}}:bytes")
+        answer = await self._evaluate("usage", COUNT, keys, member, num_bytes, self._ttl_ms)
+        return Kept(int(answer[0]), int(answer[1]))
+
     async def _run(
-        self, operation: str, script: Script, conversation_id: str, *arguments: Any
+        self, operation: str, script: Script, key: ConversationKey, *arguments: Any
+    ) -> list[Any]:
+        return await self._evaluate(operation, script, (_head(key), _turns(key)), *arguments)
+
+    async def _evaluate(
+        self, operation: str, script: Script, keys: tuple[str, str], *arguments: Any
     ) -> list[Any]:
         async with self._counted(operation):
-            what = (2, _head(conversation_id), _turns(conversation_id), *arguments)
+            what = (2, *keys, *arguments)
             try:
                 answer = await _answer(self._client.evalsha(script.digest, *what))
             except exceptions.NoScriptError:
@@ -260,9 +278,9 @@ def told_failure(error: Exception, what: str = "conversations") -> tuple[str, st
     return "refused", f"{store} refuses"
 
 
-def _foreign(conversation_id: str, what: str) -> errors.FailedPrecondition:
+def _foreign(key: ConversationKey, what: str) -> errors.FailedPrecondition:
     return errors.FailedPrecondition(
-        f"conversation {conversation_id!r}: what the store has under its key is not of format "
+        f"conversation {key.conversation_id!r}: what the store has under its key is not of format "
         f"{FORMAT}, which this gateway reads ({what}); delete it or use another conversation_id"
     )
 
@@ -278,12 +296,16 @@ def _check_lease(status: bytes) -> None:
 
 def _quoted(name: str) -> str:
     """Without braces, which mark what a cluster hashes, nor a slash, nor signs of a pattern."""
-    return quote(name, safe="")
+    return quote(name, safe="", errors="surrogatepass")
 
 
-def _head(conversation_id: str, owner: str = "") -> str:
-    return f"{PREFIX}{{{_quoted(owner)}/{_quoted(conversation_id)}}}:head"
+def _head(key: ConversationKey) -> str:
+    return f"{_prefix(key)}:head"
 
 
-def _turns(conversation_id: str, owner: str = "") -> str:
-    return f"{PREFIX}{{{_quoted(owner)}/{_quoted(conversation_id)}}}:turns"
+def _turns(key: ConversationKey) -> str:
+    return f"{_prefix(key)}:turns"
+
+
+def _prefix(key: ConversationKey) -> str:
+    return f"{PREFIX}{{{_quoted(key.owner)}/{_quoted(key.conversation_id)}}}"

@@ -1,18 +1,25 @@
 """From a URL to a client: one server, Sentinel, or a cluster. Imports the `redis` package."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from csm import pem
+from csm.errors import InvalidArgument
+
 ALLOWED = (
-    "redis://HOST:PORT/DB, rediss:// with TLS, unix:///PATH, "
-    "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, redis+cluster://HOST:PORT,HOST:PORT"
+    "redis://HOST:PORT/DB, unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, "
+    "redis+cluster://HOST:PORT,HOST:PORT; with TLS rediss://, rediss+sentinel:// and "
+    "rediss+cluster://, behind them ?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE"
 )
+TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""In the query of a URL: whom to trust (else the system's), and what to show with mutual TLS."""
 MAX_CONNECTIONS = 32
 SENTINEL_PORT = 26379
 PORT = 6379
@@ -45,26 +52,54 @@ def connect(url: str, timeout_s: float) -> Client:
         "protocol": 2,
     }
     try:
+        tls = _tls(url) if scheme.startswith("rediss") else {}
         if scheme in ("redis", "rediss", "unix"):
+            # What the URL says of TLS it takes from there.
+            options |= {k: v for k, v in tls.items() if k == "ssl_check_hostname"}
             pool = BlockingConnectionPool.from_url(
                 url, max_connections=MAX_CONNECTIONS, timeout=timeout_s, **options
             )
             return Redis.from_pool(pool)
         parts = urlsplit(url)
-        if scheme == "redis+sentinel":
-            return _by_sentinel(_nodes(parts, SENTINEL_PORT), options)
+        if scheme in ("redis+sentinel", "rediss+sentinel"):
+            return _by_sentinel(_nodes(parts, SENTINEL_PORT), options | tls)
         if scheme in ("redis+cluster", "rediss+cluster"):
             nodes = _nodes(parts, PORT)
             return RedisCluster(
                 startup_nodes=[ClusterNode(host, port) for host, port in nodes.hosts],
                 max_connections=MAX_CONNECTIONS,
-                ssl=scheme.startswith("rediss"),
                 **nodes.user,
                 **options,
+                **tls,
             )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, InvalidArgument) as error:
         raise ValueError(f"store_url: {_told(error, url)}; allowed are {ALLOWED}") from None
     raise ValueError(f"store_url: begins with {scheme[:20]!r}; allowed are {ALLOWED}")
+
+
+def _tls(url: str) -> dict[str, Any]:
+    """What a URL with TLS says of it. Raises `ValueError` where a file cannot be one."""
+    query = dict(parse_qsl(urlsplit(url).query))
+    files = {name: Path(query[name]) for name in TLS_FILES if name in query}
+    contents = {name: pem.read(name, path) for name, path in files.items()}
+    if "ssl_ca_certs" in files:
+        pem.check_certificates("ssl_ca_certs", files["ssl_ca_certs"], contents["ssl_ca_certs"])
+    shown = TLS_FILES[1:]
+    if any(name in files for name in shown):
+        if lack := next((name for name in shown if name not in files), None):
+            raise ValueError(f"{lack} is missing; a certificate and its key are needed, or neither")
+        certificate, key = (files[name] for name in shown)
+        pem.check_pair(
+            ("ssl_certfile", "ssl_keyfile"),
+            (certificate, key),
+            contents["ssl_certfile"],
+            contents["ssl_keyfile"],
+        )
+    return {
+        "ssl": True,
+        "ssl_check_hostname": query.get("ssl_check_hostname", "true").lower() != "false",
+        **{name: str(path) for name, path in files.items()},
+    }
 
 
 def _by_sentinel(nodes: _Nodes, options: dict[str, Any]) -> Redis:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from csm import errors
 from gateway.conversations.conversation import StoredConversation
+from gateway.conversations.key import ConversationKey
 from gateway.conversations.memory import ConversationMemory
 from gateway.conversations.redis.commands import LeaseLost, RedisCommands, StoreFailure
 from gateway.conversations.redis.writer import ConversationWriter
-from gateway.conversations.store import LISTED, InUse
+from gateway.conversations.store import LISTED, InUse, Kept
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +69,12 @@ class RedisStore:
         """See `ConversationStore`."""
         return self._answers or self._fail == "open"
 
-    async def open(self, conversation_id: str, voice: str, wait_s: float) -> StoredConversation:
+    async def open(
+        self, conversation_id: str, voice: str, wait_s: float, *, owner: str = ""
+    ) -> StoredConversation:
         """See `ConversationStore`."""
-        await self._given_back(conversation_id, wait_s)
-        conversation = self._memory.acquire(conversation_id, voice)
+        await self._given_back(ConversationKey(owner, conversation_id), wait_s)
+        conversation = self._memory.acquire(conversation_id, voice, owner=owner)
         # A call that is cancelled while it waits here leaves no lease behind.
         opening = self._begin(self._open(conversation, wait_s))
         try:
@@ -84,37 +87,48 @@ class RedisStore:
         """See `ConversationStore`."""
         self._begin(self._close(conversation))
 
-    async def read(self, conversation_id: str) -> StoredConversation:
+    async def read(self, conversation_id: str, *, owner: str = "") -> StoredConversation:
         """See `ConversationStore`."""
-        here = self._memory.found(conversation_id)
+        key = ConversationKey(owner, conversation_id)
+        here = self._memory.found(conversation_id, owner=owner)
         if here is not None:
             return here
         try:
-            voice = await self._commands.voice(conversation_id)
-            turns = [] if voice is None else (await self._commands.turns(conversation_id))[0]
+            voice = await self._commands.voice(key)
+            turns = [] if voice is None else (await self._commands.turns(key))[0]
         except StoreFailure as failure:
             raise _unavailable(failure) from failure
         if voice is None:
             raise errors.NotFound("conversation", conversation_id)
-        return StoredConversation(conversation_id, voice, self._memory.limits, turns)
+        return StoredConversation(conversation_id, voice, self._memory.limits, turns, owner=owner)
 
-    async def delete(self, conversation_id: str, wait_s: float) -> None:
+    async def delete(self, conversation_id: str, wait_s: float, *, owner: str = "") -> None:
         """See `ConversationStore`."""
-        await self._given_back(conversation_id, wait_s)
-        here = self._memory.found(conversation_id)
+        key = ConversationKey(owner, conversation_id)
+        await self._given_back(key, wait_s)
+        here = self._memory.found(conversation_id, owner=owner)
         if here is not None:
-            self._memory.delete(conversation_id)
+            self._memory.delete(conversation_id, owner=owner)
             self._writers.pop(here, None)
         try:
-            there = await self._waiting(wait_s, lambda: self._commands.delete(conversation_id))
+            there = await self._waiting(wait_s, lambda: self._commands.delete(key))
         except StoreFailure as failure:
             raise _unavailable(failure) from failure
         if not (there or here):
             raise errors.NotFound("conversation", conversation_id)
+        await self._note(key, 0)
+
+    async def count(self, owner: str) -> int:
+        """See `ConversationStore`."""
+        return (await self._kept(owner)).count
+
+    async def num_bytes(self, owner: str) -> int:
+        """See `ConversationStore`."""
+        return (await self._kept(owner)).num_bytes
 
     async def ids(self, owner: str = "") -> list[str]:
         """See `ConversationStore`."""
-        here = [] if owner else self._memory.ids()
+        here = self._memory.ids(owner=owner)
         try:
             there = await self._commands.ids(owner)
         except StoreFailure as failure:
@@ -124,21 +138,31 @@ class RedisStore:
     async def sweep(self) -> None:
         """See `ConversationStore`. The store itself drops what is too old."""
         self._memory.sweep()
-        kept = set(self._memory.ids())
+        kept = set(self._memory.keys())
         for conversation in list(self._writers):
-            if conversation.free.is_set() and conversation.conversation_id not in kept:
+            if conversation.free.is_set() and conversation.key not in kept:
                 del self._writers[conversation]
 
     # --- inside ---
 
-    async def _given_back(self, conversation_id: str, wait_s: float) -> None:
+    async def _note(self, key: ConversationKey, num_bytes: int) -> None:
+        with contextlib.suppress(StoreFailure):
+            await self._commands.note(key, num_bytes)
+
+    async def _kept(self, owner: str) -> Kept:
+        try:
+            return await self._commands.kept(owner)
+        except StoreFailure as failure:
+            raise _unavailable(failure) from failure
+
+    async def _given_back(self, key: ConversationKey, wait_s: float) -> None:
         """Returns when no call here has it, or after the timeout. One that only waits for a store
         that is slow is waited for longer."""
-        here = self._memory.found(conversation_id)
+        here = self._memory.found(key.conversation_id, owner=key.owner)
         writer = None if here is None else self._writers.get(here)
         if writer is not None and writer.closing:
             wait_s += 3 * self._commands.timeout_s
-        await self._memory.given_back(conversation_id, wait_s)
+        await self._memory.given_back(key.conversation_id, wait_s, owner=key.owner)
 
     async def _open(self, conversation: StoredConversation, wait_s: float) -> StoredConversation:
         writer = self._writers.get(conversation) or self._watched(conversation)
@@ -148,7 +172,7 @@ class RedisStore:
             except LeaseLost:
                 # The store has gone on without what was never written to it: it is the truth.
                 self._drop(conversation)
-                conversation = self._memory.acquire(conversation.conversation_id, "")
+                conversation = self._acquired(conversation.key)
                 writer = self._watched(conversation)
                 await self._waiting(wait_s, writer.open)
         except StoreFailure as failure:
@@ -163,14 +187,19 @@ class RedisStore:
         return conversation
 
     async def _close(self, conversation: StoredConversation) -> None:
-        writer = self._writers[conversation]
+        writer, turns = self._writers[conversation], conversation.turns
         saved = False
         try:
             saved = await writer.finish()
+            if saved and not writer.lost:
+                await self._note(conversation.key, conversation.num_bytes if turns else 0)
         finally:
             if saved or writer.lost or not conversation.turns:
                 self._drop(conversation)
             self._memory.release(conversation)
+
+    def _acquired(self, key: ConversationKey) -> StoredConversation:
+        return self._memory.acquire(key.conversation_id, "", owner=key.owner)
 
     def _watched(self, conversation: StoredConversation) -> ConversationWriter:
         writer = ConversationWriter(conversation, self._commands, self._codec)
@@ -234,10 +263,11 @@ class RedisStore:
         await self.sweep()
         for conversation in [c for c in self._writers if c.free.is_set()]:
             # One that a call has taken meanwhile is that call's, and one may have gone for others.
-            kept = self._memory.found(conversation.conversation_id) is conversation
+            key = conversation.key
+            kept = self._memory.found(key.conversation_id, owner=key.owner) is conversation
             if kept and conversation.free.is_set():
                 with contextlib.suppress(errors.ServiceError):
-                    taken = self._memory.acquire(conversation.conversation_id, "")
+                    taken = self._acquired(key)
                     await self._writers[taken].write()
                     await self._close(taken)
 

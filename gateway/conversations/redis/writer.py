@@ -135,7 +135,7 @@ class ConversationWriter:
         fence = self._fence or self._nonce
         if fence and not self.lost:
             try:
-                await self._commands.close(self.conversation.conversation_id, fence)
+                await self._commands.close(self.conversation.key, fence)
             except StoreFailure:
                 # It ends by itself, unless this writer goes on with it.
                 log.debug("a lease could not be given back")
@@ -183,7 +183,6 @@ class ConversationWriter:
                 self._told("the gateway failed to write it")
 
     async def _write(self, renew: bool) -> None:
-        conversation_id = self.conversation.conversation_id
         if not self._fence:
             await self._open()
         turn = self._being_spoken()
@@ -201,7 +200,7 @@ class ConversationWriter:
             began = time.monotonic()
             try:
                 await self._commands.write(
-                    conversation_id,
+                    self.conversation.key,
                     self._fence,
                     self.conversation.voice,
                     self._revision,
@@ -230,7 +229,7 @@ class ConversationWriter:
         """Renews the lease; False: the store has no such conversation any more."""
         began = time.monotonic()
         try:
-            await self._commands.renew(self.conversation.conversation_id, self._fence)
+            await self._commands.renew(self.conversation.key, self._fence)
         except HeadGone:
             return False
         self._renewed_at = began
@@ -242,7 +241,7 @@ class ConversationWriter:
         self._fence = ""
         self._nonce = self._nonce or uuid.uuid4().hex
         opened = await self._commands.open(
-            conversation.conversation_id,
+            conversation.key,
             self._nonce,
             conversation.voice,
             self._codec(),
@@ -264,7 +263,7 @@ class ConversationWriter:
         conversation = self.conversation
         if not self._known:
             if opened.num_records:
-                turns, keys = await self._commands.turns(conversation.conversation_id)
+                turns, keys = await self._commands.turns(conversation.key)
                 conversation.restore(turns)
                 self._stored = keys
         elif opened.revision != self._revision and not self._adopt(opened.revision):

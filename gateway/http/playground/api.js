@@ -1,5 +1,7 @@
 // The server's HTTP, at addresses relative to the page: it may be served below any path.
 
+import { askForToken, token } from "./token.js";
+
 export const address = (path) => new URL(path, document.baseURI);
 
 /** What a request answers, as JSON. Throws an Error with the server's own words. */
@@ -10,6 +12,8 @@ export async function call(path, options = {}) {
     rest.headers = { "content-type": "application/json" };
     rest.body = JSON.stringify(json);
   }
+  const known = token();
+  if (known) rest.headers = { ...rest.headers, authorization: `Bearer ${known}` };
   let answer;
   try {
     answer = await fetch(address(path), rest);
@@ -18,6 +22,7 @@ export async function call(path, options = {}) {
     throw new Error("The server does not answer.");
   }
   const told = await answer.json().catch(() => null);
+  if (answer.status === 401) askForToken();
   if (!answer.ok) throw new Error(told?.error?.message ?? `The server answers ${answer.status}.`);
   return told;
 }

@@ -10,6 +10,7 @@ import { Microphone, SpeechDetector } from "./microphone.js";
 import { clearSpoken, prepareSoon, showWarnings } from "./spoken.js";
 import { Stage } from "./stage.js";
 import { Talk, modelName } from "./talk.js";
+import { asksForToken, onToken } from "./token.js";
 import { chosenVoice, loadVoices, showMade } from "./voices.js";
 
 const light = colours.takeStored();
@@ -226,11 +227,16 @@ async function begin() {
     await loadVoices();
     showMade(forget);
     model = await modelName();
+    if (talk.conversation.socket) return talk.again({ voice: chosenVoice() });
     talk.conversation.voice = chosenVoice();
     talk.conversation.connect();
   } catch (error) {
     by("status").dataset.state = "gone";
     by("status").textContent = "no answer";
+    if (asksForToken()) {
+      by("status").textContent = "needs a token";
+      return; // it begins again with the token
+    }
     toast(error.message);
     setTimeout(begin, 3000);
   }
@@ -238,6 +244,7 @@ async function begin() {
 
 recolour();
 requestAnimationFrame(frame);
+onToken(begin);
 begin();
 
 // For tests and for the curious: what the page is at.

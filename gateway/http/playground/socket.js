@@ -1,6 +1,7 @@
 // A conversation with the server: WS v1/conversations, opened anew when it has gone.
 
 import { address } from "./api.js";
+import { token } from "./token.js";
 
 const AGAIN_MS = [300, 1000, 3000, 8000];
 const SOON_OVER = ["failed_precondition", "aborted"]; // the call before is not quite over yet
@@ -22,7 +23,9 @@ export class Conversation {
     clearTimeout(this.timer);
     const url = address("v1/conversations");
     url.protocol = url.protocol.replace("http", "ws");
-    const socket = new WebSocket(url);
+    // A page cannot set a header of a WebSocket: the token goes as a subprotocol.
+    const known = token();
+    const socket = new WebSocket(url, known ? ["csm.v1", `csm.bearer.${known}`] : []);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     let about = null;

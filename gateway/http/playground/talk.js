@@ -71,11 +71,12 @@ export class Talk {
     const replaying = this.player.replaying;
     const now = this.player.stop();
     if (replaying) return;
-    const heard = now && !now.ended ? now : null;
     for (const turn of this.turns) {
-      const here = heard?.turn === turn;
-      if (turn.side !== "spoken" || !turn.id || (turn.over && !here) || turn.keptMs !== null) continue;
-      turn.cut(here ? heard.ms : 0);
+      // Of a turn that goes on, what came has been heard also where nothing more is there to play.
+      const here = now?.turn === turn;
+      const heard = turn.over && (!here || now.ended);
+      if (turn.side !== "spoken" || !turn.id || heard || turn.keptMs !== null) continue;
+      turn.cut(here ? now.ms : 0);
       this.cancelled.add(turn.id);
       this.conversation.send({ type: "cancel", turn_id: turn.id, heard_ms: Math.round(turn.keptMs) });
       this.on.changed(turn);

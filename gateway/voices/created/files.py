@@ -3,6 +3,7 @@
     NAME/voice.json   what the operator's voices have, for people and to be copied
     NAME/1 2 ...      the recordings, as they came
     NAME/record       what the gateway reads: see `record`; replaced in one go
+    @TENANT/NAME/     the same for voices that a tenant owns; see `owner_folder`
 
 The folder's name is the voice's in lower case, so the file system itself keeps names apart for all
 gateways that share it. A voice is made in a folder `.new-...` and put in place whole: what is
@@ -24,9 +25,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from csm import errors
+from gateway.voices.created.owner_folder import folder_of, make_folder, owner_of
 from gateway.voices.created.record import ForeignVoice, VoiceRecord, pack, unpack
 from gateway.voices.created.store import Change, Changes, exists, full, missing
 from gateway.voices.names import is_name, key_of
+from gateway.voices.voice import VoiceId
 from gateway.voices.voice_file import FILE_NAME
 
 T = TypeVar("T")
@@ -51,8 +54,8 @@ class VoiceFolder:
     def __init__(self, root: Path, max_voices: int) -> None:
         self._root = root
         self._max_voices = max_voices
-        self._seen: dict[str, tuple[int, int, int]] = {}
-        self._written: set[str] = set()
+        self._seen: dict[VoiceId, tuple[int, int, int]] = {}
+        self._written: set[VoiceId] = set()
         """What was made here since the last look began."""
         self._root_stamp = -1
 
@@ -71,17 +74,17 @@ class VoiceFolder:
         """See `VoiceStore`."""
         await self._run(lambda: self._create(record, recordings))
 
-    async def update(self, name: str, change: Change) -> VoiceRecord:
+    async def update(self, name: str, change: Change, *, owner: str = "") -> VoiceRecord:
         """See `VoiceStore`."""
-        return await self._run(lambda: self._update(name, change))
+        return await self._run(lambda: self._update(name, change, owner))
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, owner: str = "") -> None:
         """See `VoiceStore`."""
-        await self._run(lambda: self._delete(name))
+        await self._run(lambda: self._delete(name, owner))
 
-    async def recordings(self, name: str) -> list[bytes]:
+    async def recordings(self, name: str, *, owner: str = "") -> list[bytes]:
         """See `VoiceStore`."""
-        return await self._run(lambda: self._recordings(name))
+        return await self._run(lambda: self._recordings(name, owner))
 
     # --- inside, in a thread ---
 
@@ -117,9 +120,14 @@ class VoiceFolder:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _folders(self) -> dict[str, Path]:
-        found = (p for p in self._root.iterdir() if is_name(p.name) and p.is_dir())
-        return {key_of(path.name): path for path in found}
+    def _folders(self) -> dict[VoiceId, Path]:
+        """Of all owners' voices."""
+        found = _voices_in(self._root, "")
+        for folder in self._root.iterdir():
+            if owner := owner_of(folder):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    found |= _voices_in(folder, owner)
+        return found
 
     def _changes(self) -> Changes:
         stamp = self._root.stat().st_mtime_ns
@@ -127,26 +135,26 @@ class VoiceFolder:
             return Changes()
         self._written.clear()
         put: list[VoiceRecord] = []
-        foreign: dict[str, str] = {}
-        seen: dict[str, tuple[int, int, int]] = {}
-        for key, folder in self._folders().items():
+        foreign: dict[VoiceId, str] = {}
+        seen: dict[VoiceId, tuple[int, int, int]] = {}
+        for voice_id, folder in self._folders().items():
             status = _status(folder / RECORD)
-            seen[key] = status
-            if self._seen.get(key) == status:
+            seen[voice_id] = status
+            if self._seen.get(voice_id) == status:
                 continue
             try:
-                record = _read(folder)
-                if record.key != key:
+                record = _read(folder, voice_id.owner)
+                if record.id != voice_id:
                     raise ForeignVoice(f"it is the voice {record.name!r}")
                 put.append(record)
             except ForeignVoice as error:
                 log.warning("%s cannot be used: %s", folder, error)
-                foreign[key] = f"what is kept of it cannot be used: {error}"
-        gone = [key for key in self._seen if key not in seen]
+                foreign[voice_id] = f"what is kept of it cannot be used: {error}"
+        gone = [voice_id for voice_id in self._seen if voice_id not in seen]
         # Another write may bear the time of one that is just over.
         settled = time.time_ns() - stamp > SETTLED_NS
         # Who made one is told when it goes, also where it came and went between two looks.
-        made = {key: NOT_THERE for key in self._written if key not in seen}
+        made = {voice_id: NOT_THERE for voice_id in self._written if voice_id not in seen}
         self._seen, self._root_stamp = seen | made, stamp if settled else -1
         return Changes(put, gone, foreign)
 
@@ -160,47 +168,65 @@ class VoiceFolder:
             _write(new / RECORD, pack(record))
             with self._locked():
                 there = self._folders()
-                if record.key in there:
+                if record.id in there:
                     raise exists(record.name)
                 if len(there) >= self._max_voices:
                     raise full(self._max_voices)
-                new.rename(self._root / record.key)
-                _sync(self._root)
-            self._written.add(record.key)
-            self._seen.setdefault(record.key, NOT_THERE)
+                folder = make_folder(self._root, record.owner)
+                new.rename(folder / record.key)
+                self._sync(folder)
+            self._written.add(record.id)
+            self._seen.setdefault(record.id, NOT_THERE)
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
-    def _update(self, name: str, change: Change) -> VoiceRecord:
+    def _update(self, name: str, change: Change, owner: str) -> VoiceRecord:
         with self._locked():
-            folder = self._folder(name)
+            folder = self._folder(name, owner)
             try:
-                record = change(_read(folder))
+                record = change(_read(folder, owner))
             except ForeignVoice as error:
                 raise errors.FailedPrecondition(f"voice {name!r}: {error}; delete it") from None
             _replace(folder / RECORD, pack(record))
             _replace(folder / FILE_NAME, _told(record))
-            # The others look at nothing else.
+            # The others look at no other time.
             os.utime(self._root)
             return record
 
-    def _delete(self, name: str) -> None:
+    def _delete(self, name: str, owner: str) -> None:
         with self._locked():
             old = self._root / f"{OLD}{uuid.uuid4().hex}"
-            self._folder(name).rename(old)
-            _sync(self._root)
+            self._folder(name, owner).rename(old)
+            self._sync(folder_of(self._root, owner))
         shutil.rmtree(old, ignore_errors=True)
 
-    def _recordings(self, name: str) -> list[bytes]:
-        folder = self._folder(name)
+    def _sync(self, folder: Path) -> None:
+        # What came from the root or went there has changed the root's time: others look at it.
+        _sync(folder)
+        if folder != self._root:
+            _sync(self._root)
+
+    def _recordings(self, name: str, owner: str) -> list[bytes]:
+        folder = self._folder(name, owner)
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
         return [(folder / str(number)).read_bytes() for number in numbers]
 
-    def _folder(self, name: str) -> Path:
-        folder = self._folders().get(key_of(name))
+    def _folder(self, name: str, owner: str) -> Path:
+        try:
+            there = _voices_in(folder_of(self._root, owner), owner)
+        except FileNotFoundError:
+            if not owner:
+                raise
+            there = {}
+        folder = there.get(VoiceId(owner, key_of(name)))
         if folder is None:
             raise missing(name)
         return folder
+
+
+def _voices_in(folder: Path, owner: str) -> dict[VoiceId, Path]:
+    found = (p for p in folder.iterdir() if is_name(p.name) and p.is_dir())
+    return {VoiceId(owner, key_of(path.name)): path for path in found}
 
 
 def _status(path: Path) -> tuple[int, int, int]:
@@ -212,7 +238,7 @@ def _status(path: Path) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _read(folder: Path) -> VoiceRecord:
+def _read(folder: Path, owner: str) -> VoiceRecord:
     path = folder / RECORD
     try:
         with path.open("rb") as file:
@@ -221,7 +247,7 @@ def _read(folder: Path) -> VoiceRecord:
         raise ForeignVoice(f"{RECORD}: {error.strerror}") from None
     if len(data) > MAX_RECORD_BYTES:
         raise ForeignVoice(f"{RECORD} has more than {MAX_RECORD_BYTES} bytes")
-    return unpack(data)
+    return unpack(data, owner)
 
 
 def _told(record: VoiceRecord) -> bytes:

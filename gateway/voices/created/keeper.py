@@ -17,11 +17,12 @@ from gateway.settings import GatewaySettings
 from gateway.voices.created.asked import MAX_RECORDING_S, NewVoice, VoiceRecording, VoiceUpdate
 from gateway.voices.created.record import VoiceRecord
 from gateway.voices.created.store import VoiceStore
+from gateway.voices.created.usage import VoiceUsage
 from gateway.voices.names import key_of
+from gateway.voices.owned import OwnedVoices
 from gateway.voices.prompt_check import check_prompts
 from gateway.voices.prompts import check_sounds, prompt_of
-from gateway.voices.voice import LibraryVoice, VoiceOrigin
-from gateway.voices.voices import Voices
+from gateway.voices.voice import LibraryVoice, VoiceId, VoiceOrigin
 
 FOLLOW_S = 1.0
 """Between two looks for what other gateways have changed."""
@@ -41,16 +42,15 @@ class VoiceKeeper:
         backends: Backends,
         encoder: AudioEncoder,
         store: VoiceStore,
-        voices: Voices,
+        voices: OwnedVoices,
     ) -> None:
         self._settings = settings
         self._backends = backends
         self._encoder = encoder
         self.store = store
         self._voices = voices
-        self._num_bytes: dict[str, int] = {}
-        """Of each voice that is in memory."""
-        self._total_bytes = 0
+        self.usage = VoiceUsage()
+        """How much the owners have, as this gateway sees it: within seconds of another's change."""
         self._of_other_codecs: deque[VoiceRecord] = deque()
         self._away = False
         self._looking = asyncio.Lock()
@@ -65,21 +65,29 @@ class VoiceKeeper:
             held.enter_context(self._places.taken(client))
             yield lambda size: held.enter_context(self._encoder.holding_bytes(size))
 
-    def check(self, asked: NewVoice) -> None:
-        """Before its recordings are there. Raises `AlreadyExists` where a voice or an alias has the
-        name, and `InvalidArgument` where the speaker is none of the model's."""
-        taken = self._voices.taken_by(asked.name)
-        if taken is None and self._voices.why_unusable(asked.name) is not None:
+    def check(self, asked: NewVoice, *, owner: str) -> None:
+        """Before its recordings are there. Raises `AlreadyExists` where a voice of the owner's, or
+        everybody's, or an alias has the name, and `InvalidArgument` where the speaker is none of
+        the model's."""
+        voices = self._voices.of(owner)
+        taken = voices.taken_by(asked.name)
+        if taken is None and voices.why_unusable(asked.name) is not None:
             taken = "a voice of that name is kept, and cannot be used"
         if taken is not None:
             raise errors.AlreadyExists(f"name: {asked.name!r}: {taken}")
         if asked.speaker is not None:
-            self._voices.check_speaker("config.speaker", asked.speaker)
+            voices.check_speaker("config.speaker", asked.speaker)
 
     async def create(
-        self, asked: NewVoice, recordings: Sequence[VoiceRecording], deadline: float | None
+        self,
+        asked: NewVoice,
+        recordings: Sequence[VoiceRecording],
+        deadline: float | None,
+        *,
+        owner: str,
     ) -> LibraryVoice:
-        """Makes a voice of checked data, or only says what it would be (`validate_only`).
+        """Makes a voice of an owner's of checked data, or only says what it would be
+        (`validate_only`).
 
         Raises, beside what `check` does:
             InvalidArgument: a recording is none, too long or silent, or all are more than the
@@ -87,8 +95,8 @@ class VoiceKeeper:
             LimitReached: there are as many voices, or bytes of them, as may be.
             ServiceError: of the backends and the store, as they come.
         """
-        self.check(asked)
-        speaker = self._voices.first_speaker if asked.speaker is None else asked.speaker
+        self.check(asked, owner=owner)
+        speaker = self._voices.of(owner).first_speaker if asked.speaker is None else asked.speaker
         made = VoiceRecord(
             asked.name,
             speaker,
@@ -100,41 +108,42 @@ class VoiceKeeper:
             consent=asked.consent,
             updated_unix_s=int(time.time()),
             revision=uuid.uuid4().hex,
+            owner=owner,
         )
         record = await self._encoded(made, recordings, deadline)
         await check_prompts(self._backends, speaker, record.prompts, CHECK_TIMEOUT_S)
-        self.check(asked)
+        self.check(asked, owner=owner)
         self._check_room(record)
         if not asked.validate_only:
             await self.store.create(record, [recording.audio for recording in recordings])
             self._put(record)
         return record.as_voice()
 
-    async def update(self, asked: VoiceUpdate) -> LibraryVoice:
-        """Changes what is said of a voice. Raises `NotFound`, and `FailedPrecondition` for one that
-        was not created."""
-        await self.look_for(asked.name)
-        name = self._created(asked.name)
+    async def update(self, asked: VoiceUpdate, *, owner: str) -> LibraryVoice:
+        """Changes what is said of an owner's voice. Raises `NotFound`, and `FailedPrecondition` for
+        one that was not created."""
+        await self.look_for(asked.name, owner=owner)
+        name = self._created(asked.name, owner)
 
         def change(record: VoiceRecord) -> VoiceRecord:
             changed = asked.of(record)
             return replace(changed, updated_unix_s=int(time.time()), revision=uuid.uuid4().hex)
 
-        record = await self.store.update(name, change)
+        record = await self.store.update(name, change, owner=owner)
         self._take(record)
         return record.as_voice()
 
-    async def delete(self, name: str) -> None:
-        """Forgets a voice; calls that speak with it do so to their end. Raises `NotFound`, and
-        `FailedPrecondition` for one that was not created, and for the default voice."""
-        await self.look_for(name)
-        name = self._created(name)
-        if self._voices.default == name:
+    async def delete(self, name: str, *, owner: str) -> None:
+        """Forgets an owner's voice; calls that speak with it do so to their end. Raises `NotFound`,
+        and `FailedPrecondition` for one that was not created, and for the default voice."""
+        await self.look_for(name, owner=owner)
+        name = self._created(name, owner)
+        if self._voices.of(owner).default == name:
             raise errors.FailedPrecondition(
                 f"voice {name!r} is the default voice (default_voice): it cannot be deleted"
             )
-        await self.store.delete(name)
-        self._drop(name)
+        await self.store.delete(name, owner=owner)
+        self._drop(VoiceId(owner, key_of(name)))
 
     async def follow(self) -> None:
         """Takes in what other gateways have changed, until `stop`."""
@@ -152,10 +161,10 @@ class VoiceKeeper:
         """Ends `follow`, after what it is at."""
         self._stopping.set()
 
-    async def look_for(self, name: str) -> None:
-        """Looks at once where nothing is known of that name: another gateway may just have made
-        it, and the client's next call came here."""
-        voices = self._voices
+    async def look_for(self, name: str, *, owner: str) -> None:
+        """Looks at once where nothing is known of that name of the owner's: another gateway may
+        just have made it, and the client's next call came here."""
+        voices = self._voices.of(owner)
         known = not name or voices.find(name) or voices.why_unusable(name)
         if self.store.lasting and not known and not self._away:
             await self.look()
@@ -176,11 +185,11 @@ class VoiceKeeper:
         if self._away:
             log.info("the store of voices answers")
         self._away = False
-        for name in changes.gone:
-            self._drop(name)
-        for name, why in changes.foreign.items():
-            log.warning("voice %s: %s", name, why)
-            self._set_aside(name, f"{why}; delete it, or name another")
+        for voice_id in changes.gone:
+            self._drop(voice_id)
+        for voice_id, why in changes.foreign.items():
+            log.warning("voice %s: %s", voice_id.key, why)
+            self._set_aside(voice_id, f"{why}; delete it, or name another")
         for record in changes.put:
             self._take(record)
             # Ten thousand are no reason to hold up who speaks.
@@ -193,14 +202,15 @@ class VoiceKeeper:
         return self._backends.info.tokenizer.digest
 
     def _take(self, record: VoiceRecord) -> None:
-        taken = self._voices.taken_by(record.name)
-        there = self._voices.find(record.name)
+        voices = self._voices.of(record.owner)
+        taken = voices.taken_by(record.name)
+        there = voices.find(record.name)
         if taken and (there is None or there.origin is not VoiceOrigin.CREATED):
             log.warning("voice %s of the store is left out: %s", record.name, taken)
-        elif not self._voices.speaks(record.speaker):
-            self._set_aside(record.name, self._voices.speaker_problem(record.speaker))
+        elif not voices.speaks(record.speaker):
+            self._set_aside(record.id, voices.speaker_problem(record.speaker))
         elif record.codec != self._codec and record.prompts:
-            self._set_aside(record.name, "it is being encoded for the codec that speaks now")
+            self._set_aside(record.id, "it is being encoded for the codec that speaks now")
             self._of_other_codecs.append(record)
         else:
             self._put(record)
@@ -209,40 +219,38 @@ class VoiceKeeper:
         try:
             self._check_room(record)
         except errors.LimitReached as error:
-            self._set_aside(record.name, error.message)
+            self._set_aside(record.id, error.message)
             return
-        self._count(record.key, record.num_bytes)
+        self.usage.put(record.id, record.num_bytes)
         self._voices.put(record.as_voice())
 
-    def _drop(self, name: str) -> None:
-        self._count(key_of(name), 0)
-        self._voices.remove(name)
+    def _drop(self, voice_id: VoiceId) -> None:
+        self.usage.drop(voice_id)
+        self._voices.remove(voice_id)
 
-    def _set_aside(self, name: str, why: str) -> None:
-        self._count(key_of(name), 0)
-        self._voices.set_aside(name, why)
-
-    def _count(self, key: str, num_bytes: int) -> None:
-        self._total_bytes += num_bytes - self._num_bytes.pop(key, 0)
-        if num_bytes:
-            self._num_bytes[key] = num_bytes
+    def _set_aside(self, voice_id: VoiceId, why: str) -> None:
+        self.usage.put(voice_id, 0)
+        self._voices.set_aside(voice_id, why)
 
     def _check_room(self, record: VoiceRecord) -> None:
         most = self._settings.max_created_voices_bytes
-        others = self._total_bytes - self._num_bytes.get(record.key, 0)
+        others = self.usage.total_bytes - self.usage.of(record.id)
         if others + record.num_bytes > most:
+            # How many those are is partly other owners' business.
             raise errors.LimitReached(
-                f"voice {record.name!r} takes {record.num_bytes} bytes beside {others} of other "
-                f"voices; allowed are {most} (max_created_voices_bytes); delete one"
+                f"voice {record.name!r} takes {record.num_bytes} bytes, and beside other voices "
+                f"there is no room for it; allowed are {most} (max_created_voices_bytes); delete "
+                "one"
             )
 
-    def _created(self, name: str) -> str:
-        """The true name of a voice that may be changed."""
-        if self._voices.why_unusable(name) is not None:
+    def _created(self, name: str, owner: str) -> str:
+        """The true name of an owner's voice that may be changed."""
+        voices = self._voices.of(owner)
+        if voices.why_unusable(name) is not None:
             return name
-        voice = self._voices.find(name)
+        voice = voices.find(name)
         if voice is None:
-            self._voices.get(name)  # raises, and says which there are
+            voices.get(name)  # raises, and says which there are
             raise errors.NotFound("voice", name[:64])
         if key_of(voice.name) != key_of(name):
             raise errors.FailedPrecondition(
@@ -284,10 +292,10 @@ class VoiceKeeper:
         """Of a voice whose frames are of another codec: from its recordings, where they are kept.
         Where they are not, it is refused by name."""
         try:
-            kept = await self.store.recordings(record.name)
+            kept = await self.store.recordings(record.name, owner=record.owner)
             if len(kept) != len(record.prompts):
                 self._set_aside(
-                    record.name,
+                    record.id,
                     "its frames are of another codec than the one that speaks, and its recordings "
                     "are not kept here; delete it and create it anew",
                 )
@@ -306,17 +314,18 @@ class VoiceKeeper:
                         qualities=new.qualities,
                         revision=revision,
                     ),
+                    owner=record.owner,
                 )
             )
             log.info("voice %s was encoded anew for another codec", record.name)
         except errors.RetryableError:
             self._of_other_codecs.append(record)
         except errors.NotFound:
-            self._drop(record.name)
+            self._drop(record.id)
         except errors.ServiceError as error:
             log.warning("voice %s cannot be encoded anew: %s", record.name, error.summary())
             self._set_aside(
-                record.name,
+                record.id,
                 "its frames are of another codec than the one that speaks, and its recordings "
                 "could not be encoded anew; delete it and create it anew",
             )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gateway.voices.created.record import VoiceRecord
 from gateway.voices.created.store import Change, Changes, exists, full, missing
 from gateway.voices.names import key_of
+from gateway.voices.voice import VoiceId
 
 
 class VoiceMemory:
@@ -14,7 +15,7 @@ class VoiceMemory:
 
     def __init__(self, max_voices: int) -> None:
         self._max_voices = max_voices
-        self._records: dict[str, VoiceRecord] = {}
+        self._records: dict[VoiceId, VoiceRecord] = {}
 
     async def start(self) -> None:
         """Nothing is needed."""
@@ -28,25 +29,25 @@ class VoiceMemory:
 
     async def create(self, record: VoiceRecord, recordings: Sequence[bytes]) -> None:
         """See `VoiceStore`."""
-        if record.key in self._records:
-            raise exists(self._records[record.key].name)
+        if record.id in self._records:
+            raise exists(self._records[record.id].name)
         if len(self._records) >= self._max_voices:
             raise full(self._max_voices)
-        self._records[record.key] = record
+        self._records[record.id] = record
 
-    async def update(self, name: str, change: Change) -> VoiceRecord:
+    async def update(self, name: str, change: Change, *, owner: str = "") -> VoiceRecord:
         """See `VoiceStore`."""
-        there = self._records.get(key_of(name))
+        there = self._records.get(VoiceId(owner, key_of(name)))
         if there is None:
             raise missing(name)
-        changed = self._records[there.key] = change(there)
+        changed = self._records[there.id] = change(there)
         return changed
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, owner: str = "") -> None:
         """See `VoiceStore`."""
-        if self._records.pop(key_of(name), None) is None:
+        if self._records.pop(VoiceId(owner, key_of(name)), None) is None:
             raise missing(name)
 
-    async def recordings(self, name: str) -> list[bytes]:
+    async def recordings(self, name: str, *, owner: str = "") -> list[bytes]:
         """See `VoiceStore`: they are not kept."""
         return []

@@ -9,14 +9,14 @@ codes        of all prompts, in order
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from gateway.commands import SamplingOptions
 from gateway.conversations.segment import Segment, text_bytes
 from gateway.text.lexicon import Lexicon
 from gateway.voices.names import is_name, key_of
-from gateway.voices.voice import Consent, LibraryVoice, RecordingQuality, VoiceOrigin
+from gateway.voices.voice import Consent, LibraryVoice, RecordingQuality, VoiceId, VoiceOrigin
 
 FORMAT = 1
 _MAGIC = b"CSV"
@@ -48,6 +48,14 @@ class VoiceRecord:
     updated_unix_s: int = 0
     revision: str = ""
     """Of its last write; a new one for each."""
+    owner: str = ""
+    """The tenant that made it; "" where identity is off. Where a record lies says whose it is, so
+    it is not in its bytes."""
+
+    @property
+    def id(self) -> VoiceId:
+        """What tells it from all other voices."""
+        return VoiceId(self.owner, self.key)
 
     @property
     def key(self) -> str:
@@ -78,6 +86,7 @@ class VoiceRecord:
             self.qualities,
             self.consent,
             self.updated_unix_s,
+            self.owner,
         )
 
 
@@ -102,8 +111,8 @@ def pack(record: VoiceRecord) -> bytes:
     return _PREFIX.pack(_MAGIC, FORMAT, len(told)) + told + codes
 
 
-def unpack(data: bytes) -> VoiceRecord:
-    """The record of bytes; raises `ForeignVoice`."""
+def unpack(data: bytes, owner: str = "") -> VoiceRecord:
+    """The record of bytes that lay among an owner's; raises `ForeignVoice`."""
     try:
         magic, form, length = _PREFIX.unpack_from(data)
         if magic != _MAGIC:
@@ -111,7 +120,8 @@ def unpack(data: bytes) -> VoiceRecord:
         if form != FORMAT:
             raise ForeignVoice(f"it is of format {form}, and this gateway reads format {FORMAT}")
         end = _PREFIX.size + length
-        return _record(json.loads(data[_PREFIX.size : end]), data[end:])
+        record = _record(json.loads(data[_PREFIX.size : end]), data[end:])
+        return replace(record, owner=owner)
     except ForeignVoice:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:

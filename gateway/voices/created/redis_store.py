@@ -1,12 +1,14 @@
 """Created voices in Redis, shared by gateways.
 
-Keys, all of one hash tag, `csm:FORMAT:{OWNER/}:` before each (there is no owner yet: it is empty):
+Keys, all of one hash tag, `csm:FORMAT:{/}:` before each:
 
     voices:last     revision of the last write: who sees it unchanged has nothing to read
-    voices:index    a hash: each voice's name in lower case to its revision
-    voice:NAME      the voice, as `record` packs it; its codes too, so nothing is encoded anew
+    voices:index    a hash: each voice's member to its revision
+    voice:MEMBER    the voice, as `record` packs it; its codes too, so nothing is encoded anew
 
-A write is one script, whole or not at all.
+A member is OWNER/NAME, or NAME alone where there is no owner: the owner quoted, so that it has no
+slash, and the name in lower case. All owners share one tag, as a write is one script, whole or not
+at all, that also sees how many voices there are of all, and one key tells what has changed.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha1
 from typing import Any
+from urllib.parse import quote, unquote
 
 from redis import exceptions
 
@@ -27,6 +30,7 @@ from gateway.conversations.redis.connection import Client
 from gateway.voices.created.record import ForeignVoice, VoiceRecord, pack, unpack
 from gateway.voices.created.store import Change, Changes, exists, full, missing
 from gateway.voices.names import is_name, key_of
+from gateway.voices.voice import VoiceId
 
 READ_AT_ONCE = 32
 RETRY_AFTER_S = 1.0
@@ -61,9 +65,22 @@ return found
 """
 
 
-def voice_key(name: str) -> str:
+def member_of(voice_id: VoiceId) -> str:
+    """What a voice is called in the index."""
+    if not voice_id.owner:
+        return voice_id.key
+    return f"{quote(voice_id.owner, safe='', errors='surrogatepass')}/{voice_id.key}"
+
+
+def id_of(member: str) -> VoiceId:
+    """The voice that a member of the index is."""
+    owner, _, key = member.rpartition("/")
+    return VoiceId(unquote(owner, errors="surrogatepass"), key)
+
+
+def voice_key(name: str, owner: str = "") -> str:
     """The key of a voice's record."""
-    return f"{_TAG}voice:{key_of(name)}"
+    return f"{_TAG}voice:{member_of(VoiceId(owner, key_of(name)))}"
 
 
 class RedisVoices:
@@ -79,9 +96,9 @@ class RedisVoices:
         self._timeout_s = timeout_s
         self._max_voices = max_voices
         self._last: bytes | None = b""
-        self._seen: dict[str, str] = {}
-        """Name in lower case to the revision that was read, or written here."""
-        self._written: dict[str, str] = {}
+        self._seen: dict[VoiceId, str] = {}
+        """To the revision that was read, or written here."""
+        self._written: dict[VoiceId, str] = {}
         """Of these what was written here since the last look began."""
 
     async def start(self) -> None:
@@ -101,20 +118,20 @@ class RedisVoices:
         async with self._counted("voices_read"):
             index = await self._client.hgetall(INDEX)
         told = [(name.decode(errors="replace"), rev.decode()) for name, rev in index.items()]
-        now = dict(told)
-        new = [name for name, revision in now.items() if self._seen.get(name) != revision]
+        now = {id_of(member): revision for member, revision in told}
+        new = [one for one, revision in now.items() if self._seen.get(one) != revision]
         put: list[VoiceRecord] = []
-        foreign: dict[str, str] = {}
+        foreign: dict[VoiceId, str] = {}
         for at in range(0, len(new), READ_AT_ONCE):
-            names = new[at : at + READ_AT_ONCE]
+            some = new[at : at + READ_AT_ONCE]
             async with self._counted("voices_read"):
-                found = await self._client.mget([voice_key(name) for name in names])
-            for name, data in zip(names, found, strict=True):
+                found = await self._client.mget([voice_key(one.key, one.owner) for one in some])
+            for one, data in zip(some, found, strict=True):
                 try:
-                    put.append(_unpacked(name, data))
+                    put.append(_unpacked(one, data))
                 except ForeignVoice as error:
-                    foreign[name] = f"what the store has of it cannot be used: {error}"
-        gone = [name for name in self._seen if name not in now]
+                    foreign[one] = f"what the store has of it cannot be used: {error}"
+        gone = [one for one in self._seen if one not in now]
         # What was written meanwhile has changed the last revision, and is read the next time.
         self._last, self._seen = last, now | self._written
         return Changes(put, gone, foreign)
@@ -133,16 +150,17 @@ class RedisVoices:
                 f"voice {record.name!r}: the store has something else under its key; delete it"
             )
 
-    async def update(self, name: str, change: Change) -> VoiceRecord:
+    async def update(self, name: str, change: Change, *, owner: str = "") -> VoiceRecord:
         """See `VoiceStore`."""
+        voice_id = VoiceId(owner, key_of(name))
         for _ in range(CHANGE_TRIES):
             async with self._counted("voices_read"):
-                expected = await self._client.hget(INDEX, key_of(name))
-                data = await self._client.get(voice_key(name))
+                expected = await self._client.hget(INDEX, member_of(voice_id))
+                data = await self._client.get(voice_key(name, owner))
             if expected is None:
                 raise missing(name)
             try:
-                record = replace(change(_unpacked(key_of(name), data)), revision=_revision())
+                record = replace(change(_unpacked(voice_id, data)), revision=_revision())
             except ForeignVoice as error:
                 raise errors.FailedPrecondition(f"voice {name!r}: {error}; delete it") from None
             status = await self._put(record, expected.decode())
@@ -153,15 +171,16 @@ class RedisVoices:
                 return record
         raise errors.Unavailable(f"voice {name!r} is changed by others all the time", RETRY_AFTER_S)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, owner: str = "") -> None:
         """See `VoiceStore`."""
-        keys = (LAST, INDEX, voice_key(name))
+        keys = (LAST, INDEX, voice_key(name, owner))
+        member = member_of(VoiceId(owner, key_of(name)))
         async with self._counted("voices_write"):
-            found = await _evaluated(self._client, _DELETE, keys, (key_of(name), _revision()))
+            found = await _evaluated(self._client, _DELETE, keys, (member, _revision()))
         if not found:
             raise missing(name)
 
-    async def recordings(self, name: str) -> list[bytes]:
+    async def recordings(self, name: str, *, owner: str = "") -> list[bytes]:
         """See `VoiceStore`: they are not kept."""
         return []
 
@@ -169,19 +188,20 @@ class RedisVoices:
 
     def _note(self, record: VoiceRecord) -> None:
         # Who made it has it already, and is told when it goes.
-        self._written[record.key] = self._seen[record.key] = record.revision
+        self._written[record.id] = self._seen[record.id] = record.revision
 
     async def _put(self, record: VoiceRecord, expected: str) -> bytes:
-        keys = (LAST, INDEX, voice_key(record.name))
+        keys = (LAST, INDEX, voice_key(record.name, record.owner))
+        member = member_of(record.id)
         arguments = (
-            expected, record.revision, pack(record), record.key, self._max_voices,
+            expected, record.revision, pack(record), member, self._max_voices,
         )  # fmt: skip
         async with self._counted("voices_write"):
             status = await _evaluated(self._client, _PUT, keys, arguments)
         # Asked again for an answer that was lost: it is there, and it is this very write.
         if status == b"exists" or status == b"differs":
             async with self._counted("voices_read"):
-                there = await self._client.hget(INDEX, record.key)
+                there = await self._client.hget(INDEX, member)
             if there is not None and there.decode() == record.revision:
                 return b"ok"
         return bytes(status)
@@ -213,11 +233,11 @@ def _revision() -> str:
     return uuid.uuid4().hex
 
 
-def _unpacked(name: str, data: bytes | None) -> VoiceRecord:
+def _unpacked(voice_id: VoiceId, data: bytes | None) -> VoiceRecord:
     if data is None:
         raise ForeignVoice("its record is gone")
-    record = unpack(data)
-    if record.key != name or not is_name(name):
+    record = unpack(data, voice_id.owner)
+    if record.id != voice_id or not is_name(voice_id.key):
         raise ForeignVoice("its name is another")
     return record
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from csm import errors
 from gateway.voices.created.record import VoiceRecord
+from gateway.voices.voice import VoiceId
 
 Change = Callable[[VoiceRecord], VoiceRecord]
 """What becomes of a voice; called anew where another gateway was faster."""
@@ -16,14 +17,14 @@ class Changes:
     """What has changed since it was last asked."""
 
     put: Sequence[VoiceRecord] = field(default_factory=list)
-    gone: Sequence[str] = field(default_factory=list)
-    """Names, in lower case."""
-    foreign: Mapping[str, str] = field(default_factory=dict)
-    """What is there and cannot be read: a name to why, as a clause."""
+    gone: Sequence[VoiceId] = field(default_factory=list)
+    foreign: Mapping[VoiceId, str] = field(default_factory=dict)
+    """What is there and cannot be read, to why, as a clause."""
 
 
 class VoiceStore(Protocol):
-    """Created voices by name, whatever its case. All raise `Unavailable` where it is away."""
+    """Created voices by owner and name, whatever its case. All raise `Unavailable` where it is
+    away. The owner is the tenant, "" where identity is off; a new voice's is in its record."""
 
     lasting: bool
     """Whether voices outlive the process."""
@@ -35,21 +36,23 @@ class VoiceStore(Protocol):
         """Lets go of what it holds."""
 
     async def changes(self) -> Changes:
-        """What is new, changed, or gone since the last call; all voices at the first."""
+        """What is new, changed, or gone since the last call, of all owners; all voices at the
+        first."""
 
     async def create(self, record: VoiceRecord, recordings: Sequence[bytes]) -> None:
-        """Keeps a new voice, whole or not at all. `recordings` are its prompts' files, in order.
+        """Keeps a new voice of its owner, whole or not at all. `recordings` are its
+        prompts' files, in order.
 
         Raises `AlreadyExists`, and `LimitReached` where the store has as many as it may.
         """
 
-    async def update(self, name: str, change: Change) -> VoiceRecord:
+    async def update(self, name: str, change: Change, *, owner: str) -> VoiceRecord:
         """Changes a voice, and gives it as it is then; raises `NotFound`."""
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, owner: str) -> None:
         """Forgets a voice, also what is there of its name and cannot be read; raises `NotFound`."""
 
-    async def recordings(self, name: str) -> list[bytes]:
+    async def recordings(self, name: str, *, owner: str) -> list[bytes]:
         """The files that a voice was made of; empty: they are not kept. Raises `NotFound`."""
 
 

@@ -1,7 +1,7 @@
 """Which store of created voices the settings name."""
 
 from csm.serving.metrics import GatewayMetrics
-from gateway.conversations.redis_extra import redis_extra
+from gateway.extra import extra
 from gateway.settings import GatewaySettings
 from gateway.voices.created.files import VoiceFolder
 from gateway.voices.created.memory import VoiceMemory
@@ -26,7 +26,7 @@ def make_voice_store(settings: GatewaySettings, metrics: GatewayMetrics) -> Voic
     url = settings.store_url.get_secret_value()
     if not url:
         return VoiceMemory(most)
-    with redis_extra():
+    with extra("redis", "store_url"):
         from gateway.conversations.redis.connection import connect
         from gateway.voices.created.redis_store import RedisVoices
     client = connect(url, settings.store_timeout_s)

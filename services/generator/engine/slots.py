@@ -13,12 +13,14 @@ MIN_OWN_POSITIONS = 16
 @dataclass
 class Slot:
     """One row of the batch. `owner` keeps it between turns; `turn` runs in it; the rows on record
-    are `rows_owner`'s, which differs from `owner` until a new owner's prefill begins."""
+    are `rows_owner`'s, which differs from `owner` until a new owner's prefill begins, and of
+    `rows_scope`, also when their owner has gone."""
 
     index: int
     owner: str | None = None
     turn: EngineTurn | None = None
     rows_owner: str | None = None
+    rows_scope: str = ""
     last_used: int = 0
 
 
@@ -108,29 +110,32 @@ class SlotTable:
         """Keeps in the turn's slot what its prompt can reuse, and forgets the rest.
 
         The owner's own rows are reused to the last position that matches. Where they are another's,
-        the longest shareable prefix of any slot is taken instead. Never both by what is longer:
-        then the neighbours would decide how a turn is computed, which torch's rounding shows. The
-        prompt's last position is always left to compute, because its hidden state makes the first
-        frame.
+        the longest shareable prefix of any slot of the turn's scope is taken instead. Never both by
+        what is longer: then the neighbours would decide how a turn is computed, which torch's
+        rounding shows. The prompt's last position is always left to compute, because its hidden
+        state makes the first frame.
         """
-        prompt = turn.rows[:-1]
+        prompt, scope = turn.rows[:-1], turn.request.cache_scope
         slot = self._slots[turn.slot]
         kept = 0
-        if slot.rows_owner == turn.request.owner:
+        if slot.rows_owner == turn.request.owner and slot.rows_scope == scope:
             kept = self.record.common_prefix(slot.index, prompt)
         copy: Copy | None = None
         if kept < MIN_OWN_POSITIONS:
-            source, kept = self._best_prefix(prompt)
+            source, kept = self._best_prefix(prompt, scope)
             if kept and source != slot.index:
                 self.record.copy(source, slot.index, kept)
                 copy = Copy(source, slot.index, kept)
         self.record.truncate(slot.index, kept)
-        slot.rows_owner = turn.request.owner
+        slot.rows_owner, slot.rows_scope = turn.request.owner, scope
         turn.computed = kept
         return copy
 
-    def _best_prefix(self, prompt: PromptRows) -> tuple[int, int]:
-        lengths = [self.record.shareable_prefix(s.index, prompt) for s in self._slots]
+    def _best_prefix(self, prompt: PromptRows, scope: str) -> tuple[int, int]:
+        lengths = [
+            self.record.shareable_prefix(s.index, prompt) if s.rows_scope == scope else 0
+            for s in self._slots
+        ]
         best = max(range(len(lengths)), key=lengths.__getitem__)
         return best, lengths[best]
 

@@ -42,7 +42,8 @@ class TurnRequest:
     kept between turns. `prompt` [T, K + 1] with T >= 1. `credit_frames` None: no flow control.
     `deadline_s` is a time of `time.monotonic()`. The last `begun_frames` rows of the prompt are
     frames of the turn that exist already: they count for `max_frames` and `min_frames`, and `noise`
-    is the random numbers' state behind them (`Runner.noise_after`).
+    is the random numbers' state behind them (`Runner.noise_after`). Rows of another `cache_scope`
+    than its own are never taken over.
     """
 
     key: str
@@ -56,6 +57,7 @@ class TurnRequest:
     min_frames: int = 0
     begun_frames: int = 0
     noise: object | None = None
+    cache_scope: str = ""
 
 
 NO_SLOT = -1

@@ -10,6 +10,7 @@ from services.generator.model.csm import Csm
 from services.generator.model.reading import UnreadCsm
 from services.generator.native.build import LIBRARY
 from services.generator.native.native_csm import NativeCsm, WeightFormat
+from services.generator.native.trial import ModelTrial
 from services.native import select
 from services.native.build import NativeUnavailable
 from services.native.select import NativeMode
@@ -25,6 +26,7 @@ def accelerate(
     weights: WeightFormat | None = None,
     *,
     threads: int | None = None,
+    slots: int = 1,
 ) -> Csm | NativeCsm:
     """Return the model, native if `mode` says so.
 
@@ -34,9 +36,10 @@ def accelerate(
         mode: see `NativeMode`.
         weights: what to pack the weights as; None: what the model is in.
         threads: None: as many as torch uses in the calling thread.
+        slots: turns at once; a level is chosen by steps of one row and of these.
 
     Raises:
-        NativeUnavailable: `mode` is required and it cannot be.
+        NativeUnavailable: `mode` is required, or a level, and it cannot be.
         ValueError: a value is not allowed.
     """
     kind: WeightFormat = weights or ("bf16" if model.dtype == torch.bfloat16 else "fp32")
@@ -46,11 +49,17 @@ def accelerate(
             raise NativeUnavailable(f"the model is on {model.device}")
         if model.dtype not in (torch.float32, torch.bfloat16):
             raise NativeUnavailable(f"the model is in {model.dtype}")
-        level = select.level_for(LIBRARY, mode)
+        count = torch.get_num_threads() if threads is None else threads
+        trial = ModelTrial(model.config, model.dtype, kind, count, slots)
+        torch_threads = torch.get_num_threads()
+        try:
+            level = select.level_for("the model", LIBRARY, mode, trial.subject, trial.works)
+        finally:
+            torch.set_num_threads(torch_threads)
         made = NativeCsm(model, kind, threads=threads, level=level)
         log.info(
-            "the model runs natively: %s weights, %.0f MiB, %d threads",
-            kind, made.nbytes / 2**20, made.threads,
+            "the model runs natively (%s): %s weights, %.0f MiB, %d threads",
+            level.name, kind, made.nbytes / 2**20, made.threads,
         )  # fmt: skip
         return made
 

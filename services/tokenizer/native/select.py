@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
+import torch
+
 from services.native import select
 from services.native.select import NativeMode
 from services.tokenizer.codec import Mimi
@@ -13,6 +15,7 @@ from services.tokenizer.native import codec
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.codec import WeightFormat
 from services.tokenizer.native.directions import NativeDecodeDirection, NativeEncodeDirection
+from services.tokenizer.native.trial import CodecTrial
 from services.tokenizer.torch_direction import TorchDecodeDirection, TorchEncodeDirection
 
 __all__ = ["LARGE_PARAMETERS", "NativeMode", "directions", "weights_for"]
@@ -51,17 +54,26 @@ def directions(
         threads: of native directions; None: as many as torch uses in the calling thread.
 
     Raises:
-        NativeUnavailable: `mode` is required and it cannot be.
+        NativeUnavailable: `mode` is required, or a level, and it cannot be.
         ValueError: a value is not allowed.
     """
 
     def native() -> tuple[CodecDirection, CodecDirection]:
         codec.check_place(mimi)
-        level = select.level_for(LIBRARY, mode)
+        count = torch.get_num_threads() if threads is None else threads
+        trial = CodecTrial(mimi, weights, count, rows)
+        torch_threads = torch.get_num_threads()
+        try:
+            level = select.level_for("the codec", LIBRARY, mode, trial.subject, trial.works)
+        finally:
+            torch.set_num_threads(torch_threads)
         encode = NativeEncodeDirection(mimi, rows, threads=threads, level=level)
         decode = NativeDecodeDirection(mimi, rows, weights, threads=threads, level=level)
         mib = (encode.nbytes + decode.nbytes) / 2**20
-        log.info("the codec runs natively: %.0f MiB of weights, %s to decode", mib, weights)
+        log.info(
+            "the codec runs natively (%s): %.0f MiB of weights, %s to decode",
+            level.name, mib, weights,
+        )  # fmt: skip
         return encode, decode
 
     def by_torch() -> tuple[CodecDirection, CodecDirection]:

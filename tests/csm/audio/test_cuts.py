@@ -50,12 +50,12 @@ FIRST_BYTES = 1024
 
 def answer(data: bytes) -> None:
     """Read, or refused; anything else is raised."""
-    began = time.perf_counter()
+    began = time.process_time()
     with contextlib.suppress(AudioError):
         samples, rate_hz = read_audio(data, max_seconds=5)
         assert np.isfinite(samples).all()
         assert 0 < len(samples) <= 5 * rate_hz
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")

@@ -15,8 +15,11 @@ from prometheus_client import generate_latest
 from csm import errors
 from csm.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
 from csm.client.tokenizer import AsyncTokenizerClient
+from csm.serving import memory
+from csm.serving.memory import MemoryLimit
 from services.all_in_one import AllInOne, make_settings, tokenizer_alone
 from services.generator.settings import GeneratorSettings
+from services.tokenizer.service import TokenizerService
 from tests.csm.cli.conftest import PICO, chirp
 
 
@@ -253,3 +256,42 @@ async def test_a_sentence_that_the_model_cannot_say_costs_itself_alone(stack: Al
         assert text[warning.first_char : warning.end_char] == "Привет, мир."
         assert second.kept_audio_ms == 0
         assert third.kept_audio_ms > 0
+
+
+async def test_what_cannot_fit_is_refused_before_anything_loads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = []
+    monkeypatch.setattr(memory, "find_limit", lambda: MemoryLimit(128 << 20, "the limit"))
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(TokenizerService, "_load", lambda self: loaded.append(self))
+    running = AllInOne(model=PICO, slots=64, tokenizer={"max_streams": 1})
+    with pytest.raises(
+        errors.FailedPrecondition, match=r"the limit is 128 MiB .*generator KV cache"
+    ):
+        await running.start()
+    assert loaded == []
+
+
+async def test_what_this_process_alone_uses_asks_nobody_who_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `csm speak` does it in a shell that is set up for `csm serve`."""
+    (tmp_path / "tokens").write_text("")
+    (tmp_path / "token").write_text("csm_nobody")
+    for service in ("TOKENIZER", "GENERATOR", "GATEWAY"):
+        monkeypatch.setenv(f"CSM_{service}_AUTH_TOKENS_FILE", str(tmp_path / "tokens"))
+    monkeypatch.setenv("CSM_GATEWAY_BACKEND_TOKEN_FILE", str(tmp_path / "token"))
+    running = AllInOne(model=PICO, slots=1, threads=1)
+    async with running, AsyncClient(running.address) as client:
+        assert (await client.server_info()).model
+    alone = tokenizer_alone(model=PICO, threads=1)
+    async with alone as address, AsyncTokenizerClient(address) as tokenizer:
+        assert (await tokenizer.info()).num_codebooks
+    served = AllInOne(model=PICO, private=False)
+    for settings in (
+        served.gateway_settings,
+        served.generator_settings,
+        served.tokenizer_settings,
+    ):
+        assert settings.auth_tokens_file == tmp_path / "tokens"

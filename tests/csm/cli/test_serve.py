@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 from csm.client import Client, FinishReason
+from tests.certificates import Certificates
 from tests.csm.cli.conftest import PICO, ROOT, Csm, chirp
 
 FREE = ("--port", "0", "--http-port", "0", "--tokenizer-port", "0", "--generator-port", "0")
@@ -141,6 +142,46 @@ def test_it_speaks_by_http_where_it_says_so() -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
     assert "Traceback" not in "".join(server.lines)
+
+
+def test_tls_is_on_every_port_of_the_gateway_and_a_command_that_runs_here_needs_none(
+    csm: Csm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Certificates(tmp_path / "certificates")
+    for name, path in files.settings().items():
+        # The tokenizer and the generator are on loopback all the same.
+        for service in ("GATEWAY", "TOKENIZER"):
+            monkeypatch.setenv(f"CSM_{service}_{name.upper()}", str(path))
+    monkeypatch.setenv("CSM_GATEWAY_METRICS_TLS", "true")
+    metrics, http = free_port(), free_port()
+    ports = ("--metrics-port", str(metrics), "--http-port", str(http))
+    with serving(*FREE, *ports) as server:
+        assert server.address("http") == f"https://127.0.0.1:{http}"
+        assert server.address("metrics") == f"https://127.0.0.1:{metrics}/metrics"
+        gateway = server.address("gateway")
+        spoken = ("speak", "Hello.", "-o", tmp_path / "x.wav", "--server", gateway)
+        assert csm(*spoken, "--ca", files.ca).exit_code == 0
+        assert csm(*spoken).exit_code == 1
+        for port in (metrics, http):
+            assert files.seen(port, "http/1.1") == "first"
+        assert csm("voices", "list").exit_code == 0
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+
+
+def test_a_certificate_that_cannot_be_used_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CSM_GATEWAY_TLS_CERTIFICATE", str(tmp_path / "no.pem"))
+    monkeypatch.setenv("CSM_GATEWAY_TLS_KEY", str(tmp_path / "no-key.pem"))
+    done = subprocess.run(
+        [sys.executable, "-m", "csm.cli.main", "serve", *FREE, "--metrics-port", "0"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"csm: tls_certificate: {tmp_path / 'no.pem'} cannot be read: No such file or directory"
+    )
 
 
 def test_json_logs_are_json_from_the_first_line_to_the_last() -> None:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from csm import errors
+from csm.serving.auth.authenticator import Authenticator
 from csm.serving.bootstrap import Host
+from csm.serving.call_recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
+from csm.serving.tls import ServerTls
 from tests.csm.serving.running import FakeService
 
 
@@ -19,7 +22,12 @@ class FakeDoor:
         self.fails = False
 
     async def open(
-        self, state: Callable[[], State], refusal: Callable[[], errors.ServiceError | None]
+        self,
+        state: Callable[[], State],
+        refusal: Callable[[], errors.ServiceError | None],
+        recorder: CallRecorder,
+        tls: ServerTls | None,
+        authenticator: Authenticator | None,
     ) -> None:
         if self.fails:
             raise OSError("cannot listen")

@@ -282,3 +282,31 @@ async def test_watchers_do_not_make_a_stop_wait_for_them(running: Running) -> No
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_who_watches_most_takes_no_place_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "MAX_WATCHERS", 4)
+    one = health.Health(NAME, lambda: health.State(True, ""))
+    ask = health_pb2.HealthCheckRequest(service=NAME)
+
+    class Peer:
+        def __init__(self, address: str) -> None:
+            self.peer = lambda: f"ipv4:{address}:1"
+
+    greedy = [one.Watch(ask, Peer("10.0.0.1")) for _ in range(4)]  # type: ignore[arg-type]
+    for call in greedy:
+        assert (await anext(call)).status == SERVING
+    with pytest.raises(errors.QueueFull):
+        await anext(one.Watch(ask, Peer("10.0.0.1")))  # type: ignore[arg-type]
+    others = [one.Watch(ask, Peer(f"10.0.0.{n}")) for n in (2, 3)]  # type: ignore[arg-type]
+    for call in others:
+        assert (await anext(call)).status == SERVING
+    # Its two oldest made room, and say so; those of others stay.
+    for call in greedy[:2]:
+        with pytest.raises(errors.QueueFull):
+            await asyncio.wait_for(anext(call), 1)
+    for call in (*greedy[2:], *others):
+        await call.aclose()
+    assert not one._watchers

@@ -51,6 +51,43 @@ def test_a_container_of_version_1_has_its_limit_too(tmp_path: Path) -> None:
     assert found.bytes == 64 * MIB
 
 
+def test_groups_of_version_1_count_from_the_own_one_to_the_top(tmp_path: Path) -> None:
+    found = limit(
+        tmp_path,
+        own="5:cpu,cpuacct:/x\n4:memory:/pod/one\n0::/\n",
+        memory__memory_dot_limit_in_bytes="9223372036854771712\n",
+        memory__pod__memory_dot_limit_in_bytes=f"{32 * MIB}\n",
+        memory__pod__one__memory_dot_limit_in_bytes=f"{96 * MIB}\n",
+        cpu__pod__memory_dot_limit_in_bytes=f"{1 * MIB}\n",
+    )
+    assert found == MemoryLimit(32 * MIB, "the container's limit")
+
+
+def test_what_is_free_is_what_others_leave_and_what_this_process_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 7 * 1024)
+    (tmp_path / "machine").write_text("MemTotal: 9 kB\nMemAvailable: 3 kB\nSwapFree: 2 kB\n")
+    found = memory.find_free(tmp_path / "machine")
+    assert found == MemoryLimit(12 * 1024, "what the machine has free")
+    assert memory.find_free(tmp_path / "none") is None
+
+
+def test_what_loading_takes_for_a_moment_is_certain(tmp_path: Path) -> None:
+    parts = {"process": 100 * MIB, "generator weights": 300 * MIB, "generator loading": 200 * MIB}
+    assert memory.certain_bytes(parts | {"tokenizer files": MIB}) == 600 * MIB
+    with pytest.raises(errors.FailedPrecondition, match=r"600 MiB, x is 512 MiB.*models fit"):
+        memory.check(parts, MemoryLimit(512 * MIB, "x"), refuse=True)
+
+
+def test_what_clients_may_use_is_not_held_against_what_is_free(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parts = {"process": 100 * MIB, "gateway conversations": 900 * MIB}
+    memory.check(parts, MemoryLimit(512 * MIB, "x"), refuse=True, certain_only=True)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     "files",
     [
@@ -125,6 +162,17 @@ async def test_a_host_refuses_what_cannot_fit_before_it_loads(
         host = Host(service, ServiceSettings(port=0, memory_check=kind), Metrics())
         await host.start()
         await host.stop(finish_s=0)
+
+
+async def test_a_host_refuses_what_the_machine_has_not_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "find_limit", lambda: MemoryLimit(8192 * MIB, "the limit"))
+    monkeypatch.setattr(memory, "find_free", lambda: MemoryLimit(4096 * MIB, "what is free"))
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 100 * MIB)
+    heavy = Heavy(weights=5000 * MIB)
+    with pytest.raises(errors.FailedPrecondition, match=r"what is free is 4096 MiB"):
+        await Host(heavy, ServiceSettings(port=0), Metrics()).start()
 
 
 async def test_services_of_one_process_are_added_up(

@@ -3,6 +3,7 @@ changes. A real Prometheus takes them in tests/system/test_native_histograms.py.
 
 import math
 import random
+import time
 import urllib.request
 from typing import Any
 
@@ -22,7 +23,17 @@ LABELS = {"name": (1, "string"), "value": (2, "string")}
 MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "LabelPair": LABELS,
     "Number": {"value": (1, "double")},
-    "Bucket": {"cumulative_count": (1, "uint64"), "upper_bound": (2, "double")},
+    "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
+    "Exemplar": {
+        "label": (1, "*LabelPair"),
+        "value": (2, "double"),
+        "timestamp": (3, "Timestamp"),
+    },
+    "Bucket": {
+        "cumulative_count": (1, "uint64"),
+        "upper_bound": (2, "double"),
+        "exemplar": (3, "Exemplar"),
+    },
     "BucketSpan": {"offset": (1, "sint32"), "length": (2, "uint32")},
     "Histogram": {
         "sample_count": (1, "uint64"),
@@ -192,3 +203,18 @@ def test_only_who_prefers_it_gets_protobuf(accept: str, wanted: bool) -> None:
         assert "csm_event_loop_delay_seconds" in families(body)
     else:
         assert b"# HELP csm_event_loop_delay_seconds" in body
+
+
+def test_an_exemplar_is_sent_with_the_bucket_of_its_value() -> None:
+    registry = CollectorRegistry()
+    histogram = NativeHistogram("h", "Help.", registry=registry, buckets=(0.1, 1))
+    histogram.observe(0.05)
+    histogram.observe(0.5, {"trace_id": "4bf9"})
+    (metric,) = families(protobuf.encode(registry))["h"].metric
+    with_one = [b for b in metric.histogram.bucket if b.HasField("exemplar")]
+    assert [b.upper_bound for b in with_one] == [1]
+    exemplar = with_one[0].exemplar
+    assert [(pair.name, pair.value) for pair in exemplar.label] == [("trace_id", "4bf9")]
+    assert exemplar.value == 0.5
+    sent_s = exemplar.timestamp.seconds + exemplar.timestamp.nanos / 1e9
+    assert abs(time.time() - sent_s) < 60

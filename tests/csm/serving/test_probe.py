@@ -7,6 +7,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from csm.serving import probe
+from tests.certificates import Certificates
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -87,3 +88,46 @@ def test_nobody_there_is_failure_within_the_timeout(capsys) -> None:  # type: ig
 def test_a_wrong_call_shows_the_usage(arguments: list[str], capsys) -> None:  # type: ignore[no-untyped-def]
     assert probe.main(arguments) == 2
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.fixture
+def files(tmp_path):  # type: ignore[no-untyped-def]
+    return Certificates(tmp_path)
+
+
+@pytest.fixture
+def secure_address(files):  # type: ignore[no-untyped-def]
+    """Of a health servicer that wants certificates of its clients."""
+    it = grpc.server(futures.ThreadPoolExecutor(2))
+    servicer = health.HealthServicer()
+    servicer.set("", SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, it)
+    pair = (files.key.read_bytes(), files.certificate.read_bytes())
+    credentials = grpc.ssl_server_credentials([pair], files.ca.read_bytes(), True)
+    port = it.add_secure_port("127.0.0.1:0", credentials)
+    it.start()
+    yield f"127.0.0.1:{port}"
+    it.stop(None)
+
+
+def test_a_port_with_tls_is_asked_with_the_files_given_or_those_of_the_environment(
+    files,  # type: ignore[no-untyped-def]
+    secure_address,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = ["--ca", str(files.ca), "--cert", str(files.client), "--key", str(files.client_key)]
+    assert probe.main([secure_address, "--live", *said]) == 0
+    assert probe.main([*said, secure_address]) == 0
+    assert probe.main([secure_address]) == 1
+    assert "--ca, CSM_CA" in capsys.readouterr().err
+    for name, value in zip(("CA", "CERT", "KEY"), said[1::2], strict=True):
+        monkeypatch.setenv(f"CSM_{name}", value)
+    assert probe.main([secure_address]) == 0
+
+
+def test_a_file_that_cannot_be_used_is_named_with_its_option(files, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert probe.main(["localhost:1", "--ca", str(files.key)]) == 2
+    assert f"--ca: {files.key} holds a private key" in capsys.readouterr().err
+    assert probe.main(["localhost:1", "--ca"]) == 2
+    assert "--ca: " in capsys.readouterr().err

@@ -112,6 +112,7 @@ def grow(
     kept.release(conversation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("turns", "frames", "text"),
     [

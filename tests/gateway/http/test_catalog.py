@@ -94,7 +94,7 @@ async def test_a_gateway_that_cannot_be_ready_says_so_and_takes_nothing() -> Non
             await __import__("asyncio").sleep(0.02)
         ready = await http.get("/readyz")
         assert ready.status_code == 503
-        assert "leans on" in ready.text
+        assert "waits for the tokenizer\n" in ready.text
         assert (await http.get("/healthz")).status_code == 200
 
 

@@ -363,7 +363,12 @@ async def test_a_drain_speaks_what_was_accepted_and_closes() -> None:
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("https://page.example", None), ("https://other.example", 403), ("null", 403)],
+    [
+        ("https://page.example", None),
+        ("https://other.example", 403),
+        ("null", 403),
+        ("http://[::1", 403),
+    ],
 )
 async def test_only_pages_that_the_setting_names_may_open_one(
     served: Stack, origin: str, status: int | None

@@ -15,6 +15,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from csm.serving.auth.rules import PUBLIC
+from csm.serving.call_recorder import CallRecorder
+from gateway.access import ROUTES
 from gateway.http import messages
 from gateway.http.app import make_app
 from gateway.http.openapi import document
@@ -77,9 +80,21 @@ def test_the_document_has_every_route() -> None:
 
     class Metrics: ...
 
-    edge = make_app(Speech(), Metrics(), None, None)  # type: ignore[arg-type]
+    edge = make_app(Speech(), Metrics(), None, None, CallRecorder())  # type: ignore[arg-type]
     served = set(edge._routes.values())  # type: ignore[attr-defined]
     assert served - {"/v1/conversations", "/", "/playground/{file}"} == set(DOCUMENT["paths"])
+
+
+def test_what_needs_no_credential_says_so() -> None:
+    public = {
+        f"{method.upper()} {path}"
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+        if operation.get("security") == []
+    }
+    rules = {name for name, rule in ROUTES.items() if rule is PUBLIC}
+    assert public == rules - {"GET /", "GET /playground/{file}"}
+    assert DOCUMENT["security"] == [{"token": []}, {}]
 
 
 def test_what_only_we_know_is_described_field_by_field() -> None:

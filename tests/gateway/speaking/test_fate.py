@@ -41,7 +41,8 @@ WRONG, LATE = StatusCode.INVALID_ARGUMENT, StatusCode.DEADLINE_EXCEEDED
         (Source.TOKENIZER, FULL, False, False, Fate.WAIT),
         (Source.TOKENIZER, GONE, True, False, Fate.GO_ON),
         (Source.TOKENIZER, FULL, True, False, Fate.GO_ON),
-        (Source.TOKENIZER, StatusCode.PERMISSION_DENIED, False, False, Fate.END_CALL),
+        (Source.TOKENIZER, StatusCode.PERMISSION_DENIED, False, False, Fate.RETRY),
+        (Source.GENERATOR, StatusCode.UNAUTHENTICATED, True, False, Fate.GO_ON),
     ],
 )
 def test_the_table(

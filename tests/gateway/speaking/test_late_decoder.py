@@ -1,6 +1,7 @@
 """Frames are decoded no further than the listener has room for."""
 
 import asyncio
+import random
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.gateway.fakes import stack
 
 FRAME_BYTES = 4
 FRAME_SAMPLES = 10
+FRAME_S = 0.08
 
 
 class Decoding:
@@ -54,17 +56,63 @@ def codes(first: int, num_frames: int) -> bytes:
     return b"".join(n.to_bytes(FRAME_BYTES, "little") for n in range(first, first + num_frames))
 
 
-def decoder(ahead_frames: int, *others: Decoding) -> tuple[LateDecoder, Any]:
-    """One whose calls are the one returned and then `others`, as long as there are any."""
+def decoder(ahead_frames: int, *others: Decoding, lead_s: float = 0.0) -> tuple[LateDecoder, Any]:
+    """One whose calls are the one returned and then `others`, as long as there are any, for a
+    listener with so many seconds in hand."""
     decoding = Decoding()
     calls: Any = [decoding, *others]
 
     async def go_on(failure: BackendFailure) -> bool:
         return bool(calls)
 
-    form = DecoderFormat(FRAME_BYTES, FRAME_SAMPLES, sample_bytes=1)
-    late = LateDecoder(lambda: calls.pop(0), form, ahead_frames, go_on, lambda source: None)
+    form = DecoderFormat(FRAME_BYTES, FRAME_SAMPLES, sample_bytes=1, frame_s=FRAME_S)
+    late = LateDecoder(
+        lambda: calls.pop(0), form, ahead_frames, go_on, lambda source: None, lambda: lead_s
+    )
     return late, decoding
+
+
+@pytest.mark.parametrize(
+    ("lead_s", "fed"),
+    [(0.0, [1] * 8), (0.4, [1] * 8), (0.5, [2] * 4), (0.75, [3, 3]), (1.0, [4, 4]), (9.0, [4, 4])],
+)
+async def test_frames_are_gathered_for_at_most_a_third_of_what_the_listener_has(
+    lead_s: float, fed: list[int]
+) -> None:
+    late, decoding = decoder(100, lead_s=lead_s)
+    for number in range(8):
+        late.feed(codes(number, 1), 1)
+    assert [n for _, n in decoding.fed] == fed
+    late.close()
+    assert b"".join(c for c, _ in decoding.fed) == codes(0, 8)
+    assert decoding.requests.closed
+
+
+async def test_what_was_gathered_goes_on_when_no_more_comes() -> None:
+    late, decoding = decoder(100, lead_s=0.6)
+    late.feed(codes(0, 1), 1)
+    late.written(0)
+    assert not decoding.fed
+    await asyncio.sleep(0.1)
+    assert not decoding.fed
+    await asyncio.sleep(0.2)
+    assert [n for _, n in decoding.fed] == [1]
+
+
+async def test_what_was_gathered_can_be_taken_back_and_a_stop_keeps_it() -> None:
+    late, decoding = decoder(100, lead_s=0.6)
+    late.feed(codes(0, 1), 1)
+    assert late.withdraw(0)
+    late.feed(codes(0, 1), 1)
+    late.stop()
+    await asyncio.sleep(0.3)
+    assert not decoding.fed
+
+
+async def test_no_message_has_more_frames_than_a_tokenizer_takes() -> None:
+    late, decoding = decoder(1000)
+    late.feed(codes(0, 150), 150)
+    assert [n for _, n in decoding.fed] == [64, 64, 22]
 
 
 async def test_what_is_not_read_stays_codes_and_comes_in_order_when_it_is() -> None:
@@ -201,3 +249,70 @@ async def test_little_is_kept_of_a_long_turn_for_a_decoder_to_come() -> None:
     late.close()
     first.answer(None)
     await running
+
+
+class Dying(Decoding):
+    """Answers what it is fed in pieces of any size, and dies behind so many frames."""
+
+    def __init__(self, dies_behind: int, chance: random.Random) -> None:
+        super().__init__()
+        self._left, self._chance = dies_behind, chance
+        self._waiting, self._made = b"", 0
+
+    def feed(self, codes: bytes, num_frames: int) -> None:
+        super().feed(codes, num_frames)
+        self._waiting += codes
+        while self._waiting and self._left:
+            most = min(len(self._waiting) // FRAME_BYTES, self._left)
+            count = self._chance.randint(1, most)
+            self._left, self._made = self._left - count, self._made + count
+            first = int.from_bytes(self._waiting[:FRAME_BYTES], "little")
+            self._waiting = self._waiting[count * FRAME_BYTES :]
+            self.answer((sound_of(first, count), self._made))
+        if not self._left:
+            self.answer(None)
+
+    def close(self) -> None:
+        if not self.requests.closed and not self._waiting:
+            self.answer(None)
+        super().close()
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_frames_that_were_gathered_are_heard_once_whenever_decoders_die(seed: int) -> None:
+    chance = random.Random(seed)
+    total = 90
+    dying = [Dying(chance.randint(1, 60), chance) for _ in range(3)]
+    calls: Any = [*dying, Dying(10_000, chance)]
+    leads = chance.choice([[0.0], [0.1, 0.6], [0.6], [0.6, 1.2], [9.0]])
+
+    async def go_on(failure: BackendFailure) -> bool:
+        await asyncio.sleep(chance.choice([0, 0.001, 0.01]))
+        return bool(calls)
+
+    form = DecoderFormat(FRAME_BYTES, FRAME_SAMPLES, sample_bytes=1, frame_s=FRAME_S)
+    late = LateDecoder(
+        lambda: calls.pop(0), form, 12, go_on, lambda source: None, lambda: chance.choice(leads)
+    )
+    heard: list[tuple[bytes, int]] = []
+
+    def hear(pcm: bytes, num_frames: int) -> None:
+        heard.append((pcm, num_frames))
+        late.written(num_frames)
+
+    running = asyncio.create_task(late.run(hear))
+    made = 0
+    while made < total:
+        count = min(total - made, chance.randint(1, 3))
+        late.feed(codes(made, count), count)
+        made += count
+        await asyncio.sleep(chance.choice([0, 0, 0.001]))
+    late.close()
+    async with asyncio.timeout(10):
+        await running
+    assert b"".join(pcm for pcm, _ in heard) == sound_of(0, total)
+    numbers = [num_frames for _, num_frames in heard]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == late.decoded_frames == total
+    assert late.owed.for_s == 0
+    assert not late._undecoded

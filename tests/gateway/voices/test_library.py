@@ -237,7 +237,7 @@ async def test_a_voice_whose_prompts_leave_no_room_to_speak_stops_the_start(
         )
         running.generator.max_pinned_positions = 219
         async with stack_over(running, voices_directory=tmp_path) as service:
-            assert service.voices.get("anna").prompts
+            assert service.voices.of("").get("anna").prompts
         await running.settled()
 
 

@@ -407,7 +407,8 @@ async def test_a_voice_of_another_codec_is_encoded_anew_from_its_recording(tmp_p
         await running.up(created_voices_directory=tmp_path)
         error = await refusal(get(running, "anna"))
         assert "being encoded for the codec" in error.details()  # type: ignore[attr-defined]
-        async with asyncio.timeout(10):
+        # The process that hears what is said is started anew for it.
+        async with asyncio.timeout(60):
             while "anna" not in await names(running):
                 await asyncio.sleep(0.05)
         assert running.tokenizer.files == [AUDIO]

@@ -399,3 +399,24 @@ def test_a_turn_without_credit_gives_its_slot_to_those_who_wait_and_comes_back_i
     assert ends["slow"] - 4 < ends["third"]
     kinds = [type(event) for event in bench.heard["slow"]]
     assert kinds == [Started, *[FrameReady] * 5, Finished]
+
+
+def test_a_prefix_of_another_scope_is_never_taken_over() -> None:
+    bench = Bench(slots=3, chunk=8)
+    voice = random_rows(20, 1)
+    for key, scope in (("a", "one"), ("b", "two"), ("c", "one")):
+        prompt = np.concatenate([voice, random_rows(4, ord(key))])
+        turn = bench.submit(prompt, key, max_frames=100, cache_scope=scope)
+        plans = [bench.step() for _ in range(3)]
+        copies = [(c.source, c.target, c.length) for plan in plans for c in plan.copies]
+        assert (copies, turn.reused) == (([(0, 2, 16)], 16) if key == "c" else ([], 0))
+
+
+def test_an_owners_rows_of_another_scope_are_computed_anew() -> None:
+    bench = Bench(slots=1)
+    rows = random_rows(20, 1)
+    for scope, reused in (("one", 0), ("one", 19), ("two", 0), ("two", 19)):
+        turn = bench.submit(rows, f"{scope}{reused}", owner="a", max_frames=1, cache_scope=scope)
+        for _ in range(5):
+            bench.step()
+        assert turn.reused == reused

@@ -83,14 +83,17 @@ def test_what_an_image_brings_along_comes_first(
         LIBRARY.path(BEST)
 
 
-def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
+def test_auto_compiles_no_generic_level_and_required_takes_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(levels, "available", lambda: [levels.named("generic")])
     csm = tiny_csm()
-    with caplog.at_level(logging.WARNING):
+    # As if it had never been compiled.
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(Library, "find", lambda *_: None)
         assert accelerate(csm, "auto") is csm
-    assert "the model runs by torch: only level generic can be had" in caplog.text
+    assert "the model runs by torch" in caplog.text
+    assert "only level generic fits this processor" in caplog.text
     assert isinstance(accelerate(csm, "required", threads=1), NativeCsm)
 
 

@@ -14,7 +14,7 @@ import pytest
 from csm.errors import FailedPrecondition
 from csm.v1 import common_pb2
 from services.native import levels
-from services.native.build import NativeUnavailable
+from services.native.build import Library, NativeUnavailable
 from services.tokenizer.direction import Block, CodecDirection
 from services.tokenizer.native.build import LIBRARY
 from services.tokenizer.native.directions import (
@@ -89,14 +89,17 @@ def test_without_a_compiler_the_codec_runs_by_torch_and_the_log_says_so(
         directions(model, 2, "required", threads=1)
 
 
-def test_auto_leaves_the_slowest_level_to_torch_and_required_takes_it(
+def test_auto_compiles_no_generic_level_and_required_takes_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(levels, "available", lambda: [levels.named("generic")])
     model = mimi("five")
-    with caplog.at_level(logging.WARNING):
+    # As if it had never been compiled.
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(Library, "find", lambda *_: None)
         assert isinstance(directions(model, 1, "auto", threads=1)[1], TorchDecodeDirection)
-    assert "the codec runs by torch: only level generic can be had" in caplog.text
+    assert "the codec runs by torch" in caplog.text
+    assert "only level generic fits this processor" in caplog.text
     assert isinstance(directions(model, 1, "required", threads=1)[1], NativeDecodeDirection)
 
 

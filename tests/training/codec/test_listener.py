@@ -49,6 +49,7 @@ def test_it_learns_phones_and_speakers(work_of_tones: Path) -> None:
     assert after["held_speaker"] < 0.3 * before["held_speaker"]
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(work_of_tones: Path) -> None:
     trained(work_of_tones, 1)
     settings = replace(SETTINGS, minutes=1e9)

@@ -118,6 +118,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
         assert torch.equal(tensor, resumed.average.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_minutes_count_all_runs_together(
     work: Path, tokenizer: Tokenizer, settings: TrainingSettings
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_grown_corpus_begins_a_new_epoch(
     assert (after.epoch, after.batch) == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_the_optimizer_warms_up_again(
     work: Path, tokenizer: Tokenizer, settings: TrainingSettings
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from csm import errors
 from gateway.conversations.conversation import StoredConversation
+from gateway.conversations.key import ConversationKey
 from gateway.conversations.redis.commands import StoreFailure
 from gateway.conversations.redis.store import RedisStore
 from tests.gateway.conversations.making import segment, turn
@@ -22,6 +23,7 @@ from tests.gateway.conversations.redis.server import (
 )
 
 pytestmark = needs_redis
+KEY = ConversationKey("", "c")
 
 UNREACHABLE = "the store of conversations cannot be reached"
 LATE = "the store of conversations does not answer in time"
@@ -62,7 +64,7 @@ async def test_a_killed_store_that_comes_back_gets_all_that_is_missing_in_order(
     server.up()
     here.add(turn("4", segment("after", 2)))
     await saved(here)
-    assert said(StoredConversation("", "", here.limits, (await store._commands.turns("c"))[0])) == (
+    assert said(StoredConversation("", "", here.limits, (await store._commands.turns(KEY))[0])) == (
         said(here)
     )
     assert [t.num_frames for t in here.turns] == [2, 1, 2, 2]
@@ -77,7 +79,7 @@ async def test_a_store_that_comes_back_empty_gets_the_whole_conversation(
     server.client().flushall()
     here.add(turn("2", segment("after", 2)))
     assert await here.unsaved() == ""
-    assert [t.turn_id for t in (await store._commands.turns("c"))[0]] == ["1", "2"]
+    assert [t.turn_id for t in (await store._commands.turns(KEY))[0]] == ["1", "2"]
     server.client().flushall()
     await closed(store, here)
     assert [t.turn_id for t in (await store.read("c")).turns] == ["1", "2"]
@@ -98,7 +100,7 @@ async def test_a_store_that_lost_the_last_writes_gets_the_whole_conversation(
     client.delete("csm:1:{/c}:turns")  # as an eviction does
     here.add(turn("5", segment("5", 2)))
     assert await here.unsaved() == ""
-    assert [t.turn_id for t in (await store._commands.turns("c"))[0]] == ["1", "2", "3", "4", "5"]
+    assert [t.turn_id for t in (await store._commands.turns(KEY))[0]] == ["1", "2", "3", "4", "5"]
 
 
 async def test_a_full_store_warns_keeps_the_lease_and_gives_what_it_has(
@@ -111,9 +113,9 @@ async def test_a_full_store_warns_keeps_the_lease_and_gives_what_it_has(
     client.config_set("maxmemory", 1)
     here.add(turn("2", segment("too much", 2)))
     assert await here.unsaved() == "the store of conversations is full"
-    assert [t.turn_id for t in (await store._commands.turns("c"))[0]] == ["1"]
+    assert [t.turn_id for t in (await store._commands.turns(KEY))[0]] == ["1"]
     writer = store._writers[here]
-    await store._commands.renew("c", writer._fence)
+    await store._commands.renew(KEY, writer._fence)
     async with redis_store(server.url) as other:
         with pytest.raises(errors.FailedPrecondition, match="in use"):
             await other.open("c", "v", 0)
@@ -125,7 +127,7 @@ async def test_a_full_store_warns_keeps_the_lease_and_gives_what_it_has(
         assert said(there) == said(here)
         assert [t.turn_id for t in there.turns] == ["1", "2"]
         with pytest.raises(StoreFailure, match="is full"):
-            await other._commands.open("new", "n", "v", "cd", again=False)
+            await other._commands.open(ConversationKey("", "new"), "n", "v", "cd", again=False)
         client.config_set("maxmemory", 0)
 
 
@@ -141,7 +143,7 @@ async def test_a_write_whose_answer_was_lost_is_not_done_twice(server: RedisServ
         assert time.monotonic() - began < 0.45
         here.add(turn("3", segment("3", 2)))
         await saved(here)
-        turns, keys = await store._commands.turns("c")
+        turns, keys = await store._commands.turns(KEY)
         assert [t.turn_id for t in turns] == ["1", "2", "3"]
         assert len(keys) == 3
 
@@ -242,7 +244,7 @@ async def test_the_next_call_has_the_conversation_though_the_line_was_cut_at_the
         again.add(turn("2", segment("2", 2)))
         between.mend()
         await saved(again)
-        assert [t.turn_id for t in (await store._commands.turns("c"))[0]] == ["1", "2"]
+        assert [t.turn_id for t in (await store._commands.turns(KEY))[0]] == ["1", "2"]
 
 
 async def test_what_a_call_left_unsaved_gives_way_to_what_others_have_written_since(

@@ -84,6 +84,7 @@ def test_the_first_sound_comes_soon_and_the_strip_says_where_the_time_went(tab: 
     assert 0 < factor < 1
 
 
+@pytest.mark.alone
 def test_interrupting_by_button_space_and_escape(tab: Tab, page_stack: AllInOne) -> None:
     ways = (
         lambda: tab.page.click("#speak"),
@@ -130,6 +131,23 @@ def test_a_space_is_a_space_while_one_writes(tab: Tab) -> None:
     assert tab.get(f"{turn}.keptMs") > 0
 
 
+def test_who_interrupts_while_the_next_sound_is_late_has_heard_what_came(tab: Tab) -> None:
+    turn = tab.say(f"{LONG} {LONG} {LONG}")
+    tab.until_heard(turn, 200)
+    # As where all that came has been played, and the turn goes on.
+    tab.get(
+        "(player => { const stop = player.stop.bind(player);"
+        " player.stop = () => ({ ...stop(), ended: true }); })(csm.talk.player)"
+    )
+    assert not tab.get(f"{turn}.over")
+    tab.page.press("#text", "Escape")
+    assert tab.get(f"{turn}.keptMs") > 200
+    tab.until(f"{turn}.over")
+    assert tab.get(f"{turn}.completed.finish_reason") == "cancelled"
+    assert tab.get(f"{turn}.completed.kept_audio_ms") > 0
+
+
+@pytest.mark.alone
 def test_interrupting_by_speaking(browser: Browser, url: str, speech: Path, tmp_path: Path) -> None:
     """Chromium's microphone is a file: four seconds of nothing, then speech."""
     samples, rate_hz = soundfile.read(speech)

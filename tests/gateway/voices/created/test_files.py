@@ -15,6 +15,7 @@ import pytest
 from csm import errors
 from gateway.voices.created.files import LEFT_OVER_S, VoiceFolder
 from gateway.voices.created.store import Changes
+from gateway.voices.voice import VoiceId
 from gateway.voices.voice_file import read_voice_file
 from tests.gateway.voices.making import AUDIO, WORDS, record
 
@@ -58,7 +59,7 @@ async def test_another_gateway_sees_what_was_made_changed_and_forgotten(
     await store.update("Anna", lambda there: replace(there, description="loud", revision="2"))
     assert [one.description for one in (await other.changes()).put] == ["loud"]
     await store.delete("BERT")
-    assert (await other.changes()).gone == ["bert"]
+    assert (await other.changes()).gone == [VoiceId("", "bert")]
     assert names(await (await opened(tmp_path)).changes()) == ["anna"]
 
 
@@ -68,7 +69,7 @@ async def test_who_made_a_voice_is_told_that_it_went_before_the_next_look(
     assert await store.changes() == Changes()
     await store.create(record(), [AUDIO])
     await (await opened(tmp_path)).delete("anna")
-    assert await store.changes() == Changes(gone=["anna"])
+    assert await store.changes() == Changes(gone=[VoiceId("", "anna")])
 
 
 async def test_a_folder_that_nobody_touches_is_not_read_again(
@@ -213,7 +214,7 @@ async def test_what_else_lies_there_is_named_or_left_alone(
     (tmp_path / "anna").rename(tmp_path / "other")
     changes = await store.changes()
     assert not changes.put
-    assert changes.foreign == {
+    assert {one.key: why for one, why in changes.foreign.items()} == {
         "empty": "what is kept of it cannot be used: record: No such file or directory",
         "older": "what is kept of it cannot be used: it is of format 0, and this gateway reads "
         "format 1",

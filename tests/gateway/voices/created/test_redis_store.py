@@ -20,6 +20,7 @@ from gateway.voices.created import keeper
 from gateway.voices.created.record import pack
 from gateway.voices.created.redis_store import INDEX, LAST, RedisVoices, voice_key
 from gateway.voices.created.store import Changes
+from gateway.voices.voice import VoiceId
 from tests.gateway.calls import Conversation, synthesize
 from tests.gateway.conversations.redis.server import (
     RedisServer,
@@ -78,7 +79,7 @@ async def test_what_one_gateway_writes_another_reads(one: RedisVoices, other: Re
     assert changed.revision != record("Anna").revision
     assert await other.changes() == Changes([changed])
     await one.delete("BERT")
-    assert await other.changes() == Changes(gone=["bert"])
+    assert await other.changes() == Changes(gone=[VoiceId("", "bert")])
     assert await other.changes() == Changes()
 
 
@@ -87,7 +88,7 @@ async def test_who_made_a_voice_is_told_that_it_went_before_the_next_look(
 ) -> None:
     await one.create(record(), [])
     await other.delete("anna")
-    assert await one.changes() == Changes(gone=["anna"])
+    assert await one.changes() == Changes(gone=[VoiceId("", "anna")])
 
 
 async def test_a_name_is_had_once(one: RedisVoices, other: RedisVoices) -> None:
@@ -177,7 +178,7 @@ async def test_foreign_and_older_data_is_named(server: RedisServer, one: RedisVo
     client.set(voice_key("cleo"), "of somebody")
     changes = await one.changes()
     assert not changes.put
-    assert {name: why.rpartition(": ")[2] for name, why in changes.foreign.items()} == {
+    assert {one.key: why.rpartition(": ")[2] for one, why in changes.foreign.items()} == {
         "anna": "it is of format 0, and this gateway reads format 1",
         "bert": "its record is gone",
         "\u00fcnal": "its record is gone",

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PICO = ROOT / "models" / "pico"
 MODULES = {
     "tokenizer": ("services.tokenizer", "csm.v1.TokenizerService"),

@@ -1,0 +1,1 @@
+"""Many processes: real ones to be stopped and killed, simulated ones for load, a simulated day."""

@@ -1,0 +1,1 @@
+"""Who calls, and may they: credentials to principals, and the scopes that calls need."""
