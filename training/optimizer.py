@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training import precision
+
 # The polynomial that pulls all singular values towards one (Jordan et al., "Muon", 2024).
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
@@ -100,10 +102,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly the closest orthogonal matrix, `[rows, columns]`, in bfloat16."""
+    """Nearly the closest orthogonal matrix, `[rows, columns]`, in the machine's precision."""
     a, b, c = _NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.t() if tall else matrix).bfloat16().contiguous()
+    x = (matrix.t() if tall else matrix).to(precision.of(matrix.device)).contiguous()
     x = x / (x.norm() + 1e-7)
     for _ in range(_NEWTON_SCHULZ_STEPS):
         gram = x @ x.t()

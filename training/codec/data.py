@@ -35,11 +35,14 @@ class Crops:
     def __init__(self, corpus: Corpus, *, frames: int, frame_samples: int, seed: int) -> None:
         self._corpus, self._seed = corpus, seed
         self._frames, self._frame_samples = frames, frame_samples
-        lengths = np.array([u.samples for u in corpus.utterances], dtype=np.float64)
-        self._chances = np.cumsum(lengths) / lengths.sum()
+        self._chances = even_chances(
+            np.array([u.samples for u in corpus.utterances], dtype=np.float64),
+            np.array([u.speaker for u in corpus.utterances]),
+        )
 
     def batch(self, step: int, rows: int) -> Batch:
-        """The crops of one step: utterances by their length, gain varied a little."""
+        """The crops of one step: every speaker as often, of a speaker's utterances each by its
+        length, gain varied a little."""
         random = np.random.default_rng((self._seed, step))
         samples = self._frames * self._frame_samples
         audio = np.zeros((rows, samples), dtype=np.float32)
@@ -82,8 +85,10 @@ class PredictedCrops:
             self._codes, self._offset = codes.read(
                 [codes_path(work, name, predicted=True) for name in names]
             )
-            lengths = np.diff(self._offset)
-            self._chances = np.cumsum(lengths) / lengths.sum()
+            self._chances = even_chances(
+                np.diff(self._offset).astype(np.float64),
+                np.array([u.speaker for u in self._corpus.utterances]),
+            )
 
     def __len__(self) -> int:
         return len(self._chances)
@@ -91,7 +96,7 @@ class PredictedCrops:
     def batch(self, step: int, rows: int) -> tuple[Tensor, Tensor]:
         """Return codes int64 [rows, codebooks, frames] and audio float32 [rows, 1, samples].
 
-        Utterances are drawn by their length; behind the end of one the next begins.
+        Utterances are drawn as by `Crops`; behind the end of one the next begins.
         """
         random = np.random.default_rng((self._seed, step, 3))
         size = self._frame_samples
@@ -112,6 +117,17 @@ class PredictedCrops:
                 audio[row, 0, filled * size :][: len(piece)] = piece / np.float32(32768.0)
                 filled += count
         return torch.from_numpy(found).transpose(1, 2), torch.from_numpy(audio)
+
+
+def even_chances(lengths: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    """Running sum of the chances of utterances, float64 `[utterances]`, its last near 1.
+
+    Every speaker of `speakers` (int64 `[utterances]`) has the same chance in all, whatever was
+    spoken of whom; each of a speaker's utterances one as its length.
+    """
+    names, place = np.unique(speakers, return_inverse=True)
+    totals = np.bincount(place, weights=lengths)
+    return np.cumsum(lengths / (totals[place] * len(names)))
 
 
 def phone_labels(utterance: Utterance, start: int, frames: int, frame_samples: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from training.codec.losses import hann, magnitudes, mel_filters
 from training.codec.train import trained_codec
 from training.corpus.store import PHONES, SAMPLE_RATE_HZ, SPEAKERS
 from training.optimizer import Optimizer
+from training.precision import autocast
 
 STAGE = "listener"
 _WINDOW, _BANDS = 512, 64
@@ -180,7 +181,7 @@ class ListenerTrainer:
     def _losses(
         self, bands: Tensor, labels: Tensor, speakers: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             heard = self.model(bands)
         wanted = steps_of(labels.to(self.device), heard.phones.shape[1], self._frame_samples)
         logits = heard.phones.float()

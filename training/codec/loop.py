@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 
-from training import checkpoint
+from training import checkpoint, precision
 from training.arguments import add_training, parser, settings_of
 from training.codec.data import Crops
-from training.corpus.store import Corpus
+from training.corpus.store import Corpus, part_names
 from training.memory import keep_freed_memory
 from training.watch import StopRequest, Watch
 
@@ -61,15 +61,19 @@ def run(
     if state := checkpoint.load(path, trainer.device):
         trainer.restore(state)
     found_step = trainer.step_number if state else None
-    training, held = (
-        Crops(
+
+    def opened(split: str) -> Crops:
+        return Crops(
             Corpus.open(work / "corpus", split),
             frames=settings.frames,
             frame_samples=frame_samples,
             seed=seed,
         )
-        for split in ("train", "validation")
-    )
+
+    parts = part_names(work / "corpus", "train")
+    training, held = opened("train"), opened("validation")
+    clock = _clock(trainer.device)
+    print(f"{stage}: computes in {precision.of(trainer.device)}", flush=True)
     stop, watch = StopRequest(), Watch(work, stage)
     saved = time.monotonic()
     budget_s = 60 * settings.minutes
@@ -77,25 +81,46 @@ def run(
         while trainer.seconds < budget_s and not stop:
             if most_steps is not None and trainer.step_number >= most_steps:
                 break
-            started = time.monotonic()
+            started = clock()
             figures = trainer.step(training)
-            trainer.seconds += time.monotonic() - started
+            trainer.seconds += clock() - started
             if trainer.step_number % log_every == 0:
                 watch.log(trainer.step_number, trainer.seconds, **figures)
             if time.monotonic() - saved > save_every_s:
                 checkpoint.save(path, trainer.state())
                 watch.log(trainer.step_number, trainer.seconds, **trainer.validate(held))
                 saved = time.monotonic()
+                # What a corpus that is still spoken has got meanwhile.
+                if part_names(work / "corpus", "train") != parts:
+                    parts, training = part_names(work / "corpus", "train"), opened("train")
     # A checkpoint that is newer than the codes made by it has them all made again.
     if trainer.step_number != found_step:
         checkpoint.save(path, trainer.state())
 
 
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Seconds of training: of the processor's time on a CPU, where a training that runs beside
+    other work, or is halted for it, must not lose its learning rates to waiting."""
+    if device.type != "cpu":
+        return time.monotonic
+    threads = torch.get_num_threads()
+    return lambda: time.process_time() / threads
+
+
 def command(
-    stage: str, description: str | None, settings: type[Chosen], train: Callable[..., object]
+    stage: str,
+    description: str | None,
+    settings: type[Chosen],
+    train: Callable[..., object],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """The command line of a training: `train(work, settings, device=..., most_steps=...)`."""
+    """The command line of a training: `train(work, settings, device=..., most_steps=...)`.
+
+    `options` are more of its flags, each with what `argparse.add_argument` takes; they are passed
+    on by name.
+    """
     arguments = parser(stage, description)
+    more = [arguments.add_argument(flag, **how).dest for flag, how in (options or {}).items()]
     add_training(arguments, settings)
     given = arguments.parse_args()
     keep_freed_memory()
@@ -105,4 +130,5 @@ def command(
         settings_of(given, settings),
         device=given.device,
         most_steps=given.most_steps,
+        **{name: getattr(given, name) for name in more},
     )

@@ -22,6 +22,7 @@ from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.perception import Perception
 from training.codec.train import adam_names
 from training.optimizer import Optimizer
+from training.precision import autocast
 
 STAGE = "polish"
 FROZEN = ("encoder", "downsample", "quantizer")
@@ -152,11 +153,11 @@ class PolishTrainer:
         for optimizer in (self.optimizer, self.adversary_optimizer):
             optimizer.set_scale(self._rate_scale())
         latents = self.mimi.quantizer.decode(codes)
-        with self._autocast():
+        with autocast(self.device):
             heard = self.mimi.synthesize(latents)[:, 0]
         real = audio[:, 0]
         part = self._part(random)
-        with self._autocast():
+        with autocast(self.device):
             told_apart = self.adversary.discriminator_loss(real[:, part], heard[:, part])
         self.adversary_optimizer.zero_grad()
         told_apart.backward()
@@ -201,7 +202,7 @@ class PolishTrainer:
             (getattr(settings, name) * value for name, value in spectral.items()),
             start=leaf.new_zeros(()),
         )
-        with self._autocast():
+        with autocast(self.device):
             told, matching = self.adversary.generator_loss(real[:, part], leaf[:, part])
         # The last two come from one pass of the adversary, which both walk back through.
         gradients = [
@@ -235,7 +236,7 @@ class PolishTrainer:
         if self.listener is not None:
             # In fp32, as the listener learned to hear.
             bands = self.listener.bands(heard), self.listener.bands(real)
-            with self._autocast():
+            with autocast(self.device):
                 with torch.no_grad():
                     wanted = self.listener(bands[1])
                 figures["apart"] = apart(self.listener(bands[0]), wanted)
@@ -245,9 +246,6 @@ class PolishTrainer:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))
         warm = min(1.0, (self.step_number + 1) / self.settings.warmup_steps)
         return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16)
 
     @torch.no_grad()
     def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:

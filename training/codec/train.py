@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from dataclasses import asdict, dataclass
@@ -24,8 +23,10 @@ from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.pitch import pitch
 from training.codec.quantizer import quantize, reserve_end_code, start_codebooks, unquantized
+from training.codec.warm import widened
 from training.corpus.store import PHONES
 from training.optimizer import Optimizer
+from training.precision import autocast
 
 STAGE = "codec"
 
@@ -89,10 +90,17 @@ def adam_names(mimi: Mimi) -> tuple[str, ...]:
 class CodecTrainer:
     """The state of a training and its step."""
 
-    def __init__(self, config: MimiConfig, settings: Settings, device: str) -> None:
+    def __init__(
+        self, config: MimiConfig, settings: Settings, device: str, start: Mimi | None = None
+    ) -> None:
+        """Start from random weights, or as `start` sounds (see `warm.widened`)."""
         checkpoint.seed_everything(settings.seed)
         self.config, self.settings, self.device = config, settings, torch.device(device)
-        self.model = CodecTraining(config, settings.seed).to(self.device)
+        self.model = CodecTraining(config, settings.seed)
+        if start is not None:
+            known = widened(start, config, seed=settings.seed)
+            self.model.mimi.load_state_dict(known.state_dict())
+        self.model.to(self.device)
         self.average = copy.deepcopy(self.model.mimi).eval().requires_grad_(False)
         self.loss = SpectralLoss(config.sampling_rate_hz).to(self.device)
         self.optimizer = Optimizer(
@@ -123,7 +131,7 @@ class CodecTrainer:
             reserve_end_code(self.model.mimi.quantizer)
             self._latents = []
         audio = batch.audio.to(self.device)
-        with self._autocast():
+        with autocast(self.device):
             latents = self.model.mimi.latents(audio)
         total, figures = self._losses(audio, latents.float(), batch, windows, random)
         self.optimizer.zero_grad()
@@ -169,7 +177,7 @@ class CodecTrainer:
         labels = batch.phones.to(audio.device)
         spoken = F.cross_entropy(logits.flatten(0, 2), labels.flatten())
         sung, voice = self._pitch_losses(audio[:, 0], read)
-        with self._autocast():
+        with autocast(self.device):
             heard = mimi.synthesize(read)
         spectral = self.loss(heard[:, 0], audio[:, 0], windows)
         total = (
@@ -198,9 +206,6 @@ class CodecTrainer:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))
         warm = min(1.0, (self.step_number + 1) / self.settings.warmup_steps)
         return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -285,15 +290,17 @@ def train(
     settings: Settings,
     *,
     device: str = "cpu",
+    start: Mimi | None = None,
     most_steps: int | None = None,
     log_every: int = 50,
     save_every_s: float = 120.0,
 ) -> Mimi:
     """Train in `work` until the time or `most_steps` is over; goes on from a checkpoint there.
 
-    Returns the averaged codec.
+    Where there is none it begins with random weights, or as `start` sounds. Returns the averaged
+    codec.
     """
-    trainer = CodecTrainer(config, settings, device)
+    trainer = CodecTrainer(config, settings, device, start)
     run(
         trainer,
         work,

@@ -20,6 +20,7 @@ from training.language_model.cpu_attention import ProductAttention
 from training.language_model.objective import Losses, Objective
 from training.language_model.settings import TrainingSettings
 from training.optimizer import Optimizer
+from training.precision import autocast
 
 STAGE = "language_model"
 _ADAM_NAMES = ("_embeddings", "lm_head", "phone_head")
@@ -60,7 +61,7 @@ class Run:
         """
         settings = self.settings
         faster = ProductAttention() if self.device.type == "cpu" else nullcontext()
-        with faster, torch.autocast(self.device.type, torch.bfloat16):
+        with faster, autocast(self.device):
             losses: Losses = self.objective(batch.to(self.device))
         losses.total(settings, progress).backward()
         parameters = list(self.objective.parameters())

@@ -12,6 +12,7 @@ from training.language_model.batch import Batch, collate
 from training.language_model.conversations import Conversation
 from training.language_model.objective import Objective
 from training.language_model.segments import SegmentTable
+from training.precision import autocast
 
 CONTEXT_TURNS = 2
 
@@ -60,7 +61,7 @@ class Validation:
         for prefix, batches in self.batches.items():
             losses: list[dict[str, float]] = []
             for batch in batches:
-                with torch.autocast(device.type, torch.bfloat16):
+                with autocast(device):
                     losses.append(objective(batch.to(device)).values())
             weights = [len(batch.scored) for batch in batches]
             for name in losses[0]:
