@@ -27,9 +27,12 @@ class Optimizer:
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.95),
         adam_names: tuple[str, ...] = (),
+        muon_every: int = 1,
     ) -> None:
         """Sort `parameters` (name, parameter): of two dimensions or more and without a part of
         `adam_names` in their name go to Muon; `muon_rate` 0 gives all of them to AdamW.
+
+        `muon_every` is as in `Muon`.
         """
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
@@ -46,7 +49,7 @@ class Optimizer:
                 )
             )
         if matrices:
-            self._parts.append(Muon(matrices, muon_rate, weight_decay))
+            self._parts.append(Muon(matrices, muon_rate, weight_decay, every=muon_every))
         self._rates = [[g["lr"] for g in part.param_groups] for part in self._parts]
 
     def set_scale(self, scale: float) -> None:
@@ -78,14 +81,30 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95
+        self,
+        parameters: list[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+        every: int = 1,
     ) -> None:
+        """Find a matrix's direction at every `every`-th step and keep to it between.
+
+        The matrices take turns. A momentum over some twenty steps turns little in two or three,
+        and finding directions is all that Muon costs.
+
+        Raises:
+            ValueError: `every` is below 1.
+        """
+        if every < 1:
+            raise ValueError(f"every is {every}; allowed: at least 1")
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self._every = every
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for parameter in group["params"]:
+            for place, parameter in enumerate(group["params"]):
                 if parameter.grad is None:
                     continue
                 state = self.state[parameter]
@@ -93,12 +112,17 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 buffer = state["momentum"]
                 buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonal(parameter.grad.lerp(buffer, group["momentum"]).flatten(1))
-                rows, columns = update.shape
+                count = state["count"] = state.get("count", -1) + 1
+                direction = state.get("direction")
+                if direction is None or (count + place) % self._every == 0:
+                    mean = parameter.grad.lerp(buffer, group["momentum"])
+                    direction = orthogonal(mean.flatten(1)).to(parameter.dtype).view_as(parameter)
+                    if self._every > 1:
+                        state["direction"] = direction
+                rows, columns = parameter.flatten(1).shape
                 scale = max(1.0, rows / columns) ** 0.5
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                update = update.to(parameter.dtype).view_as(parameter)
-                parameter.add_(update, alpha=-group["lr"] * scale)
+                parameter.add_(direction, alpha=-group["lr"] * scale)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -24,12 +24,14 @@ def test_directions_are_kept() -> None:
     assert float((u.t() @ update @ v.t()).diagonal().min()) > 0.4
 
 
-@pytest.mark.parametrize("muon_rate", [0.0, 0.02])
-def test_a_least_squares_problem_is_solved(muon_rate: float) -> None:
+@pytest.mark.parametrize(("muon_rate", "every"), [(0.0, 1), (0.02, 1), (0.02, 3)])
+def test_a_least_squares_problem_is_solved(muon_rate: float, every: int) -> None:
     torch.manual_seed(0)
     model = nn.Linear(8, 6)
     wanted, x = nn.Linear(8, 6), torch.randn(64, 8)
-    optimizer = Optimizer(model.named_parameters(), muon_rate=muon_rate, adam_rate=0.02)
+    optimizer = Optimizer(
+        model.named_parameters(), muon_rate=muon_rate, adam_rate=0.02, muon_every=every
+    )
     losses = []
     for step in range(300):
         optimizer.set_scale(1 - step / 300)
@@ -90,3 +92,29 @@ def test_rates_scale_and_states_return() -> None:
     first.set_scale(0.0)
     step(models[0], first)
     assert torch.equal(models[0].weight, before)
+
+
+def test_directions_are_found_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    found: list[int] = []
+
+    def counted(matrix: torch.Tensor) -> torch.Tensor:
+        found[-1] += 1
+        return orthogonal(matrix)
+
+    monkeypatch.setattr("training.optimizer.orthogonal", counted)
+    optimizer = Optimizer(model.named_parameters(), muon_rate=0.1, adam_rate=0.1, muon_every=2)
+    for _ in range(5):
+        found.append(0)
+        model(torch.randn(3, 4)).square().sum().backward()
+        before = [each.detach().clone() for each in model.parameters()]
+        optimizer.step()
+        assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+        optimizer.zero_grad()
+    assert found == [2, 1, 1, 1, 1]
+
+
+def test_a_direction_for_no_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="every is 0"):
+        Optimizer(nn.Linear(2, 2).named_parameters(), muon_rate=0.1, adam_rate=0.1, muon_every=0)

@@ -17,8 +17,10 @@ from training.average import follow
 from training.codec.adversary import Adversary, balanced
 from training.codec.data import Crops, PredictedCrops
 from training.codec.encode import codes_of
+from training.codec.gathered import gather
 from training.codec.listener import Listener, apart
 from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.native.block import hasten
 from training.codec.perception import Perception
 from training.codec.train import adam_names
 from training.optimizer import Optimizer
@@ -45,6 +47,7 @@ class Settings:
     rate: float = 5e-4
     # Of the decoder's matrices, by Muon, as in the stage `codec`.
     matrix_rate: float = 1e-3
+    matrix_every: int = 3
     adversary_rate: float = 3e-4
     warmup_steps: int = 200
     # Steps in which only the adversary learns: untrained, it has nothing to say.
@@ -124,6 +127,8 @@ class PolishTrainer:
         self.config = codec.config
         self.mimi = copy.deepcopy(codec).to(self.device).requires_grad_(False)
         self.parts = decoder_parts(self.mimi).train().requires_grad_(True)
+        for quicken in (hasten, gather):
+            quicken(self.parts)
         self.average = copy.deepcopy(self.mimi).eval().requires_grad_(False)
         self.listener = listener if settings.apart else None
         self.adversary = Adversary().to(self.device)
@@ -132,6 +137,7 @@ class PolishTrainer:
         self.optimizer = Optimizer(
             self.parts.named_parameters(),
             muon_rate=settings.matrix_rate,
+            muon_every=settings.matrix_every,
             adam_rate=settings.rate,
             betas=_BETAS,
             adam_names=adam_names(self.mimi),

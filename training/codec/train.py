@@ -19,8 +19,10 @@ from services.tokenizer.codec.random import create
 from training import checkpoint
 from training.average import follow
 from training.codec.data import LABELS_PER_FRAME, Batch, Crops
+from training.codec.gathered import gather
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
+from training.codec.native.block import hasten
 from training.codec.pitch import pitch
 from training.codec.quantizer import quantize, reserve_end_code, start_codebooks, unquantized
 from training.codec.warm import widened
@@ -41,6 +43,8 @@ class Settings:
     rate: float = 1e-3
     # Of the matrices, by Muon; what is no matrix, or a head, or one channel wide goes by `rate`.
     matrix_rate: float = 2e-3
+    # Steps between two directions of a matrix; each is a quarter of what a step takes otherwise.
+    matrix_every: int = 3
     warmup_steps: int = 200
     unquantized_steps: int = 400
     gradient_most: float = 5.0
@@ -101,11 +105,14 @@ class CodecTrainer:
             known = widened(start, config, seed=settings.seed)
             self.model.mimi.load_state_dict(known.state_dict())
         self.model.to(self.device)
+        for quicken in (hasten, gather):
+            quicken(self.model.mimi)
         self.average = copy.deepcopy(self.model.mimi).eval().requires_grad_(False)
         self.loss = SpectralLoss(config.sampling_rate_hz).to(self.device)
         self.optimizer = Optimizer(
             self.model.named_parameters(),
             muon_rate=settings.matrix_rate,
+            muon_every=settings.matrix_every,
             adam_rate=settings.rate,
             betas=(0.8, 0.99),
             weight_decay=0.01,

@@ -1,0 +1,1 @@
+"""Residual blocks compiled for the training on a CPU, forward and backward."""
