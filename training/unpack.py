@@ -15,7 +15,7 @@ from services.tokenizer import codec as codecs
 from training import checkpoint, provenance
 from training.arguments import parser
 from training.codec.train import STAGE as CODEC
-from training.codec.train import CodecTraining
+from training.codec.trained import CodecTraining
 from training.language_model.objective import Objective
 from training.language_model.run import STAGE as LANGUAGE_MODEL
 

@@ -6,6 +6,7 @@ section 3.4), much narrower than there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -50,6 +51,19 @@ class SpectrumDiscriminator(nn.Module):
         return self.verdict(x), features
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """Scalars of one hearing of real and made audio.
+
+    `discriminator` is what the adversary pays for not telling them apart (hinge loss); `told` what
+    the decoder pays for being told, and `matching` for features unlike the real ones'.
+    """
+
+    discriminator: Tensor
+    told: Tensor
+    matching: Tensor
+
+
 class Adversary(nn.Module):
     """One discriminator a window length."""
 
@@ -57,38 +71,18 @@ class Adversary(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(SpectrumDiscriminator(size) for size in _WINDOWS)
 
-    def discriminator_loss(self, real: Tensor, made: Tensor) -> Tensor:
-        """Hinge loss of telling `real` from `made` audio, both `[rows, samples]`."""
-        total = real.new_zeros(())
+    def forward(self, real: Tensor, made: Tensor) -> Judgement:
+        """Hear both `[rows, samples]`, each once, for all that anybody learns from it."""
+        discriminator, told, matching = (real.new_zeros(()) for _ in range(3))
+        count = 0
         for part in self.parts:
-            verdict, _ = part(torch.cat([real, made.detach()]))
-            of_real, of_made = verdict.float().chunk(2)
-            total = total + F.relu(1 - of_real).mean() + F.relu(1 + of_made).mean()
-        return total / len(self.parts)
-
-    def generator_loss(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """What the codec pays: for being told apart, and for features unlike the real ones'."""
-        told = real.new_zeros(())
-        matching = real.new_zeros(())
-        for part in self.parts:
-            with torch.no_grad():
-                _, wanted = part(real)
-            verdict, features = part(made)
-            told = told - verdict.float().mean()
-            for want, have in zip(wanted, features, strict=True):
-                scale = want.float().abs().mean() + 1e-4
-                matching = matching + (want.float() - have.float()).abs().mean() / scale
-        return told / len(self.parts), matching / (len(self.parts) * len(features))
-
-
-def balanced(gradients: list[Tensor], shares: list[float]) -> Tensor:
-    """Add gradients at the audio so that each has its share of the first one's size.
-
-    Without it the adversary's gradient, tens of times the spectra's, decides every step (the
-    balancer of arXiv 2210.13438, section 3.4).
-    """
-    size = gradients[0].norm()
-    total = gradients[0] * shares[0]
-    for gradient, share in zip(gradients[1:], shares[1:], strict=True):
-        total = total + gradient * (share * size / (gradient.norm() + 1e-12))
-    return total
+            (of_real, wanted), (of_made, found) = part(real), part(made)
+            of_real, of_made = of_real.float(), of_made.float()
+            discriminator = discriminator + F.relu(1 - of_real).mean() + F.relu(1 + of_made).mean()
+            told = told - of_made.mean()
+            for want, have in zip(wanted, found, strict=True):
+                want = want.detach().float()
+                scale = want.abs().mean() + 1e-4
+                matching = matching + (want - have.float()).abs().mean() / scale
+                count += 1
+        return Judgement(discriminator / len(self.parts), told / len(self.parts), matching / count)

@@ -12,7 +12,8 @@ from typing import Any
 
 from training import checkpoint
 from training.arguments import parser
-from training.codec.polisher import STAGE, of_another_codec
+from training.codec.decoder import of_another_codec
+from training.codec.polisher import STAGE
 
 
 def blend(state: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, Any]:

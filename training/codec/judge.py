@@ -2,12 +2,14 @@
 
 Whisper hears the words, DNSMOS rates, both as in the evaluation (`training.evaluate`), beside the
 teachers' own audio. For choosing among checkpoints, and for knowing when to stop: **never a loss**.
-Every run prints a table and appends a line for each row to `logs/judge.jsonl`.
+Every run prints a table and appends a line for each row to `logs/judge.jsonl`; with `--keep` the
+checkpoint is copied to `checkpoints/<stage>.best.pt` where none before was rated as high.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +34,9 @@ from training.evaluate.held_out import sample_of, to_float
 from training.evaluate.markdown import number, table
 from training.evaluate.whisper import Whisper
 from training.evaluate.words import Errors, total
+
+# More words lost than this are too many for a better sound.
+_WORDS = 0.02
 
 
 class Hearing(Protocol):
@@ -146,6 +151,27 @@ def page(verdicts: Sequence[Verdict]) -> str:
     return table(("clips", "count", "WER", "OVRL", "95 %", "SIG", "BAK", "P808"), rows)
 
 
+def is_best(work: Path, verdict: Verdict) -> bool:
+    """Whether no line of the log is of the same kind and number of clips and rated as high.
+
+    Rated by OVRL and P808 together; one that loses two words in a hundred more than the best of
+    the log is none.
+    """
+    path = work / "logs" / "judge.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    before = [
+        line
+        for line in map(json.loads, lines)
+        if (line["kind"], line["speaker"], line["clips"])
+        == (verdict.kind, verdict.speaker, verdict.clips)
+    ]
+    if not before:
+        return True
+    words = min(line["word_error_rate"] for line in before)
+    rated = max(line["ovrl"] + line["p808"] for line in before)
+    return verdict.word_error_rate <= words + _WORDS and verdict.ovrl + verdict.p808 > rated
+
+
 def _log(work: Path, progress: Mapping[str, float], verdicts: Sequence[Verdict]) -> None:
     path = work / "logs" / "judge.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +190,7 @@ def main() -> None:
     options.add_argument("--clips", type=int, default=20, help="of each speaker (%(default)s)")
     options.add_argument("--threads", type=int, default=1, help="of the processor (%(default)s)")
     options.add_argument("--stage", choices=(CODEC, POLISH), default=CODEC)
+    options.add_argument("--keep", action="store_true", help="a copy of what is the best so far")
     options.add_argument(
         "--unquantized", action="store_true", help="the codec without its codebooks as well"
     )
@@ -174,12 +201,22 @@ def main() -> None:
     rater = Dnsmos(cache=place / "ratings.json", threads=given.threads)
     said = sentences(given.work, given.clips)
     opened: dict[str, Callable[[Path], Mimi]] = {CODEC: trained_codec, POLISH: polished_codec}
+    path = checkpoint.path_of(given.work, given.stage)
+    taken = path.with_suffix(".judged")
+    if given.keep:
+        # The training goes on meanwhile.
+        shutil.copyfile(path, taken)
     mimi, progress = opened[given.stage](given.work), _progress(given.work, given.stage)
     verdicts = judge("teacher", said, [one.audio for one in said], hearing, rater)
     for kind, quantized in ((given.stage, True), ("unquantized", False)):
         if quantized or given.unquantized:
             clips = [round_trip(mimi, one.audio, quantized=quantized) for one in said]
             verdicts += judge(kind, said, clips, hearing, rater)
+    if given.keep:
+        own = next(one for one in verdicts if (one.kind, one.speaker) == (given.stage, "all"))
+        if is_best(given.work, own):
+            taken.replace(path.with_suffix(".best.pt"))
+        taken.unlink(missing_ok=True)
     _log(given.work, progress, verdicts)
     print(f"{given.stage}: step {progress['step']}, {progress['minutes']} minutes\n")
     print(page(verdicts))

@@ -12,9 +12,10 @@ from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from training import checkpoint
 from training.codec.data import PredictedCrops
+from training.codec.decoder import refuse_another_codec
 from training.codec.listener import trained_listener
 from training.codec.loop import command, run
-from training.codec.polisher import STAGE, PolishTrainer, Settings, refuse_another_codec
+from training.codec.polisher import STAGE, PolishTrainer, Settings
 from training.codec.train import trained_codec
 
 

@@ -14,22 +14,24 @@ from torch import Tensor, nn
 from services.tokenizer.codec.mimi import Mimi
 from training import checkpoint
 from training.average import follow
-from training.codec.adversary import Adversary, balanced
+from training.codec.adversary import Adversary
+from training.codec.balance import Balance, Opinion, Patience
 from training.codec.data import Crops, PredictedCrops
+from training.codec.decoder import decoder_parts, refuse_another_codec
 from training.codec.encode import codes_of
 from training.codec.gathered import gather
 from training.codec.listener import Listener, apart
 from training.codec.losses import WINDOWS, SpectralLoss
 from training.codec.native.block import hasten
 from training.codec.perception import Perception
-from training.codec.train import adam_names
+from training.codec.trained import adam_names
 from training.optimizer import Optimizer
 from training.precision import autocast
 
 STAGE = "polish"
-FROZEN = ("encoder", "downsample", "quantizer")
-"""How the names of what no polish changes begin."""
 _BETAS = (0.8, 0.99)
+# Of the spectra's figures, those that say whether the adversary does harm.
+_HEEDED = ("mel", "magnitude", "convergence")
 # No training gets there: crops of its own for `validate`.
 _FAR_STEP = 10**9
 
@@ -39,10 +41,10 @@ class Settings:
     """How the decoder is polished; the defaults are pico's."""
 
     minutes: float = 120.0
-    rows: int = 5
+    rows: int = 6
     # Of the rows, those that the decoder is given as the language model would say them, where
     # there are such codes (`training.language_model.predict`).
-    predicted_rows: int = 3
+    predicted_rows: int = 2
     frames: int = 24
     rate: float = 5e-4
     # Of the decoder's matrices, by Muon, as in the stage `codec`.
@@ -50,8 +52,9 @@ class Settings:
     matrix_every: int = 3
     adversary_rate: float = 3e-4
     warmup_steps: int = 200
-    # Steps in which only the adversary learns: untrained, it has nothing to say.
-    adversary_steps: int = 300
+    # Steps in which only the adversary learns: untrained, it has nothing to say. One that had heard
+    # 150 steps made the decoder noisy.
+    adversary_steps: int = 2000
     gradient_most: float = 5.0
     average: float = 0.999
     windows_a_step: int = 3
@@ -59,9 +62,14 @@ class Settings:
     magnitude: float = 1.0
     convergence: float = 1.0
     whole: float = 1.0
-    # Of the gradient at the audio, relative to the spectra's.
+    # Of the gradient at the audio, relative to the spectra's; both grow up to `adversary_most`
+    # times while the spectra of held crops are no worse than they were, but for the tolerance.
     told: float = 0.2
-    matching: float = 0.4
+    matching: float = 0.5
+    adversary_most: float = 2.0
+    adversary_tolerance: float = 0.02
+    # Steps between two looks at how large these gradients are.
+    balance_every: int = 10
     # By the listener, where one is trained (`training.codec.listener`).
     apart: float = 0.7
     # By models of hearing (`training.codec.perception`), on rows of the encoder's codes only: what
@@ -72,31 +80,6 @@ class Settings:
     # crops it takes three quarters of a step.
     heard_frames: int = 8
     seed: int = 0
-
-
-def decoder_parts(mimi: Mimi) -> nn.ModuleDict:
-    """The parts behind the codes."""
-    parts = {"decoder_transformer": mimi.decoder_transformer, "decoder": mimi.decoder}
-    if mimi.upsample is not None:
-        parts["upsample"] = mimi.upsample
-    return nn.ModuleDict(parts)
-
-
-def of_another_codec(weights: dict[str, Tensor], own: dict[str, Tensor]) -> str | None:
-    """The name of what in `weights` another codec has than `own`: encoder or codebooks; or None."""
-    for name, tensor in weights.items():
-        if name not in own or (name.startswith(FROZEN) and not torch.equal(own[name], tensor)):
-            return name
-    return None
-
-
-def refuse_another_codec(weights: dict[str, Tensor], codec: Mimi) -> None:
-    """Raises `ValueError` where polished `weights` are not of `codec`: its codes are others."""
-    if name := of_another_codec(weights, codec.state_dict()):
-        raise ValueError(
-            f"{STAGE}: the checkpoint polished another codec ({name} differs); remove it to "
-            f"polish this one"
-        )
 
 
 class PolishTrainer:
@@ -132,6 +115,8 @@ class PolishTrainer:
         self.average = copy.deepcopy(self.mimi).eval().requires_grad_(False)
         self.listener = listener if settings.apart else None
         self.adversary = Adversary().to(self.device)
+        self.balance = Balance(settings.balance_every)
+        self.patience = Patience(settings.adversary_most, settings.adversary_tolerance)
         self.loss = SpectralLoss(self.config.sampling_rate_hz).to(self.device)
         self.perception = Perception(self.config.sampling_rate_hz).to(self.device)
         self.optimizer = Optimizer(
@@ -158,19 +143,27 @@ class PolishTrainer:
         windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
         for optimizer in (self.optimizer, self.adversary_optimizer):
             optimizer.set_scale(self._rate_scale())
+        polishes = self.step_number >= settings.adversary_steps
         latents = self.mimi.quantizer.decode(codes)
-        with autocast(self.device):
+        with autocast(self.device), torch.set_grad_enabled(polishes):
             heard = self.mimi.synthesize(latents)[:, 0]
-        real = audio[:, 0]
-        part = self._part(random)
+        real, part = audio[:, 0], self._part(random)
+        leaf = heard.detach().requires_grad_(polishes)
         with autocast(self.device):
-            told_apart = self.adversary.discriminator_loss(real[:, part], heard[:, part])
-        self.adversary_optimizer.zero_grad()
-        told_apart.backward()
+            judged = self.adversary(real[:, part], leaf[:, part])
+        learned = [each for each in self.adversary.parameters() if each.requires_grad]
+        lessons = torch.autograd.grad(judged.discriminator, learned, retain_graph=polishes)
+        figures = {"discriminator": float(judged.discriminator.detach())}
+        if polishes:
+            scale = self.patience.scale
+            opinions = {
+                "told": Opinion(judged.told, scale * settings.told, part),
+                "matching": Opinion(judged.matching, scale * settings.matching, part),
+            }
+            figures |= self._polish(real, heard, leaf, windows, opinions)
+        for parameter, lesson in zip(learned, lessons, strict=True):
+            parameter.grad = lesson
         self.adversary_optimizer.step()
-        figures = {"discriminator": float(told_apart.detach())}
-        if self.step_number >= settings.adversary_steps:
-            figures |= self._polish(real, heard, windows, part)
         self.step_number += 1
         return figures
 
@@ -199,37 +192,30 @@ class PolishTrainer:
         return slice(start * size, (start + count) * size)
 
     def _polish(
-        self, real: Tensor, heard: Tensor, windows: tuple[int, ...], part: slice
+        self,
+        real: Tensor,
+        heard: Tensor,
+        leaf: Tensor,
+        windows: tuple[int, ...],
+        opinions: dict[str, Opinion],
     ) -> dict[str, float]:
+        """A step of the decoder by the spectra of `leaf`, which is `heard`, and what others say."""
         settings = self.settings
-        leaf = heard.detach().requires_grad_(True)
         spectral = self.loss(leaf, real, windows)
         total = sum(
             (getattr(settings, name) * value for name, value in spectral.items()),
             start=leaf.new_zeros(()),
         )
-        with autocast(self.device):
-            told, matching = self.adversary.generator_loss(real[:, part], leaf[:, part])
-        # The last two come from one pass of the adversary, which both walk back through.
-        gradients = [
-            torch.autograd.grad(x, leaf, retain_graph=x is told)[0] for x in (total, told, matching)
-        ]
-        gradient = gradients[0].clone()
-        gradient[:, part] = balanced(
-            [each[:, part] for each in gradients], [1.0, settings.told, settings.matching]
-        )
-        scalars = {**spectral, "told": told, "matching": matching}
-        heard_apart = self._heard_apart(leaf, real, self.own_rows)
-        by_ear = [torch.autograd.grad(value, leaf)[0] for value in heard_apart.values()]
-        shares = [getattr(settings, name) for name in heard_apart]
-        gradient += balanced([gradients[0], *by_ear], [0.0, *shares])
-        scalars |= heard_apart
+        by_ear = self._heard_apart(leaf, real, self.own_rows)
+        opinions |= {name: Opinion(x, getattr(settings, name)) for name, x in by_ear.items()}
+        gradient = self.balance.gradient(self.step_number, leaf, total, opinions)
         self.optimizer.zero_grad()
         heard.backward(gradient)
         norm = nn.utils.clip_grad_norm_(self.parts.parameters(), settings.gradient_most)
         if torch.isfinite(norm):
             self.optimizer.step()
         follow(self.average, self.mimi, decay=settings.average, step=self.step_number)
+        scalars = {**spectral, **{name: one.value for name, one in opinions.items()}}
         scalars["gradient"] = norm
         return {name: float(value.detach()) for name, value in scalars.items()}
 
@@ -257,6 +243,8 @@ class PolishTrainer:
     def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:
         """Figures of the averaged decoder on crops that are never trained on.
 
+        By them the adversary comes to weigh more, or less.
+
         `predicted_apart`, the listener's on the model's codes, is of crops that are trained on:
         there are no such codes of others.
         """
@@ -268,6 +256,9 @@ class PolishTrainer:
             figures |= self._heard_apart(heard[:, 0], audio[:, 0], len(audio))
             for name, value in figures.items():
                 sums[f"held_{name}"] = sums.get(f"held_{name}", 0.0) + float(value) / batches
+        if self.step_number >= self.settings.adversary_steps:
+            self.patience.heed(sum(sums[f"held_{name}"] for name in _HEEDED))
+        sums["adversary_scale"] = self.patience.scale
         if self.predicted and self.listener is not None:
             sums["predicted_apart"] = 0.0
             for number in range(batches):
@@ -286,6 +277,8 @@ class PolishTrainer:
             "model": self.mimi.state_dict(),
             "average": self.average.state_dict(),
             "adversary": self.adversary.state_dict(),
+            "balance": self.balance.sizes,
+            "patience": self.patience.state(),
             "optimizer": self.optimizer.state_dict(),
             "adversary_optimizer": self.adversary_optimizer.state_dict(),
             "step": self.step_number,
@@ -302,6 +295,9 @@ class PolishTrainer:
         self.mimi.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.adversary.load_state_dict(state["adversary"])
+        self.balance.sizes = dict(state.get("balance", {}))
+        if "patience" in state:
+            self.patience.restore(state["patience"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
         self.step_number, self.seconds = state["step"], state["seconds"]

@@ -9,7 +9,7 @@ import torch
 
 from tests.training.codec.test_training import POLISH, trained
 from training import checkpoint
-from training.codec import blend, polish, polisher
+from training.codec import blend, decoder, polish, polisher
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_blend_lies_between_two_decoders_and_keeps_the_codes(
     moved = 0
     for name, tensor in mixed["average"].items():
         a, b = after["average"][name], before["average"][name]
-        if name.startswith(polisher.FROZEN):
+        if name.startswith(decoder.FROZEN):
             assert torch.equal(tensor, after["model"][name]), name
         else:
             torch.testing.assert_close(tensor, 0.75 * a + 0.25 * b)
@@ -55,7 +55,7 @@ def test_what_cannot_be_blended_is_named(states: tuple[dict[str, Any], dict[str,
     other = {**before, "model": {**before["model"], name: before["model"][name] + 1}}
     with pytest.raises(ValueError, match=f"other: {name} is not allowed to differ"):
         blend.blend(after, other, 0.5)
-    name = next(n for n in before["average"] if not n.startswith(polisher.FROZEN))
+    name = next(n for n in before["average"] if not n.startswith(decoder.FROZEN))
     short = {k: v for k, v in before["average"].items() if k != name}
     with pytest.raises(ValueError, match="must be of the same shape"):
         blend.blend(after, {**before, "average": short}, 0.5)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,17 @@ def test_what_was_said_is_kept(work_of_tones: Path) -> None:
     assert len(lines) == 3
     assert json.loads(lines[0])["step"] == 7
     assert json.loads(lines[2])["speaker"] == "all"
+
+
+def test_the_best_is_rated_highest_and_loses_few_words(work_of_tones: Path) -> None:
+    said = judge.sentences(work_of_tones, 1)
+    first = judge.judge("codec", said, [one.audio for one in said], Ear(), Ear())[-1]
+    assert judge.is_best(work_of_tones, first)
+    judge._log(work_of_tones, {}, [first])
+    assert not judge.is_best(work_of_tones, first)
+    better = replace(first, ovrl=first.ovrl + 0.1)
+    assert judge.is_best(work_of_tones, better)
+    assert judge.is_best(work_of_tones, replace(better, word_error_rate=0.01))
+    assert not judge.is_best(work_of_tones, replace(better, word_error_rate=0.03))
+    # Of other clips nothing is known.
+    assert judge.is_best(work_of_tones, replace(first, clips=9))
