@@ -32,6 +32,8 @@ STAGE = "polish"
 _BETAS = (0.8, 0.99)
 # Of the spectra's figures, those that say whether the adversary does harm.
 _HEEDED = ("mel", "magnitude", "convergence")
+# Of audio that is not heard yet: what a decoder makes depends on what was before.
+_LEAD_FRAMES = 4
 # No training gets there: crops of its own for `validate`.
 _FAR_STEP = 10**9
 
@@ -138,16 +140,18 @@ class PolishTrainer:
     def step(self, crops: Crops) -> dict[str, float]:
         """One step of both; returns its figures."""
         settings = self.settings
-        codes, audio = self._batch(crops)
+        polishes = self.step_number >= settings.adversary_steps
+        # What the adversary alone needs: what it hears, and a little before it.
+        frames = settings.frames if polishes else settings.heard_frames + _LEAD_FRAMES
+        codes, audio = self._batch(crops, frames)
         random = np.random.default_rng((settings.seed, self.step_number, 2))
         windows = tuple(random.choice(WINDOWS, settings.windows_a_step, replace=False).tolist())
         for optimizer in (self.optimizer, self.adversary_optimizer):
             optimizer.set_scale(self._rate_scale())
-        polishes = self.step_number >= settings.adversary_steps
         latents = self.mimi.quantizer.decode(codes)
         with autocast(self.device), torch.set_grad_enabled(polishes):
             heard = self.mimi.synthesize(latents)[:, 0]
-        real, part = audio[:, 0], self._part(random)
+        real, part = audio[:, 0], self._part(random, codes.shape[-1])
         leaf = heard.detach().requires_grad_(polishes)
         with autocast(self.device):
             judged = self.adversary(real[:, part], leaf[:, part])
@@ -167,26 +171,29 @@ class PolishTrainer:
         self.step_number += 1
         return figures
 
-    def _batch(self, crops: Crops) -> tuple[Tensor, Tensor]:
-        """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for.
+    def _batch(self, crops: Crops, frames: int) -> tuple[Tensor, Tensor]:
+        """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for, of
+        `frames` or as few as crops have.
 
         The first `own_rows` are the encoder's codes.
         """
         parts: list[tuple[Tensor, Tensor]] = []
         if self.own_rows:
             audio = crops.batch(self.step_number, self.own_rows).audio.to(self.device)
+            audio = audio[..., : frames * self.config.frame_samples]
             parts.append((codes_of(self.mimi, audio), audio))
         if self.predicted:
             codes, audio = self.predicted.batch(
                 self.step_number, self.settings.rows - self.own_rows
             )
+            codes, audio = codes[..., :frames], audio[..., : frames * self.config.frame_samples]
             parts.append((codes.to(self.device), audio.to(self.device)))
         codes, audio = (torch.cat(each) for each in zip(*parts, strict=True))
         return codes, audio
 
-    def _part(self, random: np.random.Generator) -> slice:
-        """The samples of a step's crops that the adversary hears."""
-        frames, size = self.settings.frames, self.config.frame_samples
+    def _part(self, random: np.random.Generator, frames: int) -> slice:
+        """The samples of a step's crops of `frames` that the adversary hears."""
+        size = self.config.frame_samples
         count = min(self.settings.heard_frames, frames)
         start = int(random.integers(frames - count + 1))
         return slice(start * size, (start + count) * size)
