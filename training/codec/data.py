@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,6 +29,12 @@ class Batch:
     audio: Tensor
     phones: Tensor
     speakers: Tensor
+
+
+class Source(Protocol):
+    """Where a step's batch comes from: `Crops`, or `Ahead` of them."""
+
+    def batch(self, step: int, rows: int) -> Batch: ...
 
 
 class Crops:
@@ -65,6 +73,29 @@ class Crops:
             speakers[row] = utterance.speaker
         found = (torch.from_numpy(each) for each in (audio[:, None], phones, speakers))
         return Batch(*found)
+
+
+class Ahead:
+    """Crops made in a thread while the step before them is computed: for an accelerator.
+
+    What a step gets is what `crops` would have given it.
+    """
+
+    def __init__(self, crops: Crops, steps: int = 3) -> None:
+        """Make up to `steps` steps ahead."""
+        self._crops, self._steps = crops, steps
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting: dict[tuple[int, int], Future[Batch]] = {}
+
+    def batch(self, step: int, rows: int) -> Batch:
+        """As `Crops.batch`."""
+        for ahead in range(step, step + self._steps + 1):
+            if (ahead, rows) not in self._waiting:
+                self._waiting[ahead, rows] = self._pool.submit(self._crops.batch, ahead, rows)
+        batch = self._waiting.pop((step, rows)).result()
+        for passed in [each for each in self._waiting if each[0] < step]:
+            self._waiting.pop(passed).cancel()
+        return batch
 
 
 class PredictedCrops:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import checkpoint
-from training.codec.data import LABELS_PER_FRAME, Crops
+from training.codec.data import LABELS_PER_FRAME, Source
 from training.codec.loop import command, run
 from training.codec.losses import hann, magnitudes, mel_filters
 from training.codec.train import trained_codec
@@ -148,7 +148,7 @@ class ListenerTrainer:
         )
         self.step_number, self.seconds = 0, 0.0
 
-    def step(self, crops: Crops) -> dict[str, float]:
+    def step(self, crops: Source) -> dict[str, float]:
         """One step; returns its figures."""
         settings = self.settings
         done = min(1.0, self.seconds / (60 * settings.minutes))
@@ -193,7 +193,7 @@ class ListenerTrainer:
         return loss, {name: float(value.detach()) for name, value in figures.items()}
 
     @torch.no_grad()
-    def validate(self, crops: Crops, batches: int = 20) -> dict[str, float]:
+    def validate(self, crops: Source, batches: int = 20) -> dict[str, float]:
         """Figures on crops that are never trained on."""
         sums: dict[str, float] = {}
         for number in range(batches):

@@ -11,7 +11,7 @@ import torch
 
 from training import checkpoint, precision
 from training.arguments import add_training, parser, settings_of
-from training.codec.data import Crops
+from training.codec.data import Ahead, Crops, Source
 from training.corpus.store import Corpus, part_names
 from training.memory import keep_freed_memory
 from training.watch import StopRequest, Watch
@@ -35,8 +35,8 @@ class Trainer(Protocol):
     step_number: int
     seconds: float
 
-    def step(self, crops: Crops) -> dict[str, float]: ...
-    def validate(self, crops: Crops) -> dict[str, float]: ...
+    def step(self, crops: Source) -> dict[str, float]: ...
+    def validate(self, crops: Source) -> dict[str, float]: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: dict[str, Any]) -> None: ...
 
@@ -62,13 +62,14 @@ def run(
         trainer.restore(state)
     found_step = trainer.step_number if state else None
 
-    def opened(split: str) -> Crops:
-        return Crops(
+    def opened(split: str) -> Source:
+        crops = Crops(
             Corpus.open(work / "corpus", split),
             frames=settings.frames,
             frame_samples=frame_samples,
             seed=seed,
         )
+        return crops if trainer.device.type == "cpu" else Ahead(crops)
 
     parts = part_names(work / "corpus", "train")
     training, held = opened("train"), opened("validation")

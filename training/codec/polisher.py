@@ -16,7 +16,7 @@ from training import checkpoint
 from training.average import follow
 from training.codec.adversary import Adversary
 from training.codec.balance import Balance, Opinion, Patience
-from training.codec.data import Crops, PredictedCrops
+from training.codec.data import PredictedCrops, Source
 from training.codec.decoder import decoder_parts, refuse_another_codec
 from training.codec.encode import codes_of
 from training.codec.gathered import gather
@@ -137,7 +137,7 @@ class PolishTrainer:
         )
         self.step_number, self.seconds = 0, 0.0
 
-    def step(self, crops: Crops) -> dict[str, float]:
+    def step(self, crops: Source) -> dict[str, float]:
         """One step of both; returns its figures."""
         settings = self.settings
         polishes = self.step_number >= settings.adversary_steps
@@ -171,7 +171,7 @@ class PolishTrainer:
         self.step_number += 1
         return figures
 
-    def _batch(self, crops: Crops, frames: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, crops: Source, frames: int) -> tuple[Tensor, Tensor]:
         """Codes [rows, codebooks, frames] and the audio [rows, 1, samples] they stand for, of
         `frames` or as few as crops have.
 
@@ -247,7 +247,7 @@ class PolishTrainer:
         return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
 
     @torch.no_grad()
-    def validate(self, crops: Crops, batches: int = 6) -> dict[str, float]:
+    def validate(self, crops: Source, batches: int = 6) -> dict[str, float]:
         """Figures of the averaged decoder on crops that are never trained on.
 
         By them the adversary comes to weigh more, or less.

@@ -17,7 +17,7 @@ from services.tokenizer.codec.config import MimiConfig
 from services.tokenizer.codec.mimi import Mimi
 from training import checkpoint
 from training.average import follow
-from training.codec.data import LABELS_PER_FRAME, Batch, Crops
+from training.codec.data import LABELS_PER_FRAME, Batch, Source
 from training.codec.gathered import gather
 from training.codec.loop import run
 from training.codec.losses import WINDOWS, SpectralLoss
@@ -97,7 +97,7 @@ class CodecTrainer:
         """Whether codebooks are in use yet."""
         return self.step_number >= self.settings.unquantized_steps
 
-    def step(self, crops: Crops) -> dict[str, float]:
+    def step(self, crops: Source) -> dict[str, float]:
         """One step; returns its figures."""
         settings = self.settings
         batch = crops.batch(self.step_number, settings.rows)
@@ -194,7 +194,7 @@ class CodecTrainer:
             of_mean.copy_(of_now)
 
     @torch.no_grad()
-    def validate(self, crops: Crops, batches: int = 4) -> dict[str, float]:
+    def validate(self, crops: Source, batches: int = 4) -> dict[str, float]:
         """Figures of the averaged weights on crops that are never trained on."""
         sums: dict[str, float] = {}
         used = torch.zeros(self.config.num_codebooks, self.config.codebook_size)

@@ -12,7 +12,7 @@ from tests.training.tiny import CODEC as CONFIG
 from training import checkpoint, pause
 from training.codec import codes as stored
 from training.codec import polish, polisher, train
-from training.codec.data import Crops, PredictedCrops, phone_labels
+from training.codec.data import Ahead, Crops, PredictedCrops, even_chances, phone_labels
 from training.codec.encode import encode
 from training.codec.listener import Listener
 from training.corpus.store import Corpus, Phone, Utterance
@@ -47,6 +47,24 @@ def test_crops_depend_on_step_and_seed_alone(work_of_tones: Path) -> None:
     batch = first.batch(0, 3)
     assert batch.audio.shape == (3, 1, 4 * 1920)
     assert set(batch.phones.unique().tolist()) <= {0, 5}
+
+
+def test_crops_made_ahead_are_those_of_their_step(work_of_tones: Path) -> None:
+    crops = Crops(
+        Corpus.open(work_of_tones / "corpus", "train"), frames=4, frame_samples=1920, seed=1
+    )
+    ahead = Ahead(crops, steps=2)
+    # In turn, further on, back, and with other rows.
+    for step, rows in ((0, 2), (1, 2), (7, 2), (3, 2), (4, 3), (4, 3)):
+        have, want = ahead.batch(step, rows), crops.batch(step, rows)
+        assert torch.equal(have.audio, want.audio)
+        assert torch.equal(have.phones, want.phones)
+
+
+def test_every_speaker_is_drawn_as_often() -> None:
+    lengths, speakers = np.array([10.0, 30.0, 5.0, 5.0, 50.0]), np.array([0, 0, 2, 2, 2])
+    chances = np.diff(even_chances(lengths, speakers), prepend=0.0)
+    np.testing.assert_allclose(chances, [0.125, 0.375, 1 / 24, 1 / 24, 10 / 24])
 
 
 def test_training_learns_and_draws_its_curves(work_of_tones: Path) -> None:
