@@ -128,7 +128,7 @@ def _image(array: np.ndarray) -> Tensor:
 def _normalized(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
     rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).float()
     mean = rows.mean(0)
-    variance = (rows.square_().mean(0) - mean * mean).clamp_(min=0)
+    variance = (rows.square().mean(0) - mean * mean).clamp_(min=0)
     scale = gain / torch.sqrt(variance + 1e-5)
     offset = (shift - mean * scale).view(1, -1, 1, 1)
     return torch.addcmul(offset.to(x.dtype), x, scale.view(1, -1, 1, 1).to(x.dtype))
