@@ -22,6 +22,7 @@ from rich.progress import (
 from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, PartWriter
 from training.corpus.teachers.hibari import Hibari
 from training.corpus.teachers.speech import Speech, TeacherError, prepare
+from training.memory import keep_freed_memory
 from training.tokenizer import normalize
 
 _PART_SENTENCES = 400
@@ -130,6 +131,7 @@ def _teacher(speaker: str, directory: Path) -> Teacher:
     import torch
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     return teacher(speaker, directory)
 
 
