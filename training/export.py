@@ -1,6 +1,6 @@
 """The stage `export`: what was trained, as a model directory in Hugging Face's CSM layout.
 
-`training.json` beside it says what it was made of.
+`training.json` beside it says what it was made of, `voices.json` who speaks, `NOTICE` after whom.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from services.tokenizer.codec.weights import state_dict_hf
 from training import provenance
 from training.arguments import parser
 from training.codec.polish import polished_codec
+from training.corpus.teachers.origin import write_origins
 from training.language_model.run import trained_model
 from training.language_model.sampling import SAMPLING
 from training.tokenizer import build_tokenizer
@@ -117,6 +118,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     export(polished_codec(given.work), trained_model(given.work), given.out)
     provenance.write(given.work, given.out)
+    write_origins(given.out)
     size_mb = sum(f.stat().st_size for f in given.out.iterdir()) / 1e6
     print(f"{given.out}: {size_mb:.1f} MB")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from training.arguments import parser
-from training.corpus.build import build
+from training.corpus.build import Part, build, plan
+from training.corpus.further import FURTHER, plan_further
 from training.corpus.sentences.collection import collect
 from training.corpus.sentences.exclusion import held_out, validation
 from training.corpus.store import SPEAKERS, SPLITS
@@ -16,28 +17,30 @@ def main() -> None:
     options.add_argument("--sentences", type=int, default=62000, help="sentences to train on")
     options.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--split", choices=SPLITS, help="only this one")
+    options.add_argument("--split", choices=[*SPLITS, FURTHER], help="only this one")
     options.add_argument(
         "--speaker", choices=SPEAKERS, action="append", help="only this one; may be repeated"
     )
     arguments = options.parse_args()
-    sources: dict[str, Callable[[], Sequence[str]]] = {
-        "held_out": held_out,
-        "validation": validation,
-        "train": lambda: collect(arguments.sentences, arguments.seed),
+    seed = arguments.seed
+    sources: dict[str, Callable[[], list[Part]]] = {
+        "held_out": lambda: plan("held_out", list(held_out()), seed),
+        "validation": lambda: plan("validation", list(validation()), seed),
+        "train": lambda: plan("train", collect(arguments.sentences, seed), seed),
+        FURTHER: lambda: plan_further(seed),
     }
-    for split, sentences in sources.items():
-        if arguments.split in (None, split):
-            count = build(
-                arguments.work / "corpus",
-                split,
-                list(sentences()),
-                seed=arguments.seed,
-                jobs=arguments.jobs,
-                teachers=arguments.work / "teachers",
-                speakers=arguments.speaker or SPEAKERS,
-            )
-            print(f"{split}: {count} utterances")
+    # What is further belongs to the training split, and is last: the other parts stand without it.
+    chosen = {None: list(sources), "train": ["train", FURTHER]}
+    for title in chosen.get(arguments.split, [arguments.split]):
+        count = build(
+            arguments.work / "corpus",
+            sources[title](),
+            jobs=arguments.jobs,
+            teachers=arguments.work / "teachers",
+            title=title,
+            speakers=arguments.speaker or SPEAKERS,
+        )
+        print(f"{title}: {count} utterances")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, PartWriter
+from training.corpus.store import NO_DIALOGUE, SAMPLE_RATE_HZ, SPEAKERS, PartWriter
 from training.corpus.teachers.hibari import Hibari
 from training.corpus.teachers.speech import Speech, TeacherError, prepare
+from training.memory import keep_freed_memory
 from training.tokenizer import normalize
 
 _PART_SENTENCES = 400
@@ -66,6 +67,8 @@ class Part:
     name: str
     speaker: str
     texts: tuple[str, ...]
+    places: tuple[tuple[int, int], ...] = ()
+    """The dialogue and the turn of each text, where they are of dialogues."""
 
 
 def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
@@ -106,7 +109,8 @@ def speak_part(directory: Path, part: Part, teachers: Path) -> tuple[int, int]:
     writer, skipped, whole = PartWriter(directory, part.name), 0, False
     try:
         spoken = _teacher(part.speaker, teachers).speak(list(part.texts))
-        for text, speech in zip(part.texts, spoken, strict=True):
+        places = part.places or ((NO_DIALOGUE, 0),) * len(part.texts)
+        for text, speech, (dialogue, turn) in zip(part.texts, spoken, places, strict=True):
             try:
                 if isinstance(speech, TeacherError):
                     raise speech
@@ -117,7 +121,8 @@ def speak_part(directory: Path, part: Part, teachers: Path) -> tuple[int, int]:
             if len(audio) > _MAX_SECONDS * SAMPLE_RATE_HZ:
                 skipped += 1
                 continue
-            writer.add(text, SPEAKERS.index(part.speaker), audio, phones)
+            speaker = SPEAKERS.index(part.speaker)
+            writer.add(text, speaker, audio, phones, dialogue=dialogue, turn=turn)
         whole = True
     finally:
         writer.close(whole=whole)
@@ -130,22 +135,23 @@ def _teacher(speaker: str, directory: Path) -> Teacher:
     import torch
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     return teacher(speaker, directory)
 
 
 def build(
     directory: Path,
-    split: str,
-    sentences: list[str],
+    parts: Sequence[Part],
     *,
-    seed: int,
     jobs: int,
     teachers: Path,
+    title: str,
     speakers: Sequence[str] = SPEAKERS,
 ) -> int:
-    """Speak `sentences` into `directory`; returns the number of utterances of the split.
+    """Speak `parts` into `directory`; returns the number of their utterances.
 
-    `teachers` keeps what the teachers are made of. Only what `speakers` have to say is spoken.
+    `teachers` keeps what the teachers are made of. Only what `speakers` have to say is spoken;
+    `title` stands before the progress.
 
     Raises:
         TeacherError: a teacher cannot be had, or is not installed.
@@ -153,9 +159,9 @@ def build(
     for speaker in speakers:
         # Once, before processes would each fetch it.
         teacher(speaker, teachers)
-    parts = [part for part in plan(split, sentences, seed) if part.speaker in speakers]
+    parts = [part for part in parts if part.speaker in speakers]
     columns = (
-        TextColumn(f"{split} {{task.fields[name]}}"),
+        TextColumn(f"{title} {{task.fields[name]}}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -172,5 +178,5 @@ def build(
             part = running[future]
             progress.update(task, advance=len(part.texts), name=part.name)
     if skipped:
-        print(f"{split}: {skipped} sentences left out (unspeakable or over {_MAX_SECONDS} s)")
+        print(f"{title}: {skipped} sentences left out (unspeakable or over {_MAX_SECONDS} s)")
     return utterances

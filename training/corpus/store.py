@@ -27,6 +27,9 @@ PHONES: tuple[str, ...] = (
 )
 
 
+NO_DIALOGUE = -1
+
+
 @dataclass(frozen=True)
 class Phone:
     """One phone; it starts where the one before it ends, the first at sample 0.
@@ -43,13 +46,19 @@ class Phone:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence by one teacher; `text` is what the model's tokenizer makes of the sentence."""
+    """One sentence by one teacher; `text` is what the model's tokenizer makes of the sentence.
+
+    `dialogue` is the number of the dialogue it belongs to, -1 for none, and `turn` its place there,
+    from 0.
+    """
 
     text: str
     speaker: int
     offset: int
     samples: int
     phones: tuple[Phone, ...]
+    dialogue: int = NO_DIALOGUE
+    turn: int = 0
 
 
 class PartWriter:
@@ -65,7 +74,16 @@ class PartWriter:
         self._samples = 0
         self.count = 0
 
-    def add(self, text: str, speaker: int, audio: np.ndarray, phones: tuple[Phone, ...]) -> None:
+    def add(
+        self,
+        text: str,
+        speaker: int,
+        audio: np.ndarray,
+        phones: tuple[Phone, ...],
+        *,
+        dialogue: int = NO_DIALOGUE,
+        turn: int = 0,
+    ) -> None:
         """Append one utterance; `audio` is int16 `[samples]`.
 
         Raises:
@@ -76,7 +94,7 @@ class PartWriter:
                 f"audio is {audio.dtype} of shape {audio.shape}; allowed: int16 [samples]"
             )
         self._audio_file.write(audio.astype("<i2").tobytes())
-        utterance = Utterance(text, speaker, self._samples, len(audio), phones)
+        utterance = Utterance(text, speaker, self._samples, len(audio), phones, dialogue, turn)
         self._lines_file.write(_line(utterance))
         self._samples += len(audio)
         self.count += 1
@@ -145,11 +163,15 @@ class Corpus:
 def _line(utterance: Utterance) -> str:
     phones = [[p.index, p.end_sample, p.start_char, p.end_char] for p in utterance.phones]
     values = [utterance.text, utterance.speaker, utterance.offset, utterance.samples, phones]
+    if utterance.dialogue != NO_DIALOGUE:
+        values += [utterance.dialogue, utterance.turn]
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def _read_lines(path: Path) -> Iterator[Utterance]:
     with path.open(encoding="utf-8") as file:
         for line in file:
-            text, speaker, offset, samples, phones = json.loads(line)
-            yield Utterance(text, speaker, offset, samples, tuple(Phone(*p) for p in phones))
+            text, speaker, offset, samples, phones, *place = json.loads(line)
+            yield Utterance(
+                text, speaker, offset, samples, tuple(Phone(*p) for p in phones), *place
+            )

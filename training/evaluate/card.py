@@ -6,22 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.corpus.store import SPEAKERS
+from training.corpus.teachers.origin import NOTICE, ORIGINS
 from training.evaluate.markdown import number, table
 from training.evaluate.report import bars
 
 FILE = "MODEL_CARD.md"
 
-TEACHERS = {
-    "slt": ("festival, festvox-us-slt-hts (HTS, 32 kHz)", "female, US", "BSD-3-clause, EST"),
-    "rms": ("flite, cmu_us_rms (16 kHz)", "male, US", "CMU's flite licence (BSD-like)"),
-    "awb": ("flite, cmu_us_awb (16 kHz)", "male, Scottish", "CMU's flite licence (BSD-like)"),
-    "kal": ("flite, cmu_us_kal16 (16 kHz)", "male, US", "CMU's flite licence (BSD-like)"),
-    "heart": ("hibari-tts, a student of Kokoro-82M's af_heart", "female, US", "Apache-2.0"),
-    "michael": ("Kokoro-82M, am_michael", "male, US", "Apache-2.0"),
-    "emma": ("Kokoro-82M, bf_emma", "female, UK", "Apache-2.0"),
-    "fable": ("Kokoro-82M, bm_fable", "male, UK", "Apache-2.0"),
-}
-"""Program, voice, and licence of the weights, of every teacher there has been."""
 _STAGES = {
     "codec": "the codec, encoder and decoder together",
     "language_model": "the language model",
@@ -36,12 +26,11 @@ grammars. They were read aloud, not stored: no text of theirs is in the weights'
 the held-out set, and near copies of them, are left out; those of one to three words may occur
 within others."""
 _LIMITS = """\
-- A synthetic voice, taught by synthetic voices: it imitates four old speech programs, no person.
-- US English only, as a small dictionary of rules and the teachers' own letter-to-sound rules have
-  it. Numbers, dates, times, money and common abbreviations are read aloud; other signs may not be.
+- A synthetic voice, taught by synthetic voices: it imitates four of Kokoro-82M's, no person.
+- English only: `heart` and `michael` American, `emma` and `fable` British, as their teachers'
+  lexicon and rules have it. The gateway writes numbers, dates, money and signs out in words.
 - No feeling, no emphasis beyond its teachers', no laughter, no music.
 - Texts longer than some 25 words should come by sentence or clause, as the gateway sends them.
-- Three of its four speakers have nothing above 8 kHz.
 - It speaks in one of its four speakers; a prompt in another voice does not clone that voice."""
 
 
@@ -67,15 +56,16 @@ def render(figures: Mapping[str, Any], made_of: Mapping[str, Any] | None) -> str
         table(
             ("speaker", "name", "teacher", "voice", "licence of the teacher"),
             [
-                [str(number_), speaker, TEACHERS[speaker][0], *TEACHERS[speaker][1:]]
-                for number_, speaker in enumerate(SPEAKERS)
+                [str(place), name, ORIGINS[name].model, ORIGINS[name].who, ORIGINS[name].licence]
+                for place, name in enumerate(SPEAKERS)
             ],
         ),
         *_made_of(made_of),
         "## Limits",
         _LIMITS,
         "## Licence",
-        "That of this repository (MIT).",
+        "That of this repository (MIT). `NOTICE`, beside this card:",
+        f"```\n{NOTICE}```",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

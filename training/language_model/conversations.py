@@ -6,6 +6,7 @@ resumed run goes on where it stopped. Knows nothing of torch.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -15,8 +16,32 @@ Conversation = tuple[int, ...]
 
 _CASTS = ("dialogue", "monologue", "anyone")
 _CAST_WEIGHTS = (0.6, 0.15, 0.25)
+_TOGETHER = 0.75
 _LENGTH_JITTER = 0.05
 """Lengths are blurred before sorting, or the same conversations would meet at their margins."""
+
+
+def dialogues(dialogue: np.ndarray, turn: np.ndarray) -> list[Conversation]:
+    """Return the dialogues that a table has whole turns of, each in order, two turns and more.
+
+    One that lacks a turn, because its teacher could not say it, is given up to the turn before.
+
+    Args:
+        dialogue: its number for every segment, -1 where a segment is of none.
+        turn: the segment's place in it, from 0.
+    """
+    found: dict[int, dict[int, int]] = {}
+    for index in np.flatnonzero(dialogue >= 0).tolist():
+        found.setdefault(int(dialogue[index]), {})[int(turn[index])] = index
+    whole = []
+    for number in sorted(found):
+        turns = found[number]
+        spoken = tuple(
+            turns[place] for place in itertools.takewhile(turns.__contains__, range(len(turns)))
+        )
+        if len(spoken) > 1:
+            whole.append(spoken)
+    return whole
 
 
 def draw(
@@ -27,12 +52,14 @@ def draw(
     max_positions: int,
     seed: int,
     epoch: int,
+    together: Sequence[Conversation] = (),
 ) -> list[Conversation]:
     """Return the conversations of an epoch: every segment once, those too long left out.
 
     Most conversations alternate between two speakers; in some one speaks alone, in others
     anybody follows anybody. None is longer than `max_positions` inputs (its last frame is only a
-    target).
+    target). Three in four of the dialogues of `together` are conversations of their own; the turns
+    of the others are drawn like any segment.
 
     Args:
         lengths: positions of every segment.
@@ -41,17 +68,24 @@ def draw(
         max_positions: the limit of a conversation.
         seed: of the run.
         epoch: counted from 0.
+        together: dialogues, none with a segment of another.
     """
     chance = random.Random(f"conversations {seed} {epoch}")
     sizes: list[int] = (lengths - 1).tolist()
+    kept = [
+        whole
+        for whole in together
+        if inputs(whole, lengths) <= max_positions and chance.random() < _TOGETHER
+    ]
+    taken = {index for whole in kept for index in whole}
     queues: dict[int, list[int]] = {}
     for index, speaker in enumerate(speakers.tolist()):
-        if sizes[index] <= max_positions:
+        if sizes[index] <= max_positions and index not in taken:
             queues.setdefault(speaker, []).append(index)
     for indices in queues.values():
         chance.shuffle(indices)
     counts = range(1, len(turn_weights) + 1)
-    conversations: list[Conversation] = []
+    conversations: list[Conversation] = kept
     while queues:
         turns: list[int] = []
         total = 0

@@ -17,7 +17,7 @@ from services.generator.model.prompt import PromptSegment, TextEncoder, segment_
 from training.corpus.store import Utterance
 from training.language_model.alignment import LABELS_PER_FRAME, align, frames_of
 
-FILE_FORMAT = 1
+FILE_FORMAT = 2
 """Changed with the layout of the arrays, so that no old file is taken for a new one."""
 _NONE = -1
 _PROGRESS_EVERY = 200
@@ -31,7 +31,8 @@ class SegmentTable:
     absent. `places` int16 [positions, 2] are, for an audio or EOS frame, the first and the last
     position (counted from the segment's start) of the text spoken in it; `phones` int16
     [positions, 4] its phones. Both are -1 elsewhere, phones also for EOS frames. `offset` int64
-    [segments + 1] are positions, `speaker` int16 [segments].
+    [segments + 1] are positions, `speaker` int16 [segments]. `dialogue` int32 and `turn` int16
+    [segments] are the dialogue that a segment is of (-1 for none) and its place there.
     """
 
     frames: np.ndarray
@@ -39,6 +40,8 @@ class SegmentTable:
     phones: np.ndarray
     offset: np.ndarray
     speaker: np.ndarray
+    dialogue: np.ndarray
+    turn: np.ndarray
 
     def __len__(self) -> int:
         return len(self.speaker)
@@ -101,7 +104,9 @@ def lay_out(
     )
     ends = np.cumsum([0, *(len(part[0]) for part in parts)], dtype=np.int64)
     speaker = np.array([utterance.speaker for utterance in utterances], dtype=np.int16)
-    return SegmentTable(frames, places, phones, ends, speaker)
+    dialogue = np.array([utterance.dialogue for utterance in utterances], dtype=np.int32)
+    turn = np.array([utterance.turn for utterance in utterances], dtype=np.int16)
+    return SegmentTable(frames, places, phones, ends, speaker, dialogue, turn)
 
 
 def _segment(

@@ -32,6 +32,7 @@ class Epochs:
 
     def __init__(self, table: SegmentTable, settings: TrainingSettings, seed: int) -> None:
         self._table, self._settings, self._seed = table, settings, seed
+        self._dialogues = conversations.dialogues(table.dialogue, table.turn)
         self._drawn: tuple[int, list[list[Conversation]]] = (-1, [])
 
     def batches(self, epoch: int) -> list[list[Conversation]]:
@@ -45,6 +46,7 @@ class Epochs:
                 max_positions=settings.max_positions,
                 seed=self._seed,
                 epoch=epoch,
+                together=self._dialogues,
             )
             if not drawn:
                 raise ValueError(

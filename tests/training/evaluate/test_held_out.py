@@ -26,7 +26,7 @@ def test_each_sentence_is_its_speakers_own_reading(work: Path) -> None:
 def test_a_sentence_nobody_reads_is_named(work: Path) -> None:
     path = work / "held_out.txt"
     path.write_text(path.read_text() + "Nobody read this.\n")
-    with pytest.raises(ValueError, match=r"1 of the sentences .* slt: 'nobody read this.'"):
+    with pytest.raises(ValueError, match=r"1 of the sentences .* heart: 'nobody read this.'"):
         load_items(work / "corpus", path)
 
 

@@ -49,6 +49,46 @@ def test_order_follows_from_seed_and_epoch() -> None:
     assert draw() != draw(epoch=1)
 
 
+def test_the_turns_of_a_dialogue_follow_each_other() -> None:
+    together = [(3, 7), (10, 2, 30), (40, 41, 42, 43)]
+    drawn = [
+        conversations.draw(
+            LENGTHS,
+            SPEAKERS,
+            turn_weights=WEIGHTS,
+            max_positions=640,
+            seed=0,
+            epoch=epoch,
+            together=together,
+        )
+        for epoch in range(40)
+    ]
+    for each in drawn:
+        assert sorted(index for whole in each for index in whole) == list(range(600))
+    whole = sum(dialogue in each for each in drawn for dialogue in together)
+    assert 0.6 * 120 < whole < 0.9 * 120
+
+
+def test_a_dialogue_that_is_too_long_is_not_kept() -> None:
+    drawn = conversations.draw(
+        np.full(20, 60),
+        np.arange(20) % 4,
+        turn_weights=WEIGHTS,
+        max_positions=100,
+        seed=0,
+        epoch=0,
+        together=[(0, 1)],
+    )
+    assert sorted(drawn) == [(index,) for index in range(20)]
+
+
+def test_dialogues_are_found_in_the_order_of_their_turns() -> None:
+    dialogue = np.array([-1, 5, 5, 2, 5, 2, 8, 9, 9])
+    turn = np.array([0, 2, 0, 0, 1, 1, 0, 0, 2])
+    # 8 has one turn; of 9 the second one is missing.
+    assert conversations.dialogues(dialogue, turn) == [(3, 5), (2, 4, 1)]
+
+
 def test_batches_keep_the_budget_with_little_padding() -> None:
     drawn = draw()
     batches = conversations.pack(drawn, LENGTHS, positions_per_batch=2000, seed=0, epoch=0)

@@ -18,6 +18,7 @@ from training.corpus.sentences.sentence import Sentence, is_fit, is_plain, words
 _SCOWL = Path("/usr/share/dict/scowl")
 _LEVELS = (10, 20, 35)
 """Of rarity: the commonest words first."""
+_RARE_LEVELS = (40, 50)
 _NAME_LEVEL = 50
 _WORD_CARRIERS = (
     "She wrote {0}, {1}, {2}, {3}, {4}, and {5} on the board.",
@@ -64,12 +65,27 @@ def common_words() -> Vocabulary:
     Raises:
         MissingSourceError: the package `scowl` is not installed.
     """
+    levels = _levels(_LEVELS)
+    return Vocabulary("coverage", levels, {word: word for word in levels}, _WORD_CARRIERS)
+
+
+def rare_words() -> Vocabulary:
+    """Return the words of SCOWL between sizes 35 and 50, without names and possessives.
+
+    Raises:
+        MissingSourceError: the package `scowl` is not installed.
+    """
+    levels = _levels(_RARE_LEVELS)
+    return Vocabulary("rare", levels, {word: word for word in levels}, _WORD_CARRIERS)
+
+
+def _levels(of: Iterable[int]) -> dict[str, int]:
     levels: dict[str, int] = {}
-    for level in _LEVELS:
+    for level in of:
         lists = (f"english-words.{level}", f"american-words.{level}")
         for word in _read(lists, r"^[a-z]{2,}$"):
             levels.setdefault(word, level)
-    return Vocabulary("coverage", levels, {word: word for word in levels}, _WORD_CARRIERS)
+    return levels
 
 
 def names() -> Vocabulary:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,12 +50,15 @@ def _read(path: Path) -> list[str]:
 class Grammar:
     """All topics and the lexicon. `expand` draws one sentence of a line."""
 
-    def __init__(self, directory: Path = DIRECTORY) -> None:
-        """Read every `.txt` of `directory`.
+    def __init__(
+        self, directory: Path = DIRECTORY, figures: Mapping[str, Callable[..., str]] = FIGURES
+    ) -> None:
+        """Read every `.txt` of `directory`; `figures` are what slots may name beside the lexicon.
 
         Raises:
             GrammarError: a line names a slot that does not exist, or brackets do not match.
         """
+        self._figures = figures
         self._lexicon: dict[str, list[str]] = {}
         for line in _read(directory / f"{_LEXICON}.txt"):
             name, colon, values = line.partition(":")
@@ -76,7 +80,7 @@ class Grammar:
         for _ in range(_MAX_DEPTH):
             slots = {name for text in texts for name in _SLOT.findall(text)}
             for name in slots:
-                if name not in self._lexicon and name.split()[0] not in FIGURES:
+                if name not in self._lexicon and name.split()[0] not in self._figures:
                     raise GrammarError(f"{line.topic}.txt: {line.text!r}: no slot {name!r}")
             texts = [value for name in slots for value in self._lexicon.get(name, [])]
         if texts:
@@ -99,23 +103,23 @@ class Grammar:
             total *= sum(self.variants(value) for value in values) if values else 50
         return min(total, 10**9)
 
-    def expand(self, text: str, draw: random.Random) -> str:
-        """Return one sentence of a template."""
+    def fill(self, text: str, draw: random.Random) -> str:
+        """Return a template with one of every choice and a value in every slot."""
         for _ in range(100):
             if match := _CHOICE.search(text):
                 piece = draw.choice(match[1].split("|"))
             elif match := _SLOT.search(text):
                 name, *arguments = match[1].split()
                 values = self._lexicon.get(match[1])
-                piece = draw.choice(values) if values else FIGURES[name](draw, *arguments)
+                piece = draw.choice(values) if values else self._figures[name](draw, *arguments)
             else:
                 break
             text = text[: match.start()] + piece + text[match.end() :]
-        text = re.sub(r"\s+", " ", text).strip()
-        text = re.sub(r" (?=[,.?!])", "", text)
-        text = re.sub(r"\.\.$", ".", text)
-        text = _ARTICLE.sub(r"\1n ", text)
-        return text[:1].upper() + text[1:]
+        return text
+
+    def expand(self, text: str, draw: random.Random) -> str:
+        """Return one sentence of a template."""
+        return finish(self.fill(text, draw))
 
     def sentences(self, count: int, seed: int) -> list[Sentence]:
         """Return `count` distinct fit sentences, fewer where the grammars hold no more.
@@ -133,6 +137,15 @@ class Grammar:
             if text not in found and is_fit(text):
                 found[text] = Sentence(f"own-{line.topic}", text)
         return list(found.values())
+
+
+def finish(text: str) -> str:
+    """Return a filled template as a sentence: spaces, marks, articles, the first letter."""
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r" (?=[,.?!])", "", text)
+    text = re.sub(r"\.\.$", ".", text)
+    text = _ARTICLE.sub(r"\1n ", text)
+    return text[:1].upper() + text[1:]
 
 
 @cache

@@ -1,1 +1,1 @@
-"""The teachers: programs of Debian that speak, and say when they speak what."""
+"""The teachers: models of packages that speak, and say when they speak what."""

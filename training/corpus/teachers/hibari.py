@@ -31,7 +31,7 @@ def phonemizer(*, british: bool) -> Any:
     try:
         from hibari.g2p import G2P
     except ImportError:
-        raise TeacherError("hibari-tts is not installed: pip install -e '.[training]'") from None
+        raise TeacherError("hibari-tts is not installed: pip install -e '.[teachers]'") from None
     return G2P(british=british)
 
 
@@ -110,7 +110,7 @@ def _model(directory: Path) -> tuple[Any, dict[str, int]]:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise TeacherError(f"{error.name} is not installed: pip install -e '.[training]'") from None
+        raise TeacherError(f"{error.name} is not installed: pip install -e '.[teachers]'") from None
     path = directory / "hibari.onnx"
     if not path.is_file():
         directory.mkdir(parents=True, exist_ok=True)

@@ -68,6 +68,8 @@ class Kokoro:
             },
         )
         audio = self._generator(hidden, harmonics, style)
+        if not np.isfinite(audio).all():
+            raise TeacherError("Kokoro's audio is not finite")
         lead_s, *inner_s, tail_s = (lengths.ravel() * _UNIT_S).tolist()
         return Speech(
             np.clip(np.round(audio * 32767.0), -32768, 32767).astype(np.int16),

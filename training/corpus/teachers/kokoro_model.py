@@ -39,11 +39,12 @@ def prepare(int8_model: Path, directory: Path) -> tuple[Path, Path]:
     try:
         import onnx
     except ImportError:
-        raise TeacherError("onnx is not installed: pip install -e '.[training]'") from None
+        raise TeacherError("onnx is not installed: pip install -e '.[teachers]'") from None
     model = onnx.load(str(int8_model))
     graph = _Graph(model.graph)
     graph.dequantize()
-    np.savez(generator.with_suffix(".part.npz"), **graph.weights_named("generator"))
+    weights: dict[str, Any] = dict(graph.weights_named("generator"))
+    np.savez(generator.with_suffix(".part.npz"), **weights)
     graph.keep([HIDDEN, graph.harmonics(), STYLE, LENGTHS])
     onnx.save(model, str(front.with_suffix(".part")))
     generator.with_suffix(".part.npz").replace(generator)

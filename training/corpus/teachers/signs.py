@@ -38,6 +38,15 @@ class Sign:
     token: str
 
 
+@dataclass
+class _Timed:
+    """A phone, how long it takes, and its token."""
+
+    name: str
+    length_s: float
+    token: str = ""
+
+
 def spell(tokens: Sequence[tuple[str, str, str]]) -> list[Sign]:
     """Signs of a text's tokens: each is its text, its signs, and the white space behind it."""
     signs = []
@@ -61,39 +70,39 @@ def timed(
     """
     if len(signs) != len(lengths_s):
         raise TeacherError(f"the teacher timed {len(lengths_s)} of {len(signs)} signs")
-    phones = [[_PAUSE, lead_s, ""]]
+    phones = [_Timed(_PAUSE, lead_s)]
     carried_s = 0.0
     for one, length_s in zip(signs, lengths_s, strict=True):
         if one.sign in _BEFORE:
             carried_s += length_s
         elif one.sign in _BEHIND:
-            phones[-1][1] += length_s
+            phones[-1].length_s += length_s
         elif one.sign in _SILENT:
-            if phones[-1][0] == _PAUSE:
-                phones[-1][1] += length_s
+            if phones[-1].name == _PAUSE:
+                phones[-1].length_s += length_s
             else:
-                phones.append([_PAUSE, length_s, ""])
+                phones.append(_Timed(_PAUSE, length_s))
         elif one.sign in _PHONES:
-            phones.append([_PHONES[one.sign], carried_s + length_s, one.token])
+            phones.append(_Timed(_PHONES[one.sign], carried_s + length_s, one.token))
             carried_s = 0.0
         else:
             raise TeacherError(f"the sign {one.sign!r} is no phone of the corpus")
-    if phones[-1][0] == _PAUSE:
-        phones[-1][1] += tail_s
+    if phones[-1].name == _PAUSE:
+        phones[-1].length_s += tail_s
     else:
-        phones.append([_PAUSE, tail_s, ""])
+        phones.append(_Timed(_PAUSE, tail_s))
     return _ended(phones)
 
 
-def _ended(phones: list[list]) -> tuple[SpokenPhone, ...]:
+def _ended(phones: Sequence[_Timed]) -> tuple[SpokenPhone, ...]:
     ended: list[SpokenPhone] = []
     end_s = 0.0
-    for number, (name, length_s, token) in enumerate(phones):
-        end_s += length_s
+    for number, phone in enumerate(phones):
+        end_s += phone.length_s
         inside = 0 < number < len(phones) - 1
-        if name == _PAUSE and inside and length_s < _SHORTEST_PAUSE_S:
+        if phone.name == _PAUSE and inside and phone.length_s < _SHORTEST_PAUSE_S:
             before = ended[-1]
             ended[-1] = SpokenPhone(before.name, end_s, before.token)
         else:
-            ended.append(SpokenPhone(name, end_s, token))
+            ended.append(SpokenPhone(phone.name, end_s, phone.token))
     return tuple(ended)

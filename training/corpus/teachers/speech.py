@@ -16,8 +16,6 @@ _PAUSE_MOST_S = 0.45
 _LEVEL = 0.063
 _PEAK = 0.95
 _INDEX = {name: index for index, name in enumerate(PHONES)}
-# Names that the front ends use beside those of PHONES.
-_ALIASES = {"ah0": "ax", "axr": "er", "hv": "hh", "brth": "pau", "h#": "pau", "sil": "pau"}
 
 
 class TeacherError(RuntimeError):
@@ -49,7 +47,7 @@ def prepare(text: str, speech: Speech) -> tuple[np.ndarray, tuple[Phone, ...]]:
     `text` that their tokens span.
 
     Raises:
-        TeacherError: nothing was said, or a phone is unknown.
+        TeacherError: nothing was said, nothing is to be heard, or a phone is unknown.
     """
     audio = speech.audio.astype(np.float32) / 32768.0
     if speech.rate_hz != SAMPLE_RATE_HZ:
@@ -57,12 +55,14 @@ def prepare(text: str, speech: Speech) -> tuple[np.ndarray, tuple[Phone, ...]]:
     spans = _spans(text, [p.token for p in speech.phones])
     phones = []
     for phone, (start, end) in zip(speech.phones, spans, strict=True):
-        index = _INDEX.get(_ALIASES.get(phone.name, phone.name))
+        index = _INDEX.get(phone.name)
         if index is None:
             raise TeacherError(f"phone is {phone.name!r}; allowed: {', '.join(PHONES)}")
         last = min(round(phone.end_s * SAMPLE_RATE_HZ), len(audio))
         phones.append(Phone(index, last, start, end))
     audio, phones = _cut_pauses(audio, phones)
+    if not audio.any():
+        raise TeacherError("the teacher's audio is silent")
     return _level(audio), tuple(phones)
 
 

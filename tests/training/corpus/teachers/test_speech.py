@@ -68,3 +68,9 @@ def test_speech_without_a_known_phone_is_refused() -> None:
         prepare("a", speech([("pau", 0.5, "")]))
     with pytest.raises(TeacherError, match="phone is 'xx'; allowed: pau, aa"):
         prepare("a", speech([("xx", 0.5, "a")]))
+
+
+def test_silent_audio_is_refused() -> None:
+    spoken = speech([("ey", 1.0, "a")])
+    with pytest.raises(TeacherError, match="silent"):
+        prepare("a", Speech(spoken.audio * 0, 24000, spoken.phones))

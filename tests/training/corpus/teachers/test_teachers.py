@@ -13,7 +13,7 @@ from training.corpus.teachers.speech import Speech, TeacherError, prepare
 TEXTS = ["hello there.", "he said no, twice, at ten."]
 needs_hibari = pytest.mark.skipif(
     not all(find_spec(name) for name in ("hibari", "onnx", "onnxruntime")),
-    reason="hibari-tts, onnx and onnxruntime are of the extra training",
+    reason="hibari-tts, onnx and onnxruntime are of the extra teachers",
 )
 
 
