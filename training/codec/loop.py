@@ -92,8 +92,13 @@ def run(
                 watch.log(trainer.step_number, trainer.seconds, **trainer.validate(held))
                 saved = time.monotonic()
                 # What a corpus that is still spoken has got meanwhile.
-                if part_names(work / "corpus", "train") != parts:
-                    parts, training = part_names(work / "corpus", "train"), opened("train")
+                if (now := part_names(work / "corpus", "train")) != parts:
+                    parts = now
+                    try:
+                        training = opened("train")
+                    except (OSError, ValueError) as error:
+                        # Hours of training must not end by a part that cannot be read.
+                        print(f"{stage}: goes on with the parts it had: {error}", flush=True)
     # A checkpoint that is newer than the codes made by it has them all made again.
     if trainer.step_number != found_step:
         checkpoint.save(path, trainer.state())
