@@ -22,10 +22,12 @@ from rich.progress import (
 from training.corpus.store import NO_DIALOGUE, SAMPLE_RATE_HZ, SPEAKERS, PartWriter
 from training.corpus.teachers.hibari import Hibari
 from training.corpus.teachers.speech import Speech, TeacherError, prepare
-from training.memory import keep_freed_memory
+from training.memory import keep_freed_memory, release_freed_memory
 from training.tokenizer import normalize
 
 _PART_SENTENCES = 400
+# Else a process that speaks for hours grows to several gigabytes.
+_SENTENCES_A_RELEASE = 10
 # Longer than what a turn of the language model may hold in training; a clause splits before it.
 _MAX_SECONDS = 14
 
@@ -111,6 +113,8 @@ def speak_part(directory: Path, part: Part, teachers: Path) -> tuple[int, int]:
         spoken = _teacher(part.speaker, teachers).speak(list(part.texts))
         places = part.places or ((NO_DIALOGUE, 0),) * len(part.texts)
         for text, speech, (dialogue, turn) in zip(part.texts, spoken, places, strict=True):
+            if writer.count % _SENTENCES_A_RELEASE == 0:
+                release_freed_memory()
             try:
                 if isinstance(speech, TeacherError):
                     raise speech
