@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from csm import errors
-from csm.serving.peer import address_of
+from csm.serving.calls.peer import address_of
 
 MAX_WATCHERS = 128
 """Watch calls at once; each is a task and a stream for as long as its client likes."""

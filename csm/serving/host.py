@@ -17,25 +17,25 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from csm import errors
-from csm.serving import heap, memory
-from csm.serving.access_log import AccessLog
 from csm.serving.auth.authenticator import make_authenticator
-from csm.serving.auth.rpc_guard import RpcGuard
+from csm.serving.auth.rpc_guard import HEALTH, RpcGuard
 from csm.serving.auth.rules import Access
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.live import LiveCalls
+from csm.serving.calls.recorder import CallRecorder
 from csm.serving.door import Door
-from csm.serving.exposure import exposure
-from csm.serving.grpc_server import make_server, server_options
 from csm.serving.health import Health, State, leans_on
-from csm.serving.interceptors import HEALTH, RpcInterceptor
-from csm.serving.listener import Listener
-from csm.serving.live_calls import LiveCalls
-from csm.serving.logging import where
+from csm.serving.logs.access import AccessLog
+from csm.serving.logs.format import where
 from csm.serving.metrics import Metrics
+from csm.serving.process import heap, memory
+from csm.serving.process.supervise import supervise
+from csm.serving.rpc.interceptor import RpcInterceptor
+from csm.serving.rpc.listener import Listener
+from csm.serving.rpc.server import make_server, server_options
 from csm.serving.settings import ServiceSettings
-from csm.serving.supervise import supervise
-from csm.serving.tls import ServerTls
-from csm.serving.tracing import open_tracing
+from csm.serving.tls.exposure import exposure
+from csm.serving.tls.server import ServerTls
+from csm.serving.tracing.setup import open_tracing
 
 log = logging.getLogger(__name__)
 
