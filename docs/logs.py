@@ -97,8 +97,8 @@ EXAMPLES = {
         'quest_id": "e302be54952d8437"}'
     ),
     "drain": (
-        '{"time": "2026-11-29T16:10:27.271Z", "level": "INFO", "logger": "csm.serving.liv'
-        'e_calls", "message": "drain waits", "service": "csm.v1.SpeechService", "calls": '
+        '{"time": "2026-11-29T16:10:27.271Z", "level": "INFO", "logger": "csm.serving.cal'
+        'ls.live", "message": "drain waits", "service": "csm.v1.SpeechService", "calls": '
         '1, "turns": 1, "oldest_s": 5.2, "methods": "csm.v1.SpeechService/Converse", "req'
         'uest_ids": "814643e1ff411ff6", "conversation_ids": "call-7f3a", "left_s": 25.0}'
     ),

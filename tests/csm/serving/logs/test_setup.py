@@ -26,7 +26,7 @@ for name in ("uvicorn", "uvicorn.access", "grpc"):
     logging.getLogger(name).addHandler(handler)
     logging.getLogger(name).propagate = False
 from csm.serving.logs.setup import configure_logging
-configure("INFO", sys.argv[1])
+configure_logging("INFO", sys.argv[1])
 for name in ("uvicorn", "uvicorn.access", "grpc", "anything"):
     logging.getLogger(name).warning("of %s", name)
 warnings.warn("of warnings")
