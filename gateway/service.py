@@ -30,7 +30,7 @@ LONGEST_WAIT_S = 10.0
 
 
 class GatewayService:
-    """Implements `csm.serving.host.Service`."""
+    """Implements `csm.serving.service.Service`."""
 
     name = "csm.v1.SpeechService"
     access = RPCS

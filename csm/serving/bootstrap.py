@@ -13,12 +13,13 @@ from typing import NoReturn
 
 import csm
 from csm.errors import ServiceError
-from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host, Service
+from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host
 from csm.serving.logs.setup import configure_logging
 from csm.serving.metrics import Metrics
 from csm.serving.process import heap
 from csm.serving.process.endpoint import Endpoint
 from csm.serving.process.exit import end_process, end_process_within
+from csm.serving.service import Service
 from csm.serving.settings import ServiceSettings
 from csm.serving.tls.server import ServerTls
 from csm.serving.tracing.setup import FLUSH_S

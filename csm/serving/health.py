@@ -40,12 +40,6 @@ class State:
         return self.alive and not self.reason
 
 
-def leans_on(service: object) -> str:
-    """What a service that is not ready waits for, by its `waits_for() -> str`, if it tells."""
-    tells: Callable[[], str] | None = getattr(service, "waits_for", None)
-    return (tells() if tells is not None else "") or "what it leans on"
-
-
 @dataclass(eq=False)
 class _Watcher:
     """A Watch call."""

@@ -49,7 +49,7 @@ class _Running:
 
 
 class TokenizerService:
-    """What a host runs; see `csm.serving.host.Service`."""
+    """What a host runs; see `csm.serving.service.Service`."""
 
     name = "csm.v1.TokenizerService"
     access = RPCS

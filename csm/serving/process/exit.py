@@ -26,6 +26,12 @@ def end_process(code: int = 0) -> NoReturn:
     os._exit(code)
 
 
+def exit_lost() -> NoReturn:
+    """Ends the process with 1, so that whatever runs it starts it again."""
+    logging.shutdown()
+    os._exit(1)
+
+
 def end_process_within(seconds: float) -> Callable[[], None]:
     """Ends the process with 0 after that time, unless what it returns is called before.
 

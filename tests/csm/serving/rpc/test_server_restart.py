@@ -94,7 +94,7 @@ async def test_a_server_that_ends_costs_a_second_at_most_and_no_call_that_runs(
         await send(running.host.address, DEADLY)
         assert await answers(running.host.address) < 1.5
         assert running.host.port == port
-        ours = [r for r in caplog.records if r.name == "csm.serving.host"]
+        ours = [r for r in caplog.records if r.name == "csm.serving.rpc.ports"]
         assert [r.levelno for r in ours] == [logging.ERROR]
         assert str(port) in ours[0].getMessage()
     assert running.host.state().ready
@@ -135,7 +135,7 @@ async def test_a_port_that_is_taken_meanwhile_is_the_end_of_the_process(
     service.loaded.set()
     host = Host(service, ServiceSettings(port=0), Metrics(), on_lost=lost.set)
     await host.start()
-    monkeypatch.setattr(host._listener, "_bind", lambda port: 0)
+    monkeypatch.setattr(host._ports._calls, "_bind", lambda port: 0)
     await send(host.address, DEADLY)
     await asyncio.wait_for(lost.wait(), 3)
     assert not host.state().ready
