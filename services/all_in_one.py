@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from csm.serving.bootstrap import Host
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings, unknown_variables
 

@@ -55,8 +55,8 @@ def new(
 ) -> None:
     """Make a token, add its hash to the file, and print it: it cannot be had again."""
     from csm.serving.auth.entries import MAX_NAME_CHARS, is_name
+    from csm.serving.auth.identity import Principal, Scope
     from csm.serving.auth.token_file import new_token, parse_tokens, token_line, with_line
-    from csm.serving.identity import Principal, Scope
 
     known = {str(one): one for one in Scope}
     wanted = scope or [Scope.SPEAK, Scope.CONVERSE]

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from csm.serving import environment
-from csm.serving.log_format import json_line
-from csm.serving.logging import LogFormat
+from csm.serving.logs.format import json_line
+from csm.serving.logs.setup import LogFormat
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]

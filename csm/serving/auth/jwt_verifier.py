@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from csm import errors
 from csm.serving.auth.entries import is_name
+from csm.serving.auth.identity import Principal, Scope
 from csm.serving.auth.key_set import IssuerKey, Keys
 from csm.serving.auth.refusals import Refusal, refused
-from csm.serving.identity import Principal, Scope
 
 MAX_CACHED = 1024
 SUBJECT_TENANT = "sub:"

@@ -15,8 +15,8 @@ from prometheus_client import generate_latest
 from csm import errors
 from csm.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
 from csm.client.tokenizer import AsyncTokenizerClient
-from csm.serving import memory
-from csm.serving.memory import MemoryLimit
+from csm.serving.process import memory
+from csm.serving.process.memory import MemoryLimit
 from services.all_in_one import AllInOne, make_settings, tokenizer_alone
 from services.generator.settings import GeneratorSettings
 from services.tokenizer.service import TokenizerService

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from csm.serving.auth.identity import Principal, Scope
 from csm.serving.auth.token_file import TOKEN, parse_tokens
-from csm.serving.identity import Principal, Scope
 from tests.csm.cli.conftest import Csm
 
 

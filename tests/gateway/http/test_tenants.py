@@ -14,7 +14,7 @@ import pytest_asyncio
 from starlette.routing import Route, WebSocketRoute
 from websockets.asyncio.client import connect
 
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.recorder import CallRecorder
 from gateway.http.outcomes import MAX_KEPT, Outcomes
 from tests.gateway.fakes import CODEBOOK_SIZE, Stack
 from tests.gateway.http.test_conversation_socket import Talk
