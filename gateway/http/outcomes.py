@@ -79,7 +79,8 @@ class Outcomes:
 
     def get(self, request_id: str, *, owner: str) -> SpeechOutcome:
         """Raises `NotFound`, also for the id of another owner's request."""
-        outcome = self._kept.get(owner, {}).get(request_id)
+        own = self._kept.get(owner)
+        outcome = own.get(request_id) if own is not None else None
         if outcome is None:
             hint = f"the last {MAX_KEPT} requests of this gateway are known"
             raise errors.NotFound("request", request_id[:64], hint)

@@ -82,10 +82,10 @@ class StoreTlsFiles:
             pem.check_pair((CERTIFICATE, KEY), paths, read[CERTIFICATE], read[KEY])
         return read
 
-    def _following(self, kind: type[SSLConnection]) -> type[SSLConnection]:
+    def _following(self, kind: type[Any]) -> type[SSLConnection]:
         files = self
 
-        class Following(kind):  # type: ignore[valid-type,misc]
+        class Following(kind):  # type: ignore[misc]
             def _connection_arguments(self) -> Mapping[str, Any]:
                 self.ssl_context.context = files.newest(self.ssl_context)
                 arguments: Mapping[str, Any] = super()._connection_arguments()
