@@ -85,7 +85,7 @@ class StoreTlsFiles:
     def _following(self, kind: type[Any]) -> type[SSLConnection]:
         files = self
 
-        class Following(kind):  # type: ignore[misc]
+        class Following(kind):
             def _connection_arguments(self) -> Mapping[str, Any]:
                 self.ssl_context.context = files.newest(self.ssl_context)
                 arguments: Mapping[str, Any] = super()._connection_arguments()
