@@ -194,9 +194,10 @@ async def test_calls_under_way_stay_on_their_connection_and_broken_files_change_
                 assert (await client.server_info()).model
                 assert len(client._channels.channels) == 1 + number
             await conversation.say("Hi.")
-            async for event in conversation:
-                if isinstance(event, TurnCompleted):
-                    break
+            await conversation.end_turn()
+            async with asyncio.timeout(10):
+                while not isinstance(event := await anext(conversation), TurnCompleted):
+                    pass
             assert event.error is None
         for number in range(5):
             files.ca.write_bytes(whole + b" " * number)

@@ -86,7 +86,6 @@ async def test_requests_are_counted_by_their_route_and_not_by_their_path(
     assert served.sample("csm_http_connections") >= 1
 
 
-@pytest.mark.asyncio(loop_scope="function")
 async def test_the_document_that_anybody_may_have_is_made_once(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +100,7 @@ async def test_the_document_that_anybody_may_have_is_made_once(
     assert (await http.get("/openapi.json")).content == first.content
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_a_gateway_that_cannot_be_ready_says_so_and_takes_nothing() -> None:
     async with stack(http_port=0) as one, httpx.AsyncClient(base_url=one.http) as http:
         await one.tokenizer.down()
