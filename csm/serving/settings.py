@@ -82,6 +82,12 @@ class ServiceSettings(BaseSettings):
     max_concurrent_rpcs: int = Field(
         256, ge=1, le=100_000, description="RPCs under way before further ones are refused"
     )
+    max_connections: int = Field(
+        1024,
+        ge=1,
+        le=100_000,
+        description="gRPC connections open at once on a port; further ones are closed",
+    )
     first_message_s: float = Field(
         10.0, gt=0, le=3600, description="seconds that a call may take to its first message"
     )

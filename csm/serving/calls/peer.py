@@ -1,7 +1,12 @@
 """Who is at the other end of a call, as far as an address tells."""
 
+from urllib.parse import unquote
+
 
 def address_of(peer: str) -> str:
-    """The address in what gRPC calls a peer, without the port, which every connection has anew."""
+    """The address in what gRPC calls a peer, as HTTP has it: without the port, which every
+    connection has anew, and without brackets."""
     kind, _, address = peer.partition(":")
-    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
+    if kind not in ("ipv4", "ipv6"):
+        return kind
+    return unquote(address.rpartition(":")[0]).strip("[]")

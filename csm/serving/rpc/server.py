@@ -87,6 +87,8 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", channel.KEEPALIVE_TIMEOUT_MS),
         # What clients of ours ping by; the default would answer ENHANCE_YOUR_CALM.
         ("grpc.http2.min_ping_interval_without_data_ms", channel.MIN_PING_INTERVAL_MS),
+        # Counted from their first byte on, those in their handshake too.
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
         # A peer that connects and says nothing holds its place no longer than that.
         ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
         # Two processes that silently share a port would break affinity.

@@ -41,6 +41,25 @@ class Tracing:
             await queue.close()
 
 
+def check_tracing(settings: ServiceSettings) -> None:
+    """Raises `FailedPrecondition` where there are to be spans and OpenTelemetry is not installed.
+
+    `open_tracing` does too, for one service; this is for whoever loads others before it.
+    """
+    if not settings.tracing_endpoint:
+        return
+    try:
+        import opentelemetry.sdk.resources  # noqa: F401
+
+        import csm.serving.tracing.export
+        import csm.serving.tracing.spans  # noqa: F401
+    except ImportError as error:
+        raise errors.FailedPrecondition(
+            f"tracing_endpoint: needs {error.name}, which is not installed: "
+            "pip install 'csm-server[tracing]'"
+        ) from None
+
+
 def open_tracing(settings: ServiceSettings, service_name: str, metrics: ServerMetrics) -> Tracing:
     """As the settings say.
 
@@ -48,18 +67,14 @@ def open_tracing(settings: ServiceSettings, service_name: str, metrics: ServerMe
     """
     if not settings.tracing_endpoint:
         return Tracing()
-    try:
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+    check_tracing(settings)
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-        from csm.serving.tracing.export import SpanQueue, otlp
-        from csm.serving.tracing.spans import Spans
-    except ImportError as error:
-        raise errors.FailedPrecondition(
-            f"tracing_endpoint: needs {error.name}, which is not installed: "
-            "pip install 'csm-server[tracing]'"
-        ) from None
+    from csm.serving.tracing.export import SpanQueue, otlp
+    from csm.serving.tracing.spans import Spans
+
     named = {
         "service.name": NAMES.get(service_name, service_name),
         "service.version": csm.__version__,

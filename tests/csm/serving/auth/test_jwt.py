@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from csm import errors
 from csm.serving.auth import key_set
 from csm.serving.auth.authenticator import make_authenticator
+from csm.serving.auth.entries import MAX_NAME_CHARS
 from csm.serving.auth.identity import Principal, Scope
 from csm.serving.auth.jwt_verifier import MAX_CACHED, JwtRules, JwtVerifier
 from csm.serving.auth.key_set import KeyFile, KeyUrl, is_url, parse_keys
@@ -60,6 +61,8 @@ async def test_subject_tenant_and_scopes_are_those_of_the_claims(
     # A subject without a tenant is alone, and nobody's tenant by the choice of a name.
     alone = await verifier.principal(issuer.token(tenant=None, sub="acme"))
     assert alone.tenant == "sub:acme"
+    longest = await verifier.principal(issuer.token(tenant=None, sub="s" * MAX_NAME_CHARS))
+    assert longest.tenant == f"sub:{'s' * MAX_NAME_CHARS}"
 
 
 async def test_claims_may_have_other_names(issuer: Issuer, tmp_path: Path) -> None:
@@ -93,6 +96,8 @@ async def test_what_is_wrong_with_a_jwt_is_told_apart_for_the_operator(
         issuer.token(sub="a b"): "invalid",
         issuer.token(tenant={"a": 1}): "invalid",
         issuer.token(tenant=""): "invalid",
+        issuer.token(tenant="t" * (MAX_NAME_CHARS + 1)): "invalid",
+        issuer.token(tenant=None, sub="s" * (MAX_NAME_CHARS + 1)): "invalid",
         issuer.token(headers={"kid": "none"}): "invalid",
         issuer.token(headers={"crit": ["x"], "x": 1}): "malformed",
         # A key of somebody else's under our key's name.
