@@ -18,9 +18,9 @@ from typing import Any
 from benchmarks import machine
 from csm.client import AsyncClient
 from csm.serving.auth.authenticator import Authenticator
+from csm.serving.auth.identity import Scope
 from csm.serving.auth.rules import one_of
-from csm.serving.identity import Scope
-from tests.csm.serving.auth_cases import AUDIENCE, ISSUER, Issuer, Tokens
+from tests.csm.serving.auth.cases import AUDIENCE, ISSUER, Issuer, Tokens
 from tests.gateway.fakes import stack
 
 CALLS_A_BLOCK = 100

@@ -114,12 +114,12 @@ class Shape:
 
 def make_spans(endpoint: str, turns: int, shape: Shape) -> float:
     """CPU milliseconds of all threads for the spans of one call, sent and all."""
-    from csm.serving import turn_record
-    from csm.serving.call_recorder import CallRecorder
+    from csm.serving.calls import turn_record
+    from csm.serving.calls.outgoing import OutgoingCall
+    from csm.serving.calls.recorder import CallRecorder
     from csm.serving.metrics import Metrics
-    from csm.serving.outgoing_call import OutgoingCall
     from csm.serving.settings import ServiceSettings
-    from csm.serving.tracing import open_tracing
+    from csm.serving.tracing.setup import open_tracing
 
     async def work() -> None:
         settings = ServiceSettings.model_validate({"tracing_endpoint": endpoint})

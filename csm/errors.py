@@ -4,6 +4,7 @@ A servicer raises one of these; the interceptor turns it into a status, a client
 status back with `from_rpc_error`.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -169,7 +170,7 @@ class RetryableError(ServiceError):
 
     def details(self) -> Sequence[Message]:
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(int(self.retry_after_s * 1000))
+        delay.FromMilliseconds(math.ceil(self.retry_after_s * 1000))
         return [*super().details(), error_details_pb2.RetryInfo(retry_delay=delay)]
 
 
@@ -281,7 +282,7 @@ def retry_pushback_ms(error: ServiceError) -> int | None:
     """
     if not isinstance(error, RetryableError):
         return None
-    return max(1, int(error.retry_after_s * 1000))
+    return max(1, math.ceil(error.retry_after_s * 1000))
 
 
 _DETAIL_TYPES: tuple[type[Message], ...] = (

@@ -1,16 +1,16 @@
-"""Writes docs/logs.md from csm/serving/access_log.py: `make docs`. A test keeps it fresh."""
+"""Writes docs/logs.md from csm/serving/logs/access.py: `make docs`. A test keeps it fresh."""
 
 import json
 import logging
 from collections.abc import Mapping
 
-from csm.serving.access_log import CALL_FIELDS, TURN_FIELDS
-from csm.serving.log_format import TextLines
+from csm.serving.logs.access import CALL_FIELDS, TURN_FIELDS
+from csm.serving.logs.format import TextLines
 
 INTRODUCTION = """\
 # Logs
 
-Written by `make docs`; the fields are those of `csm/serving/access_log.py`. Each process writes to standard error, a record a line: JSON with `LOG_FORMAT=json` (as the images set), else text with the same fields as `key=value`, quoted as in JSON where need be. Line breaks and control characters in a value are escaped in both: no client can forge a line.
+Written by `make docs`; the fields are those of `csm/serving/logs/access.py`. Each process writes to standard error, a record a line: JSON with `LOG_FORMAT=json` (as the images set), else text with the same fields as `key=value`, quoted as in JSON where need be. Line breaks and control characters in a value are escaped in both: no client can forge a line.
 
 | setting | default | |
 |---|---|---|
@@ -97,8 +97,8 @@ EXAMPLES = {
         'quest_id": "e302be54952d8437"}'
     ),
     "drain": (
-        '{"time": "2026-11-29T16:10:27.271Z", "level": "INFO", "logger": "csm.serving.liv'
-        'e_calls", "message": "drain waits", "service": "csm.v1.SpeechService", "calls": '
+        '{"time": "2026-11-29T16:10:27.271Z", "level": "INFO", "logger": "csm.serving.cal'
+        'ls.live", "message": "drain waits", "service": "csm.v1.SpeechService", "calls": '
         '1, "turns": 1, "oldest_s": 5.2, "methods": "csm.v1.SpeechService/Converse", "req'
         'uest_ids": "814643e1ff411ff6", "conversation_ids": "call-7f3a", "left_s": 25.0}'
     ),

@@ -1,7 +1,7 @@
 """What each RPC and each HTTP route of the gateway needs of a caller."""
 
+from csm.serving.auth.identity import Scope
 from csm.serving.auth.rules import ANY_SCOPE, PUBLIC, Access, one_of
-from csm.serving.identity import Scope
 
 _SPEAKING = one_of(Scope.SPEAK)
 _CONVERSING = one_of(Scope.CONVERSE)

@@ -1,14 +1,12 @@
 """One Converse call: what the client says is obeyed at once, turns are worked off in order.
 
 The reader feeds audio and text, appends turns to a queue, and cancels. It waits for nothing but a
-tokenizer that is behind with the audio. A worker takes turns from the queue, heard ones and spoken
-ones, one after another. Only what the client does wrong on the wire ends the call.
+tokenizer that is behind with the audio. The turn queue works them off, heard ones and spoken ones,
+one after another. Only what the client does wrong on the wire ends the call.
 """
 
 import asyncio
 import contextlib
-import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 
@@ -43,10 +41,10 @@ from gateway.speaking.resumed import resumed_of
 from gateway.speaking.sentence_maker import SEEDS
 from gateway.speaking.spoken_turn import SpokenTurn
 from gateway.speaking.turn_ports import TurnPorts
+from gateway.turn_queue import TurnQueue
 from gateway.voices.cast import Cast
 from gateway.writing import Writing
 
-MAX_WAITING_TURNS = 64
 IDLE_CHECKS = 4
 """Looks at the clock within an idle limit."""
 
@@ -67,9 +65,6 @@ class ConverseCall:
         self._ports = ports
         self._settings = ports.settings
         self._frame_ms = ports.backends.info.frame_ms
-        self._heard_speaker = (
-            cast.own.speaker + 1 if options.heard_speaker is None else options.heard_speaker
-        )
         self._turn_options = TurnOptions(
             cast.own.speaker,
             options.output,
@@ -83,6 +78,10 @@ class ConverseCall:
             owner=conversation.owner,
         )
         self._outbox = Outbox()
+        heard_speaker = (
+            cast.own.speaker + 1 if options.heard_speaker is None else options.heard_speaker
+        )
+        self._turns = TurnQueue(conversation, ports, self._outbox, heard_speaker)
         self._turn_ports = TurnPorts(
             ports.backends,
             ports.settings,
@@ -99,15 +98,6 @@ class ConverseCall:
         self._interrupted = False
         self._resume: Resume | None = None
         self._num_spoken = 0
-        self._last_spoken = ""
-        self._turns: deque[SpokenTurn | HeardTurn] = deque()
-        self._speaking: SpokenTurn | None = None
-        self._busy = False
-        self._active_s = time.monotonic()
-        self._wake = asyncio.Event()
-        self._closing = False
-        self._draining = False
-        self._feeding = False
 
     async def run(self, commands: AsyncIterator[Command]) -> AsyncGenerator[Event, None]:
         """The events of the call; ends when the client has half-closed and all is said."""
@@ -120,7 +110,7 @@ class ConverseCall:
                 self._cast.own.voice.name,
             )
         )
-        work = (self._read(commands), self._work(), self._watch_idle())
+        work = (self._read(commands), self._turns.work(), self._watch_idle())
         tasks = [asyncio.create_task(one) for one in work]
         try:
             async for event in self._outbox:
@@ -133,8 +123,7 @@ class ConverseCall:
 
     def drain(self) -> None:
         """Turns that are complete are spoken, then the call ends; without any at once."""
-        self._draining = True
-        self._wake.set()
+        self._turns.drain()
 
     def shutdown(self) -> None:
         """All turns end now."""
@@ -146,7 +135,7 @@ class ConverseCall:
     async def _read(self, commands: AsyncIterator[Command]) -> None:
         try:
             async for command in commands:
-                self._active_s = time.monotonic()
+                self._turns.touch()
                 if isinstance(command, HeardPart):
                     await self._hear(command.pcm)
                 elif isinstance(command, TextPart):
@@ -162,8 +151,7 @@ class ConverseCall:
                     self._cancel(command)
             if self._hearing is not None or self._writing is not None:
                 self._end_of_turn("")
-            self._closing = True
-            self._wake.set()
+            self._turns.close()
         except Exception as error:
             # The client is wrong: nothing more of this call has a meaning.
             self._outbox.fail(error, at_once=True)
@@ -196,12 +184,8 @@ class ConverseCall:
         self._interrupted = False
         if self._writing is None:
             self._writing = self._begin_writing()
-        self._feeding = True
-        try:
+        with self._turns.held():
             await self._writing.feed(text, voice)
-        finally:
-            self._feeding = False
-            self._wake.set()
 
     def _begin_writing(self) -> Writing:
         return Writing(
@@ -238,7 +222,7 @@ class ConverseCall:
             if hearing is not None:
                 hearing.close()
             self._hearing = None
-            self._queue(HeardTurn(new_turn_id(), hearing, heard_text))
+            self._turns.put(HeardTurn(new_turn_id(), hearing, heard_text))
         if writing is not None:
             self._queue_writing()
             self._writing = None
@@ -253,7 +237,7 @@ class ConverseCall:
         if not command.turn_id and spoken:
             self._cancel_all(FinishReason.CANCELLED, command.heard_ms)
             return
-        turn_id = command.turn_id or self._last_spoken
+        turn_id = command.turn_id or self._turns.last_spoken
         for turn in spoken:
             if turn.turn_id == turn_id:
                 self._stop(turn, FinishReason.CANCELLED, command.heard_ms)
@@ -262,7 +246,7 @@ class ConverseCall:
             return
         self._conversation.truncate(turn_id, command.heard_ms, self._frame_ms)
         kept = next((t for t in self._conversation.turns if t.turn_id == turn_id), None)
-        known = kept is not None or turn_id == self._last_spoken
+        known = kept is not None or turn_id == self._turns.last_spoken
         self._outbox.put(
             SpeechTurnTruncated(
                 turn_id if known else "",
@@ -286,80 +270,25 @@ class ConverseCall:
 
     def _spoken_turns(self) -> list[SpokenTurn]:
         """The one that is spoken, those that wait, the one being written; each once."""
-        turns = [self._speaking, *(t for t in self._turns if isinstance(t, SpokenTurn))]
+        turns = self._turns.spoken()
         if self._writing is not None and not self._writing.queued:
             turns.append(self._writing.turn)
-        return [turn for turn in turns if turn is not None]
+        return turns
 
     def _queue_writing(self, *, limited: bool = True) -> None:
         writing = self._writing
         if writing is not None and not writing.queued:
             writing.queued = True
-            if self._speaking is None and not any(
-                isinstance(turn, SpokenTurn) for turn in self._turns
-            ):
+            if not self._turns.spoken():
                 writing.turn.meter.accepted()
-            self._queue(writing.turn, limited=limited)
-
-    def _queue(self, turn: SpokenTurn | HeardTurn, *, limited: bool = True) -> None:
-        if limited and len(self._turns) >= MAX_WAITING_TURNS:
-            raise errors.QueueFull(f"{MAX_WAITING_TURNS} turns wait in this call already")
-        self._turns.append(turn)
-        self._wake.set()
-
-    # --- the turns, one after another ---
-
-    async def _work(self) -> None:
-        try:
-            while True:
-                while self._turns:
-                    self._busy = True
-                    turn = self._turns.popleft()
-                    if isinstance(turn, SpokenTurn):
-                        await self._speak(turn)
-                    else:
-                        await self._take_in(turn)
-                    self._busy, self._active_s = False, time.monotonic()
-                if self._closing:
-                    self._outbox.close()
-                    return
-                # What was accepted is spoken, and so is a text that is still worked on.
-                if self._draining and not self._feeding:
-                    self._outbox.fail(errors.Unavailable("the gateway is shutting down"))
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-        except Exception as error:
-            self._outbox.fail(error)
-
-    async def _speak(self, turn: SpokenTurn) -> None:
-        self._speaking = turn
-        try:
-            async with self._ports.turns.taken(turn):
-                await turn.run()
-        except (errors.QueueFull, errors.QuotaExceeded) as full:
-            # There is no place for this turn. The next may find one.
-            if turn.ended:
-                raise
-            turn.refuse(full)
-        finally:
-            self._speaking, self._last_spoken = None, turn.turn_id
-
-    async def _take_in(self, heard: HeardTurn) -> None:
-        completed = await heard.join(self._conversation, self._heard_speaker, self._frame_ms)
-        self._ports.metrics.stage_duration_seconds.labels("context_encode").observe(
-            completed.timing.total_ms / 1000
-        )
-        self._ports.metrics.count_warnings(warning.kind for warning in completed.warnings)
-        self._outbox.put(completed)
+            self._turns.put(writing.turn, limited=limited)
 
     async def _watch_idle(self) -> None:
         """Ends a call in which nothing has been said or heard for too long."""
         limit_s = self._settings.max_idle_s
         while True:
             await asyncio.sleep(limit_s / IDLE_CHECKS)
-            idle_s = time.monotonic() - self._active_s
-            if not self._busy and idle_s >= limit_s:
+            if self._turns.idle_s >= limit_s:
                 self._outbox.fail(
                     errors.DeadlineExceeded(
                         f"nothing was said or heard for {limit_s:g} s, the longest that a "
@@ -392,7 +321,7 @@ class ConverseCall:
             self._writing.close()
         for turn in self._spoken_turns():
             turn.abandon()
-        pending = [self._hearing, *(t.audio for t in self._turns if isinstance(t, HeardTurn))]
+        pending = [self._hearing, *self._turns.heard()]
         for audio in pending:
             if audio is not None:
                 with contextlib.suppress(Exception):

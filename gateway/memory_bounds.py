@@ -17,6 +17,8 @@ MEASURED_BYTES = 12 << 20
 """A recording of 30 s while it is measured: its samples a few times."""
 CONNECTION_BYTES = 24 << 10
 """Of HTTP, idle: a WebSocket takes less. Bodies and audio are counted elsewhere."""
+RPC_CONNECTION_BYTES = 44 << 10
+"""Of gRPC, idle, over TLS; in plaintext 15 KiB. Measured."""
 ENCODER_BYTES = max(opus.ENCODER_BYTES, compressed.ENCODER_BYTES)
 _FRAME_S = 0.08
 _CODES_BYTES_PER_S = 12.5 * 32 * 2
@@ -34,6 +36,7 @@ def memory_bytes(settings: GatewaySettings) -> dict[str, int]:
         "heard audio": settings.max_heard_waiting_bytes + calls * (MIN_WAITING_BYTES + heard_codes),
         "context": CONTEXT_COPIES * settings.max_context_bytes,
         "messages": LARGE_MESSAGES_AT_ONCE * settings.max_message_bytes,
+        "connections": settings.max_connections * RPC_CONNECTION_BYTES,
         "http": _http_bytes(settings),
         "recognition": _recognition_bytes(settings),
     }

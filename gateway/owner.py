@@ -1,6 +1,6 @@
 """Whose the things are that a call makes, reads or changes."""
 
-from csm.serving import identity
+from csm.serving.auth import identity
 
 
 def owner_of_call() -> str:

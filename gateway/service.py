@@ -8,7 +8,7 @@ import grpc
 from csm import errors
 from csm.audio import opus
 from csm.serving.metrics import GatewayMetrics, HttpMetrics, Metrics
-from csm.serving.supervise import supervise
+from csm.serving.process.supervise import supervise
 from csm.v1 import speech_pb2_grpc
 from gateway.access import RPCS
 from gateway.backends.backends import Backends
@@ -30,7 +30,7 @@ LONGEST_WAIT_S = 10.0
 
 
 class GatewayService:
-    """Implements `csm.serving.bootstrap.Service`."""
+    """Implements `csm.serving.service.Service`."""
 
     name = "csm.v1.SpeechService"
     access = RPCS

@@ -8,8 +8,9 @@ from grpc.aio import ServicerContext
 
 import csm
 from csm.errors import invalid
-from csm.serving import call_record, identity
-from csm.serving.peer import address_of
+from csm.serving.auth import identity
+from csm.serving.calls.peer import address_of
+from csm.serving.calls.record import current_call
 from csm.v1 import speech_pb2, speech_pb2_grpc
 from gateway import messages, voice_messages
 from gateway.commands import Command
@@ -132,7 +133,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.GetConversationRequest, context: ServicerContext
     ) -> speech_pb2.GetConversationResponse:
         conversation_id = self._checker().conversation_id(request.conversation_id)
-        call_record.of_call().conversation_id = conversation_id
+        current_call().conversation_id = conversation_id
         conversation = await self._speech.store.read(conversation_id, owner=owner_of_call())
         frame_ms = self._speech.backends.info.frame_ms
         return speech_pb2.GetConversationResponse(

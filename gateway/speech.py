@@ -8,9 +8,9 @@ from functools import partial
 from typing import Protocol
 
 from csm import errors
-from csm.serving import call_record
+from csm.serving.auth.identity import Scope
 from csm.serving.auth.refusals import require
-from csm.serving.identity import Scope
+from csm.serving.calls.record import current_call
 from csm.serving.metrics import GatewayMetrics
 from gateway.backends.backends import Backends
 from gateway.call_ports import CallPorts
@@ -152,7 +152,7 @@ class SpeechHandler:
     ) -> AsyncGenerator[Event, None]:
         """An owner's conversation: `ConversationOpened`, then the events of its turns."""
         with contextlib.ExitStack() as held:
-            record = call_record.of_call()
+            record = current_call()
             record.conversing, record.conversation_id = True, options.conversation_id
             held.enter_context(self._converse_calls.taken(client))
             held.enter_context(self._calls.taken(client))
@@ -213,7 +213,7 @@ class SpeechHandler:
 
     async def delete_conversation(self, conversation_id: str, *, owner: str) -> None:
         """Forgets an owner's conversation here and in the generator. Raises as the store does."""
-        call_record.of_call().conversation_id = conversation_id
+        current_call().conversation_id = conversation_id
         await self.store.delete(conversation_id, GIVE_BACK_S, owner=owner)
         await self.backends.forget(conversation_id, owner=owner)
 
@@ -238,7 +238,7 @@ class SpeechHandler:
         for turn in asked.context:
             voices.check_speaker(f"{turn.field}.speaker", turn.speaker)
         conversation: StoredConversation | None = None
-        call_record.of_call().conversation_id = asked.conversation_id
+        current_call().conversation_id = asked.conversation_id
         if asked.conversation_id:
             require(Scope.CONVERSE)
             conversation = await self._opened(asked.conversation_id, asked.voice, owner, held)

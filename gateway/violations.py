@@ -18,6 +18,8 @@ from csm.v1 import common_pb2
 from gateway.text.markup.characters import speakable
 
 MAX_LEAD_MS = 600_000
+MAX_KEPT = 100
+"""Faults of one request that are looked for; an error tells fewer."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """What no id may have: it stands in logs and in keys of stores."""
 
@@ -28,11 +30,16 @@ class Violations:
     def __init__(self) -> None:
         self._all: list[FieldViolation] = []
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is taken: to look on would only cost time."""
+        return len(self._all) >= MAX_KEPT
+
     def add(self, field: str, description: str) -> None:
-        self._all.append(FieldViolation(field, description))
+        self.extend((FieldViolation(field, description),))
 
     def extend(self, violations: Sequence[FieldViolation]) -> None:
-        self._all.extend(violations)
+        self._all.extend(violations[: max(0, MAX_KEPT - len(self._all))])
 
     def raise_any(self) -> None:
         if self._all:

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from csm.serving.bootstrap import Host
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings, unknown_variables
+from csm.serving.tracing.setup import check_tracing
 
 Values = Mapping[str, object]
 PLAIN: Values = {
@@ -126,6 +127,9 @@ class AllInOne:
         from services.tokenizer.main import build as build_tokenizer
 
         tokenizer, generator = self.tokenizer_settings, self.generator_settings
+        # The gateway's too before anything loads, which may take a minute.
+        for settings in (tokenizer, generator, self.gateway_settings):
+            check_tracing(settings)
         self.tokenizer = Host(build_tokenizer(tokenizer, self.metrics), tokenizer, self.metrics)
         self.generator = Host(build_generator(generator, self.metrics), generator, self.metrics)
         # Of both before either: what cannot fit is refused before the other has loaded.

@@ -47,7 +47,8 @@ def _with(opened: Callable[..., Any], option: tuple[str, object]) -> Callable[..
 
 @pytest.fixture(autouse=True)
 def heap_thawed() -> Iterator[None]:
-    """A service freezes the heap once it has loaded (`csm.serving.heap`), for its process's life.
-    In a process that starts hundreds of them, what each left would never be searched again."""
+    """A service freezes the heap once it has loaded (`csm.serving.process.heap`), for its
+    process's life. In a process that starts hundreds of them, what each left would never be
+    searched again."""
     yield
     gc.unfreeze()

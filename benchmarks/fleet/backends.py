@@ -18,8 +18,8 @@ from benchmarks.fleet.engine import EngineOptions, SimulatedEngine
 from benchmarks.fleet.generator import SimulatedGenerator
 from benchmarks.fleet.tokenizer import SimulatedTokenizer
 from csm.channel import MIN_PING_INTERVAL_MS
-from csm.serving import heap
 from csm.serving.bootstrap import event_loop
+from csm.serving.process import heap
 
 PARENT_CHECK_S = 1.0
 

@@ -17,8 +17,8 @@ from benchmarks import machine
 from benchmarks.fleet.engine import FRAME_MS
 from benchmarks.fleet.listeners import Listeners
 from benchmarks.fleet.stack import Stack, StackOptions, Used, used_by
-from csm.serving import heap
 from csm.serving.bootstrap import event_loop
+from csm.serving.process import heap
 
 FRAMES_PER_S = 1000 / FRAME_MS
 

@@ -23,8 +23,8 @@ from csm.cli import (
     watermark,
 )
 from csm.cli.reporting import ReportingGroup
-from csm.serving.exit import end_process
-from csm.serving.heap import collect_seldom
+from csm.serving.process.exit import end_process
+from csm.serving.process.heap import collect_seldom
 
 app = typer.Typer(
     cls=ReportingGroup,

@@ -100,10 +100,10 @@ def serve(
 
     # isort: split
     from csm.cli.reporting import CommandError, describe
-    from csm.serving import logging as csm_logging
     from csm.serving.bootstrap import event_loop, expose_metrics
+    from csm.serving.logs.setup import configure_logging
     from csm.serving.metrics import Metrics
-    from csm.serving.tls import ServerTls
+    from csm.serving.tls.server import ServerTls
 
     metrics = Metrics().with_process()
     drain = {"drain_finish_s": drain_finish_s}
@@ -143,7 +143,7 @@ def serve(
         shown = {k: v.model_dump(mode="json", exclude=unknown) for k, v in settings.items()}
         typer.echo(json.dumps(shown, indent=2))
         return
-    csm_logging.configure(log_level, log_format)
+    configure_logging(log_level, log_format)
     tell = _teller(log_format)
     try:
         try:
@@ -176,7 +176,8 @@ def _teller(log_format: str) -> Callable[[str], None]:
 
 async def _life(running: "AllInOne", tell: Callable[[str], None], metrics: str | None) -> None:
     """Loads, serves until a signal, drains."""
-    from csm.serving.bootstrap import EXIT_S, end_process, end_process_within, wait_for_signal
+    from csm.serving.bootstrap import EXIT_S, wait_for_signal
+    from csm.serving.process.exit import end_process, end_process_within
 
     began = time.monotonic()
     stop = asyncio.create_task(wait_for_signal())

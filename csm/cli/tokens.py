@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -52,11 +53,19 @@ def new(
         float | None, typer.Option(help="Days that it holds. Default: until it is revoked.", min=0)
     ] = None,
     file: File = DEFAULT_FILE,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A new file for the token, its owner's alone (0600); default: it is printed.",
+        ),
+    ] = None,
 ) -> None:
-    """Make a token, add its hash to the file, and print it: it cannot be had again."""
+    """Make a token, add its hash to the file, and give it: it cannot be had again."""
     from csm.serving.auth.entries import MAX_NAME_CHARS, is_name
+    from csm.serving.auth.identity import Principal, Scope
     from csm.serving.auth.token_file import new_token, parse_tokens, token_line, with_line
-    from csm.serving.identity import Principal, Scope
 
     known = {str(one): one for one in Scope}
     wanted = scope or [Scope.SPEAK, Scope.CONVERSE]
@@ -74,9 +83,15 @@ def new(
     token = new_token()
     principal = Principal(name, tenant or name, frozenset(known[one] for one in wanted))
     until = None if expires is None else time.time() + expires * DAY_S
-    _write(file, with_line(content, token_line(token, principal, until)))
-    typer.echo(token)
-    typer.echo(f"added {name} to {file}; the token is shown this once", err=True)
+    line = token_line(token, principal, until)
+    if output is None:
+        _write(file, with_line(content, line))
+        typer.echo(token)
+        typer.echo(f"added {name} to {file}; the token is shown this once", err=True)
+        return
+    with _own_file(output, token):
+        _write(file, with_line(content, line))
+    typer.echo(f"added {name} to {file}; the token is in {output}", err=True)
 
 
 @app.command("list")
@@ -111,6 +126,24 @@ def revoke(
         raise CommandError(f"{file}: {error}") from None
     _write(file, left)
     typer.echo(f"{name} is revoked", err=True)
+
+
+@contextlib.contextmanager
+def _own_file(path: Path, token: str) -> Iterator[None]:
+    """A new file with the token, which nobody else can read from its first moment on; it goes where
+    the body fails. Raises `CommandError` where there is one already."""
+    try:
+        # Not by the umask, and never through a link that somebody laid there.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise CommandError(f"--output {path}: is there already, and is not replaced") from None
+    try:
+        with os.fdopen(handle, "w") as out:
+            out.write(f"{token}\n")
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _read(file: Path) -> bytes:

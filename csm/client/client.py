@@ -26,11 +26,14 @@ from csm.client.connection import (
     Metadata,
     check_metadata,
     check_target,
+    close_async,
+    close_sync,
     open_async,
     open_sync,
 )
 from csm.client.conversation import AsyncConversation, Conversation
 from csm.client.formats import AudioFormat
+from csm.client.renewal import RenewedChannel
 from csm.client.requests import ContextTurn
 from csm.client.resuming import AsyncResumingConversation, ResumingConversation
 from csm.client.retry import Deadline, RetryPolicy, from_status
@@ -40,6 +43,7 @@ from csm.client.text import PreparedText, TextOptions
 from csm.client.trace import traced
 from csm.client.unary import UNARY_TIMEOUT_S, Answer, Unary
 from csm.client.voice_calls import AsyncVoiceCalls, VoiceCalls
+from csm.client_tls import ClientTls
 from csm.pem import Pem
 from csm.status import TrueStatus
 from csm.v1 import speech_pb2, speech_pb2_grpc
@@ -53,7 +57,8 @@ ConversationT = TypeVar("ConversationT", Conversation, AsyncConversation)
 class _ClientCore(Generic[SpeechT, ConversationT]):
     """What both clients are alike in: how they connect, what they ask, how results are made."""
 
-    _open_channel: Callable[[Connection], Any]
+    _open_channel: Callable[[Connection, ClientTls | None], Any]
+    _close_channel: Callable[[Any], None]
     _speech: type[SpeechT]
     _conversation: type[ConversationT]
     _resuming: Any
@@ -76,8 +81,13 @@ class _ClientCore(Generic[SpeechT, ConversationT]):
         )
         self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
         self._retry = retry or RetryPolicy()
-        self._channel = self._open_channel(connection)
-        self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
+        self._channels = RenewedChannel(
+            connection, self._open_channel, speech_pb2_grpc.SpeechServiceStub, self._close_channel
+        )
+
+    @property
+    def _stub(self) -> Any:
+        return self._channels.stub
 
     @property
     def _metadata(self) -> CallMetadata:
@@ -226,15 +236,16 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
 
     `root_certificates` (PEM, or the path of a file; empty: those of gRPC) turns TLS on, and
     `client_certificate` is what a server with mutual TLS asks for: a certificate and its key, PEM
-    or paths. Files are read once. `token` is shown with every call: a text, or a function that
-    gives the one of now; not in plain text beyond this machine, unless `allow_plaintext_token`.
-    `metadata` goes with every call too. A proxy that the environment names is used only with
-    `use_proxy`. Raises `InvalidArgument` for a target, a file or a token that cannot be one.
+    or paths. Where the files were renewed, the next call goes over a new connection with them.
+    `token` is shown with every call: a text, or a function that gives the one of now; not in plain
+    text beyond this machine, unless `allow_plaintext_token`. `metadata` goes with every call too.
+    A proxy that the environment names is used only with `use_proxy`. Raises `InvalidArgument` for
+    a target, a file or a token that cannot be one.
 
     May be used by several threads. Close it, or use it in a `with` block.
     """
 
-    _open_channel = staticmethod(open_sync)
+    _open_channel, _close_channel = staticmethod(open_sync), staticmethod(close_sync)
     _speech, _conversation, _resuming = Speech, Conversation, ResumingConversation
 
     def server_info(self, *, timeout_s: float = UNARY_TIMEOUT_S) -> ServerInfo:
@@ -275,7 +286,8 @@ class Client(_ClientCore[Speech, Conversation], VoiceCalls):
 
     def close(self) -> None:
         """Closes the channel; calls under way end."""
-        self._channel.close()
+        for channel in self._channels.channels:
+            channel.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -290,7 +302,7 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation], AsyncVoiceCalls):
     Make and use it within one running loop. Close it, or use it in an `async with` block.
     """
 
-    _open_channel = staticmethod(open_async)
+    _open_channel, _close_channel = staticmethod(open_async), staticmethod(close_async)
     _speech, _conversation = AsyncSpeech, AsyncConversation
     _resuming = AsyncResumingConversation
 
@@ -335,7 +347,8 @@ class AsyncClient(_ClientCore[AsyncSpeech, AsyncConversation], AsyncVoiceCalls):
 
     async def close(self) -> None:
         """Closes the channel; calls under way end."""
-        await self._channel.close(None)
+        for channel in self._channels.channels:
+            await channel.close(None)
 
     async def __aenter__(self) -> "AsyncClient":
         return self

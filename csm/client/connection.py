@@ -1,5 +1,6 @@
 """Where a client connects to, and with what: the target, TLS, metadata, a proxy."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 _NAME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):.+")
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _MAX_PORT = 65535
+_closing: set[asyncio.Future[None]] = set()
 
 
 def check_target(target: str, field: str = "target", example: str = "127.0.0.1:50050") -> str:
@@ -92,15 +94,23 @@ class Connection:
         return ClientTls.of(self.root_certificates, *(self.client_certificate or ()))
 
 
-def open_sync(connection: Connection) -> grpc.Channel:
-    """A blocking channel."""
-    return channel.open_sync(
-        connection.target, http_proxy=connection.use_proxy, tls=connection.tls()
-    )
+def open_sync(connection: Connection, tls: ClientTls | None) -> grpc.Channel:
+    """A blocking channel, with what the files of the connection held when they were read."""
+    return channel.open_sync(connection.target, http_proxy=connection.use_proxy, tls=tls)
 
 
-def open_async(connection: Connection) -> grpc.aio.Channel:
+def open_async(connection: Connection, tls: ClientTls | None) -> grpc.aio.Channel:
     """As `open_sync`, for asyncio."""
-    return channel.open_async(
-        connection.target, http_proxy=connection.use_proxy, tls=connection.tls()
-    )
+    return channel.open_async(connection.target, http_proxy=connection.use_proxy, tls=tls)
+
+
+def close_sync(opened: grpc.Channel) -> None:
+    """Ends a blocking channel, and the calls over it."""
+    opened.close()
+
+
+def close_async(opened: grpc.aio.Channel) -> None:
+    """As `close_sync`, by a task of the running loop."""
+    task = asyncio.ensure_future(opened.close(None))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

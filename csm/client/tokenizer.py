@@ -18,14 +18,18 @@ from csm.client.connection import (
     Metadata,
     check_metadata,
     check_target,
+    close_async,
+    close_sync,
     open_async,
     open_sync,
 )
 from csm.client.formats import AudioFormat
 from csm.client.messages import Warning
+from csm.client.renewal import RenewedChannel
 from csm.client.requests import ContextTurn
 from csm.client.retry import Deadline, from_status
 from csm.client.trace import traced
+from csm.client_tls import ClientTls
 from csm.errors import ServiceError, invalid
 from csm.pem import Pem
 from csm.status import TrueStatus
@@ -75,7 +79,8 @@ def _file_messages(data: bytes, mend: bool) -> Iterator[tokenizer_pb2.EncodeRequ
 class _TokenizerCore:
     """What both clients are alike in: how they connect."""
 
-    _open_channel: Callable[[Connection], Any]
+    _open_channel: Callable[[Connection, ClientTls | None], Any]
+    _close_channel: Callable[[Any], None]
 
     def __init__(
         self,
@@ -93,8 +98,16 @@ class _TokenizerCore:
             target, root_certificates, client_certificate, check_metadata(metadata), use_proxy
         )
         self._call_metadata = call_metadata(connection, token, allow_plaintext_token)
-        self._channel = self._open_channel(connection)
-        self._stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channel)
+        self._channels = RenewedChannel(
+            connection,
+            self._open_channel,
+            tokenizer_pb2_grpc.TokenizerServiceStub,
+            self._close_channel,
+        )
+
+    @property
+    def _stub(self) -> Any:
+        return self._channels.stub
 
     @property
     def _metadata(self) -> CallMetadata:
@@ -107,7 +120,7 @@ class TokenizerClient(_TokenizerCore):
     The arguments are those of `csm.client.client.Client`.
     """
 
-    _open_channel = staticmethod(open_sync)
+    _open_channel, _close_channel = staticmethod(open_sync), staticmethod(close_sync)
 
     def encode_file(
         self, audio: bytes | Path, *, mend: bool = False, timeout_s: float | None = None
@@ -132,7 +145,8 @@ class TokenizerClient(_TokenizerCore):
 
     def close(self) -> None:
         """Closes the channel; calls under way end."""
-        self._channel.close()
+        for channel in self._channels.channels:
+            channel.close()
 
     def __enter__(self) -> "TokenizerClient":
         return self
@@ -147,7 +161,7 @@ class AsyncTokenizerClient(_TokenizerCore):
     The arguments are those of `csm.client.client.AsyncClient`.
     """
 
-    _open_channel = staticmethod(open_async)
+    _open_channel, _close_channel = staticmethod(open_async), staticmethod(close_async)
 
     async def info(self, *, timeout_s: float = 30.0) -> TokenizerInfo:
         """What the codec is: rates, sizes, limits, digest."""
@@ -260,7 +274,8 @@ class AsyncTokenizerClient(_TokenizerCore):
 
     async def close(self) -> None:
         """Closes the channel; calls under way end."""
-        await self._channel.close(None)
+        for channel in self._channels.channels:
+            await channel.close(None)
 
     async def __aenter__(self) -> "AsyncTokenizerClient":
         return self

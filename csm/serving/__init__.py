@@ -1,4 +1,4 @@
-"""The kit that a service starts from: settings, bootstrap, health, errors, metrics, logging."""
+"""What a service starts from: bootstrap, settings, the host; beside them a folder a subject."""
 
 import os
 

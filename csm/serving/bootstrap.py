@@ -13,27 +13,16 @@ from typing import NoReturn
 
 import csm
 from csm.errors import ServiceError
-from csm.serving import heap
-from csm.serving import logging as csm_logging
-from csm.serving.endpoint import Endpoint
-from csm.serving.exit import end_process, end_process_within
-from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host, Service
+from csm.serving.host import CLOSE_GRACE_S, STOP_GRACE_S, STUCK_S, Host
+from csm.serving.logs.setup import configure_logging
 from csm.serving.metrics import Metrics
+from csm.serving.process import heap
+from csm.serving.process.endpoint import Endpoint
+from csm.serving.process.exit import end_process, end_process_within
+from csm.serving.service import Service
 from csm.serving.settings import ServiceSettings
-from csm.serving.tls import ServerTls
-from csm.serving.tracing import FLUSH_S
-
-__all__ = [
-    "Host",
-    "Service",
-    "begin_process",
-    "end_process",
-    "end_process_within",
-    "event_loop",
-    "expose_metrics",
-    "run",
-    "wait_for_signal",
-]
+from csm.serving.tls.server import ServerTls
+from csm.serving.tracing.setup import FLUSH_S
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +91,7 @@ def run(build: Callable[[Metrics], Service], settings: ServiceSettings, program:
     What keeps the service from starting is told in one line, behind the name of the `program` or,
     with logs in JSON, among them, and the process ends with 1.
     """
-    csm_logging.configure(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format)
 
     async def life() -> None:
         metrics = Metrics().with_process()

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from csm.errors import ServiceError
 from csm.serving.auth.authenticator import Authenticator
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.recorder import CallRecorder
 from csm.serving.health import State
-from csm.serving.tls import ServerTls
+from csm.serving.tls.server import ServerTls
 
 
 class Door(Protocol):

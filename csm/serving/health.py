@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from csm import errors
-from csm.serving.peer import address_of
+from csm.serving.calls.peer import address_of
 
 MAX_WATCHERS = 128
 """Watch calls at once; each is a task and a stream for as long as its client likes."""
@@ -38,12 +38,6 @@ class State:
     def ready(self) -> bool:
         """Whether it takes calls."""
         return self.alive and not self.reason
-
-
-def leans_on(service: object) -> str:
-    """What a service that is not ready waits for, by its `waits_for() -> str`, if it tells."""
-    tells: Callable[[], str] | None = getattr(service, "waits_for", None)
-    return (tells() if tells is not None else "") or "what it leans on"
 
 
 @dataclass(eq=False)

@@ -7,35 +7,32 @@ close first.
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NoReturn, Protocol
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from csm import errors
-from csm.serving import heap, memory
-from csm.serving.access_log import AccessLog
 from csm.serving.auth.authenticator import make_authenticator
 from csm.serving.auth.rpc_guard import RpcGuard
 from csm.serving.auth.rules import Access
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.live import LiveCalls
+from csm.serving.calls.recorder import CallRecorder
 from csm.serving.door import Door
-from csm.serving.exposure import exposure
-from csm.serving.grpc_server import make_server, server_options
-from csm.serving.health import Health, State, leans_on
-from csm.serving.interceptors import HEALTH, RpcInterceptor
-from csm.serving.listener import Listener
-from csm.serving.live_calls import LiveCalls
-from csm.serving.logging import where
+from csm.serving.health import Health, State
+from csm.serving.logs.access import AccessLog
+from csm.serving.logs.format import where
 from csm.serving.metrics import Metrics
+from csm.serving.process import heap, memory
+from csm.serving.process.exit import exit_lost
+from csm.serving.process.supervise import supervise
+from csm.serving.rpc.interceptor import RpcInterceptor
+from csm.serving.rpc.ports import RpcPorts
+from csm.serving.service import Service, leans_on
 from csm.serving.settings import ServiceSettings
-from csm.serving.supervise import supervise
-from csm.serving.tls import ServerTls
-from csm.serving.tracing import open_tracing
+from csm.serving.tls.exposure import exposure
+from csm.serving.tls.server import ServerTls
+from csm.serving.tracing.setup import open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -45,44 +42,8 @@ LOOP_STUCK_S = 30.0
 STOP_GRACE_S = 2.0
 CLOSE_GRACE_S = 10.0
 """More than a service takes beyond the time that it was given: calls end by their terminals."""
-MAX_PROBES = 64
-"""Calls at once on the health port."""
 STUCK_S = 3.0
 """How long what is to end at once may take."""
-
-
-class Service(Protocol):
-    """What a host needs of a service.
-
-    It may have more. `ready() -> bool`: whether what it leans on answers; `waits_for() -> str`: who
-    does not. `memory_bytes() -> Mapping[str, int]`: what its settings cost by part, asked before
-    `start`; `weights` and `cache` are certain, the others what clients may use. `door: Door |
-    None`: another way in. `access: Access`: what its RPCs need of a caller, `admin` if not in it.
-    """
-
-    name: str
-    """Full name, e.g. `csm.v1.TokenizerService`."""
-
-    async def start(self) -> None:
-        """Loads and warms up; the host is not ready before it returns."""
-
-    def register(self, server: grpc.aio.Server) -> None:
-        """Adds the servicer to the server; once more where a new server takes the port."""
-
-    def alive(self) -> bool:
-        """Whether the worker thread still beats."""
-
-    async def drain(self, finish_s: float) -> None:
-        """Lets live streams finish for `finish_s`; the rest gets its terminal SHUTDOWN."""
-
-    async def stop(self) -> None:
-        """Ends the worker and frees what is held."""
-
-
-def exit_lost() -> NoReturn:
-    """Ends the process with 1, so that whatever runs it starts it again."""
-    logging.shutdown()
-    os._exit(1)
 
 
 class Host:
@@ -139,10 +100,9 @@ class Host:
             guard=guard,
         )
         self.tls = tls or ServerTls.of(settings)
-        self._listener = Listener(self._build_server, settings.host, settings.port, self.tls)
-        self._probes: Listener | None = None
-        if settings.health_port is not None:
-            self._probes = Listener(self._build_probes, settings.host, settings.health_port)
+        self._ports = RpcPorts(
+            service, settings, self.health, self._interceptor, metrics.server, self.tls
+        )
         if self.tls is not None:
             expiry = metrics.server.certificate_expiry.labels(service.name, "server")
             expiry.set_function(lambda: self.tls.expires_unix_s if self.tls else 0.0)
@@ -151,25 +111,22 @@ class Host:
     @property
     def port(self) -> int:
         """Where the server listens; 0 before it does."""
-        return self._listener.port
+        return self._ports.port
 
     @property
     def health_port(self) -> int:
         """Where plaintext health checks are answered; 0: nowhere."""
-        return self._probes.port if self._probes is not None else 0
+        return self._ports.health_port
 
     @property
     def server(self) -> grpc.aio.Server:
         """The server; another one after a restart."""
-        return self._listener.server
+        return self._ports.server
 
     @property
     def address(self) -> str:
         """Where a client on this machine reaches the server."""
-        host = (
-            "127.0.0.1" if self.settings.host in ("0.0.0.0", "::", "[::]") else self.settings.host
-        )
-        return f"{host}:{self.port}"
+        return self._ports.address
 
     def state(self) -> State:
         """Alive and ready, or why not, at this moment. May be asked from any thread."""
@@ -194,7 +151,7 @@ class Host:
         """
         began = time.monotonic()
         self.check_memory()
-        await self._listener.start()
+        await self._ports.start()
         self._beat = time.monotonic()
         self._watch = asyncio.create_task(
             supervise(f"host of {self.service.name}", self._watch_service, self.metrics)
@@ -206,8 +163,7 @@ class Host:
                 supervise("identity", self._authenticator.follow, self.metrics)
             )
         try:
-            if self._probes is not None:
-                await self._probes.start()
+            await self._ports.start_probes()
             if self._door is not None:
                 await self._door.open(
                     self.state,
@@ -220,8 +176,8 @@ class Host:
         except BaseException:
             await self._end_watch()
             # A server left running is stopped by its destructor, on a loop that is closed by then.
-            await _within(STUCK_S, self._listener.stop(None), "the server")
-            await self._stop_probes()
+            await _within(STUCK_S, self._ports.stop(None), "the server")
+            await _within(STUCK_S, self._ports.stop_probes(), "the health port")
             await self._stop_door(0.0)
             await self._tracing.close()
             raise
@@ -253,14 +209,14 @@ class Host:
         self._refusal = errors.Unavailable("the service is shutting down")
         # The connections close for new calls now, not behind the drain: a client that is merely
         # refused keeps its connection, and comes back over it, by its hash to this very server.
-        closed = asyncio.create_task(self._listener.stop(finish_s + CLOSE_GRACE_S))
+        closed = asyncio.create_task(self._ports.stop(finish_s + CLOSE_GRACE_S))
         if self._door is not None:
             self._door.close()
         await _within(finish_s + CLOSE_GRACE_S, self.service.drain(finish_s), "the drain")
         self.health.end()
-        await _within(STOP_GRACE_S + STUCK_S, self._listener.stop(STOP_GRACE_S), "the server")
+        await _within(STOP_GRACE_S + STUCK_S, self._ports.stop(STOP_GRACE_S), "the server")
         await _within(STUCK_S, closed, "the server")
-        await self._stop_probes()
+        await _within(STUCK_S, self._ports.stop_probes(), "the health port")
         await self._stop_door(STOP_GRACE_S)
         await _ended(telling)
         await self._end_watch()
@@ -268,27 +224,6 @@ class Host:
         await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
         await self._tracing.close()
         self._draining = False
-
-    def _build_server(self) -> grpc.aio.Server:
-        server = make_server(
-            interceptors=[self._interceptor], options=server_options(self.settings)
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
-        self.service.register(server)
-        if self.settings.reflection:
-            reflection.enable_server_reflection(
-                (self.service.name, HEALTH, reflection.SERVICE_NAME), server
-            )
-        return server
-
-    def _build_probes(self) -> grpc.aio.Server:
-        # Its own interceptor: each keeps one handler a method.
-        answering = RpcInterceptor(
-            self.metrics.server, lambda: None, MAX_PROBES, self.settings.first_message_s
-        )
-        server = make_server(interceptors=[answering], options=server_options(self.settings))
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
-        return server
 
     def check_memory(self) -> None:
         """Adds what the service costs to what the process has; `start` does, unless it is done.
@@ -331,33 +266,9 @@ class Host:
             was_ready = state.ready
             if self.tls is not None:
                 self.tls.look()
-            for listener in filter(None, (self._listener, self._probes)):
-                if failure := await listener.failure():
-                    await self._listen_again(listener, failure)
-
-    async def _listen_again(self, listener: Listener, failure: BaseException) -> None:
-        self.metrics.server.server_restarts.labels(self.service.name).inc()
-        log.error(
-            "the gRPC server of %s ended by %s; a new one takes port %d",
-            self.service.name,
-            type(failure).__name__,
-            listener.port,
-        )
-        try:
-            await listener.restart()
-        except Exception as error:
-            self._not_ready = "has lost its port"
-            log.critical(
-                "%s cannot listen on port %d again: %s",
-                self.service.name,
-                listener.port,
-                where(error),
-            )
-            self._on_lost()
-
-    async def _stop_probes(self) -> None:
-        if self._probes is not None:
-            await _within(STUCK_S, self._probes.stop(None), "the health port")
+            if not await self._ports.look():
+                self._not_ready = "has lost its port"
+                self._on_lost()
 
     async def _stop_door(self, grace_s: float) -> None:
         if self._door is not None:

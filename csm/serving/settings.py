@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from csm.serving import environment
-from csm.serving.log_format import json_line
-from csm.serving.logging import LogFormat
+from csm.serving.logs.format import json_line
+from csm.serving.logs.setup import LogFormat
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -81,6 +81,12 @@ class ServiceSettings(BaseSettings):
     )
     max_concurrent_rpcs: int = Field(
         256, ge=1, le=100_000, description="RPCs under way before further ones are refused"
+    )
+    max_connections: int = Field(
+        1024,
+        ge=1,
+        le=100_000,
+        description="gRPC connections open at once on a port; further ones are closed",
     )
     first_message_s: float = Field(
         10.0, gt=0, le=3600, description="seconds that a call may take to its first message"

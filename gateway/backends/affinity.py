@@ -2,7 +2,7 @@
 
 import hashlib
 
-from csm.serving import cache_scope
+from csm.serving.calls import cache_scope
 
 AFFINITY_HEADER = "x-csm-conversation"
 _OWNED = "\x1f"

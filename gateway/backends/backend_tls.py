@@ -5,7 +5,7 @@ from pathlib import Path
 
 from csm.client_tls import ClientTls, TlsNames
 from csm.errors import InvalidArgument
-from csm.serving.tls_files import check_validity
+from csm.serving.tls.files import check_validity
 from gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 
 from csm import errors
+from csm.serving.calls.outgoing import OutgoingCall
 from csm.serving.metrics import Metrics
-from csm.serving.outgoing_call import OutgoingCall
-from csm.serving.supervise import supervise
+from csm.serving.process.supervise import supervise
 from csm.v1 import generator_pb2, generator_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.affinity import affinity, generator_key
 from gateway.backends.backend import Backend

@@ -8,7 +8,7 @@ import numpy as np
 
 from csm.audio import frames
 from csm.audio.stored_codes import StoredCodes
-from csm.serving.outgoing_call import OutgoingCall
+from csm.serving.calls.outgoing import OutgoingCall
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends.backends import Backends

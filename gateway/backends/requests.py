@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from csm.serving.outgoing_call import OutgoingCall
+from csm.serving.calls.outgoing import OutgoingCall
 from csm.status import TrueStatus
 from gateway.backends.failure import BackendFailure
 from gateway.speaking.fate import Source

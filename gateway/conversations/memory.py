@@ -1,4 +1,4 @@
-"""Conversations kept in this process, within a number and a budget of bytes."""
+"""Conversations kept in this process, within a number and a budget of bytes that owners share."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable
 from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.key import ConversationKey
+from gateway.conversations.shares import Shares
 from gateway.conversations.store import InUse, Kept
 
 
 class ConversationMemory:
-    """Conversations in the memory of this process; the least recently used goes first.
+    """Conversations in the memory of this process. Of the owner who has most the least recently
+    used goes first.
 
     `max_bytes` holds for all conversations together. Idle ones are forgotten for it, then the
-    largest of those in use loses its oldest turns. The last turn of a conversation in use is never
-    dropped, so the budget may be passed by as much as those take.
+    largest of those in use loses its oldest turns, both of the owner who has most. The last turn of
+    a conversation in use is never dropped, so the budget may be passed by as much as those take.
     """
 
     def __init__(
@@ -32,10 +34,9 @@ class ConversationMemory:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kept: OrderedDict[ConversationKey, StoredConversation] = OrderedDict()
-        self._of_owners: dict[str, Kept] = {}
+        self._shares = Shares()
         self._max = max_conversations
         self._max_bytes = max_bytes
-        self._num_bytes = 0
         self._ttl_s = ttl_s
         self.limits = limits
         self._on_count = on_count
@@ -47,22 +48,23 @@ class ConversationMemory:
     @property
     def num_bytes(self) -> int:
         """Bytes of memory that all conversations take."""
-        return self._num_bytes
+        return self._shares.num_bytes
 
     def kept(self, owner: str) -> Kept:
         """How much is here of one owner."""
-        return self._of_owners.get(owner, Kept())
+        return self._shares.kept(owner)
 
     def acquire(self, conversation_id: str, voice: str, *, owner: str = "") -> StoredConversation:
         """The owner's conversation, new or known, for one call alone until `release`.
 
         `voice` is what a new one gets. Raises `FailedPrecondition` where another call uses it,
-        `QueueFull` where every conversation kept is in use.
+        `QueueFull` where none can make room: all are in use, or those that are idle are of owners
+        who have less.
         """
         self.sweep()
         conversation = self._kept.get(ConversationKey(owner, conversation_id))
         if conversation is None:
-            self._make_room()
+            self._make_room(owner)
             conversation = StoredConversation(
                 conversation_id or uuid.uuid4().hex, voice, self.limits, owner=owner
             )
@@ -138,57 +140,47 @@ class ConversationMemory:
                 stale.append(key)
         self._forget(stale)
 
-    def _make_room(self) -> None:
+    def _make_room(self, owner: str) -> None:
         if len(self._kept) < self._max:
             return
-        idle = self._idle()
+        idle = self._shares.to_forget(owner, self._max)
         if idle is None:
-            raise errors.QueueFull(f"{self._max} conversations are in use, as many as are kept")
-        self._forget([idle])
-
-    def _idle(self) -> ConversationKey | None:
-        """The least recently used one that no call has."""
-        return next((i for i, c in self._kept.items() if c.free.is_set()), None)
+            raise errors.QueueFull(
+                f"{self._max} conversations are kept, as many as may be, and none can make room: "
+                "yours are in use"
+            )
+        self._forget([idle.key])
 
     def _keep(self, conversation: StoredConversation) -> None:
         """Keeps a new one, in use from the start: the budget is not to take it away again."""
         conversation.free.clear()
         self._kept[conversation.key] = conversation
+        self._shares.add(conversation)
         self._touch(conversation)
         conversation.on_resized = self._resized
-        self._count(conversation.owner, 1, 0)
         self._resized(conversation, conversation.num_bytes)
         self._on_count(len(self._kept))
 
     def _resized(self, conversation: StoredConversation, num_bytes: int) -> None:
-        self._count(conversation.owner, 0, num_bytes)
+        self._shares.resized(conversation, num_bytes)
         if num_bytes > 0:
             self._keep_to_budget()
 
-    def _count(self, owner: str, conversations: int, num_bytes: int) -> None:
-        self._num_bytes += num_bytes
-        kept = self.kept(owner)
-        kept = Kept(kept.count + conversations, kept.num_bytes + num_bytes)
-        if kept.count:
-            self._of_owners[owner] = kept
-        else:
-            self._of_owners.pop(owner, None)
-
     def _keep_to_budget(self) -> None:
-        while self._num_bytes > self._max_bytes and (idle := self._idle()) is not None:
-            self._forget([idle])
-        while self._num_bytes > self._max_bytes:
-            # All that are left are in use. The largest pays, so that no caller takes the history
-            # of others by having a long one.
-            shrinkable = [c for c in self._kept.values() if len(c.turns) > 1]
-            if not shrinkable:
+        while (excess := self.num_bytes - self._max_bytes) > 0:
+            found = self._shares.to_shrink()
+            if found is None:
                 return
-            largest = max(shrinkable, key=lambda conversation: conversation.num_bytes)
-            largest.drop_oldest(self._num_bytes - self._max_bytes)
+            if found.free.is_set():
+                self._forget([found.key])
+            else:
+                # In use, like all that its owner has.
+                found.drop_oldest(excess)
 
     def _touch(self, conversation: StoredConversation) -> None:
         conversation.used_at = self._clock()
         self._kept.move_to_end(conversation.key)
+        self._shares.touch(conversation)
 
     def _forget(self, keys: Iterable[ConversationKey]) -> None:
         for key in keys:
@@ -196,7 +188,7 @@ class ConversationMemory:
             if conversation is not None:
                 # Whoever still holds it may change it: that is nothing of ours any more.
                 conversation.on_resized = None
-                self._count(conversation.owner, -1, -conversation.num_bytes)
+                self._shares.remove(conversation)
         self._on_count(len(self._kept))
 
     def _in_use(self, conversation: StoredConversation) -> InUse:

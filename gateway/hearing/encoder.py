@@ -13,7 +13,7 @@ import grpc
 from google.rpc import error_details_pb2
 
 from csm import errors
-from csm.serving.outgoing_call import OutgoingCall
+from csm.serving.calls.outgoing import OutgoingCall
 from csm.status import TrueStatus
 from csm.v1 import common_pb2, tokenizer_pb2
 from gateway.backends.backends import Backends

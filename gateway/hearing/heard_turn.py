@@ -4,8 +4,8 @@ import asyncio
 import time
 
 from csm import errors
-from csm.serving import call_record
-from csm.serving.turn_record import TurnRecord
+from csm.serving.calls.record import current_call
+from csm.serving.calls.turn_record import TurnRecord
 from gateway.backends.failure import BackendFailure
 from gateway.conversations.store import Segment, StoredConversation, Turn
 from gateway.hearing.encoder import about
@@ -35,7 +35,7 @@ class HeardTurn:
         A tokenizer that fails makes that an ERROR, and the words alone are kept. Raises
         `ServiceError` where the audio is wrong.
         """
-        call = call_record.of_call()
+        call = current_call()
         record = call.begin_turn(time.monotonic(), heard=True)
         record.turn_id, record.text_chars = self.turn_id, len(self._text)
         record.say(self._text)
@@ -68,7 +68,7 @@ class HeardTurn:
         try:
             if self.audio is not None:
                 codes, num_frames = await self.audio.frames()
-                told = call_record.of_call()
+                told = current_call()
                 told.stage(record, "encode", self._ended_at, time.monotonic(), frames=num_frames)
         except BackendFailure as failure:
             if failure.code in REFUSED:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from csm import errors
 from csm.serving.auth.authenticator import Authenticator
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
 from gateway.access import ROUTES

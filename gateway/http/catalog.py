@@ -19,6 +19,7 @@ class CatalogRoutes:
     def __init__(self, speech: SpeechHandler, state: Callable[[], State]) -> None:
         self._speech = speech
         self._state = state
+        self._document: bytes | None = None
 
     async def models(self, request: Request) -> Response:
         """The model that is served, and OpenAI's names for it."""
@@ -38,7 +39,11 @@ class CatalogRoutes:
 
     async def openapi(self, request: Request) -> Response:
         """The document about all this."""
-        return JSONResponse(document(self._speech.settings.max_text_chars))
+        if self._document is None:
+            # Anybody may ask for it, and to make it takes milliseconds.
+            answer = JSONResponse(document(self._speech.settings.max_text_chars))
+            self._document = bytes(answer.body)
+        return Response(self._document, media_type=JSONResponse.media_type)
 
     async def healthz(self, request: Request) -> Response:
         """200 while only a restart would not help."""

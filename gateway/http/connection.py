@@ -10,7 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from csm.serving import identity
+from csm.serving.auth import identity
 from gateway.settings import GatewaySettings
 
 MAX_HEAD_BYTES = 16 << 10

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from csm import errors
 from csm.limits import MAX_ID_CHARS
-from csm.serving import call_record
+from csm.serving.calls.record import current_call
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Cancel, Command, StreamFormat
 from gateway.http import messages
@@ -116,7 +116,7 @@ class _Socket:
         try:
             await self._converse()
         except errors.ServiceError as error:
-            call_record.of_call().error = error.summary()
+            current_call().error = error.summary()
             await self._end(error)
         else:
             await self._sender.send({"type": "websocket.close", "code": CLOSED_WELL})

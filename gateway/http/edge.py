@@ -11,13 +11,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csm import errors
-from csm.serving import identity
-from csm.serving.call_record import CallRecord
-from csm.serving.call_recorder import CallRecorder
-from csm.serving.logging import request_id, where
+from csm.serving.auth import identity
+from csm.serving.calls.record import CallRecord
+from csm.serving.calls.recorder import CallRecorder
+from csm.serving.calls.request_id import HEADER, request_id, request_id_of
+from csm.serving.calls.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
+from csm.serving.logs.format import where
 from csm.serving.metrics.http import HttpMetrics
-from csm.serving.request_id import HEADER, request_id_of
-from csm.serving.trace_context import TRACEPARENT, TRACESTATE, trace_context_of
 from gateway.http.bodies import ClientGone, read_on
 from gateway.http.connection import abort, client_of
 from gateway.http.errors import HttpError, error_response, http_error_response

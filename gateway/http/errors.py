@@ -1,6 +1,7 @@
 """Errors in the shape of OpenAI's API: a status, and `{"error": {message, type, param, code}}`."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import grpc
@@ -73,9 +74,10 @@ def error_response(error: errors.ServiceError) -> JSONResponse:
     """The answer to a request that failed so."""
     headers = {}
     if isinstance(error, errors.RetryableError):
-        # Whole seconds by the standard; the second header is what OpenAI's clients look for first.
-        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
-        headers["retry-after-ms"] = str(max(1, round(error.retry_after_s * 1000)))
+        # Whole seconds by the standard, never fewer than it takes; the second header is what
+        # OpenAI's clients look for first.
+        headers["retry-after"] = str(max(1, ceil(error.retry_after_s)))
+        headers["retry-after-ms"] = str(max(1, ceil(error.retry_after_s * 1000)))
     if challenge := _challenge(error):
         headers["www-authenticate"] = challenge
     return JSONResponse({"error": error_body(error)}, status_of(error), headers)

@@ -26,6 +26,9 @@ _LARGEST = {
     FieldDescriptor.CPPTYPE_UINT64: (1 << 64) - 1,
 }
 
+MAX_ITEMS = 1000
+"""Of an array: more than the wire's own checks allow of any, and few enough to be looked at."""
+
 
 def fill(
     message: Message,
@@ -38,6 +41,8 @@ def fill(
     fields = message.DESCRIPTOR.fields_by_name
     names = list(allowed or (f.name for f in message.DESCRIPTOR.fields if not _is_bytes(f)))
     for name, value in data.items():
+        if found.full:
+            return
         if name not in names:
             # Not in the path, which is logged: it is the caller's own word.
             shown = f" {name}" if re.fullmatch(r"\w{1,64}", name, re.ASCII) else ""
@@ -52,7 +57,12 @@ def _set_field(message: Message, field: Any, value: Any, path: str, found: Viola
         if not isinstance(value, list):
             found.add(path, "must be an array of objects")
             return
+        if len(value) > MAX_ITEMS:
+            found.add(path, f"has {len(value)} items; allowed are at most {MAX_ITEMS}")
+            return
         for number, one in enumerate(value):
+            if found.full:
+                return
             if isinstance(one, dict):
                 fill(getattr(message, field.name).add(), one, f"{path}[{number}]", found)
             else:

@@ -59,27 +59,39 @@ class SpeechOutcome:
 
 
 class Outcomes:
-    """The last `MAX_KEPT` of them, by owner and id of the request."""
+    """`MAX_KEPT` of them, by owner and id of the request; the oldest of the owner who has most goes
+    first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], SpeechOutcome] = OrderedDict()
+        self._kept: dict[str, OrderedDict[str, SpeechOutcome]] = {}
+        self._count = 0
 
     def begin(self, request_id: str, *, owner: str) -> SpeechOutcome:
         """A request of an owner's has come. Of two with one id the later one is kept."""
         outcome = SpeechOutcome(request_id)
-        self._kept.pop((owner, request_id), None)
-        self._kept[owner, request_id] = outcome
-        while len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        own = self._kept.setdefault(owner, OrderedDict())
+        if own.pop(request_id, None) is None:
+            self._count += 1
+        own[request_id] = outcome
+        if self._count > MAX_KEPT:
+            self._drop_one()
         return outcome
 
     def get(self, request_id: str, *, owner: str) -> SpeechOutcome:
         """Raises `NotFound`, also for the id of another owner's request."""
-        outcome = self._kept.get((owner, request_id))
+        own = self._kept.get(owner)
+        outcome = own.get(request_id) if own is not None else None
         if outcome is None:
             hint = f"the last {MAX_KEPT} requests of this gateway are known"
             raise errors.NotFound("request", request_id[:64], hint)
         return outcome
+
+    def _drop_one(self) -> None:
+        most = max(self._kept, key=lambda owner: len(self._kept[owner]))
+        self._kept[most].popitem(last=False)
+        self._count -= 1
+        if not self._kept[most]:
+            del self._kept[most]
 
 
 def warning_json(warning: TurnWarning) -> dict[str, Any]:

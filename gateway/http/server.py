@@ -11,10 +11,10 @@ from uvicorn.server import ServerState
 
 from csm.errors import ServiceError
 from csm.serving.auth.authenticator import Authenticator
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.recorder import CallRecorder
 from csm.serving.health import State
 from csm.serving.metrics.http import HttpMetrics
-from csm.serving.tls import HANDSHAKE_S, ServerTls
+from csm.serving.tls.server import HANDSHAKE_S, ServerTls
 from gateway.http.app import make_app
 from gateway.http.connection import KEEP_ALIVE_S, MAX_HEAD_BYTES, BoundedProtocol
 from gateway.http.socket_protocol import bounded_sockets

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from csm import errors
-from csm.serving import call_record
-from csm.serving.logging import request_id
+from csm.serving.calls.record import current_call
+from csm.serving.calls.request_id import request_id
 from csm.serving.metrics.http import HttpMetrics
 from gateway.commands import Synthesis
 from gateway.http import messages
@@ -146,7 +146,7 @@ class _Answer(Response):
             if isinstance(failure, errors.InvalidArgument):
                 error = messages.renamed(failure)
             self._outcome.error = error
-            call_record.of_call().error = error.summary()
+            current_call().error = error.summary()
             if not self._started:
                 raise error from None
             # Half of a file must not look like a whole one.

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from csm.serving.turn_record import TurnRecord
+from csm.serving.calls.turn_record import TurnRecord
 from gateway.quotas.caller import Caller
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from csm.serving import identity
+from csm.serving.auth import identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from csm import errors
+from csm.serving.calls.turn_record import TurnRecord
 from csm.serving.metrics.tenants import TenantMetrics
-from csm.serving.turn_record import TurnRecord
 from gateway.quotas.admission import Charge, QuotaAdmission
 from gateway.quotas.caller import Caller
 from gateway.quotas.quota_limits import QuotaLimits

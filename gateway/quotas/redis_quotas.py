@@ -95,8 +95,10 @@ class RedisQuotas:
         return None if count is None else int(count)
 
     async def left_s(self, key: str) -> float | None:
-        expires = await self._ask(lambda: self._windows.get_expiry(key))
-        return None if expires is None else expires - time.time()
+        # Not the library's own answer, which is of whole seconds and up to one too early.
+        whole = self._windows.bridge.prefixed_key(key)
+        left_ms = await self._ask(partial(self._client.pttl, whole))
+        return None if left_ms is None else max(0, left_ms) / 1000
 
     async def take(self, key: str, most: int, stream: str) -> bool | None:
         # Held before it is counted: where the store is away it is counted when it is back.

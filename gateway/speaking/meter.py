@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import grpc
 
 from csm import errors
-from csm.serving import call_record, turn_record
+from csm.serving.calls import turn_record
+from csm.serving.calls.record import current_call
 from csm.serving.metrics import GatewayMetrics
 from gateway.commands import StreamFormat
 from gateway.speaking.audible import first_audible_s
@@ -52,7 +53,7 @@ class TurnMeter:
         self._rpc = rpc
         self._clock = clock
         self._created = clock()
-        self._call = call_record.of_call()
+        self._call = current_call()
         self.record = self._call.begin_turn(self._created)
         """What its log line and its span will say."""
         self._accepted: float | None = None

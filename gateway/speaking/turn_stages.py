@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from csm.serving.call_record import CallRecord, Figure
-from csm.serving.turn_record import TurnRecord
+from csm.serving.calls.record import CallRecord, Figure
+from csm.serving.calls.turn_record import TurnRecord
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 
 from csm import errors
-from csm.serving import call_record
+from csm.serving.calls.record import current_call
 from csm.serving.metrics import GeneratorMetrics
 from services.generator.begun import Begun
 from services.generator.context import Context, ContextLimits, PinnedSegment
@@ -84,7 +84,7 @@ class GenerateStream:
         self._balance = config.credit_frames
         self._running: RunningTurn | None = None
         self._queue = OutputQueue()
-        self._call = call_record.of_call()
+        self._call = current_call()
         self._failure: BaseException | None = None
         self._input_ended = False
         self._closed = False

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from csm.errors import FailedPrecondition
-from csm.serving import cores
+from csm.serving.process import cores
 from services.generator.engine.protocol import Model
 from services.generator.graphs.graphed_csm import GraphedCsm
 from services.generator.model import hub

@@ -39,7 +39,7 @@ TERMINALS_S = 2.0
 
 
 class GeneratorService:
-    """What a host runs; see `csm.serving.bootstrap.Service`."""
+    """What a host runs; see `csm.serving.service.Service`."""
 
     name = "csm.v1.GeneratorService"
     access = RPCS

@@ -11,9 +11,8 @@ from typing import Protocol
 import grpc
 
 from csm import errors
-from csm.serving import call_record
-from csm.serving.cache_scope import cache_scope_of
-from csm.serving.call_record import CallRecord
+from csm.serving.calls.cache_scope import cache_scope_of
+from csm.serving.calls.record import CallRecord, current_call
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from services.generator import messages
 from services.generator.engine.engine import Engine
@@ -74,7 +73,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def Generate(
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[generator_pb2.GenerateResponse]:
-        record = call_record.of_call()
+        record = current_call()
         stream = await self._open(request_iterator, record, context)
         frame_ms = self._service.loaded.frame_ms
         reader = asyncio.create_task(_read(request_iterator, stream, self._service, context))
@@ -157,7 +156,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         self, request: generator_pb2.EvictConversationRequest, context: Context
     ) -> generator_pb2.EvictConversationResponse:
         conversation_id = messages.conversation_id(request)
-        call_record.of_call().conversation_id = conversation_id
+        current_call().conversation_id = conversation_id
         evicted = await self._service.evict(conversation_id)
         return generator_pb2.EvictConversationResponse(evicted=evicted)
 

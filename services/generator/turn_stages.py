@@ -1,6 +1,6 @@
 """The parts of a turn in the engine, told for its call's trace when it is over."""
 
-from csm.serving.call_record import CallRecord
+from csm.serving.calls.record import CallRecord
 from services.generator.engine.events import Finished
 
 

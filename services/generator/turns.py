@@ -22,7 +22,7 @@ from services.generator.model.sampling import SamplingParams
 class StreamConfig:
     """The first message, checked. `credit_frames` None: no flow control. `seed` None: drawn anew
     for every turn; given: the first turn's, and one more for each turn after it. `cache_scope`:
-    whose KV cache its turns may take over; see `csm.serving.cache_scope`."""
+    whose KV cache its turns may take over; see `csm.serving.calls.cache_scope`."""
 
     conversation_id: str
     speaker: int

@@ -13,8 +13,8 @@ import torch
 
 from csm import errors
 from csm.audio import frames
-from csm.serving import cores
 from csm.serving.metrics import Metrics, TokenizerMetrics
+from csm.serving.process import cores
 from csm.v1 import tokenizer_pb2_grpc
 from services.native.build import NativeUnavailable
 from services.tokenizer import bounds
@@ -49,7 +49,7 @@ class _Running:
 
 
 class TokenizerService:
-    """What a host runs; see `csm.serving.bootstrap.Service`."""
+    """What a host runs; see `csm.serving.service.Service`."""
 
     name = "csm.v1.TokenizerService"
     access = RPCS

@@ -11,7 +11,7 @@ from grpc.aio import ServicerContext
 
 from csm.audio.frames import pack
 from csm.errors import invalid
-from csm.serving import call_record
+from csm.serving.calls.record import current_call
 from csm.v1 import tokenizer_pb2, tokenizer_pb2_grpc
 from services.tokenizer import messages
 from services.tokenizer.codec import MimiConfig
@@ -76,7 +76,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
             config.max_samples,
             config.mend,
         )
-        call_record.of_call().num_frames = len(codes)
+        current_call().num_frames = len(codes)
         return tokenizer_pb2.EncodeResponse(
             frames=pack(codes),
             num_samples=encoded.num_samples,
@@ -100,7 +100,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
             service.decoder.writer(request.format, "format"),
             request.num_samples or None,
         )
-        record = call_record.of_call()
+        record = current_call()
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 record.num_frames = chunk.num_frames
@@ -121,7 +121,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
             messages.audio_chunks(request_iterator, self._max_idle_s),
             config.max_samples,
         )
-        first_frame, record = 0, call_record.of_call()
+        first_frame, record = 0, current_call()
         async with contextlib.aclosing(outputs):
             async for output in outputs:
                 if isinstance(output, EncodingSummary):
@@ -145,7 +145,7 @@ class TokenizerServicer(tokenizer_pb2_grpc.TokenizerServiceServicer):
             messages.frame_blocks(request_iterator, service.info.config, self._max_idle_s),
             service.decoder.writer(config.format, "config.format"),
         )
-        record = call_record.of_call()
+        record = current_call()
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 record.num_frames = chunk.num_frames

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from csm.serving import call_record
+from csm.serving.calls.record import current_call
 from services.tokenizer.direction import Block
 from services.tokenizer.pool import CodecPool
 from services.tokenizer.stream import CodecStream, Operation
@@ -41,7 +41,7 @@ async def run_codec(
                 frames += len(block)
                 yield block
         finally:
-            call_record.of_call().stage(
+            current_call().stage(
                 None,
                 operation,
                 began_s,

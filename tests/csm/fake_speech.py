@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 
 from csm import errors
-from csm.serving.interceptors import RpcInterceptor
 from csm.serving.metrics import Metrics
+from csm.serving.rpc.interceptor import RpcInterceptor
 from csm.v1 import common_pb2, speech_pb2, speech_pb2_grpc
 
 FORMAT = common_pb2.AudioFormat(

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from csm import channel
-from csm.serving.grpc_server import server_options
+from csm.serving.rpc.server import server_options
 from csm.serving.settings import ServiceSettings
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from tests.csm.serving.running import Running

@@ -8,8 +8,10 @@ import grpc
 import pytest
 
 from csm import errors
-from csm.cli.certificates import make_server
+from csm.cli.certificates import make_authority, make_server
 from csm.client import AsyncClient, AsyncTokenizerClient, Client, RetryPolicy, TokenizerClient
+from csm.client.messages import TurnCompleted
+from csm.client.renewal import MAX_REPLACED
 from csm.client_tls import ClientTls
 from csm.v1 import speech_pb2_grpc
 from tests.certificates import HOSTS, Certificates
@@ -23,13 +25,15 @@ def files(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path / "certificates")
 
 
-async def serve(files: Certificates, mutual: bool) -> tuple[grpc.aio.Server, str]:
+async def serve(
+    files: Certificates, mutual: bool, address: str = "127.0.0.1:0"
+) -> tuple[grpc.aio.Server, str]:
     server = grpc.aio.server()
     speech_pb2_grpc.add_SpeechServiceServicer_to_server(FakeSpeech(), server)
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     authority = files.ca.read_bytes() if mutual else None
     credentials = grpc.ssl_server_credentials([pair], authority, mutual)
-    port = server.add_secure_port("127.0.0.1:0", credentials)
+    port = server.add_secure_port(address, credentials)
     await server.start()
     return server, f"127.0.0.1:{port}"
 
@@ -142,6 +146,64 @@ async def test_files_that_cannot_be_used_are_named_before_anything_is_sent(
     secret = files.key.read_bytes()
     said = refused(root_certificates=files.ca, client_certificate=(secret, secret))
     assert secret.splitlines()[1].decode() not in said
+
+
+def renew(files: Certificates) -> None:
+    """All of another authority, in the same places."""
+    Certificates(files.folder, make_authority("another"))
+
+
+async def test_files_that_were_renewed_are_used_by_the_next_call_of_both_clients(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csm.client.renewal.LOOK_S", 0.0)
+    arguments = {
+        "root_certificates": files.ca,
+        "client_certificate": (files.client, files.client_key),
+        "retry": ONCE,
+    }
+    server, address = await serve(files, True)
+    async with AsyncClient(address, **arguments) as client:  # type: ignore[arg-type]
+        with Client(address, **arguments) as blocking:  # type: ignore[arg-type]
+            before = await client.server_info()
+            assert await asyncio.to_thread(blocking.server_info) == before
+            await server.stop(0)
+            renew(files)
+            server, _ = await serve(files, True, address)
+            assert await client.server_info() == before
+            assert await asyncio.to_thread(blocking.server_info) == before
+            speech = client.synthesize("Hi.", timeout_s=10)
+            assert await speech.read_pcm() == CHUNK * 2
+    await server.stop(0)
+
+
+async def test_calls_under_way_stay_on_their_connection_and_broken_files_change_nothing(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csm.client.renewal.LOOK_S", 0.0)
+    server, address = await serve(files, False)
+    async with AsyncClient(address, root_certificates=files.ca, retry=ONCE) as client:
+        whole = files.ca.read_bytes()
+        async with client.converse() as conversation:
+            files.ca.write_bytes(whole[:100])
+            assert (await client.server_info()).model
+            assert len(client._channels.channels) == 1
+            # As many as are kept for calls that began over them.
+            for number in range(1, MAX_REPLACED + 1):
+                files.ca.write_bytes(whole + b"\n" * number)
+                assert (await client.server_info()).model
+                assert len(client._channels.channels) == 1 + number
+            await conversation.say("Hi.")
+            await conversation.end_turn()
+            async with asyncio.timeout(10):
+                while not isinstance(event := await anext(conversation), TurnCompleted):
+                    pass
+            assert event.error is None
+        for number in range(5):
+            files.ca.write_bytes(whole + b" " * number)
+            assert (await client.server_info()).model
+        assert len(client._channels.channels) == 1 + MAX_REPLACED
+    await server.stop(0)
 
 
 def test_two_are_equal_where_the_files_hold_the_same(files: Certificates) -> None:

@@ -10,14 +10,14 @@ import pytest_asyncio
 from csm import errors
 from csm.client import AsyncClient, AsyncTokenizerClient, Client, TokenizerClient
 from csm.client.bearer import is_local
-from csm.serving.bootstrap import Host
-from csm.serving.identity import Scope, current
+from csm.serving.auth.identity import Scope, current
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.v1 import speech_pb2_grpc
 from gateway.access import RPCS
 from tests.csm.fake_speech import FakeSpeech
-from tests.csm.serving.auth_cases import Tokens
+from tests.csm.serving.auth.cases import Tokens
 
 CLIENTS = (Client, AsyncClient, TokenizerClient, AsyncTokenizerClient)
 

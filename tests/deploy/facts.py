@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csm.serving.bootstrap import STOP_GRACE_S
+from csm.serving.host import STOP_GRACE_S
 from csm.serving.settings import ServiceSettings
 from csm.v1 import generator_pb2, speech_pb2, tokenizer_pb2
 from gateway.settings import GatewaySettings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from csm.serving.exposure import exposure
+from csm.serving.tls.exposure import exposure
 from tests.deploy import compose_file, dockerfile
 from tests.deploy.facts import DEPLOY, ROOT, SERVICES, VERSION, ServiceFacts
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from csm import errors
 from csm.audio.pcm import BYTES_PER_SAMPLE, pcm_bytes
-from csm.serving.bootstrap import Host
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.v1 import (

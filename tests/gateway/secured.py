@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import httpx
 
-from csm.serving.identity import Scope
+from csm.serving.auth.identity import Scope
 from csm.v1 import speech_pb2_grpc
 from tests.certificates import Certificates
-from tests.csm.serving.auth_cases import Tokens
+from tests.csm.serving.auth.cases import Tokens
 from tests.gateway.fakes import Stack
 
 USER = (Scope.SPEAK, Scope.CONVERSE, Scope.VOICES_WRITE)

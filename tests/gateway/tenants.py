@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 import gateway.http.app
 import gateway.service
-from csm.serving import identity
+from csm.serving.auth import identity
 from csm.v1 import speech_pb2
 from gateway.servicer import SpeechServicer
 from tests.gateway.fakes import Stack, stack

@@ -19,11 +19,11 @@ from starlette.routing import Route, WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from csm.serving.auth.identity import Scope
 from csm.serving.auth.rules import ADMIN, PUBLIC, Access, Rule
 from csm.serving.auth.token_file import new_token
-from csm.serving.bootstrap import Host
-from csm.serving.call_recorder import CallRecorder
-from csm.serving.identity import Scope
+from csm.serving.calls.recorder import CallRecorder
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.v1 import (
@@ -39,7 +39,7 @@ from gateway.http import app as http_app
 from gateway.http.guard import rule_name
 from services.generator import access as generator_access
 from services.tokenizer import access as tokenizer_access
-from tests.csm.serving.auth_cases import Tokens
+from tests.csm.serving.auth.cases import Tokens
 from tests.gateway.fakes import FakeGenerator, FakeTokenizer, Stack, stack
 
 SERVICES = {

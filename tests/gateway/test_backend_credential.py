@@ -10,14 +10,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from csm.serving.auth.identity import Scope
 from csm.serving.auth.token_file import new_token
-from csm.serving.bootstrap import Host
-from csm.serving.identity import Scope
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
 from csm.v1 import speech_pb2
 from gateway.backends.credential import BackendCredential, parse_token
-from tests.csm.serving.auth_cases import Tokens
+from tests.csm.serving.auth.cases import Tokens
 from tests.gateway.calls import Conversation, synthesize
 from tests.gateway.fakes import EOS, ERROR, FakeGenerator, FakeTokenizer, Stack
 

@@ -9,7 +9,7 @@ import pytest
 
 from csm import errors
 from csm.cli.certificates import make_authority, make_client, make_server
-from csm.serving import tls
+from csm.serving.tls import server as tls
 from csm.v1 import speech_pb2
 from gateway.backends.backend_tls import BackendTls
 from gateway.settings import GatewaySettings

@@ -49,7 +49,7 @@ def target(*stacks: Stack) -> str:
 
 async def dies(gateway: Stack) -> None:
     """Its calls break off, and its port is closed."""
-    await gateway.host._listener.stop(0)
+    await gateway.host._ports.stop(0)
 
 
 def heard(events: list[Any], turn_id: str) -> list[int]:

@@ -11,8 +11,8 @@ from csm import errors
 from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.failure import BackendFailure
 from gateway.commands import StreamFormat
-from gateway.converse_call import MAX_WAITING_TURNS
 from gateway.hearing.heard_audio import MAX_WAITING_BYTES, HeardAudio
+from gateway.turn_queue import MAX_WAITING_TURNS
 from tests.gateway.calls import Conversation, synthesize, turns_of, violations
 from tests.gateway.fakes import (
     CANCELLED,

@@ -14,9 +14,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from csm.serving.access_log import CALL_ENDED, CALL_FIELDS, TURN_ENDED, TURN_FIELDS
-from csm.serving.log_format import JsonLines
-from csm.serving.logging import _OURS, _Context
+from csm.serving.logs.access import CALL_ENDED, CALL_FIELDS, TURN_ENDED, TURN_FIELDS
+from csm.serving.logs.format import JsonLines
+from csm.serving.logs.setup import _OURS, _Context
 from csm.v1 import speech_pb2
 from gateway.http.openapi import document
 from tests.gateway.calls import Conversation, synthesize
@@ -169,9 +169,9 @@ async def test_a_request_id_is_taken_or_made_and_given_back_on_errors_too(runnin
 
 
 def test_the_fields_of_the_lines_are_those_that_are_documented() -> None:
-    from csm.serving.access_log import call_fields, turn_fields
-    from csm.serving.call_record import CallRecord
-    from csm.serving.turn_record import TurnRecord
+    from csm.serving.calls.record import CallRecord
+    from csm.serving.calls.turn_record import TurnRecord
+    from csm.serving.logs.access import call_fields, turn_fields
 
     assert list(call_fields(CallRecord(""))) == list(CALL_FIELDS)
     assert list(turn_fields(CallRecord(""), TurnRecord(0.0))) == list(TURN_FIELDS)

@@ -43,6 +43,7 @@ def test_the_defaults_fit_the_container_that_we_ship() -> None:
         ("max_heard_waiting_bytes", 1 << 30, "heard audio"),
         ("max_context_bytes", 1 << 30, "context"),
         ("max_message_bytes", 64 << 20, "messages"),
+        ("max_connections", 10_000, "connections"),
         ("http_max_connections", 10_000, "http"),
         ("http_max_bodies_bytes", 64 << 20, "http"),
     ],

@@ -14,7 +14,7 @@ import pytest_asyncio
 import websockets
 
 from csm import errors
-from csm.serving.identity import Scope
+from csm.serving.auth.identity import Scope
 from csm.v1 import speech_pb2
 from gateway.backends.affinity import AFFINITY_HEADER, generator_key, scope_of
 from tests.csm.cli.conftest import Csm, csm  # noqa: F401

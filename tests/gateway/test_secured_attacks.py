@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import generate_latest
 from websockets.exceptions import InvalidHandshake
 
+from csm.serving.auth.identity import Scope
 from csm.serving.auth.token_file import new_token
-from csm.serving.identity import Scope
 from csm.v1 import speech_pb2, speech_pb2_grpc
 from tests.gateway.calls import Conversation, synthesize
 from tests.gateway.secured import Caller, Secured, secured
@@ -285,9 +285,9 @@ async def test_strangers_who_stream_are_not_read_on_without_end(
         heard_audio=speech_pb2.ConverseHeardAudio(audio=bytes(1 << 16))
     )
     reading = most = 0
-    from csm.serving import interceptors
+    from csm.serving.rpc import method
 
-    real = interceptors.read_on
+    real = method.read_on
 
     async def counted(requests: Any) -> None:
         nonlocal reading, most
@@ -298,7 +298,7 @@ async def test_strangers_who_stream_are_not_read_on_without_end(
         finally:
             reading -= 1
 
-    monkeypatch.setattr(interceptors, "read_on", counted)
+    monkeypatch.setattr(method, "read_on", counted)
 
     async def stranger() -> grpc.StatusCode:
         async def flow() -> AsyncIterator[Any]:
@@ -315,8 +315,8 @@ async def test_strangers_who_stream_are_not_read_on_without_end(
         return grpc.StatusCode.OK
 
     codes = await asyncio.gather(*(stranger() for _ in range(60)))
-    assert 0 < most <= interceptors.MAX_STRANGERS
-    assert codes.count(grpc.StatusCode.UNAUTHENTICATED) >= interceptors.MAX_STRANGERS
+    assert 0 < most <= method.MAX_STRANGERS
+    assert codes.count(grpc.StatusCode.UNAUTHENTICATED) >= method.MAX_STRANGERS
 
 
 async def test_handshakes_that_never_end_keep_nobody_out(place: Secured, a: Caller) -> None:

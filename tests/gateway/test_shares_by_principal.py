@@ -6,9 +6,9 @@ from pathlib import Path
 import grpc
 import httpx
 
-from csm.serving.identity import Principal, Scope, counted_as, current
+from csm.serving.auth.identity import Principal, Scope, counted_as, current
 from csm.v1 import speech_pb2, speech_pb2_grpc
-from tests.csm.serving.auth_cases import Tokens
+from tests.csm.serving.auth.cases import Tokens
 from tests.gateway.fakes import stack
 
 

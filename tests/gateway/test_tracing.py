@@ -10,10 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from csm import errors
-from csm.serving.access_log import CALL_ENDED
+from csm.serving.logs.access import CALL_ENDED
 from csm.v1 import speech_pb2
-from tests.csm.serving.logged import logged
-from tests.csm.serving.otlp_collector import Collector, Tree
+from tests.csm.serving.logs.logged import logged
+from tests.csm.serving.tracing.otlp_collector import Collector, Tree
 from tests.gateway.calls import Conversation, synthesize
 from tests.gateway.fakes import Stack
 

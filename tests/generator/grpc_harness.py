@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 
 from csm import channel, errors
 from csm.audio import frames
-from csm.serving.bootstrap import Host
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, generator_pb2, generator_pb2_grpc
 from services.generator.engine.runner import Runner

@@ -25,7 +25,7 @@ the libraries' files too, which the kernel takes back."""
 # which the host asks what the model takes to the end of the warm-up.
 _START = """
 import asyncio, sys, threading
-from csm.serving import memory
+from csm.serving.process import memory
 from csm.serving.metrics import Metrics
 from services.generator.service import GeneratorService
 from services.generator.settings import GeneratorSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from csm.v1 import generator_pb2
-from tests.csm.serving.raw_http2 import RawConnection, message, rpc_headers
+from tests.csm.serving.rpc.raw_http2 import RawConnection, message, rpc_headers
 from tests.generator.grpc_harness import serving
 
 

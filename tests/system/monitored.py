@@ -20,8 +20,8 @@ import yaml
 from csm import errors
 from csm.client import AudioChunk, Client, TurnCompleted
 from csm.client.retry import RetryPolicy
-from csm.serving.endpoint import Endpoint
 from csm.serving.metrics import Metrics
+from csm.serving.process.endpoint import Endpoint
 from deploy.prometheus.operator import RULES
 from tests.certificates import Certificates
 from tests.gateway.conversations.redis.server import PROGRAM, redis_server

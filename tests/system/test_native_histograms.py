@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from csm.serving.endpoint import Endpoint
 from csm.serving.metrics import GatewayMetrics, Metrics
+from csm.serving.process.endpoint import Endpoint
 from tests.system.monitored import Prometheus, until
 
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from csm.audio.frames import WIRE_DTYPE
-from csm.serving.bootstrap import Host
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc
 from gateway.backends.calls import Decoding

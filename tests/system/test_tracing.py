@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from csm.client import Client
-from tests.csm.serving.otlp_collector import Collector, Tree
+from tests.csm.serving.tracing.otlp_collector import Collector, Tree
 from tests.system.test_processes import SERVICES, Processes, free_ports
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from csm.audio import frames
-from csm.serving.bootstrap import Host
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.v1 import common_pb2, tokenizer_pb2, tokenizer_pb2_grpc
 from services.tokenizer.main import build

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from csm import errors
-from csm.serving import memory
-from csm.serving.memory import MemoryLimit
 from csm.serving.metrics import Metrics
+from csm.serving.process import memory
+from csm.serving.process.memory import MemoryLimit
 from services.tokenizer import bounds
 from services.tokenizer.codec import MimiConfig, load, read_config
 from services.tokenizer.native.select import directions, weights_for

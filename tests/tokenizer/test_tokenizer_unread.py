@@ -10,7 +10,7 @@ import pytest
 
 from csm.audio import frames
 from csm.v1 import tokenizer_pb2
-from tests.csm.serving.raw_http2 import RawConnection, message, rpc_headers
+from tests.csm.serving.rpc.raw_http2 import RawConnection, message, rpc_headers
 from tests.tokenizer.running_tokenizer import F32, Tokenizer, chirp, random_codes
 
 DECODING = [

@@ -8,13 +8,13 @@ from typing import Any
 
 from csm import errors
 from csm.serving.auth.certificates import CertificateName, CertificateTable, parse_certificates
+from csm.serving.auth.identity import ANYBODY, Principal, current
 from csm.serving.auth.jwt_verifier import JwtRules, JwtVerifier, KeySource
 from csm.serving.auth.key_set import KeyFile, KeyUrl, is_url
 from csm.serving.auth.refusals import Refusal, denied, refused
 from csm.serving.auth.rules import Rule, satisfies
 from csm.serving.auth.token_file import PREFIX, TokenTable, parse_tokens
 from csm.serving.auth.watched_file import WatchedFile
-from csm.serving.identity import ANYBODY, Principal, current
 from csm.serving.metrics.server import ServerMetrics
 from csm.serving.settings import ServiceSettings
 

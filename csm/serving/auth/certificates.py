@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from csm.serving.auth.entries import check_fields, objects, principal_of
-from csm.serving.identity import Principal
+from csm.serving.auth.identity import Principal
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from csm.serving.identity import Principal, Scope
+from csm.serving.auth.identity import Principal, Scope
 
 MAX_NAME_CHARS = 128
 _NAME = re.compile(r"[\w.:@|/+=,-]{1,128}", re.ASCII)

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from csm import errors
 from csm.serving.auth.entries import is_name
+from csm.serving.auth.identity import Principal, Scope
 from csm.serving.auth.key_set import IssuerKey, Keys
 from csm.serving.auth.refusals import Refusal, refused
-from csm.serving.identity import Principal, Scope
 
 MAX_CACHED = 1024
 SUBJECT_TENANT = "sub:"
@@ -136,12 +136,13 @@ class JwtVerifier:
     def _principal(self, claims: dict[str, Any]) -> Principal:
         subject = claims["sub"]
         tenant = _claim(claims, self._rules.tenant_claim)
-        if tenant is None:
-            tenant = f"{SUBJECT_TENANT}{subject}"
-        elif str(tenant).startswith(SUBJECT_TENANT):
-            # Nobody's tenant is called so, whatever name somebody has chosen for himself.
+        # Nobody's tenant begins as those of subjects do, whatever name somebody chose for himself.
+        if not is_name(subject) or str(tenant).startswith(SUBJECT_TENANT):
             raise refused(Refusal.INVALID)
-        if not is_name(subject) or not is_name(tenant):
+        if tenant is None:
+            # Longer than a name by what it begins with: a subject may have all of a name's length.
+            tenant = f"{SUBJECT_TENANT}{subject}"
+        elif not is_name(tenant):
             raise refused(Refusal.INVALID)
         scopes = _claim(claims, self._rules.scope_claim)
         # A text with blanks between them as OAuth has it, or a list as roles often are.

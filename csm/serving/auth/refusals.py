@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 from csm import errors
+from csm.serving.auth.identity import Scope, current
 from csm.serving.auth.rules import Rule, satisfies
-from csm.serving.identity import Scope, current
 
 
 class Refusal(StrEnum):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from csm.serving.identity import Principal, Scope
+from csm.serving.auth.identity import Principal, Scope
 
 Rule = frozenset[Scope] | None
 """Any one of these scopes will do, and `admin` always does; None: no credential is asked for."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from csm.serving.auth.entries import check_fields, objects, principal_of
-from csm.serving.identity import Principal, Scope
+from csm.serving.auth.identity import Principal, Scope
 
 PREFIX = "csm_"
 """Of every token of ours, so that scanners of secrets find one that was published."""

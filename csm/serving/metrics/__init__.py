@@ -41,7 +41,7 @@ class Metrics:
         self.states: dict[str, Callable[[], State]] = {}
         """What each service of the process is now, by name; `/healthz` and `/readyz` ask all."""
         self.memory_bytes: dict[str, int] = {}
-        """What the services of the process can cost, by part; see `csm.serving.memory`."""
+        """What the services of the process can cost, by part; see `csm.serving.process.memory`."""
 
     def expect(self, service_name: str) -> None:
         """The process is not ready before this service has started too."""

@@ -10,15 +10,15 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from csm import pem
 from csm.errors import InvalidArgument
+from gateway.conversations.redis.tls_files import CA, CERTIFICATE, KEY, StoreTlsFiles
 
 ALLOWED = (
     "redis://HOST:PORT/DB, unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, "
     "redis+cluster://HOST:PORT,HOST:PORT; with TLS rediss://, rediss+sentinel:// and "
     "rediss+cluster://, behind them ?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE"
 )
-TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+TLS_FILES = (CA, CERTIFICATE, KEY)
 """In the query of a URL: whom to trust (else the system's), and what to show with mutual TLS."""
 MAX_CONNECTIONS = 32
 SENTINEL_PORT = 26379
@@ -52,53 +52,55 @@ def connect(url: str, timeout_s: float) -> Client:
         "protocol": 2,
     }
     try:
-        tls = _tls(url) if scheme.startswith("rediss") else {}
-        if scheme in ("redis", "rediss", "unix"):
-            # What the URL says of TLS it takes from there.
-            options |= {k: v for k, v in tls.items() if k == "ssl_check_hostname"}
-            pool = BlockingConnectionPool.from_url(
-                url, max_connections=MAX_CONNECTIONS, timeout=timeout_s, **options
-            )
-            return Redis.from_pool(pool)
-        parts = urlsplit(url)
-        if scheme in ("redis+sentinel", "rediss+sentinel"):
-            return _by_sentinel(_nodes(parts, SENTINEL_PORT), options | tls)
-        if scheme in ("redis+cluster", "rediss+cluster"):
-            nodes = _nodes(parts, PORT)
-            return RedisCluster(
-                startup_nodes=[ClusterNode(host, port) for host, port in nodes.hosts],
-                max_connections=MAX_CONNECTIONS,
-                **nodes.user,
-                **options,
-                **tls,
-            )
+        files = StoreTlsFiles(_paths(url)) if scheme.startswith("rediss") else None
+        if files is not None:
+            options |= _tls(url, files)
+        client = _client(url, scheme, options)
     except (ValueError, TypeError, InvalidArgument) as error:
         raise ValueError(f"store_url: {_told(error, url)}; allowed are {ALLOWED}") from None
-    raise ValueError(f"store_url: begins with {scheme[:20]!r}; allowed are {ALLOWED}")
+    if client is None:
+        raise ValueError(f"store_url: begins with {scheme[:20]!r}; allowed are {ALLOWED}")
+    if files is not None:
+        files.follow(client)
+    return client
 
 
-def _tls(url: str) -> dict[str, Any]:
-    """What a URL with TLS says of it. Raises `ValueError` where a file cannot be one."""
-    query = dict(parse_qsl(urlsplit(url).query))
-    files = {name: Path(query[name]) for name in TLS_FILES if name in query}
-    contents = {name: pem.read(name, path) for name, path in files.items()}
-    if "ssl_ca_certs" in files:
-        pem.check_certificates("ssl_ca_certs", files["ssl_ca_certs"], contents["ssl_ca_certs"])
-    shown = TLS_FILES[1:]
-    if any(name in files for name in shown):
-        if lack := next((name for name in shown if name not in files), None):
-            raise ValueError(f"{lack} is missing; a certificate and its key are needed, or neither")
-        certificate, key = (files[name] for name in shown)
-        pem.check_pair(
-            ("ssl_certfile", "ssl_keyfile"),
-            (certificate, key),
-            contents["ssl_certfile"],
-            contents["ssl_keyfile"],
+def _client(url: str, scheme: str, options: dict[str, Any]) -> Client | None:
+    """None for an unknown scheme. Raises `ValueError` or `TypeError` for what cannot be read."""
+    if scheme in ("redis", "rediss", "unix"):
+        # What the URL says of TLS is taken from there, its files too.
+        taken = {k: v for k, v in options.items() if k not in ("ssl", *TLS_FILES)}
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=MAX_CONNECTIONS, timeout=options["socket_timeout"], **taken
         )
+        return Redis.from_pool(pool)
+    parts = urlsplit(url)
+    if scheme in ("redis+sentinel", "rediss+sentinel"):
+        return _by_sentinel(_nodes(parts, SENTINEL_PORT), options)
+    if scheme in ("redis+cluster", "rediss+cluster"):
+        nodes = _nodes(parts, PORT)
+        return RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in nodes.hosts],
+            max_connections=MAX_CONNECTIONS,
+            **nodes.user,
+            **options,
+        )
+    return None
+
+
+def _paths(url: str) -> dict[str, Path]:
+    """The TLS files that a URL names."""
+    query = dict(parse_qsl(urlsplit(url).query))
+    return {name: Path(query[name]) for name in TLS_FILES if name in query}
+
+
+def _tls(url: str, files: StoreTlsFiles) -> dict[str, Any]:
+    """What a URL with TLS says of it."""
+    query = dict(parse_qsl(urlsplit(url).query))
     return {
         "ssl": True,
         "ssl_check_hostname": query.get("ssl_check_hostname", "true").lower() != "false",
-        **{name: str(path) for name, path in files.items()},
+        **{name: str(path) for name, path in files.paths.items()},
     }
 
 

@@ -27,6 +27,7 @@ from typing import TypeVar
 from csm import errors
 from gateway.voices.created.owner_folder import folder_of, make_folder, owner_of
 from gateway.voices.created.record import ForeignVoice, VoiceRecord, pack, unpack
+from gateway.voices.created.sharing import open_lock, share
 from gateway.voices.created.store import Change, Changes, exists, full, missing
 from gateway.voices.names import is_name, key_of
 from gateway.voices.voice import VoiceId
@@ -116,9 +117,12 @@ class VoiceFolder:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, of all gateways that share the folder."""
-        with open(self._root / ".lock", "ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        handle = open_lock(self._root)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(handle)
 
     def _folders(self) -> dict[VoiceId, Path]:
         """Of all owners' voices."""
@@ -161,11 +165,12 @@ class VoiceFolder:
     def _create(self, record: VoiceRecord, recordings: Sequence[bytes]) -> None:
         new = self._root / f"{NEW}{uuid.uuid4().hex}"
         new.mkdir()
+        share(new, self._root)
         try:
             for number, audio in enumerate(recordings, start=1):
-                _write(new / str(number), audio)
-            _write(new / FILE_NAME, _told(record))
-            _write(new / RECORD, pack(record))
+                _write(new / str(number), audio, self._root)
+            _write(new / FILE_NAME, _told(record), self._root)
+            _write(new / RECORD, pack(record), self._root)
             with self._locked():
                 there = self._folders()
                 if record.id in there:
@@ -187,8 +192,8 @@ class VoiceFolder:
                 record = change(_read(folder, owner))
             except ForeignVoice as error:
                 raise errors.FailedPrecondition(f"voice {name!r}: {error}; delete it") from None
-            _replace(folder / RECORD, pack(record))
-            _replace(folder / FILE_NAME, _told(record))
+            _replace(folder / RECORD, pack(record), self._root)
+            _replace(folder / FILE_NAME, _told(record), self._root)
             # The others look at no other time.
             os.utime(self._root)
             return record
@@ -267,17 +272,18 @@ def _told(record: VoiceRecord) -> bytes:
     return json.dumps(content, ensure_ascii=False, indent=2).encode()
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, root: Path) -> None:
     with path.open("xb") as file:
+        share(file.fileno(), root)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes, root: Path) -> None:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        _write(part, data)
+        _write(part, data, root)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

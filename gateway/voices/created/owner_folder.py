@@ -5,9 +5,12 @@ no name leaves the folder, and no file system takes two for one. A name that wou
 file system is `@@` and its hash, with the name itself in a file `.tenant`.
 """
 
+import contextlib
 import re
 from hashlib import blake2b
 from pathlib import Path
+
+from gateway.voices.created.sharing import share
 
 MARK = "@"
 """No voice's name begins with it."""
@@ -26,9 +29,13 @@ def folder_of(root: Path, owner: str) -> Path:
 def make_folder(root: Path, owner: str) -> Path:
     """The owner's folder, made where it is not there yet."""
     folder = folder_of(root, owner)
-    folder.mkdir(exist_ok=True)
+    if folder == root:
+        return folder
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        share(folder, root)
     if folder.name.startswith(MARK * 2):
-        (folder / NAME_FILE).write_bytes(_bytes(owner))
+        _write_name(folder / NAME_FILE, _bytes(owner), root)
     return folder
 
 
@@ -62,6 +69,15 @@ def owner_of(folder: Path) -> str | None:
         return None
     # Written by somebody else, it might be a second folder of the same owner.
     return owner if owner and folder_name(owner) == folder.name else None
+
+
+def _write_name(path: Path, name: bytes, root: Path) -> None:
+    if not path.exists():
+        path.write_bytes(name)
+        share(path, root)
+    elif path.read_bytes() != name:
+        # Of a gateway that was killed amid it.
+        path.write_bytes(name)
 
 
 def _bytes(owner: str) -> bytes:

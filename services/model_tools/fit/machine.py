@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from csm.serving import cores, memory
+from csm.serving.process import cores, memory
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from csm.serving import memory
 from csm.serving.metrics import Metrics
+from csm.serving.process import memory
 from services.all_in_one import make_settings
 from services.generator.settings import GeneratorSettings
 from services.tokenizer.settings import TokenizerSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from csm.errors import FailedPrecondition
-from csm.serving import memory
+from csm.serving.process import memory
 from services.generator.loading import torch_dtype
 from services.generator.model.hub import ModelDescription, describe
 from services.model_tools.fit.advice import Advice, advise

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from csm.serving import cores
+from csm.serving.process import cores
 from services.generator import loading
 from services.generator.engine.engine import Engine
 from services.generator.engine.runner import Runner

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -15,9 +17,10 @@ from prometheus_client import generate_latest
 from csm import errors
 from csm.client import AsyncClient, AsyncConversation, FinishReason, TurnCompleted
 from csm.client.tokenizer import AsyncTokenizerClient
-from csm.serving import memory
-from csm.serving.memory import MemoryLimit
+from csm.serving.process import memory
+from csm.serving.process.memory import MemoryLimit
 from services.all_in_one import AllInOne, make_settings, tokenizer_alone
+from services.generator.service import GeneratorService
 from services.generator.settings import GeneratorSettings
 from services.tokenizer.service import TokenizerService
 from tests.csm.cli.conftest import PICO, chirp
@@ -269,6 +272,21 @@ async def test_what_cannot_fit_is_refused_before_anything_loads(
     with pytest.raises(
         errors.FailedPrecondition, match=r"the limit is 128 MiB .*generator KV cache"
     ):
+        await running.start()
+    assert loaded == []
+
+
+@pytest.mark.parametrize("service", ["tokenizer", "generator", "gateway"])
+async def test_tracing_without_its_extra_is_refused_before_anything_loads(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    loaded = []
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
+    for one in (TokenizerService, GeneratorService):
+        monkeypatch.setattr(one, "start", lambda self: loaded.append(self))
+    settings: Any = {service: {"tracing_endpoint": "http://127.0.0.1:9"}}
+    running = AllInOne(model=PICO, **settings)
+    with pytest.raises(errors.FailedPrecondition, match=r"tracing_endpoint.*csm-server\[tracing\]"):
         await running.start()
     assert loaded == []
 

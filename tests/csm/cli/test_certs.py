@@ -8,7 +8,7 @@ import pytest
 
 from csm.client_tls import ClientTls
 from csm.serving.settings import ServiceSettings
-from csm.serving.tls import ServerTls
+from csm.serving.tls.server import ServerTls
 from tests.csm.cli.conftest import Csm
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from csm.serving import memory
-from csm.serving.memory import MemoryLimit
+from csm.serving.process import memory
+from csm.serving.process.memory import MemoryLimit
 from services.all_in_one import AllInOne
 from tests.csm.cli.conftest import PICO, Csm
 

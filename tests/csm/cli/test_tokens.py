@@ -1,14 +1,15 @@
 """`csm tokens`: made once, never kept, listed, revoked."""
 
 import json
+import os
 import stat
 import time
 from pathlib import Path
 
 import pytest
 
+from csm.serving.auth.identity import Principal, Scope
 from csm.serving.auth.token_file import TOKEN, parse_tokens
-from csm.serving.identity import Principal, Scope
 from tests.csm.cli.conftest import Csm
 
 
@@ -31,6 +32,49 @@ def test_a_new_token_is_printed_once_and_its_hash_kept(csm: Csm, file: Path) -> 
     assert entry.principal == Principal("alice", "alice", speaking)
     assert entry.expires_unix_s is None
     assert token not in csm("tokens", "list", "-f", file).output
+
+
+def test_a_token_may_go_to_a_file_that_is_its_owners_alone_whatever_the_umask(
+    csm: Csm, file: Path
+) -> None:
+    output = file.with_name("alice.token")
+    umask = os.umask(0)
+    try:
+        made = csm("tokens", "new", "alice", "--file", file, "--output", output)
+    finally:
+        os.umask(umask)
+    assert made.exit_code == 0
+    assert made.stdout == ""
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    token = output.read_text().strip()
+    entry = parse_tokens(file.read_bytes()).get(token)
+    assert entry is not None
+    assert entry.principal.name == "alice"
+    assert token not in made.stderr
+
+
+def test_a_file_that_is_there_is_never_replaced_by_a_token_nor_is_a_link_followed(
+    csm: Csm, file: Path
+) -> None:
+    there, link = file.with_name("there"), file.with_name("link")
+    there.write_text("ours\n")
+    link.symlink_to(file.with_name("nowhere"))
+    for output in (there, link):
+        made = csm("tokens", "new", "alice", "--file", file, "-o", output)
+        assert made.exit_code == 1
+        assert f"--output {output}: is there already" in made.stderr
+    assert there.read_text() == "ours\n"
+    assert sorted(one.name for one in file.parent.iterdir()) == ["link", "there"]
+    missing = csm("tokens", "new", "alice", "--file", file, "-o", file.parent / "no" / "token")
+    assert missing.exit_code == 1
+    assert not file.exists()
+
+
+def test_where_the_hash_cannot_be_kept_no_token_is_left(csm: Csm, file: Path) -> None:
+    output = file.with_name("alice.token")
+    nowhere = file.parent / "no" / "tokens"
+    assert csm("tokens", "new", "alice", "--file", nowhere, "-o", output).exit_code == 1
+    assert not output.exists()
 
 
 def test_tenant_scopes_and_days_are_as_given(csm: Csm, file: Path) -> None:

@@ -11,9 +11,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import generate_latest
 
 from csm import errors
-from csm.serving.bootstrap import Host
-from csm.serving.interceptors import RpcInterceptor
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
+from csm.serving.rpc.interceptor import RpcInterceptor
 from csm.serving.settings import ServiceSettings
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from tests.csm.serving.running import NAME, NOT_SERVING, SERVING, FakeService, Running, Servicer

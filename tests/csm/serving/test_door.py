@@ -7,12 +7,12 @@ import pytest
 
 from csm import errors
 from csm.serving.auth.authenticator import Authenticator
-from csm.serving.bootstrap import Host
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.recorder import CallRecorder
 from csm.serving.health import State
+from csm.serving.host import Host
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
-from csm.serving.tls import ServerTls
+from csm.serving.tls.server import ServerTls
 from tests.csm.serving.running import FakeService
 
 

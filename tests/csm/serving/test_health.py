@@ -15,9 +15,9 @@ from prometheus_client import generate_latest
 from csm import errors
 from csm.serving import health, host, probe
 from csm.serving.bootstrap import expose_metrics
-from csm.serving.endpoint import Endpoint
 from csm.serving.metrics import Metrics
-from tests.csm.serving.raw_http2 import RawConnection, message, rpc_headers
+from csm.serving.process.endpoint import Endpoint
+from tests.csm.serving.rpc.raw_http2 import RawConnection, message, rpc_headers
 from tests.csm.serving.running import NAME, NOT_SERVING, SERVING, Running
 
 

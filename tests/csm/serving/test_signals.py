@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.csm.serving.raw_http2 import RawConnection, message, rpc_headers
+from tests.csm.serving.rpc.raw_http2 import RawConnection, message, rpc_headers
 
 ROOT = Path(__file__).resolve().parents[3]
 PROCESS = """

@@ -89,7 +89,7 @@ def test_owners_never_meet_in_one_process(steps: list[tuple[str, str, str]]) -> 
     asyncio.run(follow(InProcessStore(memory), steps))
     for conversation in list(memory._kept.values()):
         memory.forget(conversation)
-    assert (memory.num_bytes, memory._of_owners) == (0, {})
+    assert (memory.num_bytes, memory._shares._of) == (0, {})
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from csm.serving.memory import resident_bytes
+from csm.serving.process.memory import resident_bytes
 from gateway.http import connection
 from gateway.http.connection import MAX_HEAD_BYTES
 from gateway.memory_bounds import CONNECTION_BYTES

@@ -86,6 +86,20 @@ async def test_requests_are_counted_by_their_route_and_not_by_their_path(
     assert served.sample("csm_http_connections") >= 1
 
 
+async def test_the_document_that_anybody_may_have_is_made_once(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await http.get("/openapi.json")
+    assert first.headers["content-type"] == "application/json"
+    assert first.json()["openapi"] == "3.1.0"
+
+    def again(*_: object) -> None:
+        pytest.fail("was made again, which takes milliseconds of everybody's time")
+
+    monkeypatch.setattr("gateway.http.catalog.document", again)
+    assert (await http.get("/openapi.json")).content == first.content
+
+
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_gateway_that_cannot_be_ready_says_so_and_takes_nothing() -> None:
     async with stack(http_port=0) as one, httpx.AsyncClient(base_url=one.http) as http:

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from csm.serving.auth.rules import PUBLIC
-from csm.serving.call_recorder import CallRecorder
+from csm.serving.calls.recorder import CallRecorder
 from gateway.access import ROUTES
 from gateway.http import messages
 from gateway.http.app import make_app

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from csm import errors
-from csm.serving.access_log import CALL_ENDED
-from tests.csm.serving.logged import logged
+from csm.serving.logs.access import CALL_ENDED
+from tests.csm.serving.logs.logged import logged
 from tests.gateway.fakes import ERROR, FRAME_SAMPLES, Stack, stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

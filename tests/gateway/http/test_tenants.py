@@ -14,7 +14,8 @@ import pytest_asyncio
 from starlette.routing import Route, WebSocketRoute
 from websockets.asyncio.client import connect
 
-from csm.serving.call_recorder import CallRecorder
+from csm import errors
+from csm.serving.calls.recorder import CallRecorder
 from gateway.http.outcomes import MAX_KEPT, Outcomes
 from tests.gateway.fakes import CODEBOOK_SIZE, Stack
 from tests.gateway.http.test_conversation_socket import Talk
@@ -266,4 +267,12 @@ async def test_outcomes_are_kept_for_their_owner_within_one_bound() -> None:
     assert outcomes.get("id", owner="b") is yours
     for number in range(MAX_KEPT):
         outcomes.begin(str(number), owner="c")
-    assert len(outcomes._kept) == MAX_KEPT
+    # Whoever has most makes room, and nobody else.
+    assert outcomes.get("id", owner="a") is mine
+    assert outcomes.get("id", owner="b") is yours
+    with pytest.raises(errors.NotFound):
+        outcomes.get("1", owner="c")
+    assert outcomes.get("2", owner="c")
+    again = outcomes.begin("2", owner="c")
+    assert outcomes.get("2", owner="c") is again
+    assert sum(map(len, outcomes._kept.values())) == MAX_KEPT

@@ -11,7 +11,8 @@ import pytest
 import websockets
 
 from csm.cli.certificates import make_authority, make_client
-from csm.serving import grpc_server, tls
+from csm.serving.rpc import server as grpc_server
+from csm.serving.tls import server as tls
 from gateway.http import server
 from tests.certificates import NEEDS_SSLSCAN, Certificates, scan
 from tests.gateway.fakes import Stack, stack

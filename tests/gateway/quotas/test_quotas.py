@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 
 import gateway.quotas.in_process
 from csm import errors
+from csm.serving.calls.turn_record import TurnRecord
 from csm.serving.metrics.tenants import TenantMetrics
-from csm.serving.turn_record import TurnRecord
 from gateway.quotas.caller import Caller
 from gateway.quotas.in_process import InProcessQuotas
 from gateway.quotas.quota_limits import QuotaLimits

@@ -187,3 +187,16 @@ async def test_counts_are_there_when_redis_is_back(server: RedisServer) -> None:
 async def test_a_wrong_url_is_refused_by_name(url: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         RedisQuotas(url, GatewayMetrics(CollectorRegistry()), timeout_s=1, lease_s=1)
+
+
+async def test_what_is_left_of_a_window_is_told_to_a_fraction_of_a_second(
+    server: RedisServer,
+) -> None:
+    async with store(server.url) as one:
+        began = time.monotonic()
+        await one.add("k", 60, 1)
+        for _ in range(6):
+            left_s = await one.left_s("k")
+            assert left_s == pytest.approx(60 - (time.monotonic() - began), abs=0.15)
+            await asyncio.sleep(0.2)
+        assert await one.left_s("nothing") == 0

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -21,6 +22,7 @@ from gateway.conversations.redis.connection import connect
 from gateway.conversations.redis.store import RedisStore
 from gateway.conversations.stores import make_store
 from gateway.settings import GatewaySettings
+from tests.certificates import Certificates
 from tests.gateway.conversations.making import segment, turn
 from tests.gateway.conversations.redis.server import (
     PROGRAM,
@@ -119,8 +121,15 @@ def processes(*commands: list[str]) -> Iterator[None]:
             one.wait(10)
 
 
-def answering(port: int, password: str | None = None) -> redis.Redis:
-    client = redis.Redis(port=port, password=password, retry=ONCE)
+def answering(
+    port: int, password: str | None = None, files: Certificates | None = None
+) -> redis.Redis:
+    """A client of the server there, over TLS with `files`, as soon as it answers."""
+    tls: dict[str, Any] = {}
+    if files is not None:
+        tls = {"ssl": True, "ssl_ca_certs": str(files.ca)}
+        tls |= {"ssl_certfile": str(files.client), "ssl_keyfile": str(files.client_key)}
+    client = redis.Redis(host="127.0.0.1", port=port, password=password, retry=ONCE, **tls)
     for _ in range(200):
         with contextlib.suppress(redis.RedisError):
             client.ping()

@@ -1,16 +1,28 @@
 """The store over TLS: a real server that takes nothing else, with certificates on both sides."""
 
-import socket
+import asyncio
+import contextlib
+import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import redis.asyncio as aioredis
 
-from gateway.conversations.redis.connection import connect
+from csm.cli.certificates import make_authority
+from gateway.conversations.redis.connection import MAX_CONNECTIONS, connect
 from tests.certificates import Certificates
-from tests.gateway.conversations.redis.server import closed, needs_redis, redis_server, redis_store
+from tests.gateway.conversations.redis.server import (
+    PROGRAM,
+    closed,
+    needs_redis,
+    redis_server,
+    redis_store,
+)
+from tests.gateway.conversations.redis.test_connection import answering, free_port, processes
 
 pytestmark = needs_redis
 
@@ -20,17 +32,19 @@ def files(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path / "certificates")
 
 
-@pytest.fixture
-def port(files: Certificates) -> Iterator[int]:
-    """Where a server listens with TLS alone, and wants certificates of its clients."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
+def encrypted(files: Certificates, port: int) -> list[str]:
+    """Of a server that listens with TLS alone, and wants certificates of its clients."""
     arguments = {
-        "--tls-port": number, "--bind": "127.0.0.1", "--tls-cert-file": files.certificate,
+        "--tls-port": port, "--bind": "127.0.0.1", "--tls-cert-file": files.certificate,
         "--tls-key-file": files.key, "--tls-ca-cert-file": files.ca, "--tls-auth-clients": "yes",
     }  # fmt: skip
-    with redis_server(*(str(word) for pair in arguments.items() for word in pair)):
+    return [str(word) for pair in arguments.items() for word in pair]
+
+
+@pytest.fixture
+def port(files: Certificates) -> Iterator[int]:
+    number = free_port()
+    with redis_server(*encrypted(files, number)):
         yield number
 
 
@@ -106,3 +120,93 @@ def test_files_that_cannot_be_used_are_named_and_no_password(
     assert f"ssl_ca_certs: {files.key} holds a private key" in told(ssl_ca_certs=files.key)
     assert "ssl_keyfile is missing" in told(ssl_certfile=files.client)
     assert "is not the key" in told(ssl_certfile=files.client, ssl_keyfile=files.key)
+
+
+def renewed(files: Certificates) -> None:
+    """All of another authority, in the same places."""
+    Certificates(files.folder, make_authority("another"))
+
+
+async def answers(client: Any) -> None:
+    """Comes back by itself, within seconds."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            await client.ping()
+            return
+        except aioredis.RedisError:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def test_a_new_connection_uses_files_that_were_renewed(files: Certificates) -> None:
+    number = free_port()
+    client = connect(url(number, **query(files)), 3.0)
+    with redis_server(*encrypted(files, number)) as server:
+        # Several of the pool: each connection has read the files.
+        await asyncio.gather(*(client.ping() for _ in range(MAX_CONNECTIONS)))
+        server.end()
+        renewed(files)
+        server.up(*encrypted(files, number))
+        await answers(client)
+        await asyncio.gather(*(client.ping() for _ in range(MAX_CONNECTIONS)))
+    await client.aclose()
+
+
+async def test_files_that_are_broken_change_nothing_and_are_told_once(
+    files: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    number = free_port()
+    client = connect(url(number, **query(files)), 3.0)
+    with redis_server(*encrypted(files, number)) as server:
+        await client.ping()
+        whole = files.client.read_bytes()
+        files.client.write_bytes(whole[:100])
+        for _ in range(2):
+            server.end()
+            server.up(*encrypted(files, number))
+            await answers(client)
+        told = [r.getMessage() for r in caplog.records if "TLS files" in r.getMessage()]
+        assert len(told) == 1
+        assert f"ssl_certfile: {files.client} holds a certificate that is broken" in told[0]
+    await client.aclose()
+
+
+async def test_a_cluster_and_a_sentinel_use_files_that_were_renewed(files: Certificates) -> None:
+    """Nodes that are found later, and the sentinels themselves, too."""
+    assert PROGRAM
+    node, watched, watcher = free_port(), free_port(), free_port()
+    folder = files.folder
+    config = folder / "sentinel.conf"
+
+    def commands() -> list[list[str]]:
+        common = [str(PROGRAM), "--port", "0", "--save", "", "--dir", str(folder)]
+        config.write_text(
+            f"port 0\nsentinel monitor main 127.0.0.1 {watched} 1\ntls-replication yes\n"
+        )
+        (folder / "nodes.conf").unlink(missing_ok=True)
+        return [
+            [*common, *encrypted(files, node), "--cluster-enabled", "yes", "--tls-cluster", "yes",
+             "--cluster-port", str(free_port())],
+            [*common, *encrypted(files, watched)],
+            [str(PROGRAM), str(config), "--sentinel", *encrypted(files, watcher)],
+        ]  # fmt: skip
+
+    clients = [
+        connect(url(node, "rediss+cluster", "", **query(files)), 3.0),
+        connect(url(watcher, "rediss+sentinel", "/main/0", **query(files)), 3.0),
+    ]
+    for again in (False, True):
+        if again:
+            renewed(files)
+        with processes(*commands()):
+            for number in (node, watched, watcher):
+                answering(number, files=files)
+            answering(node, files=files).execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            for client in clients:
+                await answers(client)
+    for client in clients:
+        with contextlib.suppress(aioredis.RedisError):
+            await client.aclose()

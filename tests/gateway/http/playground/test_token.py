@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext
 
-from csm.serving.identity import Scope
-from tests.csm.serving.auth_cases import Tokens
+from csm.serving.auth.identity import Scope
+from tests.csm.serving.auth.cases import Tokens
 from tests.gateway.http.playground.conftest import PICO, Tab
 from tests.gateway.http.playground.test_page import check_accessible
 from tests.system.conftest import BackgroundStack

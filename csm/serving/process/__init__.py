@@ -1,0 +1,1 @@
+"""The process around the services: its memory, cores, background tasks, HTTP port and end."""

@@ -1,0 +1,1 @@
+"""The gRPC server: its port, and what is done around every RPC."""

@@ -1,0 +1,1 @@
+"""TLS of the ports: the files, the certificate that is served, and what is open without it."""
