@@ -18,7 +18,7 @@
 //                       load_raw_pairs, store_raw_pairs, spread_pair, dot_pairs(sums, a, b), turn,
 //                       zip, store_zipped, narrow_pairs, scale_pow2
 //   store_rounded_n     store_bf16_n for factors of such products: where there are some, what is no
-//                       number stays none, and subnormals are zeros
+//                       number stays none, and subnormals may become zeros
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 
@@ -55,6 +55,8 @@ inline bf16 narrow(float x) {
 #include "simd_avx512.hpp"
 #elif defined(__AVX2__) && defined(__FMA__)
 #include "simd_avx2.hpp"
+#elif defined(CSM_NEON)
+#include "simd_neon.hpp"
 #else
 #include "simd_generic.hpp"
 #endif
