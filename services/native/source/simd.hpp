@@ -19,6 +19,9 @@
 //                       zip, store_zipped, narrow_pairs, scale_pow2
 //   store_rounded_n     store_bf16_n for factors of such products: where there are some, what is no
 //                       number stays none, and subnormals may become zeros
+//   CSM_SQUARES         defined where two rows by two outputs are one instruction, of int8 and bf16;
+//                       with it Squares, load_inputs, add_squares, row_of, four_zeros
+//   steps_at_once       steps that such an instruction takes: panels of int8 and bf16 have a multiple
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 
@@ -74,6 +77,10 @@ constexpr bool has_pairs = false;
 namespace csm::simd {
 
 // What a level does no faster by itself.
+#ifndef CSM_SQUARES
+constexpr int steps_at_once = 1;
+#endif
+
 #ifndef CSM_PAIRS
 inline void store_rounded_n(bf16* p, F32 x, int n) { store_bf16_n(p, x, n); }
 #endif

@@ -1,6 +1,7 @@
 // ARM's Advanced SIMD: four registers hold the sixteen lanes. With __ARM_FEATURE_DOTPROD four
 // products of int8 are one instruction, with __ARM_FEATURE_BF16_VECTOR_ARITHMETIC pairs of bf16
-// (simd_neon_pairs.hpp); both are the compiler's words for what the level's flags allow.
+// (simd_neon_pairs.hpp), with __ARM_FEATURE_MATMUL_INT8 beside it squares of both
+// (simd_neon_squares.hpp): the compiler's words for what the level's flags allow.
 #pragma once
 
 #include <arm_neon.h>
@@ -172,4 +173,7 @@ inline I32 dot(I32 sums, Int8Block weights, int8x16_t inputs) {
 
 #ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
 #include "simd_neon_pairs.hpp"
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#include "simd_neon_squares.hpp"
+#endif
 #endif
