@@ -92,9 +92,9 @@ def processor_features() -> frozenset[str]:
 
 
 # Feature: which word of the auxiliary vector and which bit of it Linux has it in, and what macOS
-# calls it.
+# calls it ("": every processor of macOS has it).
 _ARM_FEATURES = {
-    "asimd": (16, 1, "hw.optional.AdvSIMD"),
+    "asimd": (16, 1, ""),
     "asimddp": (16, 20, "hw.optional.arm.FEAT_DotProd"),
     "i8mm": (26, 13, "hw.optional.arm.FEAT_I8MM"),
     "bf16": (26, 14, "hw.optional.arm.FEAT_BF16"),
@@ -111,16 +111,23 @@ def _arm_features() -> frozenset[str]:
 
 def _has_on_linux(feature: str) -> bool:
     word, bit, _ = _ARM_FEATURES[feature]
+    return bool(_auxiliary(word) >> bit & 1)
+
+
+def _auxiliary(word: int) -> int:
+    """A number of the auxiliary vector, in which the kernel says what there is."""
     getauxval = ctypes.CDLL(None).getauxval
     getauxval.restype, getauxval.argtypes = ctypes.c_ulong, (ctypes.c_ulong,)
-    return bool(getauxval(word) >> bit & 1)
+    return int(getauxval(word))
 
 
 def _has_on_macos(feature: str) -> bool:
     name = _ARM_FEATURES[feature][2]
+    if not name:
+        return True
     found, size = ctypes.c_int64(0), ctypes.c_size_t(8)
     read = ctypes.CDLL(None).sysctlbyname
-    # What an older system has not heard of is not there; of four bytes the lower four are written.
+    # What an older system has not heard of is not there; a number of four bytes are the lower four.
     failed = read(name.encode(), ctypes.byref(found), ctypes.byref(size), None, ctypes.c_size_t(0))
     return not failed and found.value != 0
 

@@ -54,11 +54,13 @@ Moved = list[tuple[int, int, int]]
 """Address here, address there, bytes."""
 
 
-def _compile(monkeypatch: pytest.MonkeyPatch, library: Library, level: Level) -> Path:
-    """As a clone on ARM does it, but for the compiler's name."""
+def start(monkeypatch: pytest.MonkeyPatch, library: Library, level: Level) -> Emulator:
+    """Return a process with a level of a library, compiled as a clone on ARM does it but for the
+    compiler's name."""
     with monkeypatch.context() as patch:
         patch.setenv("CXX", COMPILER)
-        return library.path(level)
+        path = library.path(level)
+    return Emulator(path, PROCESSORS[level.name])
 
 
 @functools.cache
@@ -216,8 +218,7 @@ def emulate(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         if level is None or level.name not in PROCESSORS:
             return usual(level)
         if level.name not in loaded:
-            path = _compile(monkeypatch, module.INTERFACE.library, level)
-            emulator = Emulator(path, PROCESSORS[level.name])
+            emulator = start(monkeypatch, module.INTERFACE.library, level)
             loaded[level.name] = EmulatedLibrary(emulator, module.INTERFACE, sizes)
         return loaded[level.name]
 
