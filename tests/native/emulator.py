@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,27 @@ needs_emulator = pytest.mark.skipif(
     bool(missing),
     reason=f"no {' and no '.join(missing)}: apt-get install g++-aarch64-linux-gnu qemu-user",
 )
-EMULATED = [levels.named(name) for name in PROCESSORS]
-emulated_levels = pytest.mark.parametrize("level", EMULATED, ids=lambda level: level.name)
+
+
+def at_levels(*names: str) -> pytest.MarkDecorator:
+    """Parameter `level`; neondot, which is neon but for one instruction, is slow."""
+    slow = {"neondot": [pytest.mark.slow]}
+    return pytest.mark.parametrize(
+        "level",
+        [pytest.param(levels.named(name), id=name, marks=slow.get(name, ())) for name in names],
+    )
+
+
+emulated_levels = at_levels(*PROCESSORS)
+
+
+def shapes(names: Iterable[str], quick: Collection[str]) -> pytest.MarkDecorator:
+    """Parameter `name`: all of them, those that are not quick as slow tests."""
+    return pytest.mark.parametrize(
+        "name",
+        [pytest.param(each, marks=[pytest.mark.slow] * (each not in quick)) for each in names],
+    )
+
 
 KEEPING = frozenset({"csm_set_tables", "codec_set_quantizer"})
 """Functions whose memory is read later too."""

@@ -11,11 +11,11 @@ from services.generator.native.native_csm import PREFILL_ROWS, NativeCsm
 from services.native import levels
 from services.native.levels import Level
 from tests.generator.native.harness import CONFIGS, GREEDY, KINDS, Frames, Loop, prompt
-from tests.native.emulator import emulate, emulated_levels, needs_emulator
+from tests.native.emulator import emulate, emulated_levels, needs_emulator, shapes
 
 pytestmark = needs_emulator
 KIND = pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
-SHAPES = pytest.mark.parametrize("name", sorted(CONFIGS))
+SHAPES = shapes(sorted(CONFIGS), quick=["paired", "five_books"])
 AVX2 = levels.named("avx2")
 
 
@@ -113,7 +113,7 @@ def test_alone_and_among_two_to_nine_on_one_thread_and_on_several(
 
 @emulated_levels
 @KIND
-@pytest.mark.parametrize("name", ["grouped", "paired"])
+@shapes(["grouped", "paired"], quick=["paired"])
 def test_however_a_prefill_is_cut(name: str, kind: str, level: Level) -> None:
     model = make(name, kind, level, threads=2)
     frames = torch.cat([prompt(CONFIGS[name], seed) for seed in range(3)])

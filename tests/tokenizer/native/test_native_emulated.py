@@ -9,7 +9,7 @@ import torch
 from services.native import levels
 from services.native.levels import Level
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
-from tests.native.emulator import EMULATED, emulate, emulated_levels, needs_emulator
+from tests.native.emulator import at_levels, emulate, emulated_levels, needs_emulator, shapes
 from tests.tokenizer.codec.cases import assert_same_codes
 from tests.tokenizer.native.harness import (
     CONFIGS,
@@ -24,8 +24,7 @@ from tests.tokenizer.native.harness import (
 
 pytestmark = needs_emulator
 FRAMES = 21
-SMALL = sorted(set(CONFIGS) - {"pico"})
-NAMES = pytest.mark.parametrize("name", SMALL)
+NAMES = shapes(sorted(set(CONFIGS) - {"pico"}), quick=["odd"])
 DIRECTIONS = pytest.mark.parametrize("direction", sorted(HALVES))
 AVX2 = levels.named("avx2")
 needs_avx2 = pytest.mark.skipif(AVX2 not in levels.available(), reason="no AVX2 to compare with")
@@ -78,7 +77,7 @@ def test_fp32_has_the_bits_of_avx2(name: str, direction: str, level: Level) -> N
 
 
 @needs_avx2
-@pytest.mark.parametrize("level", EMULATED[:2], ids=lambda level: level.name)
+@at_levels("neon", "neondot")
 @NAMES
 def test_bf16_has_the_bits_of_avx2_where_there_are_no_pairs(name: str, level: Level) -> None:
     codes = codes_of(mimi(name).config, 2, 6)
@@ -117,7 +116,7 @@ def test_codes_in_steps_of_any_size_and_on_several_threads(name: str, level: Lev
 
 @emulated_levels
 @pytest.mark.parametrize("weights", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["five", "odd"])
+@shapes(["five", "odd"], quick=["odd"])
 def test_audio_alone_and_among_two_to_nine(name: str, weights: str, level: Level) -> None:
     model = NativeDecoder(mimi(name), 9, weights, threads=1, level=level)  # type: ignore[arg-type]
     codes = codes_of(mimi(name).config, 9, 4, seed=5)
