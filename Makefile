@@ -23,7 +23,7 @@ SENTENCES ?= 62000
 DOCS ?= docs
 EVALUATE ?=
 
-.PHONY: help speak serve native native-all native-generator native-tokenizer test test-slow test-integrations lint protos bench docs voice evaluate clean
+.PHONY: help speak serve native native-all native-generator native-tokenizer test test-slow test-arm test-integrations lint protos bench docs voice evaluate clean
 
 help:
 	@echo 'make speak TEXT="Hello there." OUT=hello.wav   speak one text'
@@ -83,6 +83,11 @@ test: $(READY_DEV)
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow
+
+# ARM's levels of the native libraries, by a cross compiler and an emulator (docs/native.md).
+test-arm: $(READY_DEV)
+	$(BIN)/pytest -m 'slow or not slow' tests/native/test_arm_levels.py \
+	  tests/generator/native/test_native_emulated.py tests/tokenizer/native/test_native_emulated.py
 
 # Each with the real package of the other side in a virtual environment of its own, because their
 # versions of protobuf are not one; the csm server that they speak with runs in ours.

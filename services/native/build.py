@@ -121,7 +121,7 @@ class Library:
             raise NativeUnavailable(
                 "no C++ compiler (c++, g++ or clang++, or what CXX names) and no library "
                 f"built ahead of time in {' or '.join(map(str, places))}; install one (on Debian "
-                "`apt-get install g++`) and start again"
+                "`apt-get install g++`, on macOS `xcode-select --install`) and start again"
             )
         return self._make(compiler, level, places, f"{self._stem(level)}-{_identity(compiler)}.so")
 

@@ -17,7 +17,7 @@ from services.native.choice import TorchIsFaster, Works, choose, fastest, told
 from services.native.levels import LEVELS, Level
 from services.native.timing import Timed, Way
 
-BF16, AVX512, AVX2, GENERIC = LEVELS
+BF16, AVX512, AVX2, GENERIC = map(levels.named, ("avx512bf16", "avx512", "avx2", "generic"))
 LIBRARY = Library("generator", Path("nowhere"))
 
 

@@ -21,6 +21,7 @@ void Matrix::pack(const float* source, int outputs_, int inputs_, Format format_
   const int runs = outputs / run;
   panels = per_run * runs;
   steps = static_cast<int>(round_up(inputs, inputs_per_step(format))) / inputs_per_step(format);
+  if (format != Format::fp32) steps = static_cast<int>(round_up(steps, simd::steps_at_once));
   weights.reserve(panels * panel_bytes());
   if (format == Format::int8) {
     scales.reserve(panels * lanes);

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "product_squares.hpp"
 #include "vector_math.hpp"
 
 namespace csm {
@@ -98,10 +99,6 @@ struct Target {
   bool add;
 };
 
-// Weights are asked for a page early, into the second cache: the processor itself does not look
-// beyond a page, and with many rows it sums too slowly to run ahead (docs/performance.md, "Floors").
-constexpr int ahead_bytes = 4096;
-
 // R rows times P panels, all sums in registers. Each weight is loaded once for the R rows.
 template <class Kind, int R, int P>
 void tile(const Matrix& m, const Inputs& in, int row, int panel, const Target& to) {
@@ -158,6 +155,22 @@ void tiles(const Matrix& m, const Inputs& in, int rows, int row, int panel, int 
   for (; done < count; ++done) tile<Kind, R, 1>(m, in, row, panel + done, to);
 }
 
+// One row goes by `tile`.
+#ifdef CSM_SQUARES
+template <class Kind>
+void run_squares(const Matrix& m, const Inputs& in, int rows, int begin, int end,
+                 const Target& to) {
+  for (int panel = begin; panel < end; ++panel) {
+    const auto store = [&](int row, F32 value) {
+      float* out = to.out + row * to.stride + panel * lanes;
+      simd::store(out, to.add ? simd::add(simd::load(out), value) : value);
+    };
+    for (int row = 0; row < rows; row += rows_of_squares)
+      squares_of_at_most<Kind, rows_of_squares>(m, in, rows - row, row, panel, store);
+  }
+}
+#endif
+
 template <class Kind>
 void run(const Matrix& m, const Inputs& in, int rows, int begin, int end, const Target& to) {
   // Rows inside, panels outside: four panels stay in the cache while all rows pass.
@@ -174,6 +187,12 @@ void run(const Matrix& m, const Inputs& in, int rows, int begin, int end, const 
 void product(const Matrix& matrix, const Inputs& inputs, int rows, int begin, int end, float* out,
              size_t out_stride, bool add) {
   const Target to{out, out_stride, add};
+#ifdef CSM_SQUARES
+  if (rows > 1 && matrix.format == Format::bf16)
+    return run_squares<Bf16Kind>(matrix, inputs, rows, begin, end, to);
+  if (rows > 1 && matrix.format == Format::int8)
+    return run_squares<Int8Kind>(matrix, inputs, rows, begin, end, to);
+#endif
   switch (matrix.format) {
     case Format::fp32:
       return run<Fp32Kind>(matrix, inputs, rows, begin, end, to);

@@ -16,6 +16,10 @@ struct Inputs {
   const float* scales = nullptr;
 };
 
+// Weights are asked for a page early, into the second cache: the processor itself does not look
+// beyond a page, and with many rows it sums too slowly to run ahead (docs/performance.md, "Floors").
+constexpr int ahead_bytes = 4096;
+
 // Bytes that `prepared` may need for each value.
 constexpr size_t bytes_of_input = sizeof(bf16);
 

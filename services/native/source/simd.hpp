@@ -18,7 +18,10 @@
 //                       load_raw_pairs, store_raw_pairs, spread_pair, dot_pairs(sums, a, b), turn,
 //                       zip, store_zipped, narrow_pairs, scale_pow2
 //   store_rounded_n     store_bf16_n for factors of such products: where there are some, what is no
-//                       number stays none, and subnormals are zeros
+//                       number stays none, and subnormals may become zeros
+//   CSM_SQUARES         defined where two rows by two outputs are one instruction, of int8 and bf16;
+//                       with it Squares, load_inputs, add_squares, row_of, four_zeros
+//   steps_at_once       steps that such an instruction takes: panels of int8 and bf16 have a multiple
 //   sum_budget          how many sums of sixteen lanes fit in registers beside their operands
 #pragma once
 
@@ -55,6 +58,8 @@ inline bf16 narrow(float x) {
 #include "simd_avx512.hpp"
 #elif defined(__AVX2__) && defined(__FMA__)
 #include "simd_avx2.hpp"
+#elif defined(CSM_NEON)
+#include "simd_neon.hpp"
 #else
 #include "simd_generic.hpp"
 #endif
@@ -72,6 +77,10 @@ constexpr bool has_pairs = false;
 namespace csm::simd {
 
 // What a level does no faster by itself.
+#ifndef CSM_SQUARES
+constexpr int steps_at_once = 1;
+#endif
+
 #ifndef CSM_PAIRS
 inline void store_rounded_n(bf16* p, F32 x, int n) { store_bf16_n(p, x, n); }
 #endif

@@ -13,8 +13,10 @@ namespace {
 using simd::F32;
 using simd::Pairs;
 
-// Blocks of sixteen positions whose scores are summed at once.
-constexpr int blocks_at_once = 4;
+// Blocks of sixteen positions whose scores are summed at once, for up to four heads, and runs of 32
+// columns: as the registers hold sums.
+constexpr int blocks_at_once = simd::sum_budget >= 16 ? 4 : 1;
+constexpr int columns_at_once = simd::sum_budget >= 16 ? 2 : 1;
 int blocks_of(int length) { return (length + lanes - 1) / lanes; }
 
 uint32_t pair_of(float first, float second) {
@@ -118,6 +120,23 @@ void blend(const bf16* values, int head_dim, const uint32_t* const* weights, con
 }
 
 template <int H>
+void blend_all(const bf16* values, int head_dim, const uint32_t* const* weights,
+               const float* scale, int length, float* out) {
+  if constexpr (2 * H > simd::sum_budget) {
+    constexpr int half = H / 2;
+    blend_all<half>(values, head_dim, weights, scale, length, out);
+    blend_all<H - half>(values, head_dim, weights + half, scale + half, length,
+                        out + half * head_dim);
+  } else {
+    constexpr int wide = columns_at_once;
+    int i = 0;
+    for (; i + 2 * lanes * wide <= head_dim; i += 2 * lanes * wide)
+      blend<H, wide>(values + i, head_dim, weights, scale, length, out + i);
+    if (i < head_dim) blend<H, 1>(values + i, head_dim, weights, scale, length, out + i);
+  }
+}
+
+template <int H>
 void attend_together(const uint32_t* turned, const bf16* values, int head_dim, int length,
                      const float* queries, float* out, float* scores, size_t stride) {
   const int pairs = head_dim / 2, blocks = blocks_of(length);
@@ -141,10 +160,7 @@ void attend_together(const uint32_t* turned, const bf16* values, int head_dim, i
     factors[h] = weigh(scores + h * stride, length);
     weights[h] = reinterpret_cast<const uint32_t*>(scores + h * stride);
   }
-  int i = 0;
-  for (; i + 4 * lanes <= head_dim; i += 4 * lanes)
-    blend<H, 2>(values + i, head_dim, weights, factors, length, out + i);
-  if (i < head_dim) blend<H, 1>(values + i, head_dim, weights, factors, length, out + i);
+  blend_all<H>(values, head_dim, weights, factors, length, out);
 }
 
 }  // namespace
