@@ -13,7 +13,7 @@ from services.native.levels import Level
 
 log = logging.getLogger(__name__)
 
-NativeMode = Literal["auto", "off", "required", "avx512bf16", "avx512", "avx2", "generic"]
+NativeMode = Literal["auto", "off", "required", "amx", "avx512bf16", "avx512", "avx2", "generic"]
 """auto: whichever is fastest here, a native level or torch, and the log says why; off: torch;
 required: the fastest native level, or an error; a level: that one, or an error."""
 
