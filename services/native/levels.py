@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from services.native import tiles
+
 
 @dataclass(frozen=True)
 class Level:
@@ -27,8 +29,11 @@ class Level:
 
 
 def _x86(name: str, *features: str) -> Level:
-    # The kernel writes avx512_vnni, the compilers avx512vnni.
-    flags = tuple(f"-m{feature.replace('_', '')}" for feature in features)
+    # The kernel writes avx512_vnni and amx_int8, the compilers avx512vnni and amx-int8.
+    flags = tuple(
+        f"-m{feature.replace('_', '-' if feature in tiles.FEATURES else '')}"
+        for feature in features
+    )
     return Level(name, flags, frozenset(features), "x86")
 
 
@@ -40,6 +45,7 @@ def _arm(name: str, march: str, *features: str) -> Level:
 
 _AVX512 = ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
 LEVELS = (
+    _x86("amx", *_AVX512, "avx512_bf16", *sorted(tiles.FEATURES)),
     _x86("avx512bf16", *_AVX512, "avx512_bf16"),
     _x86("avx512", *_AVX512),
     _x86("avx2", "avx2", "fma"),
@@ -79,7 +85,8 @@ def of_this_architecture() -> list[Level]:
 
 @cache
 def processor_features() -> frozenset[str]:
-    """Return this processor's features as Linux names them; empty where they cannot be read."""
+    """Return this processor's features as Linux names them, less what this process may not use;
+    empty where they cannot be read."""
     if architecture() == "arm":
         return _arm_features()
     info = Path("/proc/cpuinfo")
@@ -87,7 +94,7 @@ def processor_features() -> frozenset[str]:
         return frozenset()
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("flags"):
-            return frozenset(line.partition(":")[2].split())
+            return tiles.allowed(frozenset(line.partition(":")[2].split()))
     return frozenset()
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 NativeMode = Literal[
     "auto", "off", "required",
-    "avx512bf16", "avx512", "avx2", "neonbf16", "neondot", "neon", "generic",
+    "amx", "avx512bf16", "avx512", "avx2", "neonbf16", "neondot", "neon", "generic",
 ]  # fmt: skip
 """auto: whichever is fastest here, a native level or torch, and the log says why; off: torch;
 required: the fastest native level, or an error; a level: that one, or an error."""

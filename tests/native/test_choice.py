@@ -17,7 +17,9 @@ from services.native.choice import TorchIsFaster, Works, choose, fastest, told
 from services.native.levels import LEVELS, Level
 from services.native.timing import Timed, Way
 
-BF16, AVX512, AVX2, GENERIC = map(levels.named, ("avx512bf16", "avx512", "avx2", "generic"))
+AMX, BF16, AVX512, AVX2, GENERIC = map(
+    levels.named, ("amx", "avx512bf16", "avx512", "avx2", "generic")
+)
 LIBRARY = Library("generator", Path("nowhere"))
 
 
@@ -37,6 +39,8 @@ def times(**ratios: float | tuple[float, ...]) -> dict[str, dict[str, Timed]]:
     [
         (times(avx2=0.5), AVX2),
         (times(avx512bf16=0.5, avx512=0.3, avx2=0.6), AVX512),
+        (times(amx=0.4, avx512bf16=0.5, avx2=0.6), AMX),
+        (times(amx=0.6, avx512bf16=0.5), BF16),
         (times(avx512bf16=0.52, avx512=0.5, avx2=0.51), BF16),
         (times(avx512=0.54, avx2=0.5), AVX2),
         (times(avx2=1.01), None),

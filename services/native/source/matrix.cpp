@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tile_order.hpp"
+
 namespace csm {
 namespace {
 
@@ -22,7 +24,13 @@ void Matrix::pack(const float* source, int outputs_, int inputs_, Format format_
   panels = per_run * runs;
   steps = static_cast<int>(round_up(inputs, inputs_per_step(format))) / inputs_per_step(format);
   if (format != Format::fp32) steps = static_cast<int>(round_up(steps, simd::steps_at_once));
+  const bool in_tiles = has_tiles && format != Format::fp32;
+  panel_steps = in_tiles ? static_cast<int>(round_up(steps, tiles::rows)) : steps;
   weights.reserve(panels * panel_bytes());
+#ifdef CSM_TILES
+  // Now, not in a worker: it needs memory.
+  if (format == Format::bf16) tiles::order_is_known();
+#endif
   if (format == Format::int8) {
     scales.reserve(panels * lanes);
     offsets.reserve(panels * lanes);

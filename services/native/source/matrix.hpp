@@ -6,11 +6,13 @@
 //   bf16  2 inputs   (o0k0 o0k1 o1k0 o1k1 ...)
 //   int8  4 inputs   (o0k0 o0k1 o0k2 o0k3 o1k0 ...)
 // so that a product reads memory straight on, and every output is summed over its inputs in order.
-// Outputs and inputs beyond the matrix's own are zeros.
+// Outputs and inputs beyond the matrix's own are zeros. Sixteen such steps are a tile (tiles.hpp):
+// where there are tiles, panels of bf16 and int8 are filled up to whole ones.
 #pragma once
 
 #include "buffer.hpp"
 #include "simd.hpp"
+#include "tiles.hpp"
 
 namespace csm {
 
@@ -32,6 +34,7 @@ struct Matrix {
   int inputs = 0;
   int panels = 0;
   int steps = 0;
+  int panel_steps = 0;  // with those that fill its last tile
   Buffer<uint8_t> weights;
   // int8 only, one an output: a weight is byte * scale; `offsets` undo simd::activation_offset.
   Buffer<float> scales;
@@ -43,7 +46,7 @@ struct Matrix {
   // What has become of a weight in int8, in plain order.
   float int8_weight(int output, int input) const;
 
-  size_t panel_bytes() const { return steps * step_bytes; }
+  size_t panel_bytes() const { return panel_steps * step_bytes; }
   size_t bytes() const { return weights.bytes() + scales.bytes() + offsets.bytes(); }
 
  private:

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "product_squares.hpp"
+#include "tile_product.hpp"
 #include "vector_math.hpp"
 
 namespace csm {
@@ -87,9 +88,7 @@ struct Int8Kind {
     return simd::dot(sum, weight, x);
   }
   static F32 finish(const Sum& sum, const Matrix& m, const Inputs& in, int row, int panel) {
-    const I32 exact = simd::sub(sum, simd::load_int(m.offsets.data() + panel * lanes));
-    const F32 scale = simd::load(m.scales.data() + panel * lanes);
-    return simd::mul(simd::to_float(exact), simd::mul(scale, simd::set(in.scales[row])));
+    return scaled(sum, m, in, row, panel);
   }
 };
 
@@ -186,6 +185,10 @@ void run(const Matrix& m, const Inputs& in, int rows, int begin, int end, const 
 
 void product(const Matrix& matrix, const Inputs& inputs, int rows, int begin, int end, float* out,
              size_t out_stride, bool add) {
+#ifdef CSM_TILES
+  if (goes_by_tiles(matrix, rows))
+    return product_by_tiles(matrix, inputs, rows, begin, end, out, out_stride, add);
+#endif
   const Target to{out, out_stride, add};
 #ifdef CSM_SQUARES
   if (rows > 1 && matrix.format == Format::bf16)

@@ -33,6 +33,14 @@ Inputs prepared(const Matrix& matrix, const float* values, int rows, size_t stri
 void product(const Matrix& matrix, const Inputs& inputs, int rows, int begin, int end, float* out,
              size_t out_stride, bool add);
 
+// What exact sums of int8 come to: of one row and the sixteen outputs of a panel.
+inline simd::F32 scaled(const simd::I32& sum, const Matrix& matrix, const Inputs& in, int row,
+                        int panel) {
+  const simd::I32 exact = simd::sub(sum, simd::load_int(matrix.offsets.data() + panel * lanes));
+  const simd::F32 scale = simd::load(matrix.scales.data() + panel * lanes);
+  return simd::mul(simd::to_float(exact), simd::mul(scale, simd::set(in.scales[row])));
+}
+
 // Quantises each row of values [rows, stride] symmetrically by its own largest value: bytes
 // [rows, stride], scales [rows].
 void quantize(const float* values, int rows, int width, size_t stride, uint8_t* bytes,

@@ -93,8 +93,12 @@ inline Int8Block load_block(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline __m512i spread(int32_t four) { return _mm512_set1_epi32(four); }
 // _mm512_dpbusd_epi32, but gcc 12 copies every sum twice around that one.
 inline I32 dot(I32 sums, Int8Block weights, __m512i inputs) {
+#ifdef CSM_EMULATED
+  return _mm512_dpbusd_epi32(sums, inputs, weights);
+#else
   asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(inputs), "vm"(weights));
   return sums;
+#endif
 }
 
 #ifdef __AVX512BF16__
@@ -108,8 +112,23 @@ inline void store_raw_pairs(void* p, Pairs x) { _mm512_storeu_si512(p, x); }
 inline Pairs spread_pair(uint32_t pair) { return _mm512_set1_epi32(static_cast<int>(pair)); }
 // As with vpdpbusd above.
 inline F32 dot_pairs(F32 sums, Pairs a, Pairs b) {
+#ifdef CSM_EMULATED
+  return _mm512_dpbf16_ps(sums, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
   asm("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "vm"(b));
   return sums;
+#endif
+}
+// Of every pair the first, the second; a zero in the other's place.
+inline Pairs firsts(Pairs x) { return _mm512_and_si512(x, _mm512_set1_epi32(0xffff)); }
+inline Pairs seconds(Pairs x) { return _mm512_and_si512(x, _mm512_set1_epi32(int(0xffff0000))); }
+// Subnormal numbers as zeros of their sign.
+inline F32 flushed(F32 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __mmask16 tiny =
+      _mm512_cmp_ps_mask(abs(x), _mm512_set1_ps(1.17549435e-38f), _CMP_LT_OQ);
+  return _mm512_castsi512_ps(
+      _mm512_mask_and_epi32(bits, tiny, bits, _mm512_set1_epi32(int(0x80000000))));
 }
 
 // Sixteen rows of sixteen pairs become sixteen columns: out[i] holds pair i of every row.

@@ -172,15 +172,27 @@ void remember(const Cache& cache, const HeadShape& shape, const Place& place, fl
 void AttentionScratch::reserve(const HeadShape& shape, int max_positions) {
   scores.reserve(shape.group() * score_stride(max_positions));
   turned.reserve(max_positions, shape.head_dim);
+#ifdef CSM_TILES
+  tiles.reserve(max_positions, shape.head_dim);
+#endif
 }
 
-void attend(const Cache& cache, const HeadShape& shape, const Place& place, const float* qkv,
-            float* attended, AttentionScratch& scratch) {
+void AttentionScratch::forget() {
+  turned.forget();
+#ifdef CSM_TILES
+  tiles.forget();
+#endif
+}
+
+namespace {
+
+void attend_one(const Cache& cache, const HeadShape& shape, const Place& place,
+                const Attending& row, AttentionScratch& scratch) {
   const size_t at = offset(cache, shape, place, 0);
   const size_t stride = score_stride(cache.max_positions);
-  const int dim = shape.head_dim, length = place.position + 1;
-  const float* queries = qkv + place.kv_head * shape.group() * dim;
-  float* out = attended + place.kv_head * shape.group() * dim;
+  const int dim = shape.head_dim, length = row.position + 1;
+  const float* queries = row.qkv + place.kv_head * shape.group() * dim;
+  float* out = row.attended + place.kv_head * shape.group() * dim;
   float* scores = scratch.scores.data();
   if (!cache.is_bf16) {
     attend_in(static_cast<const float*>(cache.keys) + at,
@@ -198,6 +210,38 @@ void attend(const Cache& cache, const HeadShape& shape, const Place& place, cons
     attend_in_pairs(scratch.turned, keys, values, dim, length, heads, queries + first * dim,
                     out + first * dim, scores, stride);
   });
+}
+
+#ifdef CSM_TILES
+// All heads of all rows, as many at a time as a tile has rows.
+void attend_by_tiles(const Cache& cache, const HeadShape& shape, const Place& place,
+                     const Attending* rows, int count, AttentionScratch& scratch) {
+  const size_t at = offset(cache, shape, place, 0);
+  const int dim = shape.head_dim, group = shape.group();
+  TileQuery queries[tiles::rows];
+  int taken = 0;
+  for (int item = 0; item < count * group; ++item) {
+    const Attending& row = rows[item / group];
+    const size_t head = static_cast<size_t>(place.kv_head * group + item % group) * dim;
+    queries[taken++] = {row.qkv + head, row.attended + head, row.position + 1};
+    if (taken < tiles::rows && item + 1 < count * group) continue;
+    attend_in_tiles(scratch.tiles, static_cast<const bf16*>(cache.keys) + at,
+                    static_cast<const bf16*>(cache.values) + at, dim, queries, taken,
+                    cache.max_positions);
+    taken = 0;
+  }
+}
+#endif
+
+}  // namespace
+
+void attend(const Cache& cache, const HeadShape& shape, const Place& place, const Attending* rows,
+            int count, AttentionScratch& scratch) {
+#ifdef CSM_TILES
+  if (cache.is_bf16 && fits_pairs(shape.head_dim))
+    return attend_by_tiles(cache, shape, place, rows, count, scratch);
+#endif
+  for (int row = 0; row < count; ++row) attend_one(cache, shape, place, rows[row], scratch);
 }
 
 }  // namespace csm

@@ -6,6 +6,7 @@
 #include "buffer.hpp"
 #include "pairs.hpp"
 #include "simd.hpp"
+#include "tile_attention.hpp"
 
 namespace csm {
 
@@ -38,8 +39,13 @@ struct Place {
 struct AttentionScratch {
   Buffer<float> scores;  // [group, max_positions in whole runs of 32]
   TurnedKeys turned;
+#ifdef CSM_TILES
+  TileScratch tiles;
+#endif
 
   void reserve(const HeadShape& shape, int max_positions);
+  // Before any key or value may have changed.
+  void forget();
 };
 
 // Turns the queries of one kv head's group and its key by RoPE, and writes key and value into the
@@ -48,9 +54,16 @@ struct AttentionScratch {
 void remember(const Cache& cache, const HeadShape& shape, const Place& place, float* qkv,
               const float* cosines, const float* sines);
 
-// Attends with the group's turned queries over positions 0 to `place.position` and writes the
-// group's part of `attended` [heads, head_dim].
-void attend(const Cache& cache, const HeadShape& shape, const Place& place, const float* qkv,
-            float* attended, AttentionScratch& scratch);
+// A row that attends: its turned queries, and where its heads go [heads, head_dim].
+struct Attending {
+  int position;
+  const float* qkv;
+  float* attended;
+};
+
+// Attends with the turned queries of `place.kv_head`'s group over positions 0 to the row's own, for
+// `count` rows of one slot in the order of positions; `place.position` is not looked at.
+void attend(const Cache& cache, const HeadShape& shape, const Place& place, const Attending* rows,
+            int count, AttentionScratch& scratch);
 
 }  // namespace csm

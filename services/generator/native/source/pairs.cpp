@@ -61,26 +61,6 @@ F32 pow2_roughly(F32 x) {
   return simd::scale_pow2(p, n);
 }
 
-// Turns scores, in twos' logarithms, into weights: bf16 in the memory of the scores, zeros behind
-// `length` to the end of its run of 32. Returns one over their sum.
-float weigh(float* scores, int length) {
-  const int end = static_cast<int>(round_up(length, 2 * lanes));
-  const F32 top = largest_score(scores, length, end);
-  const Pairs ones = simd::spread_pair(pair_of(1.0f, 1.0f));
-  F32 total = simd::zero();
-  bf16* weights = reinterpret_cast<bf16*>(scores);
-  for (int t = 0; t < end; t += 2 * lanes) {
-    // Both vectors are read before their half of the memory is written. What was rounded is what is
-    // summed, so that the weights add up to one.
-    const F32 first = pow2_roughly(simd::sub(simd::load(scores + t), top));
-    const F32 second = pow2_roughly(simd::sub(simd::load(scores + t + lanes), top));
-    const Pairs rounded = simd::narrow_pairs(first, second);
-    simd::store_raw_pairs(weights + t, rounded);
-    total = simd::dot_pairs(total, rounded, ones);
-  }
-  return 1.0f / simd::sum(total);
-}
-
 // out[h, 32 V] = the weighted sums of 32 V columns of the values.
 template <int H, int V>
 void blend(const bf16* values, int head_dim, const uint32_t* const* weights, const float* scale,
@@ -165,6 +145,24 @@ void attend_together(const uint32_t* turned, const bf16* values, int head_dim, i
 
 }  // namespace
 
+float weigh(float* scores, int length) {
+  const int end = static_cast<int>(round_up(length, 2 * lanes));
+  const F32 top = largest_score(scores, length, end);
+  const Pairs ones = simd::spread_pair(pair_of(1.0f, 1.0f));
+  F32 total = simd::zero();
+  bf16* weights = reinterpret_cast<bf16*>(scores);
+  for (int t = 0; t < end; t += 2 * lanes) {
+    // Both vectors are read before their half of the memory is written. What was rounded is what is
+    // summed, so that the weights add up to one.
+    const F32 first = pow2_roughly(simd::sub(simd::load(scores + t), top));
+    const F32 second = pow2_roughly(simd::sub(simd::load(scores + t + lanes), top));
+    const Pairs rounded = simd::narrow_pairs(first, second);
+    simd::store_raw_pairs(weights + t, rounded);
+    total = simd::dot_pairs(total, rounded, ones);
+  }
+  return 1.0f / simd::sum(total);
+}
+
 void TurnedKeys::reserve(int max_positions, int head_dim) {
   pairs_.reserve(static_cast<size_t>(blocks_of(max_positions)) * lanes * (head_dim / 2));
   forget();
@@ -206,6 +204,7 @@ void attend_in_pairs(TurnedKeys& turned, const bf16* keys, const bf16* values, i
 
 #else
 
+float weigh(float*, int) { return 0.0f; }
 void TurnedKeys::reserve(int, int) {}
 const uint32_t* TurnedKeys::turn(const bf16*, int, int) { return nullptr; }
 void attend_in_pairs(TurnedKeys&, const bf16*, const bf16*, int, int, int, const float*, float*,

@@ -35,6 +35,10 @@ class TurnedKeys {
   int whole_ = 0;  // blocks that are complete
 };
 
+// Turns scores, in twos' logarithms, into weights: bf16 in the memory of the scores, zeros behind
+// `length` to the end of its run of 32. Returns one over their sum.
+float weigh(float* scores, int length);
+
 // Up to four heads of a group: queries [heads, head_dim] over the positions before `length`, out
 // [heads, head_dim]. `scores` [heads, stride] is scratch, `stride` a multiple of 32.
 void attend_in_pairs(TurnedKeys& turned, const bf16* keys, const bf16* values, int head_dim,

@@ -5,6 +5,12 @@
 #include "vector_math.hpp"
 
 namespace csm {
+namespace {
+
+// Rows of one slot that attend at once.
+constexpr int most_together = 16;
+
+}  // namespace
 
 void Scratch::reserve(int rows, size_t widest, const HeadShape& heads, int max_positions) {
   values.reserve(rows * widest);
@@ -96,13 +102,23 @@ void Stack::attention(const Worker& worker, Scratch& mine, Activations& all, con
   const bool last = index + 1 == shape.layers;
   const int left = last ? rows.keep : rows.count;
   if (!left) return;
+  const auto row_of = [&](int to) { return last ? static_cast<int>(rows.kept[to]) : to; };
   // One kv head after the other: rows of one slot read the same keys.
   part = worker.share(left * shape.kv_heads);
-  mine.attention.turned.forget();
-  for (int pair = part.begin; pair < part.end; ++pair) {
-    const int to = pair % left, row = last ? static_cast<int>(rows.kept[to]) : to;
-    attend(cache, heads, place(row, pair / left), all.qkv.data() + row * qkv_stride,
-           all.attended.data() + to * attended_stride, mine.attention);
+  mine.attention.forget();
+  for (int pair = part.begin; pair < part.end;) {
+    const int first = pair % left, kv_head = pair / left;
+    Attending together[most_together];
+    int count = 0;
+    do {
+      const int to = first + count, row = row_of(to);
+      if (rows.slots[row] != rows.slots[row_of(first)]) break;
+      together[count++] = {static_cast<int>(rows.positions[row]),
+                           all.qkv.data() + row * qkv_stride,
+                           all.attended.data() + to * attended_stride};
+    } while (count < most_together && first + count < left && pair + count < part.end);
+    attend(cache, heads, place(row_of(first), kv_head), together, count, mine.attention);
+    pair += count;
   }
   if (last && worker.index == 0)
     for (int to = 0; to < left; ++to) {

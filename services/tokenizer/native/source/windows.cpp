@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "tile_windows.hpp"
+
 namespace csm {
 namespace {
 
@@ -221,6 +223,9 @@ void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, con
     of_rows = worker.share(in.rows());
   const int rows = of_rows.end - of_rows.begin;
   if (rows == 0) return;
+#ifdef CSM_TILES
+  if (in.rounded) return multiply_by_tiles(matrix, in, out, of_rows, of_panels);
+#endif
   for (int panel = of_panels.begin; panel < of_panels.end; panel += most_panels) {
     const int left = of_panels.end - panel;
     const int count = left < most_panels ? left : most_panels;
