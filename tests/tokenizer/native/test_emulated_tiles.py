@@ -14,6 +14,9 @@ from services.tokenizer.native.library import INTERFACE
 from tests.native.emulated import allow, reader
 from tests.tokenizer.native.harness import CONFIGS, audio_of, codes_of, cut, decoded, mimi
 
+# Its library takes most of a minute to compile over the emulation; the generator has tests too.
+pytestmark = pytest.mark.slow
+
 AMX, AVX2 = levels.named("amx"), levels.named("avx2")
 FRAMES = 24
 # Of full size only the shape is missing: a frame of pico takes seconds here.
