@@ -97,8 +97,9 @@ struct Target {
   bool add;
 };
 
-// Weights are asked for a page early, into the second cache: the processor itself does not look
-// beyond a page, and with many rows it sums too slowly to run ahead (docs/performance.md, "Floors").
+// Weights of several rows are asked for a page early, into the second cache: the processor itself
+// does not look beyond a page, and sums too slowly to run ahead. With one row it does run ahead, and
+// the asking takes the places of its own reads (docs/notes/native.md, "A frame on Zen 3").
 constexpr int ahead_bytes = 4096;
 
 // R rows times P panels, all sums in registers. Each weight is loaded once for the R rows.
@@ -116,7 +117,7 @@ void tile(const Matrix& m, const Inputs& in, int row, int panel, const Target& t
     typename Kind::Weight weights[P];
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
-      __builtin_prefetch(from + p * panel_bytes + ahead_bytes, 0, 2);
+      if constexpr (R > 1) __builtin_prefetch(from + p * panel_bytes + ahead_bytes, 0, 2);
       weights[p] = Kind::load(from + p * panel_bytes);
     }
 #pragma GCC unroll 16

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "vector_math.hpp"
 
@@ -39,11 +40,16 @@ void turn_keys(const T* keys, int head_dim, int count, float* to) {
     }
 }
 
+// `count` rows of values in whole vectors of fp32: as they lie, or copied to `room`.
 template <class T>
-void widen_values(const T* values, int head_dim, int count, float* to) {
+const float* widened(const T* values, int head_dim, int count, float* room) {
+  if constexpr (std::is_same_v<T, float>)
+    if (head_dim % lanes == 0) return values;
+  float* to = room;
   for (int t = 0; t < count; ++t, values += head_dim, to += padded(head_dim))
     for (int i = 0; i < head_dim; i += lanes)
       simd::store(to + i, get(values + i, at_most_lanes(head_dim - i)));
+  return room;
 }
 
 // The scores of H heads over V vectors of positions.
@@ -192,12 +198,12 @@ void attend_in_blocks(BlockScratch& scratch, const T* keys, const T* values, int
     const int there = std::min(block_positions, longest - from);
     const size_t at = static_cast<size_t>(from) * head_dim;
     turn_keys(keys + at, head_dim, there, scratch.keys.data());
-    widen_values(values + at, head_dim, there, scratch.values.data());
+    const float* wide = widened(values + at, head_dim, there, scratch.values.data());
     for (int row = 0; row < count; ++row) {
       const int seen = std::min(block_positions, rows[row].length - from);
       if (seen <= 0) continue;
-      attend_over(scratch.keys.data(), scratch.values.data(), head_dim, group, seen, from == 0,
-                  rows[row], scratch.largest.data() + row * group,
+      attend_over(scratch.keys.data(), wide, head_dim, group, seen, from == 0, rows[row],
+                  scratch.largest.data() + row * group,
                   scratch.totals.data() + row * group * lanes);
     }
   }
