@@ -63,8 +63,8 @@ struct Attending {
   float* attended;
 };
 
-// Rows of one slot that attend at once.
-constexpr int most_together = 16;
+// Rows of one slot that attend at once: those of a prefill, which read a kv head together.
+constexpr int most_together = 64;
 
 // Attends with the turned queries of `place.kv_head`'s group over positions 0 to the row's own, for
 // `count` rows of one slot, at most `most_together`, in the order of positions; `place.position` is

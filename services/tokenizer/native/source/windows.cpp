@@ -132,12 +132,16 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
   const Results& out = job.out;
   const typename Kind::Input* from[R];
   float* to[R];
+  int segment = row / in.time, time = row % in.time;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    const int segment = (row + r) / in.time, time = (row + r) % in.time;
     from[r] = inputs_of(in, typename Kind::Input{}) + segment * in.segment_stride +
               time * in.row_stride;
     to[r] = out.values + segment * out.segment_stride + time * out.row_stride + panel * lanes;
+    if (++time == in.time) {
+      time = 0;
+      ++segment;
+    }
   }
   // Lanes of the last panel that are outputs.
   const int left = m.outputs - (panel + P - 1) * lanes;
@@ -159,17 +163,16 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
     }
   }
   add_up<Kind, R, P>(job, from, panel, piece, sums);
-  const Activation activation = piece.is_last ? out.activation : Activation::none;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
-      const F32 value = activate(activation, sums[r][p]);
       if (p < P - 1)
-        simd::store(to[r] + p * lanes, value);
+        simd::store(to[r] + p * lanes, sums[r][p]);
       else
-        simd::store_n(to[r] + p * lanes, value, tail);
+        simd::store_n(to[r] + p * lanes, sums[r][p], tail);
     }
+  if (piece.is_last) activate(out.activation, to, R, (P - 1) * lanes + tail);
 }
 
 template <class Kind, int R, int P>
