@@ -37,9 +37,8 @@ def _level() -> Level:
 EMULATED = _level()
 
 
-@pytest.fixture
-def emulated(monkeypatch: pytest.MonkeyPatch) -> Level:
-    """The level, which may be loaded for the length of the test."""
+def allow(monkeypatch: pytest.MonkeyPatch) -> Level:
+    """Return the level, which may be loaded for the length of the test."""
     real = levels.available()
     monkeypatch.setattr(levels, "available", lambda: [EMULATED, *real])
     return EMULATED

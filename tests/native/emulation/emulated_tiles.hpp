@@ -92,52 +92,46 @@ inline bool fit(int sums, int a, int b) {
          sums != b && a != b;
 }
 
-template <class Element>
-Element element(int tile, int row, int at) {
-  Element found;
-  std::memcpy(&found, mine().data[tile][row] + at * sizeof(found), sizeof(found));
-  return found;
-}
-
 // TDPBUSD
 template <int S, int A, int B>
 void dot_bytes() {
   if (fault(!fit(S, A, B))) return;
   ++counters().products;
-  for (int m = 0; m < rows_of(S); ++m)
-    for (int k = 0; k < bytes_of(A) / 4; ++k)
-      for (int n = 0; n < bytes_of(S) / 4; ++n) {
-        int32_t sum = element<int32_t>(S, m, n);
-        for (int i = 0; i < 4; ++i)
-          sum += element<uint8_t>(A, m, 4 * k + i) * element<int8_t>(B, k, 4 * n + i);
-        std::memcpy(mine().data[S][m] + 4 * n, &sum, sizeof(sum));
-      }
+  const int columns = bytes_of(S) / 4;
+  for (int m = 0; m < rows_of(S); ++m) {
+    int32_t sums[16];
+    std::memcpy(sums, mine().data[S][m], columns * sizeof(int32_t));
+    for (int k = 0; k < bytes_of(A) / 4; ++k) {
+      const uint8_t* a = mine().data[A][m] + 4 * k;
+      const int8_t* b = reinterpret_cast<const int8_t*>(mine().data[B][k]);
+      for (int n = 0; n < columns; ++n)
+        for (int i = 0; i < 4; ++i) sums[n] += a[i] * b[4 * n + i];
+    }
+    std::memcpy(mine().data[S][m], sums, columns * sizeof(int32_t));
+  }
 }
 
-// TDPBF16PS
+// TDPBF16PS; columns behind the last stay zeros.
 template <int S, int A, int B>
 void dot_pairs() {
   if (fault(!fit(S, A, B))) return;
   ++counters().products;
-  using emulated::add_flushed;
-  using emulated::fma_flushed;
   for (int m = 0; m < rows_of(S); ++m) {
-    float sums[2][16] = {}, before[16];
-    const int columns = bytes_of(S) / 4;
-    std::memcpy(before, mine().data[S][m], columns * sizeof(float));
-    for (int k = 0; k < bytes_of(A) / 4; ++k)
-      for (int n = 0; n < columns; ++n)
-        for (int i = 0; i < 2; ++i) {
-          float& sum = in_another_order() ? before[n] : sums[i][n];
-          sum = fma_flushed(emulated::of_bf16(element<uint16_t>(A, m, 2 * k + i)),
-                            emulated::of_bf16(element<uint16_t>(B, k, 2 * n + i)), sum);
-        }
-    for (int n = 0; n < columns; ++n) {
-      const float sum = in_another_order()
-                            ? before[n]
-                            : add_flushed(before[n], add_flushed(sums[0][n], sums[1][n]));
-      std::memcpy(mine().data[S][m] + 4 * n, &sum, sizeof(sum));
+    __m512 sums = _mm512_loadu_ps(mine().data[S][m]), first{}, second{};
+    for (int k = 0; k < bytes_of(A) / 4; ++k) {
+      int32_t pair;
+      std::memcpy(&pair, mine().data[A][m] + 4 * k, sizeof(pair));
+      const __m512i a = _mm512_set1_epi32(pair), b = _mm512_loadu_si512(mine().data[B][k]);
+      if (in_another_order()) {
+        sums = _mm512_dpbf16_ps(sums, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+        continue;
+      }
+      first = emulated::fma_flushed(emulated::firsts(a), emulated::firsts(b), first);
+      second = emulated::fma_flushed(emulated::seconds(a), emulated::seconds(b), second);
     }
+    if (!in_another_order())
+      sums = emulated::add_flushed(sums, emulated::add_flushed(first, second));
+    std::memcpy(mine().data[S][m], &sums, bytes_of(S));
   }
 }
 

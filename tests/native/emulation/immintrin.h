@@ -22,6 +22,9 @@ typedef uint16_t __mmask16;
 #define _MM_FROUND_NO_EXC 8
 #define _CMP_LT_OQ 17
 
+// Called, not unrolled a hundred times over: kernels hold dozens of sums, and compile in seconds so.
+#define CSM_CALLED __attribute__((noinline, unused)) static
+
 namespace emulated {
 
 typedef int32_t Int __attribute__((vector_size(64)));
@@ -36,29 +39,53 @@ inline uint32_t bits(float x) {
   std::memcpy(&found, &x, sizeof(found));
   return found;
 }
-inline float value(uint32_t x) {
-  float found;
-  std::memcpy(&found, &x, sizeof(found));
-  return found;
+
+// Lanes of `x` where `mask` is all ones lose all but their sign.
+inline __m512 zero_where(Int mask, __m512 x) {
+  return (__m512)((Int)x & ~(mask & Int{} + 0x7fffffff));
 }
-inline float of_bf16(uint16_t x) { return value(static_cast<uint32_t>(x) << 16); }
+inline __m512 absolute(__m512 x) { return (__m512)((Int)x & Int{} + 0x7fffffff); }
 
 // Subnormal numbers are zeros of their sign.
-inline float flush(float x) { return std::fabs(x) < FLT_MIN ? std::copysign(0.0f, x) : x; }
+inline __m512 flush(__m512 x) { return zero_where(absolute(x) < FLT_MIN, x); }
 
-// a * b + c rounded once to the nearest, subnormal operands and results as zeros: what bf16 products
-// do whatever MXCSR says. Whether a result is too small is decided as if exponents had no end.
-inline float fma_flushed(float a, float b, float c) {
+// a * b + c, rounded once.
+inline __m512 fma(__m512 a, __m512 b, __m512 c) {
+#ifdef __FMA__
+  typedef float Eight __attribute__((vector_size(32)));
+  Eight of_a[2], of_b[2], of_c[2];
+  std::memcpy(of_a, &a, sizeof(a));
+  std::memcpy(of_b, &b, sizeof(b));
+  std::memcpy(of_c, &c, sizeof(c));
+  for (int i = 0; i < 2; ++i) of_c[i] = __builtin_ia32_vfmaddps256(of_a[i], of_b[i], of_c[i]);
+  std::memcpy(&c, of_c, sizeof(c));
+#else
+  for (int i = 0; i < 16; ++i) c[i] = std::fma(a[i], b[i], c[i]);
+#endif
+  return c;
+}
+
+// The same to the nearest with subnormal operands and results as zeros: what bf16 products do
+// whatever MXCSR says. Whether a result is too small is decided as if exponents had no end.
+CSM_CALLED __m512 fma_flushed(__m512 a, __m512 b, __m512 c) {
   a = flush(a);
   b = flush(b);
   c = flush(c);
-  const float sum = std::fma(a, b, c);
-  if (!(std::fabs(sum) <= FLT_MIN)) return sum;
-  constexpr float up = 0x1p60f;
-  const float scaled = std::fma(a * up, b, c * up);
-  return std::fabs(scaled) < FLT_MIN * up ? std::copysign(0.0f, sum) : sum;
+  const __m512 sum = fma(a, b, c), size = absolute(sum);
+  Int tiny = size < FLT_MIN;
+  const Int unsure = size == FLT_MIN;
+  for (int i = 0; i < 16; ++i) {
+    if (!unsure[i]) continue;
+    constexpr float up = 0x1p60f;
+    if (std::fabs(std::fma(a[i] * up, b[i], c[i] * up)) < FLT_MIN * up) tiny[i] = -1;
+  }
+  return zero_where(tiny, sum);
 }
-inline float add_flushed(float a, float b) { return flush(flush(a) + flush(b)); }
+inline __m512 add_flushed(__m512 a, __m512 b) { return flush(flush(a) + flush(b)); }
+
+// Of sixteen pairs of bf16 the first or the second of each, widened.
+inline __m512 firsts(__m512i pairs) { return (__m512)((Word)pairs << 16); }
+inline __m512 seconds(__m512i pairs) { return (__m512)((Word)pairs & 0xffff0000u); }
 
 // VCVTNEPS2BF16: to the nearest, ties to even; subnormals are zeros, what is no number stays none.
 inline uint16_t to_bf16(float x) {
@@ -96,7 +123,7 @@ inline Vector unpack(Vector a, Vector b, bool upper) {
 }
 
 // 128 bits at a time: two of `a`, two of `b`, as the four pairs of bits of `choice` say.
-inline __m512i shuffle_quarters(__m512i a, __m512i b, int choice) {
+CSM_CALLED __m512i shuffle_quarters(__m512i a, __m512i b, int choice) {
   __m512i result;
   for (int quarter = 0; quarter < 4; ++quarter) {
     const int from = choice >> 2 * quarter & 3;
@@ -144,17 +171,17 @@ inline void _mm512_storeu_si512(void* p, __m512i x) { std::memcpy(p, &x, sizeof(
 inline void _mm_storeu_si128(__m128i* p, __m128i x) { std::memcpy(p, &x, sizeof(x)); }
 
 // What a mask leaves out is not touched.
-inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const float* p) {
+CSM_CALLED __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const float* p) {
   __m512 x{};
   for (int i = 0; i < 16; ++i)
     if (mask >> i & 1) x[i] = p[i];
   return x;
 }
-inline void _mm512_mask_storeu_ps(float* p, __mmask16 mask, __m512 x) {
+CSM_CALLED void _mm512_mask_storeu_ps(float* p, __mmask16 mask, __m512 x) {
   for (int i = 0; i < 16; ++i)
     if (mask >> i & 1) p[i] = x[i];
 }
-inline __m256i _mm256_maskz_loadu_epi16(__mmask16 mask, const void* p) {
+CSM_CALLED __m256i _mm256_maskz_loadu_epi16(__mmask16 mask, const void* p) {
   emulated::Half256 x{};
   for (int i = 0; i < 16; ++i)
     if (mask >> i & 1) {
@@ -164,7 +191,7 @@ inline __m256i _mm256_maskz_loadu_epi16(__mmask16 mask, const void* p) {
     }
   return (__m256i)x;
 }
-inline void _mm256_mask_storeu_epi16(void* p, __mmask16 mask, __m256i x) {
+CSM_CALLED void _mm256_mask_storeu_epi16(void* p, __mmask16 mask, __m256i x) {
   const emulated::Half256 halves = (emulated::Half256)x;
   for (int i = 0; i < 16; ++i)
     if (mask >> i & 1) {
@@ -212,7 +239,7 @@ inline __m512 _mm512_cvtepi32_ps(__m512i x) {
   return emulated::each([&](int i) { return static_cast<float>(whole[i]); });
 }
 // What no int32 holds becomes the smallest.
-inline __m512i _mm512_cvtps_epi32(__m512 x) {
+CSM_CALLED __m512i _mm512_cvtps_epi32(__m512 x) {
   return emulated::each_int([&](int i) {
     const float whole = std::nearbyint(x[i]);
     return whole >= -0x1p31f && whole < 0x1p31f ? static_cast<int32_t>(whole) : INT32_MIN;
@@ -224,21 +251,15 @@ inline __m512 _mm512_sub_ps(__m512 a, __m512 b) { return a - b; }
 inline __m512 _mm512_mul_ps(__m512 a, __m512 b) { return a * b; }
 inline __m512 _mm512_div_ps(__m512 a, __m512 b) { return a / b; }
 inline __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) {
-  return emulated::each([&](int i) { return std::fma(a[i], b[i], c[i]); });
+  return emulated::fma(a, b, c);
 }
-inline __m512 _mm512_max_ps(__m512 a, __m512 b) {
-  return emulated::each([&](int i) { return a[i] > b[i] ? a[i] : b[i]; });
-}
-inline __m512 _mm512_min_ps(__m512 a, __m512 b) {
-  return emulated::each([&](int i) { return a[i] < b[i] ? a[i] : b[i]; });
-}
-inline __m512 _mm512_abs_ps(__m512 x) {
-  return (__m512)((emulated::Word)x & 0x7fffffffu);
-}
-inline __m512 _mm512_roundscale_ps(__m512 x, int) {
+inline __m512 _mm512_max_ps(__m512 a, __m512 b) { return a > b ? a : b; }
+inline __m512 _mm512_min_ps(__m512 a, __m512 b) { return a < b ? a : b; }
+inline __m512 _mm512_abs_ps(__m512 x) { return emulated::absolute(x); }
+CSM_CALLED __m512 _mm512_roundscale_ps(__m512 x, int) {
   return emulated::each([&](int i) { return std::nearbyint(x[i]); });
 }
-inline __m512 _mm512_scalef_ps(__m512 x, __m512 n) {
+CSM_CALLED __m512 _mm512_scalef_ps(__m512 x, __m512 n) {
   return emulated::each([&](int i) {
     if (std::isnan(n[i])) return n[i];
     const float whole = std::floor(std::fmin(std::fmax(n[i], -1000.0f), 1000.0f));
@@ -257,34 +278,34 @@ inline float _mm512_reduce_max_ps(__m512 x) {
   return emulated::reduce(x, [](float a, float b) { return a > b ? a : b; });
 }
 
-inline __m512 _mm512_unpacklo_ps(__m512 a, __m512 b) {
+CSM_CALLED __m512 _mm512_unpacklo_ps(__m512 a, __m512 b) {
   return emulated::unpack<__m512, 16>(a, b, false);
 }
-inline __m512 _mm512_unpackhi_ps(__m512 a, __m512 b) {
+CSM_CALLED __m512 _mm512_unpackhi_ps(__m512 a, __m512 b) {
   return emulated::unpack<__m512, 16>(a, b, true);
 }
-inline __m512d _mm512_unpacklo_pd(__m512d a, __m512d b) {
+CSM_CALLED __m512d _mm512_unpacklo_pd(__m512d a, __m512d b) {
   return emulated::unpack<__m512d, 8>(a, b, false);
 }
-inline __m512d _mm512_unpackhi_pd(__m512d a, __m512d b) {
+CSM_CALLED __m512d _mm512_unpackhi_pd(__m512d a, __m512d b) {
   return emulated::unpack<__m512d, 8>(a, b, true);
 }
-inline __m512i _mm512_unpacklo_epi16(__m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_unpacklo_epi16(__m512i a, __m512i b) {
   return (__m512i)emulated::unpack<emulated::Half, 32>((emulated::Half)a, (emulated::Half)b, false);
 }
-inline __m512i _mm512_unpackhi_epi16(__m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_unpackhi_epi16(__m512i a, __m512i b) {
   return (__m512i)emulated::unpack<emulated::Half, 32>((emulated::Half)a, (emulated::Half)b, true);
 }
-inline __m512i _mm512_unpacklo_epi32(__m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_unpacklo_epi32(__m512i a, __m512i b) {
   return (__m512i)emulated::unpack<emulated::Int, 16>((emulated::Int)a, (emulated::Int)b, false);
 }
-inline __m512i _mm512_unpackhi_epi32(__m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_unpackhi_epi32(__m512i a, __m512i b) {
   return (__m512i)emulated::unpack<emulated::Int, 16>((emulated::Int)a, (emulated::Int)b, true);
 }
-inline __m512i _mm512_unpacklo_epi64(__m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_unpacklo_epi64(__m512i a, __m512i b) {
   return emulated::unpack<__m512i, 8>(a, b, false);
 }
-inline __m512i _mm512_unpackhi_epi64(__m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_unpackhi_epi64(__m512i a, __m512i b) {
   return emulated::unpack<__m512i, 8>(a, b, true);
 }
 inline __m512i _mm512_shuffle_i32x4(__m512i a, __m512i b, int choice) {
@@ -295,7 +316,7 @@ inline __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int choice) {
 }
 
 // VNNI: four products of an unsigned and a signed byte are added to each lane.
-inline __m512i _mm512_dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
+CSM_CALLED __m512i _mm512_dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
   uint8_t of_a[64];
   int8_t of_b[64];
   std::memcpy(of_a, &a, sizeof(a));
@@ -309,15 +330,12 @@ inline __m512i _mm512_dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
 }
 
 // VDPBF16PS: of each lane first the product of the upper halves, then that of the lower ones.
-inline __m512 _mm512_dpbf16_ps(__m512 sums, __m512bh a, __m512bh b) {
-  return emulated::each([&](int i) {
-    const auto product = [&](int at, float sum) {
-      return emulated::fma_flushed(emulated::of_bf16(a[at]), emulated::of_bf16(b[at]), sum);
-    };
-    return product(2 * i, product(2 * i + 1, sums[i]));
-  });
+CSM_CALLED __m512 _mm512_dpbf16_ps(__m512 sums, __m512bh a, __m512bh b) {
+  const __m512i x = (__m512i)a, y = (__m512i)b;
+  sums = emulated::fma_flushed(emulated::seconds(x), emulated::seconds(y), sums);
+  return emulated::fma_flushed(emulated::firsts(x), emulated::firsts(y), sums);
 }
-inline __m512bh _mm512_cvtne2ps_pbh(__m512 upper, __m512 lower) {
+CSM_CALLED __m512bh _mm512_cvtne2ps_pbh(__m512 upper, __m512 lower) {
   __m512bh result;
   for (int i = 0; i < 16; ++i) {
     result[i] = emulated::to_bf16(lower[i]);
@@ -325,7 +343,7 @@ inline __m512bh _mm512_cvtne2ps_pbh(__m512 upper, __m512 lower) {
   }
   return result;
 }
-inline __m256bh _mm512_cvtneps_pbh(__m512 x) {
+CSM_CALLED __m256bh _mm512_cvtneps_pbh(__m512 x) {
   __m256bh result;
   for (int i = 0; i < 16; ++i) result[i] = emulated::to_bf16(x[i]);
   return result;

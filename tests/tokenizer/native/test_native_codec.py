@@ -52,7 +52,8 @@ def test_audio_of_bf16_weights_is_40_db_close(name: str, level: levels.Level) ->
     error = got - expected
     assert 0 < np.square(error).mean() < 1e-4 * np.square(expected).mean()
     whole = NativeDecoder(model, 3, threads=1, level=level)
-    assert small.nbytes < 0.65 * whole.nbytes
+    # Of level amx panels are filled up to whole tiles, which the smallest of these feel.
+    assert small.nbytes < (0.75 if level.name == "amx" else 0.65) * whole.nbytes
 
 
 @LEVELS
