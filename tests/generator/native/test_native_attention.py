@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from services.generator.model import weights
+from services.generator.model.config import CsmConfig
 from services.generator.model.csm import Csm
 from services.generator.native.native_csm import NativeCsm
 from services.native import levels
@@ -21,7 +22,7 @@ LENGTHS = (1, 15, 16, 17, 63, 64, 65, 80, 127, 128, 129, 144, 150)
 """Around a vector of positions and a block of them (`block_positions` in blocks.hpp)."""
 
 
-def frames_of(config, count: int) -> Tensor:
+def frames_of(config: CsmConfig, count: int) -> Tensor:
     return torch.cat([prompt(config, seed) for seed in range(5)])[:count]
 
 
@@ -38,7 +39,7 @@ def prefilled(model: Csm | NativeCsm, frames: Tensor, *cuts: int) -> Tensor:
 
 @LEVELS
 @pytest.mark.parametrize("config", [GROUPED, PAIRED], ids=["grouped", "paired"])
-def test_a_past_of_every_length_is_that_of_csm(config, level: levels.Level) -> None:
+def test_a_past_of_every_length_is_that_of_csm(config: CsmConfig, level: levels.Level) -> None:
     theirs = weights.create(config, seed=21)
     ours = NativeCsm(theirs, "fp32", threads=1, level=level)
     for length in LENGTHS:
