@@ -148,7 +148,10 @@ inline void turn(const F32 (&rows)[16], F32 (&out)[16]) {
     for (int i = 0; i < 8; ++i) square[i] = right ? rows[down + i].high : rows[down + i].low;
     turn(square, turned);
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) (down ? out[8 * right + i].high : out[8 * right + i].low) = turned[i];
+    for (int i = 0; i < 8; ++i) {
+      F32& column = out[8 * right + i];
+      (down ? column.high : column.low) = turned[i];
+    }
   }
 }
 

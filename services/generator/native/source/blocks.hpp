@@ -1,10 +1,10 @@
 // Attention over fp32 or bf16 keys and values in fp32, a block of positions after the other.
 //
-// A block is made fp32, and its keys turned, once for all rows that read it: a score is a lane then,
-// and what a row needs of a block stays in the caches. Softmax goes on from block to block: what
-// was summed shrinks where a larger score comes. A score is one chain of additions over a head's
-// numbers in order, a weighted sum one over the positions; blocks begin at multiples of their size,
-// whoever else is computed.
+// A block is made fp32, and its keys turned, once for all rows that read it: a score is a lane
+// then, and what a row needs of a block stays in the caches. Softmax goes on from block to block:
+// what was summed shrinks where a larger score comes. A score is one chain of additions over a
+// head's numbers in order, a weighted sum one over the positions; blocks begin at multiples of
+// their size, whoever else is computed.
 #pragma once
 
 #include "buffer.hpp"
