@@ -113,7 +113,7 @@ void tile(const Matrix& m, const Inputs& in, int row, int panel, const Target& t
     typename Kind::Weight weights[P];
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
-      __builtin_prefetch(from + p * panel_bytes + ahead_bytes, 0, 2);
+      if constexpr (R > 1) __builtin_prefetch(from + p * panel_bytes + ahead_bytes, 0, 2);
       weights[p] = Kind::load(from + p * panel_bytes);
     }
 #pragma GCC unroll 16

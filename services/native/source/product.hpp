@@ -16,8 +16,9 @@ struct Inputs {
   const float* scales = nullptr;
 };
 
-// Weights are asked for a page early, into the second cache: the processor itself does not look
-// beyond a page, and with many rows it sums too slowly to run ahead (docs/performance.md, "Floors").
+// Weights of several rows are asked for a page early, into the second cache: the processor itself
+// does not look beyond a page, and sums too slowly to run ahead. With one row it does run ahead, and
+// the asking takes the places of its own reads (docs/notes/native.md, "A frame on Zen 3").
 constexpr int ahead_bytes = 4096;
 
 // Bytes that `prepared` may need for each value.

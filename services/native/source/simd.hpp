@@ -10,7 +10,7 @@
 //   load_pairs          32 bfloat16 (a0 b0 a1 b1 ...) into the lanes `first` and `second`
 //   add, sub, mul, div, fma(a, b, c) = a * b + c, max, sqrt, round, pow2 (of whole numbers)
 //   sum, largest        over the lanes, always in the same order
-//   sums                out[i] = the sum over the lanes of x[i], as many as one attention tile has
+//   turn                sixteen rows of sixteen lanes become sixteen columns
 //   store_int8          rounds lanes in [-127, 127] to bytes, as `dot` wants them
 //   load_block, spread, dot          sums[lane] += four products of int8
 //   activation_offset   what store_int8 adds to a byte, to be taken off the sums afterwards
@@ -86,8 +86,13 @@ inline void store_rounded_n(bf16* p, F32 x, int n) { store_bf16_n(p, x, n); }
 #endif
 
 template <int N>
-inline void sums(const F32 (&x)[N], float* out) {
-  for (int i = 0; i < N; ++i) out[i] = sum(x[i]);
+inline void turn(const F32 (&rows)[N], F32 (&out)[N]) {
+  float numbers[N * lanes], column[lanes];
+  for (int t = 0; t < N; ++t) store(numbers + t * lanes, rows[t]);
+  for (int i = 0; i < N; ++i) {
+    for (int t = 0; t < N; ++t) column[t] = numbers[t * lanes + i];
+    out[i] = load(column);
+  }
 }
 
 }  // namespace csm::simd

@@ -117,6 +117,44 @@ inline float largest(F32 x) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
+// Eight rows of eight become columns.
+inline void turn(const __m256 (&rows)[8], __m256 (&out)[8]) {
+  __m256 a[8], b[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+    a[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  // b[4 r + c], half h: column 4 h + c of the rows 4 r to 4 r + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    out[c] = _mm256_permute2f128_ps(b[c], b[4 + c], 0x20);
+    out[4 + c] = _mm256_permute2f128_ps(b[c], b[4 + c], 0x31);
+  }
+}
+inline void turn(const F32 (&rows)[16], F32 (&out)[16]) {
+  __m256 square[8], turned[8];
+#pragma GCC unroll 4
+  for (int part = 0; part < 4; ++part) {
+    const int right = part & 1, down = part / 2 * 8;
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) square[i] = right ? rows[down + i].high : rows[down + i].low;
+    turn(square, turned);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      F32& column = out[8 * right + i];
+      (down ? column.high : column.low) = turned[i];
+    }
+  }
+}
+
 inline F32 to_float(I32 x) { return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)}; }
 inline I32 load_int(const int32_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),

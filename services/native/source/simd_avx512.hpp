@@ -63,22 +63,41 @@ inline F32 pow2(F32 n) {
 inline float sum(F32 x) { return _mm512_reduce_add_ps(x); }
 inline float largest(F32 x) { return _mm512_reduce_max_ps(x); }
 
-// Sixteen sums for the price of five: each step adds pairs and leaves half as many registers.
-inline void sums(const F32 (&x)[16], float* out) {
-  F32 fours[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const F32* four = x + 4 * i;
-    const F32 a = add(_mm512_unpacklo_ps(four[0], four[1]), _mm512_unpackhi_ps(four[0], four[1]));
-    const F32 b = add(_mm512_unpacklo_ps(four[2], four[3]), _mm512_unpackhi_ps(four[2], four[3]));
-    const __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b));
-    const __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b));
-    fours[i] = add(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+// Sixteen rows of sixteen lanes become sixteen columns: out[i] holds lane i of every row.
+inline void turn(const __m512i (&rows)[16], __m512i (&out)[16]) {
+  __m512i a[16], b[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
   }
-  const auto halved = [](F32 a, F32 b) {
-    return add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  store(out, halved(halved(fours[0], fours[1]), halved(fours[2], fours[3])));
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  // b[4 r + c], quarter q: lane 4 q + c of the rows 4 r to 4 r + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512i low01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44);
+    const __m512i high01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
+    const __m512i low23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x44);
+    const __m512i high23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xee);
+    out[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    out[4 + c] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    out[8 + c] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    out[12 + c] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+  }
+}
+inline void turn(const F32 (&rows)[16], F32 (&out)[16]) {
+  __m512i bits[16], columns[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) bits[i] = _mm512_castps_si512(rows[i]);
+  turn(bits, columns);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) out[i] = _mm512_castsi512_ps(columns[i]);
 }
 
 inline F32 to_float(I32 x) { return _mm512_cvtepi32_ps(x); }
@@ -129,35 +148,6 @@ inline F32 flushed(F32 x) {
       _mm512_cmp_ps_mask(abs(x), _mm512_set1_ps(1.17549435e-38f), _CMP_LT_OQ);
   return _mm512_castsi512_ps(
       _mm512_mask_and_epi32(bits, tiny, bits, _mm512_set1_epi32(int(0x80000000))));
-}
-
-// Sixteen rows of sixteen pairs become sixteen columns: out[i] holds pair i of every row.
-inline void turn(const Pairs (&rows)[16], Pairs (&out)[16]) {
-  Pairs a[16], b[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-    a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
-    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
-    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
-    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
-  }
-  // b[4 r + c], quarter q: pair 4 q + c of the rows 4 r to 4 r + 3.
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    const Pairs low01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44);
-    const Pairs high01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
-    const Pairs low23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x44);
-    const Pairs high23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xee);
-    out[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
-    out[4 + c] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
-    out[8 + c] = _mm512_shuffle_i32x4(high01, high23, 0x88);
-    out[12 + c] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
-  }
 }
 
 // Two runs of 32 bf16 as pairs of one of each: `low` and `high` together hold all 32, in an order

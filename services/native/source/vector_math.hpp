@@ -36,6 +36,20 @@ inline simd::F32 exp(simd::F32 x) {
   return mul(add(e.less_one, set(1.0f)), pow2(e.n));
 }
 
+// 2 to the x for x <= 0, within 1e-7; x below -126 counts as -126.
+inline simd::F32 pow2_of_negative(simd::F32 x) {
+  using namespace simd;
+  x = max(x, set(-126.0f));
+  const F32 n = round(x), f = sub(x, n);
+  F32 p = set(1.3276467e-3f);
+  p = fma(p, f, set(9.6755413e-3f));
+  p = fma(p, f, set(5.5507133e-2f));
+  p = fma(p, f, set(2.4022120e-1f));
+  p = fma(p, f, set(6.9314697e-1f));
+  p = fma(p, f, set(1.0f));
+  return mul(p, pow2(n));
+}
+
 // e to the x less one, for x <= 0, without the cancellation near zero.
 inline simd::F32 exp_less_one(simd::F32 x) {
   using namespace simd;

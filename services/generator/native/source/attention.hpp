@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "blocks.hpp"
 #include "buffer.hpp"
 #include "pairs.hpp"
 #include "simd.hpp"
@@ -39,6 +40,7 @@ struct Place {
 struct AttentionScratch {
   Buffer<float> scores;  // [group, max_positions in whole runs of 32]
   TurnedKeys turned;
+  BlockScratch blocks;
 #ifdef CSM_TILES
   TileScratch tiles;
 #endif
@@ -61,8 +63,12 @@ struct Attending {
   float* attended;
 };
 
+// Rows of one slot that attend at once: those of a prefill, which read a kv head together.
+constexpr int most_together = 64;
+
 // Attends with the turned queries of `place.kv_head`'s group over positions 0 to the row's own, for
-// `count` rows of one slot in the order of positions; `place.position` is not looked at.
+// `count` rows of one slot, at most `most_together`, in the order of positions; `place.position` is
+// not looked at.
 void attend(const Cache& cache, const HeadShape& shape, const Place& place, const Attending* rows,
             int count, AttentionScratch& scratch);
 

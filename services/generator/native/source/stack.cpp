@@ -5,12 +5,6 @@
 #include "vector_math.hpp"
 
 namespace csm {
-namespace {
-
-// Rows of one slot that attend at once.
-constexpr int most_together = 16;
-
-}  // namespace
 
 void Scratch::reserve(int rows, size_t widest, const HeadShape& heads, int max_positions) {
   values.reserve(rows * widest);

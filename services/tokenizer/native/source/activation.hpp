@@ -7,8 +7,9 @@ namespace csm {
 
 enum class Activation : int { none = 0, elu = 1, gelu = 2, relu = 3, silu = 4 };
 
-// x above zero, e to the x less one below; zero for what is no number.
-inline simd::F32 elu(simd::F32 x) {
+// x above zero, e to the x less one below; zero for what is no number. Inlined always: its steps
+// wait for one another, and only inlined do those of several vectors go side by side.
+[[gnu::always_inline]] inline simd::F32 elu(simd::F32 x) {
   using namespace simd;
   return add(max(x, zero()), exp_less_one(min(x, zero())));
 }
@@ -46,6 +47,19 @@ inline simd::F32 activate(Activation kind, simd::F32 x) {
     case Activation::relu: return simd::max(x, simd::zero());
     case Activation::silu: return silu(x);
     default: return x;
+  }
+}
+
+// The same of `rows` runs of `count` numbers where they lie, so that the chains of several go side
+// by side.
+inline void activate(Activation kind, float* const* runs, int rows, int count) {
+  const auto by = [&](auto change) {
+    for (int row = 0; row < rows; ++row) rewrite(runs[row], count, runs[row], change);
+  };
+  switch (kind) {
+    case Activation::elu: return by([](simd::F32 x) { return elu(x); });
+    case Activation::none: return;
+    default: return by([kind](simd::F32 x) { return activate(kind, x); });
   }
 }
 

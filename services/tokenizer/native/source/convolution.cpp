@@ -44,7 +44,7 @@ void Convolution::fill(const Worker& worker, const Batch& batch, const Signal& x
   const size_t segment_values = static_cast<size_t>(context_ + time) * inputs_;
   const auto bring = [&](const float* from, size_t count, T* to) {
     if (elu_)
-      rewrite(from, count, to, elu);
+      rewrite(from, count, to, [](simd::F32 x) { return elu(x); });
     else
       rewrite(from, count, to);
   };

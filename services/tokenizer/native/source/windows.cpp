@@ -15,6 +15,13 @@ constexpr int piece_length = 256;
 
 constexpr int most_panels = simd::sum_budget >= 24 ? 4 : simd::sum_budget >= 6 ? 2 : 1;
 
+// A lone stream's rows: as many panels as the registers hold, for a core reads several runs of
+// memory faster than one.
+constexpr int panels_at_once(int rows) {
+  const int panels = simd::sum_budget / rows;
+  return panels > 4 ? 4 : panels > most_panels ? panels : most_panels;
+}
+
 constexpr int rows_at_once(int panels) {
   const int rows = simd::sum_budget / panels;
   return rows > 8 ? 8 : rows;
@@ -125,12 +132,16 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
   const Results& out = job.out;
   const typename Kind::Input* from[R];
   float* to[R];
+  int segment = row / in.time, time = row % in.time;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    const int segment = (row + r) / in.time, time = (row + r) % in.time;
     from[r] = inputs_of(in, typename Kind::Input{}) + segment * in.segment_stride +
               time * in.row_stride;
     to[r] = out.values + segment * out.segment_stride + time * out.row_stride + panel * lanes;
+    if (++time == in.time) {
+      time = 0;
+      ++segment;
+    }
   }
   // Lanes of the last panel that are outputs.
   const int left = m.outputs - (panel + P - 1) * lanes;
@@ -152,17 +163,16 @@ void tile(const Job& job, int row, int panel, const Piece& piece) {
     }
   }
   add_up<Kind, R, P>(job, from, panel, piece, sums);
-  const Activation activation = piece.is_last ? out.activation : Activation::none;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
-      const F32 value = activate(activation, sums[r][p]);
       if (p < P - 1)
-        simd::store(to[r] + p * lanes, value);
+        simd::store(to[r] + p * lanes, sums[r][p]);
       else
-        simd::store_n(to[r] + p * lanes, value, tail);
+        simd::store_n(to[r] + p * lanes, sums[r][p], tail);
     }
+  if (piece.is_last) activate(out.activation, to, R, (P - 1) * lanes + tail);
 }
 
 template <class Kind, int R, int P>
@@ -211,6 +221,23 @@ void each_piece(const Windows& in, int rows, Work work) {
     }
 }
 
+// P panels after the other, of those dealt out.
+template <int P>
+void of_every_panel(const Job& job, Worker::Range rows, Worker::Range panels) {
+  for (int panel = panels.begin; panel < panels.end; panel += P) {
+    const int count = panels.end - panel < P ? panels.end - panel : P;
+    each_piece(job.in, rows.end - rows.begin, [&](const Piece& piece) {
+#ifdef CSM_PAIRS
+      if (job.in.rounded) return some_panels<Pairwise, P>(job, rows, panel, count, piece);
+#endif
+      if (job.matrix.format == Format::bf16)
+        some_panels<Widened, P>(job, rows, panel, count, piece);
+      else
+        some_panels<Fp32, P>(job, rows, panel, count, piece);
+    });
+  }
+}
+
 }  // namespace
 
 void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, const Results& out) {
@@ -226,18 +253,10 @@ void multiply(const Worker& worker, const Matrix& matrix, const Windows& in, con
 #ifdef CSM_TILES
   if (in.rounded) return multiply_by_tiles(matrix, in, out, of_rows, of_panels);
 #endif
-  for (int panel = of_panels.begin; panel < of_panels.end; panel += most_panels) {
-    const int left = of_panels.end - panel;
-    const int count = left < most_panels ? left : most_panels;
-    each_piece(in, rows, [&](const Piece& piece) {
-#ifdef CSM_PAIRS
-      if (in.rounded) return some_panels<Pairwise, most_panels>(job, of_rows, panel, count, piece);
-#endif
-      if (matrix.format == Format::bf16)
-        some_panels<Widened, most_panels>(job, of_rows, panel, count, piece);
-      else
-        some_panels<Fp32, most_panels>(job, of_rows, panel, count, piece);
-    });
+  switch (rows) {
+    case 1: return of_every_panel<panels_at_once(1)>(job, of_rows, of_panels);
+    case 2: return of_every_panel<panels_at_once(2)>(job, of_rows, of_panels);
+    default: of_every_panel<most_panels>(job, of_rows, of_panels);
   }
 }
 
