@@ -135,12 +135,16 @@ def speak_part(directory: Path, part: Part, teachers: Path) -> tuple[int, int]:
 
 @cache
 def _teacher(speaker: str, directory: Path) -> Teacher:
-    """As `teacher`, loaded once in a process, on one thread: several processes speak."""
+    """As `teacher`, loaded once in a process."""
+    return teacher(speaker, directory)
+
+
+def _prepare_process() -> None:
+    """One thread each, since several processes speak."""
     import torch
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    return teacher(speaker, directory)
 
 
 def build(
@@ -172,7 +176,10 @@ def build(
         TimeRemainingColumn(),
     )
     utterances = skipped = 0
-    with Progress(*columns) as progress, ProcessPoolExecutor(jobs) as pool:
+    with (
+        Progress(*columns) as progress,
+        ProcessPoolExecutor(jobs, initializer=_prepare_process) as pool,
+    ):
         task = progress.add_task("", total=sum(len(p.texts) for p in parts), name="")
         running = {pool.submit(speak_part, directory, part, teachers): part for part in parts}
         for future in as_completed(running):
