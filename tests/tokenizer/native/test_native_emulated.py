@@ -22,7 +22,8 @@ from tests.tokenizer.native.harness import (
     mimi,
 )
 
-pytestmark = needs_emulator
+# The generator's run in the ordinary suite; these with `make test-arm`.
+pytestmark = [needs_emulator, pytest.mark.slow]
 FRAMES = 21
 NAMES = shapes(sorted(set(CONFIGS) - {"pico"}), quick=["odd"])
 DIRECTIONS = pytest.mark.parametrize("direction", sorted(HALVES))
