@@ -12,7 +12,7 @@ import numpy as np
 
 from training.evaluate.cache import Cache
 from training.evaluate.level import RATE_HZ, levelled
-from training.evaluate.packages import imported, missing
+from training.evaluate.packages import imported, need
 
 MODULES = ("speechmos", "librosa", "onnxruntime", "pandas")
 SCALES = ("ovrl", "sig", "bak", "p808")
@@ -39,8 +39,7 @@ class Dnsmos:
         """
         if threads < 1:
             raise ValueError(f"threads: {threads} is not allowed, must be >= 1")
-        for name in missing(*MODULES):
-            imported(name)
+        need(*MODULES)
         self._threads = threads
         self._cache = Cache(cache)
 

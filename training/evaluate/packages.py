@@ -29,3 +29,13 @@ def imported(name: str) -> ModuleType:
 def missing(*names: str) -> list[str]:
     """Return those of the packages that are not installed; none is imported."""
     return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def need(*names: str) -> None:
+    """Be sure that the packages are installed; only one that is not is looked for by importing.
+
+    Raises:
+        ValueError: one is missing; says what to install.
+    """
+    for name in missing(*names):
+        imported(name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluate.level import levelled
-from training.evaluate.packages import imported, missing
+from training.evaluate.packages import imported, need
 
 MODULES = ("resemblyzer", "librosa", "webrtcvad")
 
@@ -26,8 +26,7 @@ def embed(audio: np.ndarray, rate_hz: int) -> np.ndarray:
     Raises:
         ValueError: a package is missing, or it is no one-dimensional audio.
     """
-    for name in missing(*MODULES):
-        imported(name)
+    need(*MODULES)
     # Silence has no direction: the encoder divides by nothing then.
     found = np.nan_to_num(_encoder().embed_utterance(levelled(audio, rate_hz)))
     return np.asarray(found, np.float32)

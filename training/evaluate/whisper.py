@@ -12,7 +12,7 @@ import numpy as np
 from training.evaluate import whisper_weights
 from training.evaluate.cache import Cache
 from training.evaluate.level import RATE_HZ, levelled
-from training.evaluate.packages import imported, missing
+from training.evaluate.packages import imported, need
 
 MODULES = ("faster_whisper", "whisper_normalizer", *whisper_weights.PACKAGES)
 _BEAM = 5
@@ -38,8 +38,7 @@ class Whisper:
         """
         if threads < 1:
             raise ValueError(f"threads: {threads} is not allowed, must be >= 1")
-        for name in missing(*MODULES):
-            imported(name)
+        need(*MODULES)
         self._weights, self._threads = weights, threads
         self._cache = Cache(cache)
 
