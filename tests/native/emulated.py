@@ -6,9 +6,10 @@ it, and its headers lie among the tests.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,6 @@ def _level() -> Level:
 EMULATED = _level()
 
 
-def allow(monkeypatch: pytest.MonkeyPatch) -> Level:
-    """Return the level, which may be loaded for the length of the test."""
-    real = levels.available()
-    monkeypatch.setattr(levels, "available", lambda: [EMULATED, *real])
-    return EMULATED
-
-
 @dataclass(frozen=True)
 class TileUse:
     """What emulated tiles were used for since the library was loaded."""
@@ -66,3 +60,17 @@ def reader(interface: Interface) -> Callable[[], TileUse]:
         return TileUse(*found)
 
     return read
+
+
+@contextlib.contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch, interface: Interface) -> Iterator[Level]:
+    """The level, which may be loaded for the length of a test.
+
+    No instruction may be a fault, and no thread hold tiles at its end.
+    """
+    real = levels.available()
+    monkeypatch.setattr(levels, "available", lambda: [EMULATED, *real])
+    use = reader(interface)
+    yield EMULATED
+    after = use()
+    assert (after.faults, after.held) == (0, 0)

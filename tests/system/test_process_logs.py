@@ -66,10 +66,7 @@ def test_every_line_is_json_without_words_and_the_drain_says_what_it_waits_for(
         for name in ("generator", "tokenizer"):
             assert processes.end(name, signal.SIGTERM) == 0
     finally:
-        for process in processes.running.values():
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        processes.close()
     told: dict[str, list[dict[str, Any]]] = {}
     for name in SERVICES:
         text = (tmp_path / f"{name}.log").read_text()

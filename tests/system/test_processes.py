@@ -89,15 +89,19 @@ class Processes:
         self.running[name].send_signal(number)
         return self.running[name].wait(60)
 
+    def close(self) -> None:
+        """Ends what still runs."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     one = Processes(tmp_path_factory.mktemp("logs"))
     yield one
-    for process in one.running.values():
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    one.close()
 
 
 def test_an_utterance_goes_through_three_processes(processes: Processes) -> None:

@@ -38,10 +38,7 @@ def test_an_utterance_is_one_tree_of_three_processes(
         for name in ("gateway", "generator", "tokenizer"):
             assert processes.end(name, signal.SIGTERM) == 0
     finally:
-        for process in processes.running.values():
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        processes.close()
         collector.close()
     spoken, over_http = sorted(collector.trees(), key=lambda tree: tree.span.began_ns)
     print("\n".join(spoken.drawn()))

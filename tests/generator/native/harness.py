@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from services.generator.model.attention import KVBuffers
 from services.generator.model.config import CsmConfig, LlamaConfig
 from services.generator.model.noise import Noise
 from services.generator.model.sampler import SamplingParams, SamplingRows
+from services.generator.native.native_csm import NativeCsm
 from tests.generator.model import oracle
 
 GROUPED = CsmConfig(
@@ -103,3 +105,26 @@ class Loop:
             self.hidden = self.model.backbone_step(fed, self.positions, self.active, self.cache)
             self.positions += self.active
         return result
+
+
+def cut_prefills(
+    model: NativeCsm, frames: Tensor, cuts: Iterable[int], positions: int, before: float = 0.0
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The last state, the keys and the values of a prefill in pieces of each of the lengths; the
+    cache has `positions`, where `before` stood."""
+    results = []
+    for cut in cuts:
+        cache = model.allocate_cache(1, positions)
+        cache.keys.fill_(before)
+        cache.values.fill_(before)
+        for start in range(0, len(frames), cut):
+            hidden = model.prefill(frames[start : start + cut], start, 0, cache)
+        results.append((hidden, cache.keys, cache.values))
+    return results
+
+
+def assert_all_alike(results: Sequence[Sequence[Tensor]]) -> None:
+    """Every result has the bits of the first."""
+    for other in results[1:]:
+        for got, expected in zip(other, results[0], strict=True):
+            assert torch.equal(got, expected)

@@ -18,9 +18,17 @@ from services.generator.native.library import INTERFACE
 from services.generator.native.native_csm import PREFILL_ROWS, NativeCsm
 from services.native import levels
 from services.native.levels import Level
-from tests.generator.native.harness import CONFIGS, GREEDY, PAIRED, Loop, prompt
+from tests.generator.native.harness import (
+    CONFIGS,
+    GREEDY,
+    PAIRED,
+    Loop,
+    assert_all_alike,
+    cut_prefills,
+    prompt,
+)
 from tests.generator.native.test_native_company import assert_same, company, make
-from tests.native.emulated import allow, reader
+from tests.native.emulated import reader, watched
 
 ROOT = Path(__file__).resolve().parents[3]
 AMX = levels.named("amx")
@@ -31,12 +39,8 @@ NAMES = pytest.mark.parametrize("name", sorted(CONFIGS))
 
 @pytest.fixture(autouse=True)
 def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Level]:
-    """The level. No instruction may be a fault, and no thread hold tiles when a test ends."""
-    level = allow(monkeypatch)
-    use = reader(INTERFACE)
-    yield level
-    after = use()
-    assert (after.faults, after.held) == (0, 0)
+    with watched(monkeypatch, INTERFACE) as level:
+        yield level
 
 
 @KINDS
@@ -64,19 +68,12 @@ def test_however_a_prefill_is_cut(name: str, kind: str, emulated: Level) -> None
     theirs = weights.create(CONFIGS[name], seed=2, dtype=torch.bfloat16)
     model = NativeCsm(theirs, kind, threads=2, level=emulated)  # type: ignore[arg-type]
     frames = torch.cat([prompt(CONFIGS[name], seed) for seed in range(4)])
-    results = []
-    for cut in (len(frames), PREFILL_ROWS, 23, 3, 1):
-        cache = model.allocate_cache(1, 160)
-        # What stood there before reaches nobody.
-        cache.keys.fill_(float("nan"))
-        cache.values.fill_(float("nan"))
-        for start in range(0, len(frames), cut):
-            hidden = model.prefill(frames[start : start + cut], start, 0, cache)
-        results.append((hidden, cache.keys[..., :148, :], cache.values[..., :148, :]))
+    # What stood there before reaches nobody.
+    cuts = (len(frames), PREFILL_ROWS, 23, 3, 1)
+    whole = cut_prefills(model, frames, cuts, 160, before=float("nan"))
+    results = [(hidden, k[..., :148, :], v[..., :148, :]) for hidden, k, v in whole]
     assert not results[0][0].isnan().any()
-    for other in results[1:]:
-        for got, expected in zip(other, results[0], strict=True):
-            assert torch.equal(got, expected)
+    assert_all_alike(results)
 
 
 def test_a_row_that_is_no_number_reaches_no_row_before_it(emulated: Level) -> None:
@@ -148,7 +145,7 @@ from services.generator.model import weights
 from services.generator.native.library import INTERFACE
 from services.generator.native.native_csm import NativeCsm
 from services.native import levels
-from tests.generator.native.harness import CONFIGS, prompt
+from tests.generator.native.harness import CONFIGS, prompt, assert_all_alike, cut_prefills
 from tests.generator.native.test_native_company import assert_same, company, make
 from tests.native.emulated import EMULATED, reader
 

@@ -9,7 +9,15 @@ from services.generator.model import weights
 from services.generator.model.sampler import SamplingParams, SamplingRows
 from services.generator.native.native_csm import PREFILL_ROWS, NativeCsm
 from services.native import levels
-from tests.generator.native.harness import CONFIGS, KINDS, Frames, Loop, prompt
+from tests.generator.native.harness import (
+    CONFIGS,
+    KINDS,
+    Frames,
+    Loop,
+    assert_all_alike,
+    cut_prefills,
+    prompt,
+)
 
 FRAMES = 6
 FORMATS = ("fp32", "bf16", "int8")
@@ -67,15 +75,7 @@ def test_on_one_thread_and_on_several(name: str, kind: str) -> None:
 def test_however_a_prefill_is_cut(name: str, kind: str) -> None:
     model = make(name, kind, threads=2)
     frames = torch.cat([prompt(CONFIGS[name], seed) for seed in range(4)])
-    results = []
-    for cut in (len(frames), PREFILL_ROWS, 23, 1):
-        cache = model.allocate_cache(1, 160)
-        for start in range(0, len(frames), cut):
-            hidden = model.prefill(frames[start : start + cut], start, 0, cache)
-        results.append((hidden, cache.keys, cache.values))
-    for other in results[1:]:
-        for got, expected in zip(other, results[0], strict=True):
-            assert torch.equal(got, expected)
+    assert_all_alike(cut_prefills(model, frames, (len(frames), PREFILL_ROWS, 23, 1), 160))
 
 
 @EVERY_FORMAT

@@ -10,7 +10,16 @@ from services.generator.model.csm import Csm
 from services.generator.native.native_csm import PREFILL_ROWS, NativeCsm
 from services.native import levels
 from services.native.levels import Level
-from tests.generator.native.harness import CONFIGS, GREEDY, KINDS, Frames, Loop, prompt
+from tests.generator.native.harness import (
+    CONFIGS,
+    GREEDY,
+    KINDS,
+    Frames,
+    Loop,
+    assert_all_alike,
+    cut_prefills,
+    prompt,
+)
 from tests.native.emulator import emulate, emulated_levels, needs_emulator, shapes
 
 pytestmark = needs_emulator
@@ -117,15 +126,7 @@ def test_alone_and_among_two_to_nine_on_one_thread_and_on_several(
 def test_however_a_prefill_is_cut(name: str, kind: str, level: Level) -> None:
     model = make(name, kind, level, threads=2)
     frames = torch.cat([prompt(CONFIGS[name], seed) for seed in range(3)])
-    results = []
-    for cut in (len(frames), PREFILL_ROWS, 23, 1):
-        cache = model.allocate_cache(1, 120)
-        for start in range(0, len(frames), cut):
-            hidden = model.prefill(frames[start : start + cut], start, 0, cache)
-        results.append((hidden, cache.keys, cache.values))
-    for other in results[1:]:
-        for got, expected in zip(other, results[0], strict=True):
-            assert torch.equal(got, expected)
+    assert_all_alike(cut_prefills(model, frames, (len(frames), PREFILL_ROWS, 23, 1), 120))
 
 
 @emulated_levels

@@ -99,3 +99,16 @@ def cut(model: NativeDecoder | NativeEncoder, row: int, stream: Array, sizes: li
         parts.append(model.step([row], part[None])[0])  # type: ignore[arg-type]
         at, turn = at + len(part), turn + 1
     return np.concatenate(parts)
+
+
+def assert_alone_as_in_company(model: NativeDecoder | NativeEncoder, streams: Array) -> None:
+    """Each of nine streams of four frames has the same bits alone as among two to nine."""
+    alone = [cut(model, row, streams[row], [1]) for row in range(9)]
+    for count in range(2, 10):
+        rows = list(range(9 - count, 9))[::-1]
+        for row in rows:
+            model.reset(row)
+        halves = [model.step(rows, streams[rows, at : at + 2]) for at in (0, 2)]
+        for place, row in enumerate(rows):
+            got = np.concatenate([half[place] for half in halves])
+            assert np.array_equal(got, alone[row]), (count, row)

@@ -11,7 +11,7 @@ from services.native import levels
 from services.native.levels import Level
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
 from services.tokenizer.native.library import INTERFACE
-from tests.native.emulated import allow, reader
+from tests.native.emulated import reader, watched
 from tests.tokenizer.native.harness import CONFIGS, audio_of, codes_of, cut, decoded, mimi
 
 # Its library takes most of a minute to compile over the emulation; the generator has tests too.
@@ -25,12 +25,8 @@ NAMES = pytest.mark.parametrize("name", sorted(CONFIGS.keys() - {"pico"}))
 
 @pytest.fixture(autouse=True)
 def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Level]:
-    """The level. No instruction may be a fault, and no thread hold tiles when a test ends."""
-    level = allow(monkeypatch)
-    use = reader(INTERFACE)
-    yield level
-    after = use()
-    assert (after.faults, after.held) == (0, 0)
+    with watched(monkeypatch, INTERFACE) as level:
+        yield level
 
 
 @NAMES

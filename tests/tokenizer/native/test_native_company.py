@@ -12,7 +12,15 @@ from services.native import levels
 from services.tokenizer import codec
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
 from tests.tokenizer.codec.cases import FIVE
-from tests.tokenizer.native.harness import CONFIGS, HALVES, Array, audio_of, cut, mimi
+from tests.tokenizer.native.harness import (
+    CONFIGS,
+    HALVES,
+    Array,
+    assert_alone_as_in_company,
+    audio_of,
+    cut,
+    mimi,
+)
 
 FRAMES = 45
 DIRECTIONS = pytest.mark.parametrize("direction", sorted(HALVES))
@@ -85,15 +93,7 @@ def test_on_one_thread_and_on_several(name: str, direction: str) -> None:
 def test_alone_and_among_two_to_nine(name: str, direction: str) -> None:
     model = make(direction, name, rows=9)
     frames = HALVES[direction][1](mimi(name).config, 9, 4, seed=5)
-    alone = [cut(model, row, frames[row], [1]) for row in range(9)]
-    for count in range(2, 10):
-        rows = list(range(9 - count, 9))[::-1]
-        for row in rows:
-            model.reset(row)
-        halves = [model.step(rows, frames[rows, at : at + 2]) for at in (0, 2)]
-        for place, row in enumerate(rows):
-            got = np.concatenate([half[place] for half in halves])
-            assert np.array_equal(got, alone[row]), (count, row)
+    assert_alone_as_in_company(model, frames)
 
 
 @DIRECTIONS

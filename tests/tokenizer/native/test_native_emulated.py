@@ -15,6 +15,7 @@ from tests.tokenizer.native.harness import (
     CONFIGS,
     HALVES,
     as_torch,
+    assert_alone_as_in_company,
     audio_of,
     codes_of,
     cut,
@@ -121,15 +122,7 @@ def test_codes_in_steps_of_any_size_and_on_several_threads(name: str, level: Lev
 def test_audio_alone_and_among_two_to_nine(name: str, weights: str, level: Level) -> None:
     model = NativeDecoder(mimi(name), 9, weights, threads=1, level=level)  # type: ignore[arg-type]
     codes = codes_of(mimi(name).config, 9, 4, seed=5)
-    alone = [cut(model, row, codes[row], [1]) for row in range(9)]
-    for count in range(2, 10):
-        rows = list(range(9 - count, 9))[::-1]
-        for row in rows:
-            model.reset(row)
-        halves = [model.step(rows, codes[rows, at : at + 2]) for at in (0, 2)]
-        for place, row in enumerate(rows):
-            got = np.concatenate([half[place] for half in halves])
-            assert np.array_equal(got, alone[row]), (count, row)
+    assert_alone_as_in_company(model, codes)
 
 
 @emulated_levels

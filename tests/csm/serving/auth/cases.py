@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from csm import errors
 from csm.serving.auth.identity import Principal, Scope
+from csm.serving.auth.jwt_verifier import JwtRules, JwtVerifier
 from csm.serving.auth.token_file import new_token, token_line
 
 ISSUER, AUDIENCE = "https://issuer.example", "csm"
+RULES = JwtRules(ISSUER, AUDIENCE, 5.0, "tenant", "scope")
 
 
 class Tokens:
@@ -87,3 +91,10 @@ class Issuer:
             algorithm or self.algorithm,
             {"kid": self.kid, **(headers or {})},
         )
+
+
+async def refusal(verifier: JwtVerifier, token: str) -> str:
+    """Why the token is not taken."""
+    with pytest.raises(errors.Unauthenticated) as caught:
+        await verifier.principal(token)
+    return caught.value.why

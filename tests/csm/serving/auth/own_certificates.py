@@ -25,15 +25,19 @@ class Authority:
 
     def pair(self, folder: Path, common_name: str, dns: str = "", uri: str = "") -> Any:
         """Paths of a certificate and its key, PEM."""
-        key = ec.generate_private_key(ec.SECP256R1())
         alternative: list[Any] = [x509.DNSName(dns)] if dns else []
         if dns:
             alternative.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         if uri:
             alternative.append(x509.UniformResourceIdentifier(uri))
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        return self.issue(name, alternative, folder / common_name)
+
+    def issue(self, name: x509.Name, alternative: list[Any], stem: Path) -> Any:
+        """Paths of a certificate of any names and its key, PEM: `stem` with their endings."""
+        key = ec.generate_private_key(ec.SECP256R1())
         signed = self._signed(name, key.public_key(), alternative, ca=False)
-        paths = folder / f"{common_name}.pem", folder / f"{common_name}.key"
+        paths = stem.with_name(f"{stem.name}.pem"), stem.with_name(f"{stem.name}.key")
         paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
             key.private_bytes(

@@ -9,8 +9,6 @@ from typing import Any
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from csm.serving.auth.certificates import (
@@ -39,21 +37,10 @@ class Names(generator_pb2_grpc.GeneratorServiceServicer):
 
 
 def pair(authority: Authority, folder: Path, common: list[str], alternative: list[Any]) -> Any:
-    key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, one, _validate=False) for one in common]
     )
-    signed = authority._signed(name, key.public_key(), alternative, ca=False)
-    paths = folder / "client.pem", folder / "client.key"
-    paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths
+    return authority.issue(name, alternative, folder / "client")
 
 
 async def names_by_grpc(authority: Authority, server: Any, client: Any) -> Any:

@@ -18,32 +18,14 @@ from csm.serving.auth.authenticator import Authenticator
 from csm.serving.auth.entries import principal_of
 from csm.serving.auth.identity import ANYBODY, Scope, current
 from csm.serving.auth.jwt_verifier import JwtRules, JwtVerifier
-from csm.serving.auth.key_set import KeyFile, KeyUrl, parse_keys
+from csm.serving.auth.key_set import KeyUrl, parse_keys
 from csm.serving.auth.rules import PUBLIC, one_of
 from csm.serving.auth.token_file import parse_tokens
 from csm.serving.auth.watched_file import WatchedFile
 from csm.serving.metrics import Metrics
-from tests.csm.serving.auth.cases import AUDIENCE, ISSUER, Issuer, Tokens
+from tests.csm.serving.auth.cases import AUDIENCE, ISSUER, Issuer, Tokens, refusal
 
 SPEAKING = one_of(Scope.SPEAK)
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def verifier(issuer: Issuer, tmp_path: Path) -> JwtVerifier:
-    (tmp_path / "jwks").write_bytes(issuer.jwks)
-    rules = JwtRules(ISSUER, AUDIENCE, 5.0, "tenant", "scope")
-    return JwtVerifier(rules, KeyFile("auth_jwt_jwks", tmp_path / "jwks"))
-
-
-async def refusal(verifier: JwtVerifier, token: str) -> str:
-    with pytest.raises(errors.Unauthenticated) as caught:
-        await verifier.principal(token)
-    return caught.value.why
 
 
 def part(value: Any) -> str:

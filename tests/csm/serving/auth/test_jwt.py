@@ -27,26 +27,7 @@ from csm.serving.auth.key_set import KeyFile, KeyUrl, is_url, parse_keys
 from csm.serving.auth.rules import one_of
 from csm.serving.metrics import Metrics
 from csm.serving.settings import ServiceSettings
-from tests.csm.serving.auth.cases import AUDIENCE, ISSUER, Issuer
-
-RULES = JwtRules(ISSUER, AUDIENCE, 5.0, "tenant", "scope")
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def verifier(issuer: Issuer, tmp_path: Path) -> JwtVerifier:
-    (tmp_path / "jwks").write_bytes(issuer.jwks)
-    return JwtVerifier(RULES, KeyFile("auth_jwt_jwks", tmp_path / "jwks"))
-
-
-async def refusal(verifier: JwtVerifier, token: str) -> str:
-    with pytest.raises(errors.Unauthenticated) as caught:
-        await verifier.principal(token)
-    return caught.value.why
+from tests.csm.serving.auth.cases import AUDIENCE, ISSUER, RULES, Issuer, refusal
 
 
 async def test_subject_tenant_and_scopes_are_those_of_the_claims(

@@ -4,27 +4,15 @@ import asyncio
 import base64
 import random
 import re
-from pathlib import Path
 
 import pytest
 
 from csm import errors
 from csm.cli.certificates import make_authority, make_server
-from csm.serving.tls import server as tls
 from csm.serving.tls.files import TlsPaths, check_validity
 from csm.serving.tls.server import ServerTls
 from tests.certificates import HOSTS, Certificates
 from tests.csm.serving.running import Running
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Certificates:
-    return Certificates(tmp_path / "certificates")
-
-
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "LOOK_S", 0.0)
 
 
 def server_tls(files: Certificates) -> ServerTls:

@@ -19,23 +19,12 @@ from csm.cli.certificates import make_authority, make_client, make_server
 from csm.serving.bootstrap import expose_metrics
 from csm.serving.process.endpoint import Endpoint
 from csm.serving.settings import ServiceSettings
-from csm.serving.tls import server as tls
 from csm.serving.tls.server import ServerTls
 from csm.v1 import generator_pb2, generator_pb2_grpc
 from tests.certificates import HOSTS, NEEDS_SSLSCAN, Certificates, scan
 from tests.csm.serving.running import NAME, Running
 
 CUT_OFF = (urllib.error.URLError, ssl.SSLError, ConnectionError)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Certificates:
-    return Certificates(tmp_path / "certificates")
-
-
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "LOOK_S", 0.0)
 
 
 @pytest.fixture
