@@ -21,14 +21,3 @@ def keep_freed_memory() -> None:
     for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
         mallopt(option, _TWO_GIB)
     mallopt(_M_TOP_PAD, 64 * 2**20)
-
-
-def release_freed_memory() -> None:
-    """Give back what `keep_freed_memory` has kept: arrays of ever new lengths leave ever new gaps.
-
-    Does nothing where the C library is another one.
-    """
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        return

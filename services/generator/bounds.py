@@ -46,16 +46,11 @@ def _position_elements(stack: LlamaConfig) -> int:
 
 
 def _largest_part_bytes(config: CsmConfig, itemsize: int) -> int:
-    """A layer, or all heads of the depth decoder, as it is read, and one matrix of it in fp32.
-
-    What was joined to be that matrix, and the one before it, go when their last thread lets go of
-    them: measured, they are there at times (tests/generator/test_generator_loading_peak.py).
-    """
+    """A layer, or all heads of the depth decoder, as it is read, and one matrix of it in fp32."""
     stack = config.backbone
     gate_up = 2 * stack.ffn_width * stack.width
     attention = (2 * stack.heads + 2 * stack.kv_heads) * stack.head_dim * stack.width
     layer = attention + gate_up + stack.ffn_width * stack.width
     head = config.audio_vocab_size * config.depth.width
     heads = (config.num_codebooks - 1) * head
-    of_layer = (layer + 2 * gate_up) * itemsize + gate_up * _FP32_BYTES
-    return max(of_layer, heads * itemsize + head * _FP32_BYTES)
+    return max(layer * itemsize + gate_up * _FP32_BYTES, heads * itemsize + head * _FP32_BYTES)

@@ -1,9 +1,7 @@
-"""Where the numbers of an array lie, for a library that is called by ctypes; memory given back."""
+"""Where the numbers of an array lie, for a library that is called by ctypes."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 from typing import Any
 
 
@@ -26,10 +24,3 @@ def address(array: Any, dtype: Any) -> int:
             f"{dtype}, contiguous, on the CPU"
         )
     return int(array.data_ptr() if is_tensor else array.ctypes.data)
-
-
-def give_back() -> None:
-    """Give the system what was freed and what malloc still holds: after packing, some large
-    tensors. Does nothing where the C library is none of GNU's."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -7,7 +7,8 @@ import pytest
 
 _PROGRAM = """
 import numpy as np
-from training.memory import keep_freed_memory, release_freed_memory
+from services.native.malloc import give_back
+from training.memory import keep_freed_memory
 
 def resident_mb():
     with open("/proc/self/statm") as file:
@@ -24,7 +25,7 @@ many = [np.ones(2_000_000) for _ in range(10)]
 kept.append(np.ones(5000))
 del many
 held = resident_mb() - before
-release_freed_memory()
+give_back()
 print(held, resident_mb() - before)
 """
 

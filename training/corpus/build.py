@@ -19,10 +19,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from services.native.malloc import give_back
 from training.corpus.store import NO_DIALOGUE, SAMPLE_RATE_HZ, SPEAKERS, PartWriter
 from training.corpus.teachers.hibari import Hibari
 from training.corpus.teachers.speech import Speech, TeacherError, prepare
-from training.memory import keep_freed_memory, release_freed_memory
+from training.memory import keep_freed_memory
 from training.tokenizer import normalize
 
 _PART_SENTENCES = 400
@@ -114,7 +115,7 @@ def speak_part(directory: Path, part: Part, teachers: Path) -> tuple[int, int]:
         places = part.places or ((NO_DIALOGUE, 0),) * len(part.texts)
         for text, speech, (dialogue, turn) in zip(part.texts, spoken, places, strict=True):
             if writer.count % _SENTENCES_A_RELEASE == 0:
-                release_freed_memory()
+                give_back()
             try:
                 if isinstance(speech, TeacherError):
                     raise speech

@@ -19,7 +19,8 @@ from services.generator.model.reading import UnreadCsm
 from services.generator.native import library
 from services.generator.native.library import MatrixRole, NormRole
 from services.native.interface import Format
-from services.native.memory import address, give_back
+from services.native.malloc import large_blocks_go_back
+from services.native.memory import address
 
 
 class PackedModel:
@@ -33,6 +34,7 @@ class PackedModel:
         MemoryError: the library could not get the memory, or its threads.
     """
 
+    @large_blocks_go_back()
     def __init__(
         self, native: ctypes.CDLL, source: Csm | UnreadCsm, weights: Format, threads: int
     ) -> None:
@@ -67,7 +69,6 @@ class PackedModel:
         with part(model.depth, recurse=False):
             for index, head in enumerate(model.depth.heads):
                 self._matrix(1, index, MatrixRole.HEAD, head)
-        give_back()
 
     @property
     def nbytes(self) -> int:

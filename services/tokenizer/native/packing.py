@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from services.native.interface import Format
-from services.native.memory import address, give_back
+from services.native.malloc import large_blocks_go_back
+from services.native.memory import address
 from services.tokenizer.codec import Mimi, MimiConfig
 from services.tokenizer.codec.conv import CausalConv1d, CausalConvTranspose1d
 from services.tokenizer.codec.quantizer import ResidualQuantizer
@@ -36,6 +37,7 @@ class PackedDirection:
         MemoryError: the library could not get the memory, or its threads.
     """
 
+    @large_blocks_go_back()
     def __init__(
         self,
         native: ctypes.CDLL,
@@ -68,7 +70,6 @@ class PackedDirection:
                 self._pass(native.codec_set_resample, _convolution(resample, False))
             self._add_transformer(mimi.encoder_transformer if encodes else mimi.decoder_transformer)
             self._add_seanet(mimi.encoder.layers if encodes else mimi.decoder.layers)
-        give_back()
 
     @property
     def nbytes(self) -> int:
