@@ -7,13 +7,14 @@ behind it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,22 @@ def shapes(names: Iterable[str], quick: Collection[str]) -> pytest.MarkDecorator
 KEEPING = frozenset({"csm_set_tables", "codec_set_quantizer"})
 """Functions whose memory is read later too."""
 
+ENDING = frozenset({"csm_destroy", "codec_destroy"})
+"""Functions that are called when an object is collected."""
+
 Moved = list[tuple[int, int, int]]
 """Address here, address there, bytes."""
 
 
-def start(monkeypatch: pytest.MonkeyPatch, library: Library, level: Level) -> Emulator:
-    """Return a process with a level of a library, compiled as a clone on ARM does it but for the
+@contextlib.contextmanager
+def started(monkeypatch: pytest.MonkeyPatch, library: Library, level: Level) -> Iterator[Emulator]:
+    """A process with a level of a library, compiled as a clone on ARM does it but for the
     compiler's name."""
     with monkeypatch.context() as patch:
         patch.setenv("CXX", COMPILER)
         path = library.path(level)
-    return Emulator(path, PROCESSORS[level.name])
+    with contextlib.closing(Emulator(path, PROCESSORS[level.name])) as emulator:
+        yield emulator
 
 
 @functools.cache
@@ -105,6 +111,16 @@ class Emulator:
     def __init__(self, library: Path, processor: str) -> None:
         command = [EMULATOR, "-cpu", processor, "-L", str(SYSTEM), str(_calls()), str(library)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def close(self) -> None:
+        """End the process: without it dozens of them stay until the tests end."""
+        with contextlib.suppress(BrokenPipeError), self._process:
+            self._process.kill()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.returncode is not None
 
     def _send(self, command: bytes, first: int, second: int = 0, data: bytes = b"") -> None:
         assert self._process.stdin is not None
@@ -165,6 +181,8 @@ class EmulatedLibrary:
         structures: list[int] = []
         result, kinds = self._interface.functions[name]
         assert len(arguments) == len(kinds)
+        if self.emulator.closed and name in ENDING:
+            return None  # What is collected behind a test went with the process.
         numbers = [self._number(each, moved, structures) for each in arguments]
         found = self.emulator.call(name, *numbers)
         for here, there, size in moved:
@@ -221,7 +239,8 @@ INTERFACES = {
 """By library: the module that loads it, and those that hand addresses over."""
 
 
-def emulate(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@contextlib.contextmanager
+def emulated(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
     """Let the levels of ARM run by the emulator; others are loaded as ever."""
     module, users = INTERFACES[name]
     sizes: dict[int, int] = {}
@@ -233,14 +252,19 @@ def emulate(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         sizes[found] = array.nbytes
         return found
 
-    def load(level: Level | None = None) -> Any:
-        if level is None or level.name not in PROCESSORS:
-            return usual(level)
-        if level.name not in loaded:
-            emulator = start(monkeypatch, module.INTERFACE.library, level)
-            loaded[level.name] = EmulatedLibrary(emulator, module.INTERFACE, sizes)
-        return loaded[level.name]
+    with contextlib.ExitStack() as processes:
 
-    monkeypatch.setattr(module, "load", load)
-    for user in users:
-        monkeypatch.setattr(user, "address", address)
+        def load(level: Level | None = None) -> Any:
+            if level is None or level.name not in PROCESSORS:
+                return usual(level)
+            if level.name not in loaded:
+                emulator = processes.enter_context(
+                    started(monkeypatch, module.INTERFACE.library, level)
+                )
+                loaded[level.name] = EmulatedLibrary(emulator, module.INTERFACE, sizes)
+            return loaded[level.name]
+
+        monkeypatch.setattr(module, "load", load)
+        for user in users:
+            monkeypatch.setattr(user, "address", address)
+        yield

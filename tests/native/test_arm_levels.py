@@ -12,7 +12,7 @@ from services.native import levels
 from services.native.interface import Interface
 from services.native.levels import Level
 from services.tokenizer.native import library as tokenizer
-from tests.native.emulator import Emulator, emulated_levels, needs_emulator, start
+from tests.native.emulator import Emulator, emulated_levels, needs_emulator, started
 
 DOT = "hw.optional.arm.FEAT_DotProd"
 I8MM = "hw.optional.arm.FEAT_I8MM"
@@ -89,10 +89,10 @@ def test_a_compiler_here_builds_for_arm() -> None:
 def test_an_emulated_processor_says_which_level_is_its_best(
     level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    emulator = start(monkeypatch, generator.LIBRARY, level)
     monkeypatch.setattr(levels.sys, "platform", "linux")
-    monkeypatch.setattr(levels, "_auxiliary", lambda word: emulator.call("getauxval", word))
-    assert levels.available()[0] == level
+    with started(monkeypatch, generator.LIBRARY, level) as emulator:
+        monkeypatch.setattr(levels, "_auxiliary", lambda word: emulator.call("getauxval", word))
+        assert levels.available()[0] == level
 
 
 def sizes_there(emulator: Emulator) -> dict[str, int]:
@@ -116,6 +116,6 @@ def sizes_there(emulator: Emulator) -> dict[str, int]:
 def test_structs_are_as_long_there_as_here(
     interface: Interface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    emulator = start(monkeypatch, interface.library, levels.named("neon"))
     here = {each.__name__: ctypes.sizeof(each) for each in interface.structs}
-    assert sizes_there(emulator) == here
+    with started(monkeypatch, interface.library, levels.named("neon")) as emulator:
+        assert sizes_there(emulator) == here

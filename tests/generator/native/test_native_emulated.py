@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ from tests.generator.native.harness import (
     cut_prefills,
     prompt,
 )
-from tests.native.emulator import emulate, emulated_levels, needs_emulator, shapes
+from tests.native.emulator import emulated, emulated_levels, needs_emulator, shapes
 
 pytestmark = needs_emulator
 KIND = pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
@@ -29,8 +31,9 @@ AVX2 = levels.named("avx2")
 
 
 @pytest.fixture(autouse=True)
-def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulate(monkeypatch, "generator")
+def arm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with emulated(monkeypatch, "generator"):
+        yield
 
 
 def by_torch(name: str, kind: str) -> Csm:

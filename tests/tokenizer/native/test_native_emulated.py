@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from services.native import levels
 from services.native.levels import Level
 from services.tokenizer.native.codec import NativeDecoder, NativeEncoder
-from tests.native.emulator import at_levels, emulate, emulated_levels, needs_emulator, shapes
+from tests.native.emulator import at_levels, emulated, emulated_levels, needs_emulator, shapes
 from tests.tokenizer.codec.cases import assert_same_codes
 from tests.tokenizer.native.harness import (
     CONFIGS,
@@ -33,8 +35,9 @@ needs_avx2 = pytest.mark.skipif(AVX2 not in levels.available(), reason="no AVX2 
 
 
 @pytest.fixture(autouse=True)
-def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulate(monkeypatch, "tokenizer")
+def arm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with emulated(monkeypatch, "tokenizer"):
+        yield
 
 
 def make(direction: str, name: str, level: Level, rows: int = 3, **how):
