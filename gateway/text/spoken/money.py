@@ -4,7 +4,7 @@
 
 import re
 
-from gateway.text.spoken import numbers
+from gateway.text.spoken import numbers, rates
 from gateway.text.spoken.currencies import CODES, SCALES, SIGNS, Currency
 from gateway.text.spoken.numbers import AT_NUMBER, NUMBER
 from gateway.text.spoken.rule import DIGIT, Rule, any_of, is_adjective, rule, word_set
@@ -14,10 +14,6 @@ _NEEDS = re.compile(r"[$€£¥₹₩₽₺₪₴₦₱₫₿฿¢]|\bRs|\bkr\b|
 _MARKS = any_of(_CURRENCIES)
 _SCALE = rf"(?P<scale> ?{any_of(SCALES)}(?!\w))?"
 _AMOUNT = rf"(?P<amount>{NUMBER}){_SCALE}"
-
-_PER = {"hr": "hour", "h": "hour", "mo": "month", "yr": "year", "wk": "week", "pp": "person"}
-_PER |= {word: word for word in word_set("hour day week month year person night unit share seat")}
-_PER |= {"lb": "pound", "kg": "kilogram", "gal": "gallon", "l": "liter", "sq ft": "square foot"}
 
 
 def _sum(currency: Currency, written: str, scale: str, adjective: bool = False) -> str:
@@ -52,16 +48,14 @@ def _money(match: re.Match[str]) -> str | None:
             first = f"{first} {SCALES[match['scale'].strip()]}"
         last = _sum(currency, match["last"], match["last_scale"] or "", adjective)
         words = f"{first} to {last}"
-    if match["per"]:
-        words += f" per {_PER[match['per']]}"
-    return words
+    return words + rates.of_price(match)
 
 
 def _behind(match: re.Match[str]) -> str:
     """5 EUR, 5€, 99p."""
     currency = _CURRENCIES[match["mark"]]
     words = _sum(currency, match["amount"], match["scale"] or "", is_adjective(match))
-    return f"{words} per {_PER[match['per']]}" if match["per"] else words
+    return words + rates.of_price(match)
 
 
 _RESOLUTIONS = word_set("144 240 360 480 576 720 1080 1440 2160 4320")
@@ -83,13 +77,13 @@ RULES: tuple[Rule, ...] = (
         # The second of a pair is a rate: EUR/USD 1.08.
         rf"(?<![^\W\d])(?<!(?:EUR|USD|GBP|JPY|CHF|AUD|CAD|NZD|CNY)[ /])"
         rf"(?P<mark>{_MARKS})(?P<minus>-)? ?{_AMOUNT}{_LAST}"
-        rf"(?: ?/ ?(?P<per>{any_of(_PER)})(?!\w))?(?![\d])",
+        rf"(?!\d){rates.PRICE}",
         _money,
         _NEEDS,
     ),
     rule(
         rf"{AT_NUMBER}{_AMOUNT} ?(?P<mark>{_BEHIND})(?!\w)"
-        rf"(?: ?/ ?(?P<per>{any_of(_PER)})(?!\w))?",
+        rf"{rates.PRICE}",
         _behind,
         _NEEDS,
     ),

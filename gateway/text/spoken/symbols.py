@@ -4,7 +4,8 @@
 
 import re
 
-from gateway.text.spoken.rule import Rule, rule
+from gateway.text.spoken.rates import TIMES
+from gateway.text.spoken.rule import Rule, any_of, rule
 
 _NAMES: dict[str, str] = {
     "&": "and",
@@ -99,8 +100,6 @@ _GREEK = {
     "ω": "omega",
 }
 _GREEK |= {letter.upper(): name for letter, name in _GREEK.items()} | {"ς": "sigma"}
-_PER = {"yr": "year", "hr": "hour", "mo": "month", "wk": "week", "sec": "second", "min": "minute"}
-_PER |= {word: word for word in ("day", "week", "month", "year", "night", "person")}
 _ARROWS = {"->": "to", "-->": "to", "=>": "implies", "<-": "from", "<=": "less than or equal to"}
 _ARROWS |= {">=": "greater than or equal to", "!=": "is not equal to", "==": "equals"}
 _ARROWS |= {"+/-": "plus or minus", "&&": "and", "||": "or", "<>": "is not equal to", "::": ":"}
@@ -223,8 +222,8 @@ LATE: tuple[Rule, ...] = (
     rule(rf"[{re.escape(''.join(_NAMES))}]", _sign, _AMID),
     rule(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", re.compile(r"[a-z]\.[a-z]")),
     rule(
-        rf"(?<=[a-z])/({'|'.join(_PER)})(?!\w)",
-        lambda match: f" per {_PER[match[1]]}",
+        rf"(?<=[a-z])/({any_of(TIMES)})(?!\w)",
+        lambda match: f" per {TIMES[match[1]]}",
         re.compile("/"),
     ),
     rule(r"(?<=[^\W_]) ?/ ?(?=[^\W_])", " slash ", re.compile("/")),

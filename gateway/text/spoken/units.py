@@ -100,12 +100,6 @@ def _angle(match: re.Match[str]) -> str:
     return f"{words} {sides[match['side']]}"
 
 
-def _scaled(match: re.Match[str]) -> str:
-    """5M users, 2bn people, 10x faster."""
-    names = {"M": "million", "mn": "million", "bn": "billion", "tn": "trillion", "B": "billion"}
-    return f"{numbers.number(match['amount'])} {names[match['scale']]}"
-
-
 def _times(match: re.Match[str]) -> str:
     return f"{numbers.number(match['amount'])} times"
 
@@ -157,11 +151,5 @@ RULES: tuple[Rule, ...] = (
         DIGIT,
     ),
     rule(rf"{AT_NUMBER}(?P<amount>{AMOUNT})[ -]in(?![\w.])", _inches, _INCHES),
-    rule(
-        rf"{AT_NUMBER}(?P<amount>{NUMBER}) ?(?P<scale>(?<=\d)M|bn|mn|tn|(?<=\d)B(?= [a-z]++s\b))"
-        r"(?!\w)",
-        _scaled,
-        DIGIT,
-    ),
     rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})[xX×](?!\w)(?! ?(?:[\d+=*/^-]|minus\b))", _times, DIGIT),
 )
