@@ -19,7 +19,7 @@ from gateway.servicer import SpeechServicer
 from gateway.settings import GatewaySettings
 from gateway.speech import SpeechHandler
 from gateway.voices.created.stores import make_voice_store
-from gateway.voices.library import check_default, load_voices
+from gateway.voices.library import check_default, check_files, load_voices
 from gateway.voices.voices import Voices
 
 log = logging.getLogger(__name__)
@@ -60,13 +60,22 @@ class GatewayService:
         if settings.http_port is not None:
             self.door = HttpServer(settings, self._speech, HttpMetrics(metrics.registry))
 
-    async def start(self) -> None:
-        """Returns when both backends answer and the voices' prompts are encoded."""
+    async def prepare(self) -> None:
+        """What needs no backend: the watermark, the stores, the files of the voices.
+
+        Raises ValueError where a file or a setting is wrong, and names it.
+        """
         # Before anything else: without it nothing may be said.
         await self._speech.sounds.load_watermark()
+        await asyncio.to_thread(
+            check_files, self._settings.voices_directory, self._settings.voice_aliases
+        )
         await self.store.start()
         await self._voice_store.start()
         await self._speech.quotas.start()
+
+    async def start(self) -> None:
+        """Returns when both backends answer and the voices' prompts are encoded."""
         await self.backends.start()
         # Looks for the library of Opus now: no call waits while it is imported.
         await asyncio.to_thread(opus.problem)

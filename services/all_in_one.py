@@ -135,11 +135,10 @@ class AllInOne:
         # Of both before either: what cannot fit is refused before the other has loaded.
         self.tokenizer.check_memory()
         self.generator.check_memory()
+        begun = [self.tokenizer, self.generator]
         try:
-            loading = [self._start(self.tokenizer), self._start(self.generator)]
-            for outcome in await asyncio.gather(*loading, return_exceptions=True):
-                if outcome is not None:
-                    raise outcome
+            for host in begun:
+                await host.open()
             targets = {
                 "tokenizer_target": self.tokenizer.address,
                 "generator_target": self.generator.address,
@@ -147,20 +146,25 @@ class AllInOne:
             self.gateway_settings = self.gateway_settings.model_copy(update=targets)
             gateway = self.gateway_settings
             self.gateway = Host(build_gateway(gateway, self.metrics), gateway, self.metrics)
-            await self._start(self.gateway)
+            begun.append(self.gateway)
+            # Its port, its files and its stores before the model loads, which may take a minute.
+            await self.gateway.open()
+            loading = [self._load(self.tokenizer), self._load(self.generator)]
+            for outcome in await asyncio.gather(*loading, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
+            await self._load(self.gateway)
         except BaseException:
+            for host in reversed(begun):
+                if host not in self._started:
+                    await host.abandon()
+                    with contextlib.suppress(Exception):
+                        await host.service.stop()
             await self.stop(finish_s=0.0)
             raise
 
-    async def _start(self, host: Host) -> None:
-        try:
-            await host.start()
-        except BaseException:
-            # Half started: nothing to drain, but its port and its thread are to be freed.
-            await host.server.stop(0)
-            with contextlib.suppress(Exception):
-                await host.service.stop()
-            raise
+    async def _load(self, host: Host) -> None:
+        await host.load()
         self._started.append(host)
 
     async def stop(self, *, finish_s: float | None = None) -> None:

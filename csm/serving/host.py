@@ -5,7 +5,6 @@ close first.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,9 +20,9 @@ from csm.serving.calls.recorder import CallRecorder
 from csm.serving.door import Door
 from csm.serving.health import Health, State
 from csm.serving.logs.access import AccessLog
-from csm.serving.logs.format import where
 from csm.serving.metrics import Metrics
 from csm.serving.process import heap, memory
+from csm.serving.process.ending import ended, within
 from csm.serving.process.exit import exit_lost
 from csm.serving.process.supervise import supervise
 from csm.serving.rpc.interceptor import RpcInterceptor
@@ -75,6 +74,7 @@ class Host:
             "the service is still loading", retry_after_s=2.0
         )
         self._beat: float | None = None
+        self._began = 0.0
         self._draining = False
         self._stopped = self._memory_checked = False
         self._watch: asyncio.Task[None] | None = None
@@ -149,7 +149,19 @@ class Host:
         Raises `OSError` where it cannot listen, FailedPrecondition where the memory is too small
         for what is certain, and what the service raises.
         """
-        began = time.monotonic()
+        try:
+            await self.open()
+            await self.load()
+        except BaseException:
+            await self.abandon()
+            raise
+
+    async def open(self) -> None:
+        """The first half of `start`: listens, and lets the service look at what is its own.
+
+        One that fails here or in `load` is to be abandoned.
+        """
+        self._began = time.monotonic()
         self.check_memory()
         await self._ports.start()
         self._beat = time.monotonic()
@@ -162,25 +174,22 @@ class Host:
             self._following = asyncio.create_task(
                 supervise("identity", self._authenticator.follow, self.metrics)
             )
-        try:
-            await self._ports.start_probes()
-            if self._door is not None:
-                await self._door.open(
-                    self.state,
-                    lambda: self._refusal,
-                    self._recorder,
-                    self.tls,
-                    self._authenticator,
-                )
-            await self.service.start()
-        except BaseException:
-            await self._end_watch()
-            # A server left running is stopped by its destructor, on a loop that is closed by then.
-            await _within(STUCK_S, self._ports.stop(None), "the server")
-            await _within(STUCK_S, self._ports.stop_probes(), "the health port")
-            await self._stop_door(0.0)
-            await self._tracing.close()
-            raise
+        await self._ports.start_probes()
+        if self._door is not None:
+            await self._door.open(
+                self.state,
+                lambda: self._refusal,
+                self._recorder,
+                self.tls,
+                self._authenticator,
+            )
+        prepare: Callable[[], Awaitable[None]] | None = getattr(self.service, "prepare", None)
+        if prepare is not None:
+            await prepare()
+
+    async def load(self) -> None:
+        """The second half: loads, warms up, becomes ready."""
+        await self.service.start()
         heap.freeze_heap()
         self._refusal = None
         self._not_ready = ""
@@ -189,8 +198,17 @@ class Host:
             "%s ready on %s after %.1f s",
             self.service.name,
             self.address,
-            time.monotonic() - began,
+            time.monotonic() - self._began,
         )
+
+    async def abandon(self) -> None:
+        """Frees what one that did not become ready has taken, but for what is the service's."""
+        await self._end_watch()
+        # A server left running is stopped by its destructor, on a loop that is closed by then.
+        await within(STUCK_S, self._ports.stop(None), "the server")
+        await within(STUCK_S, self._ports.stop_probes(), "the health port")
+        await self._stop_door(0.0)
+        await self._tracing.close()
 
     async def stop(self, *, finish_s: float | None = None) -> None:
         """Drains and stops: not ready, GOAWAY and refuse, finish, terminals, worker down.
@@ -212,16 +230,16 @@ class Host:
         closed = asyncio.create_task(self._ports.stop(finish_s + CLOSE_GRACE_S))
         if self._door is not None:
             self._door.close()
-        await _within(finish_s + CLOSE_GRACE_S, self.service.drain(finish_s), "the drain")
+        await within(finish_s + CLOSE_GRACE_S, self.service.drain(finish_s), "the drain")
         self.health.end()
-        await _within(STOP_GRACE_S + STUCK_S, self._ports.stop(STOP_GRACE_S), "the server")
-        await _within(STUCK_S, closed, "the server")
-        await _within(STUCK_S, self._ports.stop_probes(), "the health port")
+        await within(STOP_GRACE_S + STUCK_S, self._ports.stop(STOP_GRACE_S), "the server")
+        await within(STUCK_S, closed, "the server")
+        await within(STUCK_S, self._ports.stop_probes(), "the health port")
         await self._stop_door(STOP_GRACE_S)
-        await _ended(telling)
+        await ended(telling)
         await self._end_watch()
         self._stopped = True
-        await _within(CLOSE_GRACE_S, self.service.stop(), "the service")
+        await within(CLOSE_GRACE_S, self.service.stop(), "the service")
         await self._tracing.close()
         self._draining = False
 
@@ -272,18 +290,12 @@ class Host:
 
     async def _stop_door(self, grace_s: float) -> None:
         if self._door is not None:
-            await _within(grace_s + STUCK_S, self._door.stop(grace_s), "the door")
+            await within(grace_s + STUCK_S, self._door.stop(grace_s), "the door")
 
     async def _end_watch(self) -> None:
         for task in (self._watch, self._following):
             if task is not None:
-                await _ended(task)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+                await ended(task)
 
 
 def _says(question: Callable[[], bool]) -> bool:
@@ -292,18 +304,3 @@ def _says(question: Callable[[], bool]) -> bool:
         return question()
     except Exception:
         return False
-
-
-async def _within(seconds: float, work: Awaitable[None], what: str) -> None:
-    """Waits for `work`, and no longer than that; its failure is logged."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    if not task.done():
-        task.cancel()
-        log.error("%s has not ended within %g s; going on without", what, seconds)
-    elif not task.cancelled() and (error := task.exception()):
-        log.error("%s failed to end: %s", what, where(error))

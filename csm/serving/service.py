@@ -9,10 +9,12 @@ import grpc
 class Service(Protocol):
     """What a host needs of a service.
 
-    It may have more. `ready() -> bool`: whether what it leans on answers; `waits_for() -> str`: who
-    does not. `memory_bytes() -> Mapping[str, int]`: what its settings cost by part, asked before
-    `start`; `weights` and `cache` are certain, the others what clients may use. `door: Door |
-    None`: another way in. `access: Access`: what its RPCs need of a caller, `admin` if not in it.
+    It may have more. `async prepare()`: what it can look at without others, before anything loads,
+    so that what is wrong with it is told at once. `ready() -> bool`: whether what it leans on
+    answers; `waits_for() -> str`: who does not. `memory_bytes() -> Mapping[str, int]`: what its
+    settings cost by part, asked before `start`; `weights` and `cache` are certain, the others what
+    clients may use. `door: Door | None`: another way in. `access: Access`: what its RPCs need of a
+    caller, `admin` if not in it.
     """
 
     name: str

@@ -24,7 +24,7 @@ from gateway.voices.voice import (
 from gateway.voices.voice_file import read_voice_file, voice_files
 from gateway.voices.voices import Voices
 
-__all__ = ["LibraryVoice", "Voices", "check_default", "load_voices"]
+__all__ = ["LibraryVoice", "Voices", "check_default", "check_files", "load_voices"]
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,14 @@ async def load_voices(
             f"voice_aliases: {taken[0]!r} is the name of a voice: {sources[key_of(taken[0])]}"
         )
     return Voices(voices, default or own, speakers, also)
+
+
+def check_files(directory: Path | None, aliases: str) -> None:
+    """Raises `ValueError` where a voice's file or the aliases are wrong whatever the model is."""
+    if directory is not None:
+        for path in voice_files(directory):
+            read_voice_file(path)
+    read_aliases(aliases)
 
 
 def check_default(voices: Voices, default: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -145,6 +146,38 @@ async def test_a_model_that_cannot_be_loaded_is_said_and_nothing_keeps_running(
     with pytest.raises((errors.ServiceError, ValueError), match=str(tmp_path)):
         async with AllInOne(model=tmp_path):
             pass
+    ours = asyncio.all_tasks() - {asyncio.current_task()}
+    assert [task for task in ours if not task.done()] == []
+
+
+@pytest.mark.parametrize("setting", ["port", "http_port", "voices", "created", "aliases"])
+async def test_what_is_wrong_with_the_gateway_is_told_before_the_model_loads(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(service: GeneratorService) -> None:
+        pytest.fail("the model is loaded")
+
+    monkeypatch.setattr(GeneratorService, "start", start)
+    monkeypatch.setattr(TokenizerService, "start", start)
+    (tmp_path / "file").touch()
+    (tmp_path / "voices" / "ann").mkdir(parents=True)
+    (tmp_path / "voices" / "ann" / "voice.json").write_text("{")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        wrong: dict[str, tuple[dict[str, object], str]] = {
+            "port": ({"port": port}, str(port)),
+            "http_port": ({"http_port": port}, "http_port"),
+            "voices": ({"voices_directory": tmp_path / "voices"}, "voice.json"),
+            "created": (
+                {"created_voices_directory": tmp_path / "file" / "voices"},
+                "created_voices_directory",
+            ),
+            "aliases": ({"voice_aliases": "x="}, "voice_aliases"),
+        }
+        settings, named = wrong[setting]
+        with pytest.raises((errors.ServiceError, OSError, ValueError), match=named):
+            async with AllInOne(model=PICO, gateway=settings):
+                pass
     ours = asyncio.all_tasks() - {asyncio.current_task()}
     assert [task for task in ours if not task.done()] == []
 
