@@ -11,6 +11,7 @@ import torch
 
 from training import checkpoint, precision
 from training.arguments import add_training, parser, settings_of
+from training.clock import training_clock
 from training.codec.data import Ahead, Crops, Source
 from training.corpus.store import Corpus, part_names
 from training.memory import keep_freed_memory
@@ -73,7 +74,7 @@ def run(
 
     parts = part_names(work / "corpus", "train")
     training, held = opened("train"), opened("validation")
-    clock = _clock(trainer.device)
+    clock = training_clock(trainer.device)
     print(f"{stage}: computes in {precision.of(trainer.device)}", flush=True)
     stop, watch = StopRequest(), Watch(work, stage)
     saved = time.monotonic()
@@ -102,15 +103,6 @@ def run(
     # A checkpoint that is newer than the codes made by it has them all made again.
     if trainer.step_number != found_step:
         checkpoint.save(path, trainer.state())
-
-
-def _clock(device: torch.device) -> Callable[[], float]:
-    """Seconds of training: of the processor's time on a CPU, where a training that runs beside
-    other work, or is halted for it, must not lose its learning rates to waiting."""
-    if device.type != "cpu":
-        return time.monotonic
-    threads = torch.get_num_threads()
-    return lambda: time.process_time() / threads
 
 
 def command(

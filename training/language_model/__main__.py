@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import torch
 
+from services.generator.model import weights
+from services.generator.model.config import CsmConfig
+from services.generator.model.csm import Csm
+from services.tokenizer import codec
 from training.arguments import parser as stage_parser
 from training.language_model.settings import TrainingSettings
 from training.language_model.shape import SIZES
 from training.language_model.train import train
+from training.language_model.warm import told_by_both, warmed
 from training.memory import keep_freed_memory
 from training.tokenizer import build_tokenizer
+
+
+def _started(work: Path, voice: Path, config: CsmConfig) -> Csm:
+    theirs, ours = told_by_both(work, codec.load(voice))
+    return warmed(weights.load(voice).float(), config, theirs, ours)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,6 +33,13 @@ def main(arguments: list[str] | None = None) -> None:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, help="of training, all runs together")
     length.add_argument("--steps", type=int, help="of training, all runs together")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="VOICE",
+        help="start from the language model of this model directory, where no checkpoint is yet",
+    )
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch likes")
@@ -55,6 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
             ),
             device=given.device,
             seed=given.seed,
+            start=None if given.source is None else partial(_started, given.work, given.source),
         )
     except (ValueError, FileNotFoundError) as error:
         parser.exit(1, f"{error}\n")

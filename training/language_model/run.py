@@ -35,12 +35,18 @@ class Run:
     """
 
     def __init__(
-        self, config: CsmConfig, settings: TrainingSettings, *, device: torch.device, seed: int
+        self,
+        config: CsmConfig,
+        settings: TrainingSettings,
+        *,
+        device: torch.device,
+        seed: int,
+        start: Csm | None = None,
     ) -> None:
-        """Start from random weights, the same for the same config and seed."""
+        """Start from the weights of `start`, or from random ones, the same for the same seed."""
         self.config, self.settings, self.device, self.seed = config, settings, device, seed
-        model = weights.create(config, seed=seed).requires_grad_(True)
-        self.objective = Objective(model).to(device).train()
+        model = weights.create(config, seed=seed) if start is None else start
+        self.objective = Objective(model.requires_grad_(True)).to(device).train()
         # Kept without gradients; also what is validated.
         self.average = copy.deepcopy(self.objective).requires_grad_(False).eval()
         self.optimizer = Optimizer(

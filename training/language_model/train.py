@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from services.generator.model.config import CsmConfig
+from services.generator.model.csm import Csm
 from training import checkpoint
+from training.clock import training_clock
 from training.codec.shape import pico
 from training.language_model import conversations, shape
 from training.language_model.batch import Batch, collate
@@ -75,6 +78,7 @@ def train(
     settings: TrainingSettings | None = None,
     device: str = "cpu",
     seed: int = 0,
+    start: Callable[[CsmConfig], Csm] | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Run:
     """Train until the time or the steps are over, or the process is asked to end.
@@ -90,6 +94,7 @@ def train(
         device: `cpu` or `cuda`.
         seed: of weights, order, noise. On one CPU and number of threads the same seed and `steps`
             give the same weights, however often the run was stopped.
+        start: gives the weights to begin with, where there is no checkpoint; None: random ones.
         on_step: called after each step with the count of steps.
 
     Returns:
@@ -119,8 +124,9 @@ def train(
             f"codebook_size: {config.codebook_size} is not allowed, code {largest} is in the corpus"
         )
     checkpoint.seed_everything(seed)
-    run = Run(config, settings, device=torch.device(device), seed=seed)
     path = checkpoint.path_of(work, STAGE)
+    begun = start(config) if start is not None and not path.exists() else None
+    run = Run(config, settings, device=torch.device(device), seed=seed, start=begun)
     run.resume(path, len(table))
     validation = Validation(
         spoken,
@@ -137,10 +143,10 @@ def train(
 
     with watch.running(budget if steps is None else 1.0):
         meter = Meter()
-        saved = validated = begun = time.monotonic()
-        before = run.seconds
+        saved = validated = time.monotonic()
+        clock = training_clock(run.device)
         while progress() < 1.0 and not stop:
-            started = time.monotonic()
+            started, began = time.monotonic(), clock()
             batches = epochs.batches(run.epoch)
             batch = collate(
                 table,
@@ -155,7 +161,7 @@ def train(
             if run.batch == len(batches):
                 run.epoch, run.batch = run.epoch + 1, 0
             now = time.monotonic()
-            run.seconds = before + now - begun
+            run.seconds += clock() - began
             meter.add(losses, norm, batch, now - started)
             _check(run)
             if meter.seconds >= _LOG_EVERY_S:
@@ -171,7 +177,6 @@ def train(
             if now - saved >= settings.checkpoint_every_s:
                 run.save(path, len(table))
                 saved = time.monotonic()
-            run.seconds = before + time.monotonic() - begun
             on_step(run.step)
         run.save(path, len(table))
         if not stop:

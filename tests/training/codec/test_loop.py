@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.training.codec.test_training import CONFIG, SETTINGS
 from tests.training.conftest import write_part
@@ -53,11 +52,3 @@ def test_a_part_that_cannot_be_read_ends_no_training(
 
     run(work_of_tones, monkeypatch, spoil)
     assert "goes on with the parts it had" in capsys.readouterr().out
-
-
-def test_time_on_a_cpu_is_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.time, "process_time", lambda: 60.0)
-    monkeypatch.setattr(loop.torch, "get_num_threads", lambda: 2)
-    assert loop._clock(torch.device("cpu"))() == 30.0
-    monkeypatch.setattr(loop.time, "monotonic", lambda: 7.0)
-    assert loop._clock(torch.device("cuda"))() == 7.0
