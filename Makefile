@@ -79,7 +79,7 @@ native-generator native-tokenizer: native-%: $(READY)
 # processes, timeouts and files, so two at once take little more than half of the time.
 test: $(READY_DEV)
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not containers and not alone'
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow

@@ -65,7 +65,7 @@ print(peak - before, anonymous() - before, native.nbytes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-@pytest.mark.parametrize("kind", ["int8", "bf16"])
+@pytest.mark.parametrize("kind", ["int8", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_loading_takes_what_is_packed_and_one_layer_more(kind: str, tmp_path: Path) -> None:
     sparse_model(tmp_path, WIDE)
     done = subprocess.run(

@@ -1,5 +1,7 @@
 """Simulated services behind real gateway processes."""
 
+import pytest
+
 from benchmarks.fleet.stack import REDIS, StackOptions
 from benchmarks.fleet.streams import Phases, measure
 
@@ -26,6 +28,7 @@ async def test_twenty_conversations_through_two_real_gateways() -> None:
     assert told["gateway_rss_mb_empty"] > 20
 
 
+@pytest.mark.slow
 async def test_turns_that_a_generator_fails_go_on_elsewhere() -> None:
     options = StackOptions(
         generators=3, tokenizers=1, step_ms=5.0, fail_share=0.3, redis=False, streams=6

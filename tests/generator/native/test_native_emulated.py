@@ -26,7 +26,7 @@ from tests.native.emulator import emulated, emulated_levels, needs_emulator, sha
 
 pytestmark = needs_emulator
 KIND = pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
-SHAPES = shapes(sorted(CONFIGS), quick=["paired", "five_books"])
+SHAPES = shapes(sorted(CONFIGS), quick=["paired"])
 AVX2 = levels.named("avx2")
 
 

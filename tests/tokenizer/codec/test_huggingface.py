@@ -40,7 +40,11 @@ def _frames(config) -> int:
     return config.sliding_window // config.resample_stride * (1 if config is FULL else 4) + 5
 
 
-@CONFIGS
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(FULL, marks=pytest.mark.slow), FIVE, NINE, BIASED],
+    ids=["full", "five", "nine", "biased"],
+)
 @torch.no_grad()
 def test_codes_and_audio_equal_transformers_beyond_the_window(config, make_codec, tmp_path):
     mimi = make_codec(config)

@@ -130,7 +130,9 @@ def test_streaming_equals_moshi_beyond_ten_seconds_at_full_size(make_codec, full
     _compare_streaming(make_codec(FULL), 150)
 
 
-@pytest.mark.parametrize("config", [FULL, FIVE, NINE], ids=["full", "five", "nine"])
+@pytest.mark.parametrize(
+    "config", [pytest.param(FULL, marks=pytest.mark.slow), FIVE, NINE], ids=["full", "five", "nine"]
+)
 @torch.no_grad()
 def test_a_whole_sequence_equals_moshi_beyond_the_window(config, make_codec):
     mimi = make_codec(config)

@@ -25,7 +25,11 @@ def test_every_parameter_of_both_directions_gets_a_gradient(config):
                 assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("config", [FIVE, NINE, BIASED, FULL], ids=["five", "nine", "bias", "full"])
+@pytest.mark.parametrize(
+    "config",
+    [FIVE, NINE, BIASED, pytest.param(FULL, marks=pytest.mark.slow)],
+    ids=["five", "nine", "bias", "full"],
+)
 def test_the_differentiable_pass_equals_the_steps(config, make_codec):
     # In double: how float32 sums are rounded differs from processor to processor, and at full size
     # by more than what a wrong step would.

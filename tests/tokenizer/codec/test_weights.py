@@ -89,7 +89,7 @@ def test_kyutais_file_loads_under_any_name(config, make_codec, tmp_path):
     _assert_same(load(tmp_path, config=config), mimi)
 
 
-@pytest.mark.parametrize("codebooks", [8, 32])
+@pytest.mark.parametrize("codebooks", [8, pytest.param(32, marks=pytest.mark.slow)])
 def test_kyutais_file_of_the_published_size_needs_no_config(codebooks, tmp_path):
     config = replace(MimiConfig.mimi(), num_codebooks=codebooks)
     mimi = create(config).requires_grad_(False)

@@ -33,6 +33,7 @@ needs_texts = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_texts
 def test_the_whole_collection() -> None:
     sentences = collect_sentences(3000, 4)

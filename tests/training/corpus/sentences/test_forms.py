@@ -1,5 +1,6 @@
 """Written forms, short answers and dialogues."""
 
+import functools
 import random
 import re
 
@@ -14,16 +15,23 @@ from training.corpus.sentences.sentence import words
 from training.corpus.sentences.written_figures import Deck, written_figures
 from training.tokenizer import normalize
 
-MADE = [sentence.text for sentence in forms.written_forms(0)]
-SPOKEN = {word for text in MADE for word in words(text)}
+
+@functools.cache
+def made() -> tuple[str, ...]:
+    return tuple(sentence.text for sentence in forms.written_forms(0))
+
+
+@functools.cache
+def spoken() -> set[str]:
+    return {word for text in made() for word in words(text)}
 
 
 def test_groups_are_filled() -> None:
     text = (forms._FILE).read_text(encoding="utf-8")
     wanted = sum(count for count, _ in forms.sections(text))
-    assert len(MADE) == len(set(MADE)) == wanted
-    assert [s.text for s in forms.written_forms(0)] == MADE
-    assert [s.text for s in forms.written_forms(1)] != MADE
+    assert len(made()) == len(set(made())) == wanted
+    assert tuple(s.text for s in forms.written_forms(0)) == made()
+    assert tuple(s.text for s in forms.written_forms(1)) != made()
 
 
 def test_every_unit_is_spoken() -> None:
@@ -33,16 +41,16 @@ def test_every_unit_is_spoken() -> None:
         if symbol not in unit_names.AMBIGUOUS
         for word in words(many)
     }
-    assert names - SPOKEN == set()
+    assert names - spoken() == set()
 
 
 def test_every_currency_is_spoken() -> None:
     for currency in (*currencies.SIGNS.values(), *currencies.CODES.values()):
-        assert set(words(currency.many)) <= SPOKEN, currency
+        assert set(words(currency.many)) <= spoken(), currency
 
 
 def test_every_acronym_is_written() -> None:
-    written = {word for text in MADE for word in re.findall(r"[A-Z0-9]+", text)}
+    written = {word for text in made() for word in re.findall(r"[A-Z0-9]+", text)}
     assert (acronym_words.SPELLED | acronym_words.SAID) - written == set()
 
 
@@ -51,7 +59,7 @@ def test_no_slot_hides_a_word_of_the_lexicon() -> None:
 
 
 def test_no_digit_and_no_sign_is_left_when_it_is_spoken() -> None:
-    for text in MADE:
+    for text in made():
         assert re.fullmatch(r"[a-z',.?! -]+", normalize(text)), text
 
 
