@@ -18,9 +18,10 @@ _PIXELS = word_set(
     """
     video videos monitor monitors tv tvs television display displays screen screens movie movies
     film films resolution camera cameras footage stream streams streaming content image images
-    quality uhd hdr ultra projector projectors texture textures version remaster blu
+    modem modems bitrate mp3 quality uhd hdr ultra projector projectors texture textures version remaster blu
     """
 )
+_PIXELS_BEFORE = word_set("a an at in the native true")
 _RESOLUTIONS = word_set("2 4 5 6 8 12 16")
 _FORMS = word_set("filing filings form forms report reports")
 _RACE_LENGTHS = word_set("3 5 8 10 12 15 20 25")
@@ -40,9 +41,11 @@ def _is_name(match: re.Match[str], amount: str, scale: str) -> bool:
         return True
     if amount in _RACE_LENGTHS and before in _RACE_BEFORE and not counts:
         return True
-    if scale == "K":
-        return after in _PIXELS or (amount in _RESOLUTIONS and not counts)
-    return False
+    if after in _PIXELS:
+        return True
+    # Written small it is as often a thousand.
+    pixels = scale == "K" or (amount in ("4", "8") and before in _PIXELS_BEFORE)
+    return pixels and amount in _RESOLUTIONS and not counts
 
 
 def _said(match: re.Match[str]) -> str | None:
