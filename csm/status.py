@@ -2,8 +2,8 @@
 
 A write that fails because the server has just ended the call makes grpc.aio overwrite the status
 with INTERNAL "Internal error from Core" (grpc #36066, seen with 1.85.1 in nine of ten calls that
-were refused while they wrote). The status that came before it, or right after, is the true one. In one
-of some 36,000 such calls no other status ever came (three clients on two busy cores).
+were refused while they wrote). The status that came before it, or right after, is the true one. In
+one of some 36,000 such calls no other status ever came (three clients on two busy cores).
 """
 
 import asyncio

@@ -18,7 +18,8 @@ _PIXELS = word_set(
     """
     video videos monitor monitors tv tvs television display displays screen screens movie movies
     film films resolution camera cameras footage stream streams streaming content image images
-    modem modems bitrate mp3 quality uhd hdr ultra projector projectors texture textures version remaster blu
+    modem modems bitrate mp3 quality uhd hdr ultra projector projectors texture textures version
+    remaster blu
     """
 )
 _PIXELS_BEFORE = word_set("a an at in the native true")
