@@ -5,12 +5,12 @@
 import re
 
 from gateway.text.spoken import numbers
+from gateway.text.spoken.currencies import SCALES
 from gateway.text.spoken.numbers import AT_NUMBER, NUMBER
 from gateway.text.spoken.numerals import is_counted
-from gateway.text.spoken.rule import DIGIT, Rule, rule, word_after, word_before, word_set
+from gateway.text.spoken.rule import Rule, rule, word_after, word_before, word_set
 
-_NAMES = {"k": "thousand", "K": "thousand", "M": "million", "mn": "million", "bn": "billion"}
-_NAMES |= {"tn": "trillion", "B": "billion"}
+_NEEDS = re.compile(r"\d ?(?:[kKMB]|bn|mn|tn)(?!\w)")
 
 _RACES = word_set("run runs race races walk walks runner runners swim ride time pace training")
 _RACE_BEFORE = word_set("a the run ran running race raced walked jog jogged sub couch to my first")
@@ -55,10 +55,10 @@ def _said(match: re.Match[str]) -> str | None:
         return None
     first = numbers.number(match["amount"])
     if not last:
-        return f"{first} {_NAMES[scale]}"
+        return f"{first} {SCALES[scale]}"
     if scale and scale != match["last_scale"]:
-        first = f"{first} {_NAMES[scale]}"
-    return f"{first} to {numbers.number(last)} {_NAMES[match['last_scale']]}"
+        first = f"{first} {SCALES[scale]}"
+    return f"{first} to {numbers.number(last)} {SCALES[match['last_scale']]}"
 
 
 _SCALE = r"(?:(?<=\d)[kKMB]|bn|mn|tn)(?!\w)"
@@ -68,13 +68,11 @@ RULES: tuple[Rule, ...] = (
         rf"{AT_NUMBER}(?P<amount>{NUMBER}) ?(?P<scale>{_SCALE})?"
         rf"(?: ?[–-] ?(?P<last>{NUMBER}) ?(?P<last_scale>{_SCALE}))",
         _said,
-        DIGIT,
-        re.compile(r"\d ?(?:[kKMB]|bn|mn|tn)(?!\w)"),
+        _NEEDS,
     ),
     rule(
         rf"{AT_NUMBER}(?P<amount>{NUMBER}) ?(?P<scale>{_SCALE})(?P<last>)(?P<last_scale>)",
         _said,
-        DIGIT,
-        re.compile(r"\d ?(?:[kKMB]|bn|mn|tn)(?!\w)"),
+        _NEEDS,
     ),
 )

@@ -195,6 +195,10 @@ PER: dict[str, str] = {
 """What may stand behind the stroke of a unit: km/h, mg/dL."""
 
 
+POWERS = {"²": "square", "2": "square", "^2": "square", "³": "cubic", "3": "cubic", "^3": "cubic"}
+"""What may stand behind a length: m², ft^3."""
+
+
 def _plural(name: str) -> str:
     if name.endswith(_INVARIANT):
         return name

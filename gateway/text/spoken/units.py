@@ -7,9 +7,8 @@ import re
 from gateway.text.spoken import numbers
 from gateway.text.spoken.numbers import AMOUNT, AT_NUMBER, NUMBER
 from gateway.text.spoken.rule import DIGIT, Rule, any_of, is_adjective, rule, word_after
-from gateway.text.spoken.unit_names import AMBIGUOUS, NAMES, PER
+from gateway.text.spoken.unit_names import AMBIGUOUS, NAMES, PER, POWERS
 
-_POWERS = {"²": "square", "2": "square", "^2": "square", "³": "cubic", "3": "cubic", "^3": "cubic"}
 _LENGTHS = any_of(["m", "mm", "cm", "dm", "km", "ft", "in", "yd", "mi"])
 _VOWEL_SOUNDS = ("a", "e", "i", "o", "u", "hour")
 _QUOTED_CHARS = 400
@@ -37,14 +36,14 @@ def _names(match: re.Match[str]) -> tuple[str, str] | None:
     symbol, per = match["unit"], match["per"]
     if symbol is None:
         one, many = _name(match["length"])
-        power = _POWERS[match["power"]]
+        power = POWERS[match["power"]]
         one, many = f"{power} {one}", f"{power} {many}"
     else:
         if symbol in AMBIGUOUS and not per and "." not in match["amount"]:
             return None
         one, many = _name(symbol)
     if per:
-        power = _POWERS[match["per_power"]] + " " if match["per_power"] else ""
+        power = POWERS[match["per_power"]] + " " if match["per_power"] else ""
         if power and per in ("s", "sec"):
             # m/s² is meters per second squared.
             rest = f" per second {'squared' if power == 'square ' else 'cubed'}"
