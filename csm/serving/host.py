@@ -43,6 +43,8 @@ CLOSE_GRACE_S = 10.0
 """More than a service takes beyond the time that it was given: calls end by their terminals."""
 STUCK_S = 3.0
 """How long what is to end at once may take."""
+LAST_CALLS_S = 1.0
+"""How long the handlers of calls that are over may take to end."""
 
 
 class Host:
@@ -213,7 +215,7 @@ class Host:
     async def stop(self, *, finish_s: float | None = None) -> None:
         """Drains and stops: not ready, GOAWAY and refuse, finish, terminals, worker down.
 
-        It returns within `finish_s`, the delay and 35 seconds, whatever still hangs then.
+        It returns within `finish_s`, the delay and 40 seconds, whatever still hangs then.
         """
         settings = self.settings
         self._draining = True
@@ -236,6 +238,8 @@ class Host:
         await within(STUCK_S, closed, "the server")
         await within(STUCK_S, self._ports.stop_probes(), "the health port")
         await self._stop_door(STOP_GRACE_S)
+        # The server knows a call as over before its handler, of a client that has gone, has ended.
+        await self._live.ended(LAST_CALLS_S)
         await ended(telling)
         await self._end_watch()
         self._stopped = True

@@ -5,11 +5,14 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 from grpc.aio import ServicerContext
 
 from csm import errors
 
 UNREAD_S = 300.0
+GONE_S = 1.0
+"""How long gRPC may take to cancel the handler of a client that has gone."""
 
 
 class AnswerWriter:
@@ -28,7 +31,13 @@ class AnswerWriter:
     async def write(self, answer: Any) -> None:
         """Returns when the message is on its way."""
         self._began_s = self._loop.time()
-        await self._context.write(answer)
+        try:
+            await self._context.write(answer)
+        except grpc.aio.InternalError:
+            # So a write fails whose client has gone. The handler is cancelled for it in a moment,
+            # and the call is to end by that, not as a fault of ours.
+            await asyncio.sleep(GONE_S)
+            raise
         self._began_s = None
 
     @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class Servicer(generator_pb2_grpc.GeneratorServiceServicer):
     def __init__(self) -> None:
         self.closed = asyncio.Event()
+        self.closes_s = 0.0
         self.failure: Exception = errors.invalid("x", "is wrong")
 
     async def GetLoad(self, request, context):  # type: ignore[no-untyped-def]
@@ -36,6 +37,7 @@ class Servicer(generator_pb2_grpc.GeneratorServiceServicer):
                     await asyncio.sleep(0)
                     yield generator_pb2.GenerateResponse()
         finally:
+            await asyncio.sleep(self.closes_s)
             self.closed.set()
 
 

@@ -1,6 +1,7 @@
 """A drain says what it waits for, and what it had to cut."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -76,5 +77,25 @@ async def test_an_rpc_that_goes_on_is_told_of_and_cut(caplog: pytest.LogCaptureF
     await running.host.stop(finish_s=0.1)
     (first,) = logged(caplog, "draining")
     assert (first["calls"], first["methods"]) == (1, "csm.v1.GeneratorService/Generate")
-    assert logged(caplog, "drained")[0]["cut"] == 1
+    (ended,) = logged(caplog, "drained")
+    assert (ended["cut"], ended["left"]) == (1, 0)
+    await running.channel.close()
+
+
+@pytest.mark.parametrize(("closes_s", "left"), [(0.3, 0), (30.0, 1)], ids=["soon", "never"])
+async def test_a_call_whose_client_knows_its_end_may_still_be_ending_here(
+    caplog: pytest.LogCaptureFixture, closes_s: float, left: int
+) -> None:
+    caplog.set_level("INFO")
+    running = await (await Running().listening()).ready()
+    running.service.servicer.closes_s = closes_s
+    call = running.stub.Generate()
+    await call.write(generator_pb2.GenerateRequest())
+    await call.read()
+    call.cancel()
+    await asyncio.sleep(0.1)
+    began_s = time.monotonic()
+    await running.host.stop(finish_s=0.1)
+    assert time.monotonic() - began_s < 5
+    assert logged(caplog, "drained")[0]["left"] == left
     await running.channel.close()

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from csm import errors
+from csm.serving.rpc import unread as unread_calls
 from csm.serving.rpc.unread import AnswerWriter
 from csm.v1 import generator_pb2
 from tests.csm.serving.rpc.raw_http2 import RawConnection, message, rpc_headers
@@ -75,13 +76,15 @@ async def test_a_client_that_reads_slowly_is_not_ended(running: Running) -> None
 
 
 class Context:
-    """A call whose writes take as long as they are told."""
+    """A call whose writes take as long as they are told, and fail as they are told."""
 
-    def __init__(self, write_s: float) -> None:
-        self._write_s = write_s
+    def __init__(self, write_s: float, failure: Exception | None = None) -> None:
+        self._write_s, self._failure = write_s, failure
 
     async def write(self, answer: object) -> None:
         await asyncio.sleep(self._write_s)
+        if self._failure is not None:
+            raise self._failure
 
 
 async def test_an_answer_that_takes_long_to_come_is_not_unread() -> None:
@@ -110,3 +113,17 @@ async def test_the_time_limits_of_others_stay_theirs() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1), writer.watched():
             await writer.write("x")
+
+
+async def test_a_write_that_fails_as_its_client_goes_ends_by_the_cancel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = AnswerWriter(Context(0.0, grpc.aio.InternalError("x")), 10.0)  # type: ignore
+    writing = asyncio.create_task(writer.write("x"))
+    await asyncio.sleep(0.05)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    monkeypatch.setattr(unread_calls, "GONE_S", 0.05)
+    with pytest.raises(grpc.aio.InternalError):
+        await writer.write("x")
