@@ -465,11 +465,11 @@ def test_an_mp3_with_a_megabyte_of_false_headers_is_refused_at_once_and_logs_not
     out = io.BytesIO()
     soundfile.write(out, chirp(24_000), 24_000, format="MP3")
     junk = b"\xff\xfb\0\0" * (1 << 18)
-    began = time.perf_counter()
+    began = time.thread_time()
     for data in (junk + out.getvalue(), b"ID3\x03\0\0\0\0\0\0" + junk + out.getvalue()):
         with pytest.raises(AudioError, match="no MP3 frames at its start"):
             read_audio(data, max_seconds=10)
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
     assert len(capfd.readouterr().err) < 1000
 
 
@@ -478,19 +478,19 @@ EMPTY_CHUNK = b"junk" + bytes(4)
 
 def test_a_wav_of_a_hundred_thousand_chunks_before_its_samples_is_refused_at_once() -> None:
     head, rest = GOOD[:12], GOOD[12:]
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(AudioError, match="has more than 256 chunks; allowed are 256"):
         read_audio(head + EMPTY_CHUNK * 100_000 + rest, max_seconds=60)
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05
     few = EMPTY_CHUNK * (MAX_CHUNKS - 2)
     assert len(read_audio(head + few + rest, max_seconds=60)[0]) == 8000
 
 
 def test_what_is_behind_the_samples_of_a_wav_is_not_looked_at() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for behind in (EMPTY_CHUNK * 100_000, bytes(100_000)):
         assert len(read_audio(GOOD + behind, max_seconds=60)[0]) == 8000
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("module", ["pcm", "frames", "wav"])

@@ -185,8 +185,8 @@ async def test_a_retry_that_the_deadline_forbids_is_not_waited_for(
     fake.fail = lambda attempt, sent: unavailable(5.0)
     began = time.monotonic()
     with pytest.raises(errors.Unavailable):
-        await client.synthesize("Hi.", timeout_s=1.0).read_pcm()
-    assert time.monotonic() - began < 1.0
+        await client.synthesize("Hi.", timeout_s=4.0).read_pcm()
+    assert time.monotonic() - began < 3.0
     assert fake.attempts == 1
 
 

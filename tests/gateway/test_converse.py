@@ -230,7 +230,7 @@ async def test_cancel_ends_the_turn_in_band_and_leaves_the_stream_open(running: 
         began = time.monotonic()
         await call.cancel()
         completed = await call.until("turn_completed")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1.5
         assert completed.finish_reason == CANCELLED
         (turn,) = call.spoken
         assert completed.kept_audio_ms == 80 * len(turn.frames)
@@ -307,7 +307,7 @@ async def test_cancel_while_the_client_does_not_read_frees_the_generator(running
     await call.write(speech_pb2.ConverseRequest(cancel=speech_pb2.ConverseCancel()))
     while running.generator.running and time.monotonic() - began < 5:
         await asyncio.sleep(0.005)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 3
     assert running.tokenizer.decoding == 0
     await call.done_writing()
     kinds = []
@@ -393,7 +393,7 @@ async def test_a_generator_that_does_not_answer_a_cancel_holds_nobody_up() -> No
             began = time.monotonic()
             await call.cancel()
             completed = await call.until("turn_completed")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
             assert completed.finish_reason == CANCELLED
             assert completed.usage.generated_frames >= 2
             await call.say("Next.")

@@ -144,7 +144,7 @@ async def test_steps_keep_their_pace_however_many_run() -> None:
 
     began = loop.time()
     await asyncio.gather(*(steps() for _ in range(30)))
-    assert 0.09 <= loop.time() - began < 1.0
+    assert 0.09 <= loop.time() - began < 2.0
 
 
 async def test_sound_comes_after_the_first_frame_and_then_for_what_has_come() -> None:

@@ -49,14 +49,14 @@ async def test_a_file_that_is_too_long_is_named_in_the_callers_words(running: St
 
 async def test_context_of_all_calls_together_is_bounded_and_the_refusal_says_when() -> None:
     async with stack(max_context_bytes=1 << 20) as running:
-        running.tokenizer.encode_s = 0.5
+        running.tokenizer.encode_s = 2.0
         first = asyncio.create_task(synthesize(running, "Hello.", context=texts(35)))
         while not running.tokenizer.encodes:
             await asyncio.sleep(0.01)
         began = time.monotonic()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await synthesize(running, "Hello.", context=texts(35))
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1.5
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert asked_wait_s(rpc_error_details(caught.value))
         assert "700301 bytes beside 700301 of other calls; at most 1048576" in (

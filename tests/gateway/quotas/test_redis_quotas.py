@@ -133,12 +133,12 @@ async def test_a_store_without_an_answer_stops_nobody_and_is_told_once(
         between.cut()
         began = time.monotonic()
         await synthesize(one, "Three.")
-        assert time.monotonic() - began < 1.0
-        for _ in range(5):
-            began = time.monotonic()
+        assert time.monotonic() - began < 2.0
+        # It is not asked again by each, which would take three seconds.
+        began = time.monotonic()
+        for _ in range(10):
             await synthesize(one, "Four.")
-            # It is not asked again by each.
-            assert time.monotonic() - began < 0.25
+        assert time.monotonic() - began < 2.0
         told = [r.getMessage() for r in caplog.records]
         assert told == [
             "the store of quotas does not answer in time; nothing is refused for a quota meanwhile"

@@ -105,7 +105,7 @@ async def test_each_write_has_the_whole_time() -> None:
     with pytest.raises(errors.DeadlineExceeded, match=r"read for 0.2 s \(max_unread_s\)"):
         async with slow.watched():
             await slow.write("x")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
 
 
 async def test_the_time_limits_of_others_stay_theirs() -> None:

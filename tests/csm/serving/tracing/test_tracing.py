@@ -132,7 +132,7 @@ async def test_a_flush_that_hangs_is_given_up() -> None:
     provider.get_tracer("test").start_span("one").end()
     began = time.monotonic()
     await queue.close(0.1)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert registry.get_sample_value("spans_total", {"result": "dropped"}) == 1
     queue._batch_processor._export_lock.release()
 

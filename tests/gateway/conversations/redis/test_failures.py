@@ -59,7 +59,7 @@ async def test_a_killed_store_that_comes_back_gets_all_that_is_missing_in_order(
         here.add(turn(name, segment("meanwhile", 2)))
         began = time.monotonic()
         assert await here.unsaved() == UNREACHABLE
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1.5
     here.truncate("2", 80, 80.0)
     server.up()
     here.add(turn("4", segment("after", 2)))
@@ -140,7 +140,7 @@ async def test_a_write_whose_answer_was_lost_is_not_done_twice(server: RedisServ
         here.add(turn("2", segment("2", 2)))
         began = time.monotonic()
         assert await here.unsaved() == LATE
-        assert time.monotonic() - began < 0.45
+        assert time.monotonic() - began < 1.5
         here.add(turn("3", segment("3", 2)))
         await saved(here)
         turns, keys = await store._commands.turns(KEY)
@@ -149,7 +149,7 @@ async def test_a_write_whose_answer_was_lost_is_not_done_twice(server: RedisServ
 
 
 async def test_a_call_is_not_held_up_by_a_store_behind_a_cut_line(server: RedisServer) -> None:
-    async with relay(server) as between, redis_store(between.url, lease_s=0.6) as store:
+    async with relay(server) as between, redis_store(between.url, timeout_s=1.0) as store:
         here = await store.open("c", "v", 0)
         between.cut()
         here.add(turn("1", segment("1", 2)))
@@ -158,8 +158,9 @@ async def test_a_call_is_not_held_up_by_a_store_behind_a_cut_line(server: RedisS
         first_s = time.monotonic() - began
         here.add(turn("2", segment("2", 2)))
         assert await here.unsaved() == LATE
-        assert first_s < 0.45
-        assert time.monotonic() - began - first_s < 0.2
+        assert first_s < 3
+        # It does not wait once more.
+        assert time.monotonic() - began - first_s < 0.8
         between.mend()
         await saved(here)
         assert said(await store.read("c")) == said(here)

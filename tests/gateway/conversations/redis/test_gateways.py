@@ -176,7 +176,8 @@ async def test_speech_goes_on_without_the_store_and_what_is_missing_follows(
 async def test_a_slow_store_holds_no_audio_up_and_takes_no_barge_in_away(
     server: RedisServer,
 ) -> None:
-    async with relay(server) as between, gateways(between.url) as (running,):
+    waits = {"store_timeout_s": 2.0, "store_lease_s": 5.0}
+    async with relay(server) as between, gateways(between.url, **waits) as (running,):
         async with Conversation(running, conversation_id="c") as call:
             await spoken(call, "First.")
             between.cut()
@@ -185,7 +186,7 @@ async def test_a_slow_store_holds_no_audio_up_and_takes_no_barge_in_away(
             await call.say("A sentence of some length.")
             await call.end()
             await call.until("audio", 7)
-            assert time.monotonic() - began < 0.3
+            assert time.monotonic() - began < 1.5
             await call.cancel(heard_ms=100)  # while the end of the turn waits for the store
             completed = await call.until("turn_completed", 2)
             assert completed.kept_audio_ms == 2 * FRAME_MS
