@@ -70,10 +70,8 @@ class Bodies:
             self._held -= size
         return b"".join(parts)
 
-    async def parts(
-        self, scope: Scope, receive: Receive, max_bytes: int
-    ) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises `HttpError` 408, 413 or 415, `ClientGone`."""
+    async def check(self, scope: Scope, receive: Receive, max_bytes: int) -> None:
+        """Refuses a body by what its headers say. Raises `HttpError` 413 or 415."""
         headers = Headers(scope=scope)
         if headers.get("content-encoding", "identity").lower() != "identity":
             await read_on(receive)
@@ -84,6 +82,12 @@ class Bodies:
         if declared.isdigit() and int(declared) > max_bytes:
             await read_on(receive)
             raise _too_large(max_bytes)
+
+    async def parts(
+        self, scope: Scope, receive: Receive, max_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises `HttpError` 408, 413 or 415, `ClientGone`."""
+        await self.check(scope, receive, max_bytes)
         size = 0
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + self._settings.http_arrival_s
