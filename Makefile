@@ -75,11 +75,14 @@ native-all: $(READY)
 native-generator native-tokenizer: native-%: $(READY)
 	$(BIN)/python -m services.$*.native.build $(LEVELS)
 
+RERUNS := --reruns 1 --reruns-delay 1
 # A file's tests stay together: they share what is dear to start. Half of a suite waits, for
-# processes, timeouts and files, so two at once take little more than half of the time.
+# processes, timeouts and files, so two at once take little more than half of the time. A thousand of
+# them are about time, which a busy machine may take from them: one that fails is tried once more,
+# and the summary names it as RERUN.
 test: $(READY_DEV)
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not containers and not alone'
-	$(BIN)/pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
+	$(BIN)/pytest $(RERUNS) -n 2 --dist loadfile -m 'not slow and not containers and not alone'
+	$(BIN)/pytest $(RERUNS) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow
