@@ -75,14 +75,16 @@ native-all: $(READY)
 native-generator native-tokenizer: native-%: $(READY)
 	$(BIN)/python -m services.$*.native.build $(LEVELS)
 
-RERUNS := --reruns 1 --reruns-delay 1
+# A thousand tests are about time, which a busy machine may take from them: those that fail (pytest's
+# exit status 1) are tried once more, by themselves.
+ONCE_MORE = || { [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none -m
+SUITE := 'not slow and not containers and not alone'
+
 # A file's tests stay together: they share what is dear to start. Half of a suite waits, for
-# processes, timeouts and files, so two at once take little more than half of the time. A thousand of
-# them are about time, which a busy machine may take from them: one that fails is tried once more,
-# and the summary names it as RERUN.
+# processes, timeouts and files, so two at once take little more than half of the time.
 test: $(READY_DEV)
-	$(BIN)/pytest $(RERUNS) -n 2 --dist loadfile -m 'not slow and not containers and not alone'
-	$(BIN)/pytest $(RERUNS) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
+	$(BIN)/pytest -n 2 --dist loadfile -m $(SUITE) $(ONCE_MORE) $(SUITE); }
+	$(BIN)/pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) $(ONCE_MORE) alone; }
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow
