@@ -76,15 +76,15 @@ native-generator native-tokenizer: native-%: $(READY)
 	$(BIN)/python -m services.$*.native.build $(LEVELS)
 
 # A thousand tests are about time, which a busy machine may take from them: those that fail (pytest's
-# exit status 1) are tried once more, by themselves.
-ONCE_MORE = || { [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none -m
-SUITE := 'not slow and not containers and not alone'
+# exit status 1) are tried once more, by themselves. The tests of a mark, and more for the first try.
+tried = $(BIN)/pytest -m '$(1)' $(2) || \
+  { [ $$? -eq 1 ] && $(BIN)/pytest -m '$(1)' --last-failed --last-failed-no-failures none; }
 
 # A file's tests stay together: they share what is dear to start. Half of a suite waits, for
 # processes, timeouts and files, so two at once take little more than half of the time.
 test: $(READY_DEV)
-	$(BIN)/pytest -n 2 --dist loadfile -m $(SUITE) $(ONCE_MORE) $(SUITE); }
-	$(BIN)/pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) $(ONCE_MORE) alone; }
+	$(call tried,not slow and not containers and not alone,-n 2 --dist loadfile)
+	$(call tried,alone,$$(grep -rl --include='*.py' 'mark\.alone' tests))
 
 test-slow: $(READY_DEV)
 	$(BIN)/pytest -m slow

@@ -239,7 +239,7 @@ class Host:
         await within(STUCK_S, self._ports.stop_probes(), "the health port")
         await self._stop_door(STOP_GRACE_S)
         # The server knows a call as over before its handler, of a client that has gone, has ended.
-        await self._live.ended(LAST_CALLS_S)
+        await self._live.empty(LAST_CALLS_S)
         await ended(telling)
         await self._end_watch()
         self._stopped = True

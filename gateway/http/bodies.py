@@ -54,7 +54,7 @@ class Bodies:
         size = 0
         limit = self._settings.http_max_bodies_bytes
         try:
-            async for part in self.parts(scope, receive, self._settings.http_max_body_bytes):
+            async for part in await self.parts(scope, receive, self._settings.http_max_body_bytes):
                 parts.append(part)
                 size += len(part)
                 self._held += len(part)
@@ -70,8 +70,13 @@ class Bodies:
             self._held -= size
         return b"".join(parts)
 
-    async def check(self, scope: Scope, receive: Receive, max_bytes: int) -> None:
-        """Refuses a body by what its headers say. Raises `HttpError` 413 or 415."""
+    async def parts(
+        self, scope: Scope, receive: Receive, max_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        """The body as it comes: `HttpError` 408 or 413, `ClientGone` are raised where it is read.
+
+        Raises `HttpError` 413 or 415 at once where the headers say that it will not do.
+        """
         headers = Headers(scope=scope)
         if headers.get("content-encoding", "identity").lower() != "identity":
             await read_on(receive)
@@ -82,12 +87,9 @@ class Bodies:
         if declared.isdigit() and int(declared) > max_bytes:
             await read_on(receive)
             raise _too_large(max_bytes)
+        return self._arriving(receive, max_bytes)
 
-    async def parts(
-        self, scope: Scope, receive: Receive, max_bytes: int
-    ) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises `HttpError` 408, 413 or 415, `ClientGone`."""
-        await self.check(scope, receive, max_bytes)
+    async def _arriving(self, receive: Receive, max_bytes: int) -> AsyncGenerator[bytes, None]:
         size = 0
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + self._settings.http_arrival_s

@@ -40,11 +40,10 @@ class CodesRoutes:
         settings = self._speech.settings
         await self._check(request)
         timeout_s = settings.http_arrival_s + settings.encode_timeout_s
-        max_bytes = settings.http_max_upload_bytes
-        # Before the tokenizer is asked for anything.
-        await self._bodies.check(request.scope, request.receive, max_bytes)
         with self._places.taken(client_of(request.scope)):
-            parts = self._bodies.parts(request.scope, request.receive, max_bytes)
+            parts = await self._bodies.parts(
+                request.scope, request.receive, settings.http_max_upload_bytes
+            )
             try:
                 encoded = await codec.encode(self._speech.backends, parts, timeout_s)
             except errors.ServiceError as error:

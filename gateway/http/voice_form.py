@@ -56,7 +56,7 @@ async def voice_form(request: Request, bodies: Bodies, holding: Callable[[int], 
         raise HttpError(415, "unsupported_media_type", f"Content-Type: must be {MULTIPART}")
 
     async def counted() -> AsyncIterator[bytes]:
-        async for part in bodies.parts(request.scope, request.receive, MAX_FORM_BYTES):
+        async for part in await bodies.parts(request.scope, request.receive, MAX_FORM_BYTES):
             try:
                 holding(len(part))
             except errors.ServiceError:

@@ -222,7 +222,7 @@ async def test_max_audio_ms_ends_a_turn_whose_text_goes_on(running: Stack) -> No
 
 
 async def test_cancel_ends_the_turn_in_band_and_leaves_the_stream_open(running: Stack) -> None:
-    running.generator.frame_s = 0.02
+    running.generator.frame_s = 0.1  # 36 frames: it would go on for three seconds
     async with Conversation(running, conversation_id="barge") as call:
         await call.say("A long sentence that goes on for " + "ever and " * 15 + "ever.")
         await call.end()
@@ -393,7 +393,7 @@ async def test_a_generator_that_does_not_answer_a_cancel_holds_nobody_up() -> No
             began = time.monotonic()
             await call.cancel()
             completed = await call.until("turn_completed")
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 1
             assert completed.finish_reason == CANCELLED
             assert completed.usage.generated_frames >= 2
             await call.say("Next.")

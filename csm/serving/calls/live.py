@@ -19,26 +19,26 @@ class LiveCalls(CallObserver):
 
     def __init__(self) -> None:
         self._calls: dict[CallRecord, None] = {}
-        self._none = asyncio.Event()
-        self._none.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def call_began(self, call: CallRecord) -> None:
         if not call.probe:
             self._calls[call] = None
-            self._none.clear()
+            self._empty.clear()
 
     def call_ended(self, call: CallRecord) -> None:
         self._calls.pop(call, None)
         if not self._calls:
-            self._none.set()
+            self._empty.set()
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    async def ended(self, timeout_s: float) -> None:
-        """Waits until none is under way, and no longer than that."""
+    async def empty(self, timeout_s: float) -> None:
+        """Returns when none is under way, or after the timeout."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), timeout_s)
+            await asyncio.wait_for(self._empty.wait(), timeout_s)
 
     def figures(self) -> dict[str, object]:
         """How many calls and turns, how old the oldest is, and which they are."""
