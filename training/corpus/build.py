@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
@@ -75,15 +75,19 @@ class Part:
 
 
 def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
-    """Give every sentence of the training split one speaker by `SHARES`, every other one all four.
+    """Give every sentence of the training split one speaker by `SHARES`, of the held-out one the
+    next in turn, as the evaluation wants it, and of the validation split all four.
 
     The same normalised text twice is kept once; one that the front end would change again ("suvs"
     is read "s u vs", and "vs" alone "versus") is left out: the model shall see what was spoken.
     Parts come in the order in which they are worth having: the first part of every speaker, then
     the second.
     """
-    texts = list(dict.fromkeys(t for t in map(normalize, sentences) if any(map(str.isalpha, t))))
-    texts = [text for text in texts if normalize(text) == text]
+    if split == "held_out":
+        step = len(SPEAKERS)
+        shares = {name: _speakable(sentences[i::step]) for i, name in enumerate(SPEAKERS)}
+        return _parts(split, shares)
+    texts = _speakable(sentences)
     if split == "train":
         random.Random(seed).shuffle(texts)
         shares, start = {}, 0
@@ -92,6 +96,17 @@ def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
             shares[name], start = texts[start : end if name != SPEAKERS[-1] else None], end
     else:
         shares = dict.fromkeys(SPEAKERS, texts)
+    return _parts(split, shares)
+
+
+def _speakable(sentences: Iterable[str]) -> list[str]:
+    """What can be spoken of `sentences`, normalised, each once."""
+    texts = dict.fromkeys(t for t in map(normalize, sentences) if any(map(str.isalpha, t)))
+    return [text for text in texts if normalize(text) == text]
+
+
+def _parts(split: str, shares: Mapping[str, list[str]]) -> list[Part]:
+    """The texts of every speaker in parts, the first part of each before the second of any."""
     parts = [
         (start, Part(f"{split}-{name}-{start // _PART_SENTENCES:03d}", name, tuple(share)))
         for name, all_of_it in shares.items()

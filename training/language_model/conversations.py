@@ -53,8 +53,12 @@ def draw(
     seed: int,
     epoch: int,
     together: Sequence[Conversation] = (),
+    most_repeats: int = 1,
 ) -> list[Conversation]:
     """Return the conversations of an epoch: every segment once, those too long left out.
+
+    Where `most_repeats` allows it, the segments of a speaker who has few are there several times:
+    as often as the one with most has more of them, at most so often.
 
     Most conversations alternate between two speakers; in some one speaks alone, in others
     anybody follows anybody. None is longer than `max_positions` inputs (its last frame is only a
@@ -69,6 +73,7 @@ def draw(
         seed: of the run.
         epoch: counted from 0.
         together: dialogues, none with a segment of another.
+        most_repeats: how often a segment may be there, at least 1.
     """
     chance = random.Random(f"conversations {seed} {epoch}")
     sizes: list[int] = (lengths - 1).tolist()
@@ -82,8 +87,13 @@ def draw(
     for index, speaker in enumerate(speakers.tolist()):
         if sizes[index] <= max_positions and index not in taken:
             queues.setdefault(speaker, []).append(index)
-    for indices in queues.values():
-        chance.shuffle(indices)
+    most = max(map(len, queues.values()), default=0)
+    for speaker, indices in queues.items():
+        # One pass after another, so that the same is not said twice in a conversation.
+        passes = [indices[:] for _ in range(min(most_repeats, round(most / len(indices))))]
+        for each in passes:
+            chance.shuffle(each)
+        queues[speaker] = list(itertools.chain.from_iterable(passes))
     counts = range(1, len(turn_weights) + 1)
     conversations: list[Conversation] = kept
     while queues:

@@ -26,6 +26,9 @@ class TrainingSettings:
     max_positions: int = MAX_POSITIONS
     turn_weights: tuple[float, ...] = (0.36, 0.26, 0.18, 0.1, 0.06, 0.04)
     """How often a conversation has 1, 2, ... turns, at most `MAX_TURNS`."""
+    speaker_repeats: int = 4
+    """The most often that an epoch has a segment: those of a speaker with few are repeated, up to
+    the number of the speaker with most."""
     code_noise: float = 0.05
     """The share of the audio codes read that are replaced by random ones."""
     depth_share: float = 0.25
@@ -49,6 +52,7 @@ class TrainingSettings:
         for name, low in (
             ("positions_per_batch", 16),
             ("max_positions", 16),
+            ("speaker_repeats", 1),
             ("warmup_steps", 0),
             ("validation_utterances", 1),
         ):

@@ -50,6 +50,7 @@ class Epochs:
                 seed=self._seed,
                 epoch=epoch,
                 together=self._dialogues,
+                most_repeats=settings.speaker_repeats,
             )
             if not drawn:
                 raise ValueError(

@@ -81,7 +81,9 @@ def warmed(source: Csm, config: CsmConfig, theirs: Tensor, ours: Tensor) -> Csm:
 def told_by_both(
     work: Path, codec: Mimi, encoded: Callable[[Mimi, Corpus], Sequence[np.ndarray]] = encode
 ) -> tuple[Tensor, Tensor]:
-    """One part of each speaker in the codes of another codec, and in those of the work directory.
+    """Audio in the codes of another codec, and in those of the work directory.
+
+    One training part of each speaker there is, and the validation split, which has all of them.
 
     Returns:
         Twice int64 [frames, codebooks], the same frames.
@@ -91,11 +93,12 @@ def told_by_both(
         ValueError: the codecs' frames are not of one length, or their codebooks not as many.
     """
     place = work / "corpus"
-    names = part_names(place, "train")
     # train-heart-000 comes before train-heart-dialogues-000.
-    chosen = list({name.split("-")[1]: name for name in reversed(names)}.values())
-    ours, _ = codes.read([codes_path(work, name) for name in chosen])
-    made = [encoded(codec, Corpus.open(place, "train", [name])) for name in chosen]
+    first = {name.split("-")[1]: name for name in reversed(part_names(place, "train"))}
+    chosen = [("train", name) for name in first.values()]
+    chosen += [("validation", name) for name in part_names(place, "validation")]
+    ours, _ = codes.read([codes_path(work, name) for _, name in chosen])
+    made = [encoded(codec, Corpus.open(place, split, [name])) for split, name in chosen]
     theirs = np.concatenate([each for part in made for each in part])
     if theirs.shape != ours.shape:
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from services.native.build import NativeUnavailable
 from services.tokenizer.codec.config import MimiConfig
 from tests.training.tiny import CODEC as CONFIG
 from training import checkpoint, pause
@@ -138,7 +139,15 @@ def test_a_finished_training_that_runs_again_leaves_its_checkpoint(work_of_tones
     assert path.stat().st_mtime_ns > before
 
 
-def test_codes_are_those_of_each_utterance_alone(work_of_tones: Path) -> None:
+@pytest.mark.parametrize("native", [True, False])
+def test_codes_are_those_of_each_utterance_alone(
+    work_of_tones: Path, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*arguments: object) -> None:
+        raise NativeUnavailable("no compiler")
+
+    if not native:
+        monkeypatch.setattr("training.codec.encode.NativeEncoder", unavailable)
     trained(work_of_tones, 6)
     codec = train.trained_codec(work_of_tones)
     corpus = Corpus.open(work_of_tones / "corpus", "train")

@@ -24,6 +24,24 @@ def test_every_segment_is_there_once_and_no_conversation_is_too_long() -> None:
     assert max(conversations.inputs(each, LENGTHS) for each in drawn) <= 300
 
 
+def test_segments_of_a_speaker_who_has_few_are_there_several_times() -> None:
+    speakers = np.repeat([0, 1, 2], [500, 60, 10])
+    lengths = np.full(570, 50)
+    drawn = conversations.draw(
+        lengths,
+        speakers,
+        turn_weights=WEIGHTS,
+        max_positions=300,
+        seed=0,
+        epoch=0,
+        most_repeats=20,
+    )
+    counts = np.bincount([index for each in drawn for index in each])
+    assert set(counts[:500]) == {1}
+    assert set(counts[500:560]) == {8}
+    assert set(counts[560:]) == {20}
+
+
 def test_segments_beyond_the_limit_are_left_out() -> None:
     drawn = draw(limit=99)
     said = {index for each in drawn for index in each}

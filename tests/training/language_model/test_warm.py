@@ -85,16 +85,16 @@ def test_another_shape_is_refused() -> None:
         warmed(model, other, codes, codes)
 
 
-def test_one_part_of_each_speaker_is_told_by_both(work: Path) -> None:
+def test_a_part_of_each_speaker_and_the_validation_are_told_by_both(work: Path) -> None:
     mimi = create(CODEC, seed=1)
-    table, offset = codes_of(work, "train")
+    table = np.concatenate([codes_of(work, split)[0] for split in ("train", "validation")])
 
     def encoded(codec: Any, corpus: Corpus) -> list[np.ndarray]:
         assert codec is mimi
         return [np.full((-(-u.samples // 1920), CODEBOOKS), u.speaker) for u in corpus.utterances]
 
     theirs, ours = told_by_both(work, mimi, encoded)
-    assert theirs.shape == ours.shape == (offset[-1], CODEBOOKS)
+    assert theirs.shape == ours.shape == (len(table), CODEBOOKS)
     assert theirs.unique().tolist() == [0, 1]
     assert sorted(map(tuple, ours.tolist())) == sorted(map(tuple, table.astype(int).tolist()))
     with pytest.raises(ValueError, match="codes of shape"):

@@ -93,9 +93,15 @@ def test_every_sentence_of_the_training_has_one_speaker() -> None:
     assert plan("train", sentences, 0) == plan("train", sentences, 0)
 
 
-def test_every_other_sentence_has_all_of_them() -> None:
-    parts = plan("held_out", ["One.", "Two.", "!!!"], 0)
+def test_a_validation_sentence_has_all_of_them() -> None:
+    parts = plan("validation", ["One.", "Two.", "!!!"], 0)
     assert [p.texts for p in parts] == [("one.", "two.")] * len(SPEAKERS)
+
+
+def test_held_out_sentences_go_round() -> None:
+    parts = plan("held_out", ["One.", "Two.", "Three.", "Four.", "Five."], 0)
+    assert [p.texts for p in parts] == [("one.", "five."), ("two.",), ("three.",), ("four.",)]
+    assert [p.speaker for p in parts] == list(SPEAKERS)
 
 
 def test_an_unknown_speaker_is_refused() -> None:
