@@ -52,6 +52,7 @@ class Run:
         self.optimizer = Optimizer(
             self.objective.named_parameters(),
             muon_rate=settings.matrix_rate,
+            muon_every=settings.matrix_every,
             adam_rate=settings.other_rate,
             weight_decay=settings.weight_decay,
             adam_names=_ADAM_NAMES,
