@@ -1,8 +1,9 @@
 """A pause between machines: a checkpoint small enough to be carried, and back.
 
 A full checkpoint holds the weights four times (now, averaged, and two moments of the optimizer) in
-fp32. A compact one holds them once in fp16; a stage that goes on from it warms its optimizer up
-again, which costs a few hundred steps.
+fp32. A compact one holds them once: the codec's in fp16, as its codes have to stay what they are,
+all others' matrices in int8 with a scale for each row. Of a polish only what it trains is there. A
+stage that goes on from it warms its optimizer up again, which costs a few hundred steps.
 """
 
 from __future__ import annotations
@@ -11,66 +12,113 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training import checkpoint
 from training.arguments import parser
+from training.codec import polisher, train
+from training.codec.decoder import FROZEN
+from training.language_model import run
 
-_DROPPED = frozenset({"optimizer", "random", "latents"})
-# What stands before the averaged weights' names among all: the codec averages the codec alone, the
-# language model all that it trains.
-_AVERAGED = {"model": "mimi.", "objective": ""}
+_STAGES = (train.STAGE, run.STAGE, polisher.STAGE)
+_DROPPED = frozenset({"optimizer", "adversary_optimizer", "random", "latents"})
+_WEIGHTS = ("model", "objective", "adversary")
+# The codec averages the codec alone, of all that it trains, under names of its own.
+_PREFIX = "mimi."
+_LEVELS = 127
 
 
-def compact(state: dict[str, Any]) -> dict[str, Any]:
-    """`state` without the optimizer; of the weights the average alone, as the model, in fp16."""
+def compact(stage: str, state: dict[str, Any]) -> dict[str, Any]:
+    """`state` without the optimizer; of the weights the average alone, as the model, made small."""
     kept = {name: value for name, value in state.items() if name not in _DROPPED}
     average = kept.pop("average", {})
-    for name in ("model", "objective"):
+    make = _half if stage == train.STAGE else _rows
+    for name in _WEIGHTS:
         if name in kept:
-            kept[name] = {key: _half(t) for key, t in kept[name].items()}
-            prefix = _AVERAGED[name]
-            kept[name] |= {prefix + key: _half(t) for key, t in average.items()}
+            weights = dict(kept[name])
+            if name != "adversary":
+                weights |= {_name(key, weights): value for key, value in average.items()}
+            if stage == polisher.STAGE:
+                weights = {k: v for k, v in weights.items() if not k.startswith(FROZEN)}
+            kept[name] = {key: make(tensor) for key, tensor in weights.items()}
     return kept
 
 
-def expand(state: dict[str, Any]) -> dict[str, Any]:
-    """The same in fp32, the weights as they are now and averaged, as a stage takes it up."""
+def expand(
+    stage: str, state: dict[str, Any], codec: dict[str, Tensor] | None = None
+) -> dict[str, Any]:
+    """The same in fp32, the weights as they are now and averaged, as a stage takes it up.
+
+    Args:
+        stage: whose checkpoint it is.
+        state: of `compact`.
+        codec: the codec's weights, from which a polish takes what it does not train.
+
+    Raises:
+        ValueError: it is a polish's, and `codec` is None.
+    """
     wide = dict(state)
-    for name in ("model", "objective"):
+    for name in _WEIGHTS:
         if name in wide:
-            wide[name] = {
-                key: t.float() if t.is_floating_point() else t for key, t in wide[name].items()
-            }
-            prefix = _AVERAGED[name]
-            wide["average"] = {
-                key.removeprefix(prefix): t.clone()
-                for key, t in wide[name].items()
-                if key.startswith(prefix)
-            }
+            wide[name] = {key: _wide(tensor) for key, tensor in wide[name].items()}
+    if stage == polisher.STAGE:
+        if codec is None:
+            raise ValueError("codec is None; allowed: the weights of the codec that was polished")
+        frozen = {key: tensor for key, tensor in codec.items() if key.startswith(FROZEN)}
+        wide["model"] |= {key: tensor.clone() for key, tensor in frozen.items()}
+    weights = wide.get("objective") or wide.get("model") or {}
+    own = [key for key in weights if stage != train.STAGE or key.startswith(_PREFIX)]
+    start = len(_PREFIX) if stage == train.STAGE else 0
+    wide["average"] = {key[start:]: weights[key].clone() for key in own}
     return wide
 
 
-def _half(tensor: torch.Tensor) -> torch.Tensor:
+def _name(averaged: str, weights: dict[str, Tensor]) -> str:
+    return averaged if averaged in weights else _PREFIX + averaged
+
+
+def _half(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _rows(tensor: Tensor) -> Tensor | dict[str, Tensor]:
+    """A matrix as int8 with a scale for each row, anything smaller in fp16."""
+    if not tensor.is_floating_point() or tensor.dim() < 2:
+        return _half(tensor)
+    scale = tensor.flatten(1).abs().amax(1).clamp(min=1e-12) / _LEVELS
+    shape = (-1, *[1] * (tensor.dim() - 1))
+    return {"levels": (tensor / scale.view(shape)).round().to(torch.int8), "scale": scale.float()}
+
+
+def _wide(tensor: Tensor | dict[str, Tensor]) -> Tensor:
+    if isinstance(tensor, dict):
+        levels = tensor["levels"].float()
+        return levels * tensor["scale"].view(-1, *[1] * (levels.dim() - 1))
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def main() -> None:
     given = parser("pause", __doc__)
     given.add_argument("direction", choices=("save", "restore"))
     given.add_argument("--at", type=Path, default=Path("training/paused"), help="compact files")
-    given.add_argument("--stages", nargs="+", default=["codec", "language_model"])
+    given.add_argument("--stages", nargs="+", choices=_STAGES, default=_STAGES)
     arguments = given.parse_args()
     for stage in arguments.stages:
         full = checkpoint.path_of(arguments.work, stage)
         small = arguments.at / f"{stage}.pt"
-        source, target, change = (
-            (full, small, compact) if arguments.direction == "save" else (small, full, expand)
-        )
+        saves = arguments.direction == "save"
+        source, target = (full, small) if saves else (small, full)
         state = checkpoint.load(source)
         if state is None:
             print(f"{source}: no such file, left out")
             continue
-        checkpoint.save(target, change(state))
+        if saves:
+            state = compact(stage, state)
+        else:
+            polishes = stage == polisher.STAGE
+            codec = train.trained_codec(arguments.work).state_dict() if polishes else None
+            state = expand(stage, state, codec)
+        checkpoint.save(target, state)
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 

@@ -136,6 +136,8 @@ class PolishTrainer:
             betas=_BETAS,
         )
         self.step_number, self.seconds = 0, 0.0
+        # The step from which the rates warm up.
+        self.warm_from = 0
 
     def step(self, crops: Source) -> dict[str, float]:
         """One step of both; returns its figures."""
@@ -243,7 +245,7 @@ class PolishTrainer:
 
     def _rate_scale(self) -> float:
         done = min(1.0, self.seconds / (60 * self.settings.minutes))
-        warm = min(1.0, (self.step_number + 1) / self.settings.warmup_steps)
+        warm = min(1.0, (self.step_number - self.warm_from + 1) / self.settings.warmup_steps)
         return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
 
     @torch.no_grad()
@@ -289,11 +291,13 @@ class PolishTrainer:
             "optimizer": self.optimizer.state_dict(),
             "adversary_optimizer": self.adversary_optimizer.state_dict(),
             "step": self.step_number,
+            "warm_from": self.warm_from,
             "seconds": self.seconds,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state of `state()`.
+        """Take up a state of `state()`; where the optimizers' are left out (`training.pause`), the
+        rates warm up again.
 
         Raises:
             ValueError: it polished another codec: the encoder or the codebooks differ.
@@ -305,6 +309,10 @@ class PolishTrainer:
         self.balance.sizes = dict(state.get("balance", {}))
         if "patience" in state:
             self.patience.restore(state["patience"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
         self.step_number, self.seconds = state["step"], state["seconds"]
+        self.warm_from = state.get("warm_from", 0)
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
+        else:
+            self.warm_from = self.step_number

@@ -14,6 +14,7 @@ from training import checkpoint, pause
 from training.codec import codes as stored
 from training.codec import polish, polisher, train
 from training.codec.data import Ahead, Crops, PredictedCrops, even_chances, phone_labels
+from training.codec.decoder import FROZEN
 from training.codec.encode import encode
 from training.codec.listener import Listener
 from training.corpus.store import Corpus, Phone, Utterance
@@ -242,8 +243,8 @@ def test_a_paused_training_goes_on_from_its_averaged_weights(work_of_tones: Path
     path = checkpoint.path_of(work_of_tones, train.STAGE)
     state = checkpoint.load(path)
     assert state is not None
-    small = pause.compact(state)
-    checkpoint.save(path, pause.expand(small))
+    small = pause.compact(train.STAGE, state)
+    checkpoint.save(path, pause.expand(train.STAGE, small))
     resumed = train.trained_codec(work_of_tones)
     for name, tensor in resumed.state_dict().items():
         torch.testing.assert_close(tensor, state["average"][name], rtol=1e-3, atol=1e-3, msg=name)
@@ -252,3 +253,26 @@ def test_a_paused_training_goes_on_from_its_averaged_weights(work_of_tones: Path
     assert full is not None
     assert full["step"] == 9
     assert "optimizer" in full
+
+
+def test_a_paused_polish_is_small_and_goes_on(work_of_tones: Path) -> None:
+    trained(work_of_tones, 6)
+    codec = train.trained_codec(work_of_tones)
+    settings = polisher.Settings(rows=2, frames=6, predicted_rows=0, adversary_steps=1)
+    trainer = polisher.PolishTrainer(codec, settings, "cpu")
+    corpus = Corpus.open(work_of_tones / "corpus", "train")
+    crops = Crops(corpus, frames=6, frame_samples=1920, seed=1)
+    for _ in range(3):
+        trainer.step(crops)
+    small = pause.compact(polisher.STAGE, trainer.state())
+    assert not [name for name in small["model"] if name.startswith(FROZEN)]
+    with pytest.raises(ValueError, match="codec is None"):
+        pause.expand(polisher.STAGE, small)
+    again = polisher.PolishTrainer(codec, settings, "cpu")
+    again.restore(pause.expand(polisher.STAGE, small, codec.state_dict()))
+    assert (again.step_number, again.warm_from) == (3, 3)
+    own = trainer.average.state_dict()
+    for name, tensor in again.average.state_dict().items():
+        assert (tensor - own[name]).abs().max() <= own[name].abs().max() / 250, name
+    again.step(crops)
+    assert again.step_number == 4

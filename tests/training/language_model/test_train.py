@@ -159,7 +159,7 @@ def test_a_checkpoint_without_the_optimizer_warms_up_again(
     path = checkpoint.path_of(work, STAGE)
     state = checkpoint.load(path)
     assert state is not None
-    checkpoint.save(path, expand(compact(state)))
+    checkpoint.save(path, expand(STAGE, compact(STAGE, state)))
     resumed = run(work, tokenizer, settings, 5)
     assert (resumed.step, resumed.warm_from) == (5, 3)
     assert run(work, tokenizer, settings, 6).warm_from == 3
