@@ -23,7 +23,7 @@ from training.optimizer import Optimizer
 from training.precision import autocast
 
 STAGE = "language_model"
-_ADAM_NAMES = ("_embeddings", "lm_head", "phone_head")
+_ADAM_NAMES = ("_embeddings", "lm_head", "phone_head", "depth.heads")
 """Matrices that are tables or heads: Muon is for products inside."""
 
 

@@ -165,6 +165,17 @@ def test_a_checkpoint_without_the_optimizer_warms_up_again(
     assert run(work, tokenizer, settings, 6).warm_from == 3
 
 
+def test_the_heads_of_all_codebooks_learn_alike(
+    work: Path, tokenizer: Tokenizer, settings: TrainingSettings
+) -> None:
+    trained = run(work, tokenizer, settings, 4)
+    learnt, begun = trained.objective.model, weights.create(trained.config, seed=0)
+    first = (learnt.lm_head.weight - begun.lm_head.weight).abs().mean()
+    # Of three dimensions: as one matrix, each codebook's head a row, they would hardly move.
+    for head, before in zip(learnt.depth.heads, begun.depth.heads, strict=True):
+        assert (head - before).abs().mean() > first / 4
+
+
 def test_a_checkpoint_of_another_model_or_seed_is_refused(
     work: Path, tokenizer: Tokenizer, settings: TrainingSettings
 ) -> None:
