@@ -50,6 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--max-positions", type=int, default=recipe.max_positions, help="of a conversation"
     )
+    parser.add_argument(
+        "--depth-share",
+        type=float,
+        default=recipe.depth_share,
+        help="of the frames, that the depth decoder learns from in a step",
+    )
     parser.add_argument("--matrix-rate", type=float, default=recipe.matrix_rate)
     parser.add_argument("--other-rate", type=float, default=recipe.other_rate)
     parser.add_argument("--codebook-size", type=int, help="of the codec; else pico's")
@@ -69,6 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
                 recipe,
                 positions_per_batch=given.positions,
                 max_positions=given.max_positions,
+                depth_share=given.depth_share,
                 matrix_rate=given.matrix_rate,
                 other_rate=given.other_rate,
             ),
