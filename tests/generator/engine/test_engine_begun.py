@@ -22,6 +22,9 @@ from tests.generator.harness import SAMPLED, Listener, Turns, audio_rows, random
 from tests.generator.tiny import tiny_csm
 
 ALL_MODELS = {**MODELS, "native int8": lambda: NativeCsm(tiny_csm(), "int8", threads=1)}
+# torch's bf16 attention rounds otherwise for one position than for several where the processor has
+# AVX512-BF16: behind a break, whose frames are read together, a code may turn.
+del ALL_MODELS["bf16"]
 
 
 async def go_on(
