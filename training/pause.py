@@ -33,11 +33,12 @@ def compact(stage: str, state: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in state.items() if name not in _DROPPED}
     average = kept.pop("average", {})
     make = _half if stage == train.STAGE else _rows
+    prefix = _PREFIX if stage == train.STAGE else ""
     for name in _WEIGHTS:
         if name in kept:
             weights = dict(kept[name])
             if name != "adversary":
-                weights |= {_name(key, weights): value for key, value in average.items()}
+                weights |= {prefix + key: value for key, value in average.items()}
             if stage == polisher.STAGE:
                 weights = {k: v for k, v in weights.items() if not k.startswith(FROZEN)}
             kept[name] = {key: make(tensor) for key, tensor in weights.items()}
@@ -67,14 +68,13 @@ def expand(
         frozen = {key: tensor for key, tensor in codec.items() if key.startswith(FROZEN)}
         wide["model"] |= {key: tensor.clone() for key, tensor in frozen.items()}
     weights = wide.get("objective") or wide.get("model") or {}
-    own = [key for key in weights if stage != train.STAGE or key.startswith(_PREFIX)]
-    start = len(_PREFIX) if stage == train.STAGE else 0
-    wide["average"] = {key[start:]: weights[key].clone() for key in own}
+    prefix = _PREFIX if stage == train.STAGE else ""
+    wide["average"] = {
+        key.removeprefix(prefix): tensor.clone()
+        for key, tensor in weights.items()
+        if key.startswith(prefix)
+    }
     return wide
-
-
-def _name(averaged: str, weights: dict[str, Tensor]) -> str:
-    return averaged if averaged in weights else _PREFIX + averaged
 
 
 def _half(tensor: Tensor) -> Tensor:
@@ -82,18 +82,19 @@ def _half(tensor: Tensor) -> Tensor:
 
 
 def _rows(tensor: Tensor) -> Tensor | dict[str, Tensor]:
-    """A matrix as int8 with a scale for each row, anything smaller in fp16."""
+    """A matrix as int8 with a scale for each row (its last dimension), anything smaller in fp16."""
     if not tensor.is_floating_point() or tensor.dim() < 2:
         return _half(tensor)
-    scale = tensor.flatten(1).abs().amax(1).clamp(min=1e-12) / _LEVELS
-    shape = (-1, *[1] * (tensor.dim() - 1))
-    return {"levels": (tensor / scale.view(shape)).round().to(torch.int8), "scale": scale.float()}
+    rows = tensor.flatten(0, -2)
+    scale = rows.abs().amax(1).clamp(min=1e-12) / _LEVELS
+    levels = (rows / scale[:, None]).round().to(torch.int8).view_as(tensor)
+    return {"levels": levels, "scale": scale.float()}
 
 
 def _wide(tensor: Tensor | dict[str, Tensor]) -> Tensor:
     if isinstance(tensor, dict):
-        levels = tensor["levels"].float()
-        return levels * tensor["scale"].view(-1, *[1] * (levels.dim() - 1))
+        levels, scale = tensor["levels"].float(), tensor["scale"]
+        return (levels.view(len(scale), -1) * scale[:, None]).view_as(levels)
     return tensor.float() if tensor.is_floating_point() else tensor
 
 

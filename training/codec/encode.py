@@ -22,7 +22,7 @@ from training.arguments import parser
 from training.codec import codes
 from training.codec.codes import codes_path
 from training.codec.train import STAGE, trained_codec
-from training.corpus.store import Corpus, part_names
+from training.corpus.store import Corpus, part_names, to_float
 from training.memory import keep_freed_memory
 
 SPLITS = ("validation", "train")
@@ -60,7 +60,7 @@ def encode(mimi: Mimi, corpus: Corpus) -> list[np.ndarray]:
         audio = np.zeros(
             (1, config.num_frames(utterance.samples), config.frame_samples), np.float32
         )
-        audio.reshape(-1)[: utterance.samples] = _to_float(corpus.audio(index))
+        audio.reshape(-1)[: utterance.samples] = to_float(corpus.audio(index))
         native.reset(0)
         found.append(native.step([0], audio)[0].astype(np.uint16))
     return found
@@ -80,16 +80,11 @@ def _encode_by_torch(mimi: Mimi, corpus: Corpus) -> list[np.ndarray]:
         audio = np.zeros((len(group), 1, longest), dtype=np.float32)
         for row, index in enumerate(group):
             samples = corpus.audio(int(index))
-            audio[row, 0, : len(samples)] = _to_float(samples)
+            audio[row, 0, : len(samples)] = to_float(samples)
         made = codes_of(mimi, torch.from_numpy(audio).to(device)).cpu().numpy()
         for row, index in enumerate(group):
             found[index] = made[row, :, : counts[index]].T.astype(np.uint16)
     return found
-
-
-def _to_float(samples: np.ndarray) -> np.ndarray:
-    """Int16 as float32 in [-1, 1)."""
-    return samples.astype(np.float32) / 32768.0
 
 
 def main() -> None:

@@ -27,10 +27,10 @@ from training.codec.polisher import STAGE as POLISH
 from training.codec.quantizer import unquantized
 from training.codec.train import STAGE as CODEC
 from training.codec.train import trained_codec
-from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus
+from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus, to_float
 from training.evaluate import bootstrap, english
 from training.evaluate.dnsmos import SCALES, Dnsmos, Rating
-from training.evaluate.held_out import sample_of, to_float
+from training.evaluate.held_out import sample_of
 from training.evaluate.markdown import number, table
 from training.evaluate.whisper import Whisper
 from training.evaluate.words import Errors, total

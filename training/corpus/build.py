@@ -85,9 +85,9 @@ def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
     """
     if split == "held_out":
         step = len(SPEAKERS)
-        shares = {name: _speakable(sentences[i::step]) for i, name in enumerate(SPEAKERS)}
+        shares = {name: speakable(sentences[i::step]) for i, name in enumerate(SPEAKERS)}
         return _parts(split, shares)
-    texts = _speakable(sentences)
+    texts = speakable(sentences)
     if split == "train":
         random.Random(seed).shuffle(texts)
         shares, start = {}, 0
@@ -99,7 +99,7 @@ def plan(split: str, sentences: list[str], seed: int) -> list[Part]:
     return _parts(split, shares)
 
 
-def _speakable(sentences: Iterable[str]) -> list[str]:
+def speakable(sentences: Iterable[str]) -> list[str]:
     """What can be spoken of `sentences`, normalised, each once."""
     texts = dict.fromkeys(t for t in map(normalize, sentences) if any(map(str.isalpha, t)))
     return [text for text in texts if normalize(text) == text]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from training.corpus.build import Part
+from training.corpus.build import Part, speakable
 from training.corpus.sentences import forms
 from training.corpus.sentences.dialogues import dialogues
 from training.corpus.sentences.sentence import Sentence
@@ -52,7 +52,7 @@ def _spoken(text: str) -> str | None:
 
 
 def _speakable(sentences: Iterable[Sentence]) -> list[str]:
-    return list(dict.fromkeys(filter(None, (_spoken(s.text) for s in sentences))))
+    return speakable(sentence.text for sentence in sentences)
 
 
 def _parts(kind: str, speaker: str, texts: list[str]) -> Iterator[Part]:

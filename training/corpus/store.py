@@ -160,6 +160,11 @@ class Corpus:
         return sum(u.samples for u in self.utterances) / SAMPLE_RATE_HZ
 
 
+def to_float(audio: np.ndarray) -> np.ndarray:
+    """Int16 [samples] as float32 in [-1, 1]."""
+    return audio.astype(np.float32) / 32768
+
+
 def _line(utterance: Utterance) -> str:
     phones = [[p.index, p.end_sample, p.start_char, p.end_char] for p in utterance.phones]
     values = [utterance.text, utterance.speaker, utterance.offset, utterance.samples, phones]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from csm.audio.files import read_audio, write_audio
-from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus
+from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus, to_float
 from training.evaluate import english, recogniser, resemblance, silence
 from training.evaluate.clip import Clip
 from training.evaluate.dnsmos import Dnsmos, Rating
-from training.evaluate.held_out import Item, sample_of, to_float
+from training.evaluate.held_out import Item, sample_of
 from training.evaluate.recogniser import Recogniser
 from training.evaluate.resemblance import Resemblance
 from training.evaluate.whisper import Whisper

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus, Utterance
+from training.corpus.store import SAMPLE_RATE_HZ, SPEAKERS, Corpus, Utterance, to_float
 from training.tokenizer import normalize
 
 SENTENCES = Path(__file__).resolve().parents[1] / "corpus" / "sentences" / "held_out.txt"
@@ -101,11 +101,6 @@ def load_items(corpus: Path, sentences: Path = SENTENCES, count: int | None = No
             f"{missing[0]}; make the held-out part of the corpus anew"
         )
     return items
-
-
-def to_float(audio: np.ndarray) -> np.ndarray:
-    """Int16 [samples] as float32 in [-1, 1]."""
-    return audio.astype(np.float32) / 32768
 
 
 class Contexts:

@@ -57,8 +57,8 @@ def draw(
 ) -> list[Conversation]:
     """Return the conversations of an epoch: every segment once, those too long left out.
 
-    Where `most_repeats` allows it, the segments of a speaker who has few are there several times:
-    as often as the one with most has more of them, at most so often.
+    The segments of a speaker who has few are there up to `most_repeats` times, until they are about
+    as many as those of the speaker with most.
 
     Most conversations alternate between two speakers; in some one speaks alone, in others
     anybody follows anybody. None is longer than `max_positions` inputs (its last frame is only a

@@ -22,9 +22,6 @@ from tests.generator.harness import SAMPLED, Listener, Turns, audio_rows, random
 from tests.generator.tiny import tiny_csm
 
 ALL_MODELS = {**MODELS, "native int8": lambda: NativeCsm(tiny_csm(), "int8", threads=1)}
-# torch's bf16 attention rounds otherwise for one position than for several where the processor has
-# AVX512-BF16: behind a break, whose frames are read together, a code may turn.
-del ALL_MODELS["bf16"]
 
 
 async def go_on(
@@ -69,6 +66,10 @@ async def broken_off_anywhere(model: Model, prompt: np.ndarray, seed: int, **opt
 async def test_the_codes_behind_a_break_are_those_of_the_undisturbed_turn(
     kind: str, seed: int
 ) -> None:
+    if kind == "bf16" and torch.cpu.get_capabilities().get("avx512_bf16"):
+        # Its attention then rounds otherwise for one position than for several: behind a break,
+        # whose frames are read together, a code may turn.
+        pytest.skip("torch's bf16 promises no equal codes on a processor with AVX512-BF16")
     torch.set_num_threads(1)
     prompt = random_rows(40, 1, columns=6)
     await broken_off_anywhere(ALL_MODELS[kind](), prompt, seed, sampling=SAMPLED, max_frames=20)
