@@ -7,7 +7,8 @@ passed on in full, wherever they are.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,13 +160,15 @@ class TrailingTrim:
         """The end of the turn."""
         out = self._told(self._runs.flush())
         room = max(0, self._most - self._num_passed)
-        for part in self._held:
-            if not isinstance(part, np.ndarray):
-                out.append(part)
+        # What was held in pieces is one silence: its fade may be longer than the last of them.
+        for silent, parts in groupby(self._held, lambda part: isinstance(part, np.ndarray)):
+            if not silent:
+                out += parts
                 continue
-            kept, room = part[:room], max(0, room - len(part))
-            if len(kept) < len(part):
-                self.num_cut += len(part) - len(kept)
+            silence = np.concatenate(cast(list[Samples], list(parts)))
+            kept, room = silence[:room], max(0, room - len(silence))
+            if len(kept) < len(silence):
+                self.num_cut += len(silence) - len(kept)
                 kept = fade_out(kept, self._rate_hz)
             if len(kept):
                 out.append(kept)

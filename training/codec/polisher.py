@@ -46,7 +46,7 @@ class Settings:
     rows: int = 6
     # Of the rows, those that the decoder is given as the language model would say them, where
     # there are such codes (`training.language_model.predict`).
-    predicted_rows: int = 2
+    predicted_rows: int = 4
     frames: int = 24
     rate: float = 5e-4
     # Of the decoder's matrices, by Muon, as in the stage `codec`.
@@ -73,7 +73,7 @@ class Settings:
     # Steps between two looks at how large these gradients are.
     balance_every: int = 10
     # By the listener, where one is trained (`training.codec.listener`).
-    apart: float = 0.7
+    apart: float = 1.5
     # By models of hearing (`training.codec.perception`), on rows of the encoder's codes only: what
     # the model's codes leave open would be spoken as the mean of all that it could be.
     loudness: float = 0.5

@@ -31,13 +31,13 @@ class TrainingSettings:
     the number of the speaker with most."""
     code_noise: float = 0.05
     """The share of the audio codes read that are replaced by random ones."""
-    depth_share: float = 0.25
+    depth_share: float = 0.75
     """The share of the frames that the depth decoder learns from in a step."""
     depth_weight: float = 1.0
     phone_weight: float = 0.3
     guidance_start: float = 0.3
     guidance_end: float = 0.03
-    matrix_rate: float = 2e-3
+    matrix_rate: float = 1.5e-3
     matrix_every: int = 3
     """Steps between two directions of a matrix (`optimizer.Muon`): at each they take 0.15 of it."""
     other_rate: float = 1e-3

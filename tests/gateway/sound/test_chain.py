@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from csm.audio.loudness import loudness_lufs
@@ -32,6 +32,8 @@ def sound_of(items: list[Item]) -> np.ndarray:
 
 
 @given(st.integers(100, 8000))
+# The silence that stays is held in pieces shorter than its fade.
+@example(100)
 @settings(max_examples=10, deadline=None)
 def test_any_chunking_gives_the_same(size: int) -> None:
     samples = np.concatenate([silence(0.3), speech()[0][:40_000], silence(0.4)])
