@@ -115,9 +115,12 @@ def _context(evaluation: Evaluation, advance: Advance) -> tuple[list[Clip], dict
 
 
 def line_of(voice: Voice, item: Item, seed: int = 0) -> Line:
-    """Return the item as a turn to speak; `seed` is added to its own."""
+    """Return the item as a turn to speak; `seed` is added to its own.
+
+    In words, as the gateway gives a text to the model.
+    """
     frames = math.ceil(len(item.audio) / voice.frame_samples * _MAX_LENGTH_RATIO)
-    return Line(item.speaker, item.sentence, max(frames, _MIN_FRAMES), seed + item.index)
+    return Line(item.speaker, item.text, max(frames, _MIN_FRAMES), seed + item.index)
 
 
 def _spoken(

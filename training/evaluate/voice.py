@@ -30,7 +30,7 @@ _PREFILL_CHUNK = 256
 
 @dataclass(frozen=True)
 class Line:
-    """One turn to speak: `text` as a user would send it, after the segments of `context`."""
+    """One turn to speak: `text` in its spoken form, after the segments of `context`."""
 
     speaker: int
     text: str

@@ -1,11 +1,20 @@
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from training.corpus.store import SPEAKERS, Corpus
-from training.evaluate.held_out import Contexts, load_items, read_sentences, sample_of, spread
+from training.evaluate.held_out import (
+    Contexts,
+    Item,
+    load_items,
+    read_sentences,
+    sample_of,
+    spread,
+)
+from training.evaluate.parts import line_of
 from training.tokenizer import normalize
 
 
@@ -21,6 +30,15 @@ def test_each_sentence_is_its_speakers_own_reading(work: Path) -> None:
         ]
         assert np.array_equal(item.audio, corpus.audio(place).astype(np.float32) / 32768)
         assert item.seconds == pytest.approx(1.2)
+
+
+def test_the_voice_is_given_words_as_by_the_gateway() -> None:
+    sentence = "He ran the race in 52 minutes."
+    item = Item(3, sentence, normalize(sentence), 1, np.zeros(48_000, np.float32))
+    line = line_of(SimpleNamespace(frame_samples=1920), item, seed=4)  # type: ignore[arg-type]
+    assert line.text == "he ran the race in fifty two minutes."
+    assert (line.speaker, line.seed) == (1, 7)
+    assert line.max_frames > 25
 
 
 def test_a_sentence_nobody_reads_is_named(work: Path) -> None:
