@@ -15,7 +15,6 @@ from training.corpus.sentences import forms
 from training.corpus.sentences.dialogues import dialogues
 from training.corpus.sentences.sentence import Sentence
 from training.corpus.store import SPEAKERS
-from training.tokenizer import normalize
 
 FURTHER = "further"
 """As a choice beside the splits."""
@@ -45,12 +44,6 @@ def plan_further(seed: int) -> list[Part]:
     return parts
 
 
-def _spoken(text: str) -> str | None:
-    """A text as it is learned, None where the front end would change that again."""
-    normal = normalize(text)
-    return normal if normal and normalize(normal) == normal else None
-
-
 def _speakable(sentences: Iterable[Sentence]) -> list[str]:
     return speakable(sentence.text for sentence in sentences)
 
@@ -65,11 +58,11 @@ def _dialogue_parts(found: list[tuple[str, ...]], chance: random.Random) -> Iter
     """Every dialogue by the first speaker and one of the others in turn; either may begin."""
     said: dict[str, list[tuple[str, tuple[int, int]]]] = {name: [] for name in SPEAKERS}
     for number, written in enumerate(found):
-        turns = [_spoken(turn) for turn in written]
+        turns = [text for turn in written for text in speakable([turn])]
         cast = [_FIRST, _OTHERS[number % len(_OTHERS)]]
         chance.shuffle(cast)
-        if None not in turns:
-            for place, text in enumerate(filter(None, turns)):
+        if len(turns) == len(written):
+            for place, text in enumerate(turns):
                 said[cast[place % 2]].append((text, (number, place)))
     for speaker, turns_of_it in said.items():
         for start in range(0, len(turns_of_it), _PART_SENTENCES):
