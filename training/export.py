@@ -46,7 +46,7 @@ def export(codec: Mimi, model: Csm, directory: Path) -> Path:
         tokenizer = Path(folder) / "tokenizer.json"
         build_tokenizer().save(str(tokenizer), pretty=False)
         weights.save(
-            _without_reserved_codes(model).half(),
+            _exported(model),
             directory,
             tokenizer_json=tokenizer,
             generation_config=_generation_config(model),
@@ -57,17 +57,22 @@ def export(codec: Mimi, model: Csm, directory: Path) -> Path:
     return directory
 
 
-def _without_reserved_codes(model: Csm) -> Csm:
-    """A copy whose depth decoder never finds a code that no audio has the likeliest.
+def _exported(model: Csm) -> Csm:
+    """A copy in fp16, of bfloat16's precision, whose depth decoder never finds a code that no audio
+    has the likeliest.
 
-    Their rows of the heads are hardly trained, and Muon moves them all the same. Our sampler leaves
-    them out; transformers' does not. A row that is the mean of the real codes' rows has the mean of
-    their logits, which is no more than the largest.
+    That precision packs to 18.8 MB instead of 22.5 in a repository's history; pico's losses on
+    validation sentences moved by less than 0.002 nats.
+
+    The rows of the heads for the codes that no audio has are hardly trained, and Muon moves them
+    all the same. Our sampler leaves them out; transformers' does not. A row that is the mean of the
+    real codes' rows has the mean of their logits, which is no more than the largest.
     """
-    model = copy.deepcopy(model)
+    model = copy.deepcopy(model).bfloat16().half()
     size = model.config.codebook_size
+    heads = model.depth.heads
     with torch.no_grad():
-        model.depth.heads[:, size:] = model.depth.heads[:, :size].mean(dim=1, keepdim=True)
+        heads[:, size:] = heads[:, :size].float().mean(dim=1, keepdim=True)
     return model
 
 

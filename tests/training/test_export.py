@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import CsmForConditionalGeneration, PreTrainedTokenizerFast
 
 from services.generator.model import weights
@@ -53,6 +54,14 @@ def test_the_voice_speaks_as_what_was_trained(trained: tuple[Mimi, Csm], voice: 
         again.hidden_states(frames), model.hidden_states(frames), rtol=2e-2, atol=2e-2
     )
     assert (voice / "MODEL_CARD.md").read_text() == "kept"
+
+
+def test_the_language_model_has_the_precision_of_bfloat16(voice: Path) -> None:
+    tensors = load_file(voice / "lm.safetensors")
+    heads = next(name for name in tensors if name.endswith("codebooks_head.weight"))
+    tensors[heads] = tensors[heads][..., : CODEC.codebook_size]
+    assert all(value.dtype == torch.float16 for value in tensors.values())
+    assert all(torch.equal(value.bfloat16().half(), value) for value in tensors.values())
 
 
 def test_what_is_trained_alone_lies_in_a_file_of_its_own(
@@ -106,7 +115,8 @@ def test_no_reserved_code_is_the_likeliest(trained: tuple[Mimi, Csm], tmp_path: 
         before, after = (m.depth_logits(hidden, codes) for m in (wild, shipped))
     assert int(before.argmax(-1).max()) >= size
     assert int(after.argmax(-1).max()) < size
-    torch.testing.assert_close(after[..., :size], before[..., :size], rtol=1e-2, atol=1e-2)
+    # Of the real codes what eight bits of every weight leave.
+    torch.testing.assert_close(after[..., :size], before[..., :size], rtol=4e-2, atol=4e-2)
 
 
 def test_transformers_reads_it(trained: tuple[Mimi, Csm], voice: Path) -> None:
