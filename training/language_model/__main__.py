@@ -56,6 +56,12 @@ def main(arguments: list[str] | None = None) -> None:
         default=recipe.depth_share,
         help="of the frames, that the depth decoder learns from in a step",
     )
+    parser.add_argument(
+        "--depth-weight",
+        type=float,
+        default=recipe.depth_weight,
+        help="of the acoustic codebooks together, where the first one weighs 1",
+    )
     parser.add_argument("--matrix-rate", type=float, default=recipe.matrix_rate)
     parser.add_argument("--other-rate", type=float, default=recipe.other_rate)
     parser.add_argument("--codebook-size", type=int, help="of the codec; else pico's")
@@ -76,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
                 positions_per_batch=given.positions,
                 max_positions=given.max_positions,
                 depth_share=given.depth_share,
+                depth_weight=given.depth_weight,
                 matrix_rate=given.matrix_rate,
                 other_rate=given.other_rate,
             ),

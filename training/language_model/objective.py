@@ -18,10 +18,10 @@ from training.language_model.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Losses:
-    """Means over the batch in nats, each fp32 [].
+    """Means over the batch in nats, each fp32 [], but `depth`: fp32 [codebooks - 1].
 
-    `first` is codebook 0's, EOS frames included; `depth` the mean of the other codebooks';
-    `phones` and `guidance` are the helpers'; `end` is `first` over the EOS frames alone.
+    `first` is codebook 0's, EOS frames included; `depth` those of the other codebooks; `phones`
+    and `guidance` are the helpers'; `end` is `first` over the EOS frames alone.
     """
 
     first: Tensor
@@ -34,14 +34,18 @@ class Losses:
         """The sum that is minimised, weighted as at `progress` (0 to 1) of the run."""
         return (
             self.first
-            + settings.depth_weight * self.depth
+            + settings.depth_weight * self._depth(settings.depth_slope)
             + settings.phone_weight * self.phones
             + settings.guidance_weight(progress) * self.guidance
         )
 
     def values(self) -> dict[str, float]:
-        """The figures by name."""
-        return {name: float(value.detach()) for name, value in vars(self).items()}
+        """The figures by name; `depth` is the plain mean of its codebooks."""
+        return {name: float(value.detach().mean()) for name, value in vars(self).items()}
+
+    def _depth(self, slope: float) -> Tensor:
+        weights = torch.linspace(1 + slope, 1 - slope, len(self.depth), device=self.depth.device)
+        return (weights / weights.sum() * self.depth).sum()
 
 
 class Objective(nn.Module):
@@ -72,7 +76,11 @@ class Objective(nn.Module):
         phones = self.phone_head(hidden).float().view(-1, len(PHONES))
         return Losses(
             first=each.mean(),
-            depth=functional.cross_entropy(depth.flatten(0, 1), codes[:, 1:].flatten()),
+            depth=functional.cross_entropy(
+                depth.flatten(0, 1), codes[:, 1:].flatten(), reduction="none"
+            )
+            .view(len(codes), -1)
+            .mean(0),
             phones=functional.cross_entropy(phones, batch.phones.flatten(), ignore_index=-1),
             guidance=guidance.loss(model, seen, batch.scored, batch.places),
             end=(each.detach() * ends).sum() / ends.sum().clamp(min=1),

@@ -33,7 +33,10 @@ class TrainingSettings:
     """The share of the audio codes read that are replaced by random ones."""
     depth_share: float = 0.75
     """The share of the frames that the depth decoder learns from in a step."""
-    depth_weight: float = 1.0
+    depth_weight: float = 2.0
+    depth_slope: float = 0.7
+    """The weights of the acoustic codebooks fall linearly from 1 + this to 1 - this: each says less
+    of the sound than the one before, and the last are hardly told by text and past."""
     phone_weight: float = 0.3
     guidance_start: float = 0.3
     guidance_end: float = 0.03
@@ -62,7 +65,7 @@ class TrainingSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
                 raise ValueError(f"{name}: {value!r} is not allowed, must be an integer >= {low}")
-        for name in ("code_noise", "depth_share", "average_decay"):
+        for name in ("code_noise", "depth_share", "depth_slope", "average_decay"):
             self._number(name, 0.0, 1.0)
         for name in (
             *("depth_weight", "phone_weight", "guidance_start", "guidance_end", "matrix_rate"),

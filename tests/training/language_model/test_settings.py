@@ -22,6 +22,7 @@ def test_rates_warm_up_and_fall_to_nothing() -> None:
         ("code_noise", 1.5),
         ("code_noise", float("nan")),
         ("depth_share", -0.1),
+        ("depth_slope", 1.1),
         ("positions_per_batch", 3.5),
         ("positions_per_batch", 100),
         ("matrix_rate", -1.0),
