@@ -113,10 +113,10 @@ def test_no_reserved_code_is_the_likeliest(trained: tuple[Mimi, Csm], tmp_path: 
     shipped = weights.load(export(codec, wild, tmp_path)).float()
     with torch.no_grad():
         before, after = (m.depth_logits(hidden, codes) for m in (wild, shipped))
+        rounded = wild.bfloat16().float().depth_logits(hidden, codes)
     assert int(before.argmax(-1).max()) >= size
     assert int(after.argmax(-1).max()) < size
-    # Of the real codes what eight bits of every weight leave.
-    torch.testing.assert_close(after[..., :size], before[..., :size], rtol=4e-2, atol=4e-2)
+    torch.testing.assert_close(after[..., :size], rounded[..., :size], rtol=1e-2, atol=1e-2)
 
 
 def test_transformers_reads_it(trained: tuple[Mimi, Csm], voice: Path) -> None:

@@ -79,7 +79,7 @@ class Objective(nn.Module):
             depth=functional.cross_entropy(
                 depth.flatten(0, 1), codes[:, 1:].flatten(), reduction="none"
             )
-            .view(len(codes), -1)
+            .view_as(codes[:, 1:])
             .mean(0),
             phones=functional.cross_entropy(phones, batch.phones.flatten(), ignore_index=-1),
             guidance=guidance.loss(model, seen, batch.scored, batch.places),
