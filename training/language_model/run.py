@@ -17,6 +17,7 @@ from training import checkpoint
 from training.average import follow
 from training.language_model.batch import Batch
 from training.language_model.cpu_attention import ProductAttention
+from training.language_model.dropout import dropped
 from training.language_model.objective import Losses, Objective
 from training.language_model.settings import TrainingSettings
 from training.optimizer import Optimizer
@@ -61,6 +62,11 @@ class Run:
         self.seconds = 0.0
         self.skipped = 0
 
+    @property
+    def step_seed(self) -> int:
+        """Of the next step's draws, so that a resumed run draws what an unbroken one would."""
+        return self.seed * 1_000_003 + self.step
+
     def learn(self, batch: Batch, progress: float) -> tuple[Losses, float]:
         """Make one step at `progress` (0 to 1) of the run; return losses and gradient norm.
 
@@ -68,7 +74,8 @@ class Run:
         """
         settings = self.settings
         faster = ProductAttention() if self.device.type == "cpu" else nullcontext()
-        with faster, autocast(self.device):
+        thinned = dropped(self.objective.model, settings.dropout, seed=self.step_seed)
+        with faster, thinned, autocast(self.device):
             losses: Losses = self.objective(batch.to(self.device))
         losses.total(settings, progress).backward()
         parameters = list(self.objective.parameters())

@@ -31,6 +31,8 @@ class TrainingSettings:
     the number of the speaker with most."""
     code_noise: float = 0.05
     """The share of the audio codes read that are replaced by random ones."""
+    dropout: float = 0.05
+    """The share of the channels of what a backbone layer adds that a row of a step is without."""
     depth_share: float = 0.75
     """The share of the frames that the depth decoder learns from in a step."""
     depth_weight: float = 2.0
@@ -67,6 +69,7 @@ class TrainingSettings:
                 raise ValueError(f"{name}: {value!r} is not allowed, must be an integer >= {low}")
         for name in ("code_noise", "depth_share", "depth_slope", "average_decay"):
             self._number(name, 0.0, 1.0)
+        self._number("dropout", 0.0, 0.9)
         for name in (
             *("depth_weight", "phone_weight", "guidance_start", "guidance_end", "matrix_rate"),
             *("other_rate", "weight_decay", "max_gradient_norm", "checkpoint_every_s"),

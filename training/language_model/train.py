@@ -155,7 +155,7 @@ def train(
                 codebook_size=config.codebook_size,
                 code_noise=settings.code_noise,
                 depth_share=settings.depth_share,
-                seed=_step_seed(seed, run.step),
+                seed=run.step_seed,
             )
             losses, norm = run.learn(batch, progress())
             run.batch += 1
@@ -213,11 +213,6 @@ class Meter:
         figures["frames_per_s"] = self._targets / max(self.seconds, 1e-9)
         self._reset()
         return figures
-
-
-def _step_seed(seed: int, step: int) -> int:
-    """A seed for the noise of one step, so that a resumed run draws what an unbroken one would."""
-    return seed * 1_000_003 + step
 
 
 def _check(run: Run) -> None:

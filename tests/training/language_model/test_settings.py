@@ -21,6 +21,7 @@ def test_rates_warm_up_and_fall_to_nothing() -> None:
     [
         ("code_noise", 1.5),
         ("code_noise", float("nan")),
+        ("dropout", 1.0),
         ("depth_share", -0.1),
         ("depth_slope", 1.1),
         ("positions_per_batch", 3.5),
