@@ -20,7 +20,7 @@ from services.all_in_one import AllInOne
 from training.evaluate.held_out import SENTENCES, read_sentences, spread
 
 RATE_HZ = 24_000
-PICO_VOICES = ("slt", "rms", "awb", "kal")
+PICO_VOICES = ("heart", "michael", "emma", "fable")
 SYNTHESIZERS = (
     ("espeak-ng", "en-us"),
     ("espeak-ng", "en-gb"),

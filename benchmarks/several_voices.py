@@ -23,7 +23,7 @@ from training.evaluate.speaker import SpeakerClassifier, features
 RATE_HZ = 24_000
 WINDOW = 960
 """40 ms."""
-ORDER = ("rms", "slt", "rms", "kal", "slt", "awb")
+ORDER = ("michael", "heart", "michael", "fable", "heart", "emma")
 LINES = (
     "The weather is fine today.",
     "How are you this morning?",

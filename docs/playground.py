@@ -21,13 +21,15 @@ PICTURES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("light", {"color_scheme": "light", "viewport": DESKTOP}),
     ("phone", {"color_scheme": "dark", "viewport": PHONE, "device_scale_factor": 2}),
 )
-VOICE = "slt"
+VOICE = "heart"
 
 SAY = """async (text) => {
   const answer = await fetch("v1/audio/speech", {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ input: text, voice: "rms", response_format: "pcm", csm: { seed: 5 } }),
+    body: JSON.stringify({
+      input: text, voice: "michael", response_format: "pcm", csm: { seed: 5 },
+    }),
   });
   const { samplesOf } = await import("./playground/turn.js");
   const sound = samplesOf(await answer.arrayBuffer());

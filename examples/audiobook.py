@@ -2,10 +2,10 @@
 
     python examples/audiobook.py examples/texts/fable.md book/
 
-A line `# Title` begins a chapter, and `[voice: rms]` says who reads from there on (docs/text.md).
-Each chapter is a file, `book.m3u8` plays them in order. A book is read in parts of a few
-paragraphs, which are kept in `book/parts` under a digest of their text, voice and seed: a run that
-was stopped reads only what is missing, and after an edit only what changed is read again.
+A line `# Title` begins a chapter, and `[voice: michael]` says who reads from there on
+(docs/text.md). Each chapter is a file, `book.m3u8` plays them in order. A book is read in parts of
+a few paragraphs, which are kept in `book/parts` under a digest of their text, voice and seed: a run
+that was stopped reads only what is missing, and after an edit only what changed is read again.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Data augmentation: each sentence N times, by seed, voice and pace, with a manifest.
 
-    python examples/augment.py sentences.txt data/ -n 20 --voices slt,rms,awb --speeds 0.9,1,1.1
+    python examples/augment.py sentences.txt data/ -n 20 --voices heart,michael --speeds 0.9,1,1.1
 
 `sentences.txt` has one sentence a line. `manifest.jsonl` has a line a file, as trainers of
 recognisers read it: audio_filepath, duration, text, and how it was made, so that each can be made

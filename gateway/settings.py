@@ -106,7 +106,8 @@ class GatewaySettings(ServiceSettings):
     voice_aliases: str = Field(
         "",
         max_length=65_536,
-        description="other names of voices: alias=voice, parted by commas, e.g. alloy=slt,nova=rms",
+        description="other names of voices: alias=voice, parted by commas, e.g. alloy=heart,"
+        "onyx=michael",
     )
     created_voices_directory: Path | None = Field(
         None,

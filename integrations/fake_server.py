@@ -207,10 +207,10 @@ class FakeServer(speech_pb2_grpc.SpeechServiceServicer):
     async def ListVoices(self, request: Any, context: Any) -> speech_pb2.ListVoicesResponse:
         return speech_pb2.ListVoicesResponse(
             voices=[
-                speech_pb2.Voice(name="slt", description="A woman.", language="en-US"),
-                speech_pb2.Voice(name="rms"),
+                speech_pb2.Voice(name="heart", description="A woman.", language="en-US"),
+                speech_pb2.Voice(name="michael"),
             ],
-            default_voice="slt",
+            default_voice="heart",
         )
 
 

@@ -34,7 +34,7 @@ FIRST = {
 """As it was before voices, cuts and unfinished turns were kept."""
 FULL = {
     **FIRST,
-    "voices": ["slt", "slt"],
+    "voices": ["heart", "heart"],
     "cuts": [[], [[1, 3, 5]]],
     "unfinished": [7, None],
     "sound": [1.25, 40.0, 1, 0.0],
@@ -71,7 +71,7 @@ def test_a_turn_that_the_first_version_kept_is_read() -> None:
 
 def test_a_turn_with_all_that_is_kept_today_is_read() -> None:
     ((turn,), _) = records.unpack([stored(b"\x02", FULL)])
-    assert [s.voice for s in turn.segments] == ["slt", "slt"]
+    assert [s.voice for s in turn.segments] == ["heart", "heart"]
     assert (turn.timeline.speed, turn.timeline.skipped_ms) == (1.25, 40.0)
     assert turn.unfinished is not None
     assert (turn.unfinished.seed, turn.unfinished.cut_seed) == (7, None)

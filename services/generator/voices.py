@@ -1,6 +1,6 @@
 """The speakers that a model directory names, in its optional `voices.json`.
 
-    {"voices": [{"name": "slt", "speaker": 0, "description": "female, US"}]}
+    {"voices": [{"name": "heart", "speaker": 0, "description": "female, US"}]}
 
 A model knows the speakers that it was trained on, and makes noise of other numbers; where they are
 named, only they are allowed.
@@ -62,7 +62,7 @@ def load_voices(directory: Path) -> tuple[ModelVoice, ...]:
 
 
 def allowed_speakers(voices: tuple[ModelVoice, ...]) -> str:
-    """What may be asked for, for an error: "0 (slt), 1 (rms)"."""
+    """What may be asked for, for an error: "0 (heart), 1 (michael)"."""
     return ", ".join(f"{voice.speaker} ({voice.name})" for voice in voices)
 
 

@@ -17,8 +17,8 @@ WANTED = [(1, "I say this."), (0, "And I that."), (1, "So.")]
 async def named() -> AsyncIterator[Stack]:
     one = Stack()
     one.generator.voices = [
-        generator_pb2.ModelVoice(name="slt", speaker=0),
-        generator_pb2.ModelVoice(name="rms", speaker=1),
+        generator_pb2.ModelVoice(name="heart", speaker=0),
+        generator_pb2.ModelVoice(name="michael", speaker=1),
     ]
     try:
         await one.up()
@@ -35,11 +35,11 @@ def said(stack: Stack) -> list[tuple[int, str]]:
 async def test_a_conversation_for_asyncio_says_parts_by_several_voices(named: Stack) -> None:
     async with (
         AsyncClient(named.host.address) as client,
-        client.converse(voice="slt") as conversation,
+        client.converse(voice="heart") as conversation,
     ):
-        await conversation.say("I say this. ", voice="rms")
+        await conversation.say("I say this. ", voice="michael")
         await conversation.say("And I that.")
-        await conversation.say("So.", "rms")
+        await conversation.say("So.", "michael")
         await conversation.end_turn()
         await conversation.finish()
         (done,) = [e async for e in conversation if isinstance(e, TurnCompleted)]
@@ -53,11 +53,11 @@ async def test_a_blocking_conversation_does_too_and_is_told_of_a_voice_that_is_n
     def talk() -> TurnCompleted:
         with (
             Client(named.host.address) as client,
-            client.converse(voice="slt") as conversation,
+            client.converse(voice="heart") as conversation,
         ):
-            conversation.say("I say this. ", voice="rms")
+            conversation.say("I say this. ", voice="michael")
             conversation.say("And I that.", voice="nobody")
-            conversation.say("So.", voice="rms")
+            conversation.say("So.", voice="michael")
             conversation.end_turn()
             conversation.finish()
             (done,) = [event for event in conversation if isinstance(event, TurnCompleted)]
@@ -67,15 +67,17 @@ async def test_a_blocking_conversation_does_too_and_is_told_of_a_voice_that_is_n
     assert said(named) == WANTED
     (warning,) = done.warnings
     assert (warning.kind, warning.first_char) == (WarningKind.IGNORED, 12)
-    assert "'nobody' is not known; known are fake, rms, slt" in warning.description
+    assert "'nobody' is not known; known are fake, heart, michael" in warning.description
 
 
 async def test_a_script_is_spoken_by_its_voices(named: Stack) -> None:
-    script = "[voice: rms] I say this.\n[voice: slt] And I that.\n[voice: rms] So."
+    script = "[voice: michael] I say this.\n[voice: heart] And I that.\n[voice: michael] So."
     async with AsyncClient(named.host.address) as client:
         speech = client.synthesize(script)
         assert [chunk async for chunk in speech]
         assert said(named) == WANTED
-        with pytest.raises(InvalidArgument, match="'bob' is not known; known are fake, rms, slt"):
+        with pytest.raises(
+            InvalidArgument, match="'bob' is not known; known are fake, heart, michael"
+        ):
             async for _ in client.synthesize("[voice: bob] Hello."):
                 pass

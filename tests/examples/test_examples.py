@@ -24,7 +24,7 @@ from tests.csm.test_language_model import endpoint as endpoint
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 WORDS = "The kettle is still warm if you want another cup."
-PROMPT = ROOT / "docs" / "samples" / "pico-rms.ogg"
+PROMPT = ROOT / "docs" / "samples" / "pico-michael.ogg"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def test_a_batch_that_is_stopped_leaves_no_half_file(place: Place, tmp_path: Pat
 def test_variations_have_a_manifest_and_go_on(place: Place, tmp_path: Path) -> None:
     sentences, folder = tmp_path / "s.txt", tmp_path / "data"
     sentences.write_text("Good morning.\n\nSee you.\n")
-    said = ("augment.py", sentences, folder, "--voices", "slt,rms", "--server", place.gateway)
+    said = ("augment.py", sentences, folder, "--voices", "heart,michael", "--server", place.gateway)
     run(*said, "-n", 2)
     lines = (folder / "manifest.jsonl").read_text().splitlines()
     # As after a run that was killed while it wrote.
@@ -147,7 +147,7 @@ def test_variations_have_a_manifest_and_go_on(place: Place, tmp_path: Path) -> N
     for row in rows:
         samples = heard(folder / row["audio_filepath"])
         assert row["duration"] == pytest.approx(len(samples) / row["sample_rate_hz"], abs=0.001)
-    assert {row["voice"] for row in rows} == {"slt", "rms"}
+    assert {row["voice"] for row in rows} == {"heart", "michael"}
 
 
 def test_a_pace_changes_how_long_it_lasts(place: Place, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_pace_changes_how_long_it_lasts(place: Place, tmp_path: Path) -> None:
 
 def test_a_book_has_chapters_and_is_read_once(place: Place, tmp_path: Path) -> None:
     text, book = tmp_path / "book.md", tmp_path / "book"
-    text.write_text("# One\n\n[voice: slt] Good morning.\n\n# Two\n\nIt was late.\n")
+    text.write_text("# One\n\n[voice: heart] Good morning.\n\n# Two\n\nIt was late.\n")
     said = ("audiobook.py", text, book, "--server", place.gateway)
     printed = run(*said)
     assert re.search(r"100% +2 of 2: Two", printed)
@@ -178,7 +178,7 @@ def test_a_book_has_chapters_and_is_read_once(place: Place, tmp_path: Path) -> N
 
 def test_the_book_that_comes_with_it_has_three_readers() -> None:
     text = (EXAMPLES / "texts" / "fable.md").read_text()
-    assert set(re.findall(r"\[voice: (\w+)\]", text)) == {"slt", "rms", "awb"}
+    assert set(re.findall(r"\[voice: (\w+)\]", text)) == {"heart", "michael", "emma"}
 
 
 def test_a_manner_is_measured_and_drawn(place: Place, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from tests.gateway.fakes import EOS, K, Stack, stack
 IGNORED = common_pb2.WARNING_KIND_IGNORED
 NAMED = [
     generator_pb2.ModelVoice(name=name, speaker=number)
-    for number, name in enumerate(("slt", "rms", "awb", "kal"))
+    for number, name in enumerate(("heart", "michael", "emma", "fable"))
 ]
-SCRIPT = "[voice: rms] Good evening.\n[voice: slt] Hello you. How are you?\n[voice: rms] Fine."
+SCRIPT = (
+    "[voice: michael] Good evening.\n[voice: heart] Hello you. How are you?\n[voice: michael] Fine."
+)
 
 
 def who_said_what(stream: Any) -> list[tuple[int, str]]:
@@ -108,9 +110,9 @@ async def test_however_the_script_arrives_the_same_is_spoken(named: Stack) -> No
 
 
 async def test_parts_of_a_conversation_name_their_voice(named: Stack) -> None:
-    async with Conversation(named, voice="awb") as call:
-        await say(call, "I say so. And", "rms")
-        await say(call, "so do I.", "kal")
+    async with Conversation(named, voice="emma") as call:
+        await say(call, "I say so. And", "michael")
+        await say(call, "so do I.", "fable")
         await say(call, " And I")
         await call.end()
         await say(call, "The next turn is the conversation's.")
@@ -129,9 +131,10 @@ async def test_an_unknown_voice_is_refused_before_any_audio_and_ignored_in_a_con
     named: Stack,
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await synthesize(named, "One. [voice: bob] Two. [voice: rms] Three.")
+        await synthesize(named, "One. [voice: bob] Two. [voice: michael] Three.")
     assert violations(refused.value) == {
-        "text": "characters 5..17: voice 'bob' is not known; known are awb, fake, kal, rms, slt"
+        "text": "characters 5..17: voice 'bob' is not known; "
+        "known are emma, fable, fake, heart, michael"
     }
     assert not named.generator.streams
     async with Conversation(named) as call:
@@ -148,10 +151,10 @@ async def test_an_unknown_voice_is_refused_before_any_audio_and_ignored_in_a_con
 
 
 async def test_prepare_text_tells_of_a_voice_that_is_not_known(named: Stack) -> None:
-    request = speech_pb2.PrepareTextRequest(text="[voice: rms] One. [voice: bob] Two.")
+    request = speech_pb2.PrepareTextRequest(text="[voice: michael] One. [voice: bob] Two.")
     answer = await named.stub.PrepareText(request)
     assert [s.text for s in answer.sentences] == ["One.", "Two."]
-    assert [(w.kind, w.first_char, w.end_char) for w in answer.warnings] == [(IGNORED, 18, 30)]
+    assert [(w.kind, w.first_char, w.end_char) for w in answer.warnings] == [(IGNORED, 22, 34)]
 
 
 async def test_voices_of_one_number_get_numbers_of_their_own(tmp_path: Path) -> None:
@@ -276,7 +279,7 @@ async def test_voices_without_room_for_their_prompts_are_refused_by_name(tmp_pat
 
 
 async def test_a_speaker_number_of_the_call_is_that_of_its_own_voice(named: Stack) -> None:
-    await synthesize(named, "One. [voice: awb] Two. [/voice] Three.", voice="slt", speaker=3)
+    await synthesize(named, "One. [voice: emma] Two. [/voice] Three.", voice="heart", speaker=3)
     speakers = [speaker for speaker, _ in who_said_what(named.generator.streams[0])]
     assert speakers == [3, 2, 3]
 
@@ -291,7 +294,7 @@ async def test_a_speaker_number_of_the_call_does_not_stay_with_the_voice(tmp_pat
 
 async def test_what_was_not_heard_of_another_voice_is_forgotten(named: Stack) -> None:
     async with Conversation(named, conversation_id="c", max_lead_ms=100) as call:
-        await call.say("One two three four. [voice: rms] Five six seven eight nine ten eleven.")
+        await call.say("One two three four. [voice: michael] Five six seven eight nine ten eleven.")
         await call.end()
         await call.until("audio", 2)
         await call.cancel(heard_ms=80)

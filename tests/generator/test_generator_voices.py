@@ -14,7 +14,7 @@ from services.model_directory import default_model_directory
 from tests.generator.grpc_harness import segment, serving
 
 PICO = default_model_directory()
-ALLOWED = "this model has 0 (slt), 1 (rms), 2 (awb), 3 (kal)"
+ALLOWED = "this model has 0 (heart), 1 (michael), 2 (emma), 3 (fable)"
 
 
 def test_a_directory_without_the_file_names_nobody(tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ async def test_the_model_tells_its_speakers_and_refuses_all_others() -> None:
     async with serving(model=PICO, slots=2, device="cpu", threads=1) as server:
         info = await server.stub.GetModelInfo(generator_pb2.GetModelInfoRequest())
         assert [(voice.name, voice.speaker) for voice in info.voices] == [
-            ("slt", 0),
-            ("rms", 1),
-            ("awb", 2),
-            ("kal", 3),
+            ("heart", 0),
+            ("michael", 1),
+            ("emma", 2),
+            ("fable", 3),
         ]
         failure = await (await server.open(speaker=9)).error()
         assert failure.code is grpc.StatusCode.INVALID_ARGUMENT

@@ -18,7 +18,7 @@ def test_speech_at_another_pace_has_the_same_pitch(client: Client, speed: float)
     made = client.synthesize(TEXT, seed=1, format=FLOAT, sound_options=options).read_all()
     assert len(made) * speed == pytest.approx(len(plain), rel=0.02)
     before, after = np.median(pitches(plain, RATE)), np.median(pitches(made, RATE))
-    assert after == pytest.approx(before, rel=0.03)
+    assert after == pytest.approx(before, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ afterEach(() => {
 });
 
 test("a text is spoken, and its beginning and end are told", async () => {
-  const speech = client.synthesize({ text: "Hello.", voice: "slt", sampling: { seed: 7 } });
+  const speech = client.synthesize({ text: "Hello.", voice: "heart", sampling: { seed: 7 } });
   let bytes = 0;
   for await (const { audio, firstSample } of speech) {
     assert.equal(firstSample * 2, bytes);
@@ -65,7 +65,7 @@ test("a refusal names the field, the value and what is allowed, and is not tried
 test("what is unavailable is tried again before anything was heard", async () => {
   fake.refusals = [refusal(14, "draining")];
   const { voices, defaultVoice } = await client.listVoices();
-  assert.deepEqual([voices.map((v) => v.name), defaultVoice, fake.calls], [["slt"], "slt", 2]);
+  assert.deepEqual([voices.map((v) => v.name), defaultVoice, fake.calls], [["heart"], "heart", 2]);
 });
 
 test("a turn that failed raises what its terminal says, after its audio", async () => {
@@ -101,7 +101,7 @@ test("a call that takes too long is DEADLINE_EXCEEDED", async () => {
 
 test("a conversation is interrupted, and goes on", async () => {
   Object.assign(fake, { chunks: 1000, pauseMs: 5 });
-  const conversation = await client.converse({ conversationId: "c", voice: "slt" });
+  const conversation = await client.converse({ conversationId: "c", voice: "heart" });
   assert.equal(conversation.id, "c");
   await conversation.say("A long ");
   await conversation.say("story.");

@@ -86,7 +86,7 @@ export class FakeGateway {
       ListVoices: (/** @type {any} */ call, /** @type {any} */ answer) => {
         this.#begin(call);
         const refused = this.refusals.shift();
-        answer(refused ?? null, { voices: [{ name: "slt" }], defaultVoice: "slt" });
+        answer(refused ?? null, { voices: [{ name: "heart" }], defaultVoice: "heart" });
       },
     });
     return new Promise((resolve, reject) => {

@@ -132,11 +132,14 @@ async def test_a_call_that_ended_is_opened_anew_with_the_conversation_s_id(
 
 
 async def test_another_voice_goes_on_with_the_conversation(fake: FakeServer, target: str) -> None:
-    async with csm.TTS(target, conversation_id="c", voice="slt") as tts:
+    async with csm.TTS(target, conversation_id="c", voice="heart") as tts:
         await spoken(tts, "One.")
-        tts.update_options(voice="rms")
+        tts.update_options(voice="michael")
         await spoken(tts, "Two.")
-    assert [(c.voice, c.conversation_id) for c in fake.configs] == [("slt", "c"), ("rms", "c")]
+    assert [(c.voice, c.conversation_id) for c in fake.configs] == [
+        ("heart", "c"),
+        ("michael", "c"),
+    ]
 
 
 async def test_of_an_interrupted_segment_stays_what_was_played(

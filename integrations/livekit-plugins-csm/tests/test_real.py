@@ -21,7 +21,7 @@ def samples(frame: Any) -> np.ndarray:
 
 
 async def test_speech_comes_while_the_text_is_still_coming(real_target: str) -> None:
-    async with csm.TTS(real_target, voice="slt") as tts:
+    async with csm.TTS(real_target, voice="heart") as tts:
         tts.prewarm()
         async with tts.stream(conn_options=OPTIONS) as stream:
             stream.push_text("Hello there. ")
@@ -93,7 +93,7 @@ class Loudspeaker(AudioOutput):
 
 async def test_a_session_that_is_interrupted_remembers_what_was_heard(real_target: str) -> None:
     async with (
-        csm.TTS(real_target, voice="slt", conversation_id="") as tts,
+        csm.TTS(real_target, voice="heart", conversation_id="") as tts,
         AgentSession(tts=tts) as session,
         AsyncClient(real_target) as client,
     ):

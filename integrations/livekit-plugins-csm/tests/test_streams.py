@@ -44,12 +44,12 @@ def transcript(frames: list[Any]) -> list[Any]:
 
 
 async def test_a_segment_is_one_turn_with_all_of_its_text(fake: FakeServer, target: str) -> None:
-    async with csm.TTS(target, voice="slt") as tts:
+    async with csm.TTS(target, voice="heart") as tts:
         seconds, frames = await spoken(tts, "Hello ", "there. ", "How are you?")
     assert seconds == pytest.approx(0.24)
     assert fake.said == ["Hello there. How are you?"]
     assert fake.calls == 1
-    assert fake.configs[0].voice == "slt"
+    assert fake.configs[0].voice == "heart"
     assert {f.segment_id for f in frames} == {"t1"}
     assert [f.is_final for f in frames].count(True) == 1
     assert frames[-1].is_final
@@ -315,7 +315,7 @@ async def test_metadata_goes_with_each_call_and_another_voice_speaks_the_next_se
 ) -> None:
     async with csm.TTS(target, metadata=[("authorization", "Bearer x")]) as tts:
         await spoken(tts, "Hello.")
-        tts.update_options(voice="rms")
+        tts.update_options(voice="michael")
         await spoken(tts, "Hello.")
-    assert [c.voice for c in fake.configs] == ["", "rms"]
+    assert [c.voice for c in fake.configs] == ["", "michael"]
     assert {m["authorization"] for m in fake.metadata} == {"Bearer x"}

@@ -2,7 +2,7 @@
 
 from pipecat_csm import CsmTTSService
 
-tts = CsmTTSService(target="127.0.0.1:50050", settings=CsmTTSService.Settings(voice="slt"))
+tts = CsmTTSService(target="127.0.0.1:50050", settings=CsmTTSService.Settings(voice="heart"))
 """
 
 from pipecat_csm.service import CsmTTSService

@@ -20,7 +20,7 @@ STORY = "Let me tell you a story. It is a long one. It begins in a small town by
 
 
 async def test_an_interrupted_reply_is_remembered_as_far_as_it_was_heard(real_target: str) -> None:
-    service = CsmTTSService(target=real_target, settings=CsmTTSService.Settings(voice="slt"))
+    service = CsmTTSService(target=real_target, settings=CsmTTSService.Settings(voice="heart"))
     down, up = await run_test(
         service,
         frames_to_send=[

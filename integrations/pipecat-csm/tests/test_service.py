@@ -128,7 +128,11 @@ async def test_words_come_with_their_own_times(fake: FakeServer, target: str) ->
             None,
             ["He", "said:", '"A', "well-known", "(old)", 'one."'],
         ),
-        ("He is [voice: rms] here, yes", ("He", "is", "here", "yes"), ["He", "is", "here,", "yes"]),
+        (
+            "He is [voice: michael] here, yes",
+            ("He", "is", "here", "yes"),
+            ["He", "is", "here,", "yes"],
+        ),
         ("你好。再见。", tuple("你好再见"), ["你", "好。", "再", "见。"]),
     ],
 )
@@ -323,18 +327,21 @@ async def test_settings_hold_from_the_next_turn_on_in_the_same_conversation(
     fake: FakeServer, target: str
 ) -> None:
     service = CsmTTSService(
-        target=target, conversation_id="c", settings=CsmTTSService.Settings(voice="slt")
+        target=target, conversation_id="c", settings=CsmTTSService.Settings(voice="heart")
     )
     service.add_heard_text("Who is there?")
     await run(
         service,
         TTSSpeakFrame("One."),
         SleepFrame(sleep=0.3),
-        TTSUpdateSettingsFrame(delta=CsmTTSService.Settings(voice="rms", language="de")),
+        TTSUpdateSettingsFrame(delta=CsmTTSService.Settings(voice="michael", language="de")),
         TTSSpeakFrame("Two."),
         wait_s=0.5,
     )
-    assert [(c.voice, c.conversation_id) for c in fake.configs] == [("slt", "c"), ("rms", "c")]
+    assert [(c.voice, c.conversation_id) for c in fake.configs] == [
+        ("heart", "c"),
+        ("michael", "c"),
+    ]
     assert fake.configs[1].text_options.language == "de"
     assert fake.heard_texts == ["Who is there?"]
 

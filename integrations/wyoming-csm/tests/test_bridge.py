@@ -83,11 +83,11 @@ def sound(events: list[Event]) -> np.ndarray:
 async def test_it_describes_the_voices_with_the_default_one_first(
     target: str, connect: Connect
 ) -> None:
-    client = await connect(target, voice="rms")
+    client = await connect(target, voice="michael")
     await send(client, Describe())
     (event,) = await until(client, Info)
     (program,) = Info.from_event(event).tts
-    assert [v.name for v in program.voices] == ["rms", "slt"]
+    assert [v.name for v in program.voices] == ["michael", "heart"]
     assert program.supports_synthesize_streaming
     assert all(v.languages for v in program.voices)
     await send(client, Ping(text="x"))
@@ -98,14 +98,14 @@ async def test_it_describes_the_voices_with_the_default_one_first(
 async def test_a_text_is_spoken_by_the_voice_that_was_asked_for(
     fake: FakeServer, target: str, connect: Connect
 ) -> None:
-    client = await connect(target, voice="rms", sample_rate_hz=16_000)
-    await send(client, Synthesize("Hello.", voice=SynthesizeVoice(name="slt")))
+    client = await connect(target, voice="michael", sample_rate_hz=16_000)
+    await send(client, Synthesize("Hello.", voice=SynthesizeVoice(name="heart")))
     events = await until(client, AudioStop)
     assert AudioStart.from_event(events[0]).rate == 16_000
     assert len(sound(events)) == 3 * 1280
     await send(client, Synthesize("Hallo.", voice=SynthesizeVoice(language="de_DE")))
     await until(client, AudioStop)
-    assert [c.voice for c in fake.configs] == ["slt", "rms"]
+    assert [c.voice for c in fake.configs] == ["heart", "michael"]
     assert fake.configs[1].text_options.language == "de-DE"
 
 
@@ -215,8 +215,8 @@ async def test_a_real_server_speaks_while_the_text_is_still_coming(
     client = await connect(real_target)
     await send(client, Describe())
     info = Info.from_event((await until(client, Info))[-1])
-    assert "slt" in {v.name for v in info.tts[0].voices}
-    await send(client, SynthesizeStart(voice=SynthesizeVoice(name="slt")))
+    assert "heart" in {v.name for v in info.tts[0].voices}
+    await send(client, SynthesizeStart(voice=SynthesizeVoice(name="heart")))
     await send(client, SynthesizeChunk("Hello there. "), SynthesizeChunk("How are "))
     events = await until(client, AudioChunk)
     await send(client, SynthesizeChunk("you?"), SynthesizeStop())

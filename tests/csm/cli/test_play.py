@@ -95,10 +95,10 @@ def test_lines_are_spoken_in_one_conversation(
     csm: Csm, device: FakeSoundDevice, gateway: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "talk.wav"
-    result = csm("chat", "--server", gateway, "--voice", "rms", "-o", file,
+    result = csm("chat", "--server", gateway, "--voice", "michael", "-o", file,
                  input="Hello.\n\nHow are you?\n")  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "voice rms" in result.stderr
+    assert "voice michael" in result.stderr
     assert result.stderr.count(" s\n") == 2
     played = np.concatenate(device.played)
     assert np.abs(played).max() > 0.01

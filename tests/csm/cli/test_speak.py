@@ -388,28 +388,28 @@ def test_a_sesame_checkpoint_and_a_kyutai_file_run_as_they_are(csm: Csm, tmp_pat
 
 def test_a_script_of_several_voices_becomes_one_file(csm: Csm, tmp_path: Path) -> None:
     file = tmp_path / "script.wav"
-    script = "[voice: rms] Good evening.\n[voice: slt] Hello."
+    script = "[voice: michael] Good evening.\n[voice: heart] Hello."
     result = csm("speak", script, "-o", file, "--seed", 1, *LOCAL)
     assert result.exit_code == 0, result.output
     assert soundfile.info(file).frames > 24_000
     result = csm("speak", "One. [voice: bob] Two.", "-o", tmp_path / "no.wav", *LOCAL)
     assert result.exit_code == 1
     told = " ".join(result.output.split())
-    assert "voice 'bob' is not known; known are awb, kal, pico, rms, slt" in told
+    assert "voice 'bob' is not known; known are emma, fable, heart, michael, pico" in told
     assert not (tmp_path / "no.wav").exists()
 
 
 def test_who_speaks_holds_in_the_parts_of_a_long_text() -> None:
     text = (
-        "[voice: rms] One two. Three four. [voice: awb] Five six. Seven eight. [/voice] Nine ten."
+        "[voice: ann] One two. Three four. [voice: bob] Five six. Seven eight. [/voice] Nine ten."
     )
     parts = parts_by_voice(text, 36)
     assert [part for _, part in parts] == [
-        "[voice: rms] One two.",
-        "[voice: rms]Three four.",
-        "[voice: rms][voice: awb] Five six.",
-        "[voice: awb]Seven eight.",
-        "[voice: awb][/voice] Nine ten.",
+        "[voice: ann] One two.",
+        "[voice: ann]Three four.",
+        "[voice: ann][voice: bob] Five six.",
+        "[voice: bob]Seven eight.",
+        "[voice: bob][/voice] Nine ten.",
     ]
     for begin, part in parts:
         assert len(part) <= 36

@@ -89,12 +89,12 @@ async def test_what_is_wrong_is_one_line(server: str, csm: Csm, tmp_path: Path) 
     (tmp_path / "a.wav").write_bytes(b"no audio at all")
     for arguments, told in (
         (("add", "a b"), "config.name: 'a b' is no name for a voice"),
-        (("add", "slt"), "there is a voice 'slt' already, the model's"),
+        (("add", "heart"), "there is a voice 'heart' already, the model's"),
         (("add", "a", "-r", tmp_path / "a.wav", "--text", "Hello."), "recordings[0].audio"),
         (("add", "a", "-r", tmp_path / "a.wav"), "say its words with --text, or in a file"),
         (("add", "a", "-r", tmp_path / "none.wav", "--text", "Hello."), "No such file"),
         (("add", "a", "--consent", "yes"), "--consent and --given-by"),
-        (("remove", "slt"), "is the model's; allowed are voices that CreateVoice made"),
+        (("remove", "heart"), "is the model's; allowed are voices that CreateVoice made"),
         (("show", "none"), "voice 'none' is not known"),
         (("test", "none"), "voice 'none' is not known"),
     ):

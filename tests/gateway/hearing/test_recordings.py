@@ -15,9 +15,9 @@ from gateway.hearing.recordings import OTHER_WORDS, CheckRecordings, RecordingCh
 
 SAMPLES = Path(__file__).parents[3] / "docs" / "samples"
 TEXTS = {
-    "pico-slt.ogg": "The kettle is still warm if you want another cup.",
-    "pico-rms.ogg": "I left my umbrella on the bus again this morning.",
-    "pico-kal.ogg": "My sister moved here two summers ago and loves it.",
+    "pico-heart.ogg": "The kettle is still warm if you want another cup.",
+    "pico-michael.ogg": "I left my umbrella on the bus again this morning.",
+    "pico-fable.ogg": "My sister moved here two summers ago and loves it.",
 }
 listens = pytest.mark.skipif(not available(), reason="pocketsphinx is not installed")
 
@@ -47,7 +47,7 @@ async def test_words_of_another_text_are_told_and_the_right_ones_are_not() -> No
 )
 async def test_what_cannot_be_judged_is_not_told(text: str, language: str) -> None:
     check = RecordingCheck("words")
-    audio = (SAMPLES / "pico-slt.ogg").read_bytes()
+    audio = (SAMPLES / "pico-heart.ogg").read_bytes()
     assert await check.words_problem(audio, text, language) is None
     await check.close()
 
@@ -59,18 +59,18 @@ async def test_noise_a_telephone_and_what_is_no_audio_are_not_judged() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     soundfile.write(file, noise, 16_000, format="WAV")
     line = io.BytesIO()
-    speech, _ = read_audio(SAMPLES / "pico-rms.ogg", max_seconds=30, rate_hz=8_000)
+    speech, _ = read_audio(SAMPLES / "pico-michael.ogg", max_seconds=30, rate_hz=8_000)
     soundfile.write(line, speech, 8_000, format="WAV")
     for audio in (file.getvalue(), line.getvalue(), b"no audio at all", b""):
-        assert await check.words_problem(audio, TEXTS["pico-slt.ogg"]) is None
+        assert await check.words_problem(audio, TEXTS["pico-heart.ogg"]) is None
     await check.close()
 
 
 @pytest.mark.parametrize("setting", ["off", "length"])
 async def test_nobody_listens_where_the_setting_says_so(setting: CheckRecordings) -> None:
     check = RecordingCheck(setting)
-    audio = (SAMPLES / "pico-slt.ogg").read_bytes()
-    assert await check.words_problem(audio, TEXTS["pico-rms.ogg"]) is None
+    audio = (SAMPLES / "pico-heart.ogg").read_bytes()
+    assert await check.words_problem(audio, TEXTS["pico-michael.ogg"]) is None
     wrong = check.length_problem("The quick brown fox jumps over the lazy dog.", 0.5)
     assert (wrong is None) == (setting == "off")
 
@@ -137,10 +137,10 @@ async def test_who_goes_meanwhile_leaves_no_answer_to_the_next() -> None:
     if not available():
         pytest.skip("pocketsphinx is not installed")
     judging = JudgingProcess()
-    audio = (SAMPLES / "pico-slt.ogg").read_bytes()
-    gone = asyncio.create_task(judging.wrong(audio, TEXTS["pico-rms.ogg"]))
+    audio = (SAMPLES / "pico-heart.ogg").read_bytes()
+    gone = asyncio.create_task(judging.wrong(audio, TEXTS["pico-michael.ogg"]))
     await asyncio.sleep(0.3)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    assert not await judging.wrong(audio, TEXTS["pico-slt.ogg"])
+    assert not await judging.wrong(audio, TEXTS["pico-heart.ogg"])
     await judging.close()

@@ -16,8 +16,8 @@ from gateway.text.options import Markup, TextRules, TextWarning
 from gateway.text.sentence import Sentence
 from gateway.text.voicing import SpeakingVoice, VoiceRefused, Voicing
 
-NUMBERS = {"slt": 0, "rms": 1, "awb": 2}
-LEXICONS = {"rms": Lexicon({"sql": "sequel"})}
+NUMBERS = {"heart": 0, "michael": 1, "emma": 2}
+LEXICONS = {"michael": Lexicon({"sql": "sequel"})}
 
 
 def find(name: str) -> SpeakingVoice:
@@ -27,7 +27,7 @@ def find(name: str) -> SpeakingVoice:
 
 
 def front_end(markup: Markup = Markup.OBEY, *, must_know: bool = False) -> FrontEnd:
-    voicing = Voicing(find("slt"), find, lambda: Limits(200), must_know)
+    voicing = Voicing(find("heart"), find, lambda: Limits(200), must_know)
     return FrontEnd(TextRules(markup=markup), voicing)
 
 
@@ -45,37 +45,40 @@ def heard(parts: list[tuple[str, str]]) -> tuple[list[Sentence], list[TextWarnin
     ("text", "wanted"),
     [
         (
-            "[voice: rms] Hello.\n[voice: awb] Hi there, you.",
-            [("rms", "Hello."), ("awb", "Hi there, you.")],
+            "[voice: michael] Hello.\n[voice: emma] Hi there, you.",
+            [("michael", "Hello."), ("emma", "Hi there, you.")],
         ),
-        ("I say [Voice=rms] and he says", [("slt", "I say"), ("rms", "and he says")]),
-        ("[voice: rms] A one. A two. [/voice] Three.", [
-            ("rms", "A one."), ("rms", "A two."), ("slt", "Three."),
+        ("I say [Voice=michael] and he says", [("heart", "I say"), ("michael", "and he says")]),
+        ("[voice: michael] A one. A two. [/voice] Three.", [
+            ("michael", "A one."), ("michael", "A two."), ("heart", "Three."),
         ]),
-        ("[voice:rms]One.[VOICE:awb]Two.", [("rms", "One."), ("awb", "Two.")]),
-        ('One <voice name="rms">two</voice> three', [
-            ("slt", "One"), ("rms", "two"), ("slt", "three"),
+        ("[voice:michael]One.[VOICE:emma]Two.", [("michael", "One."), ("emma", "Two.")]),
+        ('One <voice name="michael">two</voice> three', [
+            ("heart", "One"), ("michael", "two"), ("heart", "three"),
         ]),
-        ("<speak><voice name='rms'>Two <voice name='awb'>three</voice> four</voice>five</speak>", [
-            ("rms", "Two"), ("awb", "three"), ("rms", "four"), ("slt", "five"),
+        ("<speak><voice name='michael'>Two <voice name='emma'>three</voice> four</voice>five"
+         "</speak>", [
+            ("michael", "Two"), ("emma", "three"), ("michael", "four"), ("heart", "five"),
         ]),
-        ("<voice name='rms'>Two [voice: awb] three</voice> four", [
-            ("rms", "Two"), ("awb", "three"), ("slt", "four"),
+        ("<voice name='michael'>Two [voice: emma] three</voice> four", [
+            ("michael", "Two"), ("emma", "three"), ("heart", "four"),
         ]),
-        ("<voice gender='male'>all of</voice> it", [("slt", "all of it")]),
-        ("<voice name='rms'/>all of it</voice></voice>", [("slt", "all of it")]),
-        ("<voice name='rms'>never closed. Really.", [
-            ("rms", "never closed."), ("rms", "Really."),
+        ("<voice gender='male'>all of</voice> it", [("heart", "all of it")]),
+        ("<voice name='michael'/>all of it</voice></voice>", [("heart", "all of it")]),
+        ("<voice name='michael'>never closed. Really.", [
+            ("michael", "never closed."), ("michael", "Really."),
         ]),
-        ("[voice: awb] [voice: rms] two", [("rms", "two")]),
-        ("one [voice: rms]", [("slt", "one")]),
-        ("one [voice: rms", [("slt", "one voice: rms")]),
-        ("a voice: rms [voice over] [voice] it", [("slt", "a voice: rms voice over voice it")]),
-        ("`[voice: rms]` one", [("slt", "voice: rms one")]),
-        ("<!-- [voice: rms] --> one", [("slt", "one")]),
-        ("one [voice: rms] [pause 1s] two", [("slt", "one"), ("rms", "two")]),
-        ("SQL [voice: rms] SQL [/voice] SQL", [
-            ("slt", "SQL"), ("rms", "sequel"), ("slt", "SQL"),
+        ("[voice: emma] [voice: michael] two", [("michael", "two")]),
+        ("one [voice: michael]", [("heart", "one")]),
+        ("one [voice: michael", [("heart", "one voice: michael")]),
+        ("a voice: michael [voice over] [voice] it", [
+            ("heart", "a voice: michael voice over voice it"),
+        ]),
+        ("`[voice: michael]` one", [("heart", "voice: michael one")]),
+        ("<!-- [voice: michael] --> one", [("heart", "one")]),
+        ("one [voice: michael] [pause 1s] two", [("heart", "one"), ("michael", "two")]),
+        ("SQL [voice: michael] SQL [/voice] SQL", [
+            ("heart", "SQL"), ("michael", "sequel"), ("heart", "SQL"),
         ]),
     ],
 )  # fmt: skip
@@ -84,16 +87,16 @@ def test_a_tag_says_who_speaks_from_there_on(text: str, wanted: list[tuple[str, 
 
 
 def test_tags_are_taken_out_by_strip_and_read_by_off() -> None:
-    text = '[voice: rms] One <voice name="awb">two</voice>.'
-    assert read(text, Markup.STRIP) == [("slt", "One two.")]
+    text = '[voice: michael] One <voice name="emma">two</voice>.'
+    assert read(text, Markup.STRIP) == [("heart", "One two.")]
     ((voice, off),) = read(text, Markup.OFF)
-    assert voice == "slt"
+    assert voice == "heart"
     assert "voice" in off
-    assert "awb" in off
+    assert "emma" in off
 
 
 def test_a_sentence_is_what_was_written_without_its_tag_and_where() -> None:
-    text = 'Hi. [voice: rms] So. <voice name="awb">And then?</voice> End.'
+    text = 'Hi. [voice: michael] So. <voice name="emma">And then?</voice> End.'
     sentences = front_end().whole(text)
     assert [s.written for s in sentences] == ["Hi.", "So.", "And then?", "End."]
     assert [text[s.first_char : s.end_char] for s in sentences] == [s.written for s in sentences]
@@ -101,9 +104,9 @@ def test_a_sentence_is_what_was_written_without_its_tag_and_where() -> None:
 
 
 def test_an_unknown_voice_is_told_once_and_the_turns_own_speaks() -> None:
-    text = "[voice: bob] One. [voice: rms] Two. [voice: bob] Three."
+    text = "[voice: bob] One. [voice: michael] Two. [voice: bob] Three."
     reader = front_end()
-    assert [s.voice for s in reader.whole(text)] == ["slt", "rms", "slt"]
+    assert [s.voice for s in reader.whole(text)] == ["heart", "michael", "heart"]
     assert reader.warnings() == [TextWarning("IGNORED", 0, 12, "no such voice")]
 
 
@@ -116,43 +119,45 @@ def test_where_voices_must_be_known_the_text_is_refused_by_field() -> None:
 
 
 def test_voices_nested_too_deep_change_nothing_and_are_told() -> None:
-    deep = "<voice name='rms'>" * (MAX_DEPTH + 2) + "one" + "</voice>" * (MAX_DEPTH + 2) + "two"
+    deep = "<voice name='michael'>" * (MAX_DEPTH + 2) + "one" + "</voice>" * (MAX_DEPTH + 2) + "two"
     reader = front_end()
-    assert [(s.voice, s.text) for s in reader.whole(deep)] == [("rms", "one"), ("slt", "two")]
+    assert [(s.voice, s.text) for s in reader.whole(deep)] == [("michael", "one"), ("heart", "two")]
     kinds = [warning.kind for warning in reader.warnings()]
     assert kinds == ["IGNORED", "IGNORED"]
 
 
 def test_parts_of_several_voices_make_one_turn_and_a_change_ends_a_sentence() -> None:
-    parts = [("I say", "rms"), (" this. And", "rms"), ("you that", "awb"), (" and I", "")]
+    parts = [("I say", "michael"), (" this. And", "michael"), ("you that", "emma"), (" and I", "")]
     sentences, _ = heard(parts)
     assert [(s.voice, s.text) for s in sentences] == [
-        ("rms", "I say this."),
-        ("rms", "And"),
-        ("awb", "you that"),
-        ("slt", "and I"),
+        ("michael", "I say this."),
+        ("michael", "And"),
+        ("emma", "you that"),
+        ("heart", "and I"),
     ]
     text = "".join(part for part, _ in parts)
     assert all(text[s.first_char : s.end_char] == s.written for s in sentences)
 
 
 def test_a_tag_holds_in_parts_of_one_voice_and_ends_where_another_begins() -> None:
-    sentences, _ = heard([("[voice: awb] One.", "rms"), (" Two.", "rms"), (" Three.", "slt")])
-    assert [s.voice for s in sentences] == ["awb", "awb", "slt"]
-    sentences, _ = heard([("[voice: awb] One. [/voice]", "rms"), (" Two.", "rms")])
-    assert [s.voice for s in sentences] == ["awb", "rms"]
+    sentences, _ = heard(
+        [("[voice: emma] One.", "michael"), (" Two.", "michael"), (" Three.", "heart")]
+    )
+    assert [s.voice for s in sentences] == ["emma", "emma", "heart"]
+    sentences, _ = heard([("[voice: emma] One. [/voice]", "michael"), (" Two.", "michael")])
+    assert [s.voice for s in sentences] == ["emma", "michael"]
     # The turn's own voice, named or not, is no change.
-    sentences, _ = heard([("One", ""), (" and", "slt"), (" two.", "")])
+    sentences, _ = heard([("One", ""), (" and", "heart"), (" two.", "")])
     assert [s.text for s in sentences] == ["One and two."]
     # No tag goes on in another's words.
-    sentences, warnings = heard([("One [voice: a", "rms"), ("wb] two", "slt")])
-    assert [s.voice for s in sentences] == ["rms", "slt"]
+    sentences, warnings = heard([("One [voice: em", "michael"), ("ma] two", "heart")])
+    assert [s.voice for s in sentences] == ["michael", "heart"]
     assert not warnings
 
 
 def test_an_unknown_voice_of_a_part_is_told_where_the_part_begins() -> None:
     sentences, warnings = heard([("One. ", ""), ("Two.", "bob")])
-    assert [s.voice for s in sentences] == ["slt", "slt"]
+    assert [s.voice for s in sentences] == ["heart", "heart"]
     assert warnings == [TextWarning("IGNORED", 5, 5, "no such voice")]
 
 
@@ -163,17 +168,29 @@ def test_a_flush_leaves_a_tag_that_has_begun() -> None:
         assert [s.text for s in found] == ["One."]
     reader = front_end()
     found = (
-        reader.feed("One. [voi") + reader.flush() + reader.feed("ce: rms] two") + reader.finish()
+        reader.feed("One. [voi")
+        + reader.flush()
+        + reader.feed("ce: michael] two")
+        + reader.finish()
     )
-    assert [(s.voice, s.text) for s in found] == [("slt", "One."), ("rms", "two")]
+    assert [(s.voice, s.text) for s in found] == [("heart", "One."), ("michael", "two")]
 
 
 PIECES = st.sampled_from(
     [
-        *("[voice: rms]", "[voice: awb]", "[voice: bob]", "[/voice]", "[voice:", "]", "[", "voice"),
         *(
-            "<voice name='rms'>",
-            '<voice name="awb">',
+            "[voice: michael]",
+            "[voice: emma]",
+            "[voice: bob]",
+            "[/voice]",
+            "[voice:",
+            "]",
+            "[",
+            "voice",
+        ),
+        *(
+            "<voice name='michael'>",
+            '<voice name="emma">',
             "<voice>",
             "</voice>",
             "<voice",
@@ -197,9 +214,9 @@ def test_who_speaks_is_the_same_however_the_text_arrives(text: str, data: st.Dat
 @pytest.mark.parametrize(
     "text",
     [
-        "[voice: rms] a. [voice: awb] b. " * 5_000,
-        "[voice: rms]" * 10_000,
-        '<voice name="rms">' * 10_000,
+        "[voice: michael] a. [voice: emma] b. " * 5_000,
+        "[voice: michael]" * 10_000,
+        '<voice name="michael">' * 10_000,
         "[voice: " * 10_000,
         "".join(f"[voice: n{number}] a. " for number in range(10_000)),
     ],

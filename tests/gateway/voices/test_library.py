@@ -128,8 +128,8 @@ async def test_a_default_voice_that_is_not_there_stops_the_start() -> None:
 
 
 SPEAKERS = [
-    generator_pb2.ModelVoice(name="slt", speaker=0, description="a woman, US English"),
-    generator_pb2.ModelVoice(name="rms", speaker=1, description="a man, US English"),
+    generator_pb2.ModelVoice(name="heart", speaker=0, description="a woman, US English"),
+    generator_pb2.ModelVoice(name="michael", speaker=1, description="a man, US English"),
 ]
 
 
@@ -169,11 +169,11 @@ async def test_the_speakers_that_the_model_names_are_voices() -> None:
         answer = await running.stub.ListVoices(speech_pb2.ListVoicesRequest())
         assert [(v.name, v.speaker, v.description) for v in answer.voices] == [
             ("fake", 0, "the model's own voice"),
-            ("rms", 1, "a man, US English"),
-            ("slt", 0, "a woman, US English"),
+            ("heart", 0, "a woman, US English"),
+            ("michael", 1, "a man, US English"),
         ]
         assert answer.default_voice == "fake"
-        await synthesize(running, "Hello.", voice="rms")
+        await synthesize(running, "Hello.", voice="michael")
         assert running.generator.streams[-1].config.speaker == 1
 
 
@@ -193,14 +193,15 @@ async def test_the_models_own_voice_is_a_speaker_that_it_names() -> None:
 
 
 async def test_two_voices_of_one_name_stop_the_start_and_both_are_told(tmp_path: Path) -> None:
-    voice(tmp_path, "rms", {"speaker": 1})
+    voice(tmp_path, "michael", {"speaker": 1})
     async with stack_of(SPEAKERS) as running:
         await refused(
             running,
-            rf"{tmp_path}/rms/voice\.json: there is a voice 'rms' already: speaker 1 of the model",
+            rf"{tmp_path}/michael/voice\.json: there is a voice 'michael' already: speaker 1 of "
+            "the model",
             voices_directory=tmp_path,
         )
-    (tmp_path / "rms").rename(tmp_path / "fake")
+    (tmp_path / "michael").rename(tmp_path / "fake")
     async with stack() as running:
         await refused(
             running,
@@ -216,8 +217,8 @@ async def test_a_voice_of_a_speaker_that_the_model_does_not_name_stops_the_start
     async with stack_of(SPEAKERS) as running:
         await refused(
             running,
-            r"anna/voice\.json: speaker: 9 is no speaker of this model; allowed are 0 \(slt\), "
-            r"1 \(rms\)",
+            r"anna/voice\.json: speaker: 9 is no speaker of this model; allowed are 0 \(heart\), "
+            r"1 \(michael\)",
             voices_directory=tmp_path,
         )
 
@@ -242,7 +243,7 @@ async def test_a_voice_whose_prompts_leave_no_room_to_speak_stops_the_start(
 
 
 def test_a_speaker_that_the_model_does_not_name_is_refused() -> None:
-    named = Voices({}, "", {0: "slt", 1: "rms"})
+    named = Voices({}, "", {0: "heart", 1: "michael"})
     named.check_speaker("speaker", 1)
     with pytest.raises(InvalidArgument, match=r"speaker: 9 is no speaker of this model; allowed"):
         named.check_speaker("speaker", 9)
@@ -265,7 +266,7 @@ async def test_a_recording_that_is_too_large_is_named_and_not_read(tmp_path: Pat
 
 
 def test_who_is_heard_by_default_is_a_speaker_of_the_model_and_not_the_voices_own() -> None:
-    named = Voices({}, "", {0: "slt", 1: "rms", 3: "kal"})
+    named = Voices({}, "", {0: "heart", 1: "michael", 3: "fable"})
     assert [named.listener_of(speaker) for speaker in (0, 1, 3)] == [1, 3, 0]
     assert Voices({}, "").listener_of(3) == 4
 

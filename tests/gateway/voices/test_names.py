@@ -19,7 +19,7 @@ def test_anything_else_is_no_name(name: str) -> None:
 
 
 def test_aliases_are_pairs() -> None:
-    assert read_aliases(" alloy=slt, nova = rms ,") == {"alloy": "slt", "nova": "rms"}
+    assert read_aliases(" alloy=heart, nova = michael ,") == {"alloy": "heart", "nova": "michael"}
     assert read_aliases("") == {}
 
 
@@ -27,10 +27,10 @@ def test_aliases_are_pairs() -> None:
     ("said", "why"),
     [
         ("alloy", "'alloy' is not allowed; allowed is ALIAS=VOICE"),
-        ("a b=slt", "not allowed"),
+        ("a b=heart", "not allowed"),
         ("alloy=", "not allowed"),
-        ("a=slt,A=rms", "'A' is there twice"),
-        ("a=b,b=slt", "'b' is an alias itself"),
+        ("a=heart,A=michael", "'A' is there twice"),
+        ("a=b,b=heart", "'b' is an alias itself"),
     ],
 )
 def test_a_wrong_alias_is_named(said: str, why: str) -> None:
@@ -39,15 +39,17 @@ def test_a_wrong_alias_is_named(said: str, why: str) -> None:
 
 
 def voices() -> Voices:
-    fixed = {"slt": LibraryVoice("slt", 0, origin=VoiceOrigin.MODEL)}
-    return Voices(fixed, "slt", aliases={"Alloy": "slt", "nova": "anna"})
+    fixed = {"heart": LibraryVoice("heart", 0, origin=VoiceOrigin.MODEL)}
+    return Voices(fixed, "heart", aliases={"Alloy": "heart", "nova": "anna"})
 
 
 def test_voices_are_found_whatever_the_case_and_by_alias() -> None:
     known = voices()
-    assert [known.get(name).name for name in ("slt", "SLT", "alloy", "ALLOY", "")] == ["slt"] * 5
-    assert known.aliases_of(known.get("slt")) == ["Alloy"]
-    with pytest.raises(errors.NotFound, match=r"'nova'.* alias of 'anna'; known are slt"):
+    assert [known.get(name).name for name in ("heart", "HEART", "alloy", "ALLOY", "")] == [
+        "heart"
+    ] * 5
+    assert known.aliases_of(known.get("heart")) == ["Alloy"]
+    with pytest.raises(errors.NotFound, match=r"'nova'.* alias of 'anna'; known are heart"):
         known.get("nova")
     known.put(LibraryVoice("Anna", 1, origin=VoiceOrigin.CREATED))
     assert known.get("nova").name == "Anna"
@@ -60,11 +62,11 @@ def test_a_created_voice_comes_changes_and_goes_and_the_models_stays() -> None:
     held = known.get("anna")
     known.put(LibraryVoice("anna", 1, "two", origin=VoiceOrigin.CREATED))
     assert (held.description, known.get("anna").description) == ("one", "two")
-    known.put(LibraryVoice("SLT", 9, origin=VoiceOrigin.CREATED))
-    known.remove("slt")
-    assert known.get("slt").speaker == 0
+    known.put(LibraryVoice("HEART", 9, origin=VoiceOrigin.CREATED))
+    known.remove("heart")
+    assert known.get("heart").speaker == 0
     known.remove("ANNA")
-    assert [voice.name for voice in known.all()] == ["slt"]
+    assert [voice.name for voice in known.all()] == ["heart"]
 
 
 def test_a_voice_that_cannot_be_used_says_why_to_who_names_it() -> None:
@@ -73,7 +75,7 @@ def test_a_voice_that_cannot_be_used_says_why_to_who_names_it() -> None:
     for name in ("ANNA", "nova"):
         with pytest.raises(errors.FailedPrecondition, match="of another codec"):
             known.get(name)
-    assert [voice.name for voice in known.all()] == ["slt"]
+    assert [voice.name for voice in known.all()] == ["heart"]
     known.put(LibraryVoice("anna", 1, origin=VoiceOrigin.CREATED))
     assert known.get("nova").name == "anna"
 

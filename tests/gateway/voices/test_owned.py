@@ -14,8 +14,10 @@ def created(name: str, owner: str, speaker: int = 1) -> LibraryVoice:
 
 @pytest.fixture
 def owned() -> OwnedVoices:
-    common = {"slt": LibraryVoice("slt", 0, origin=VoiceOrigin.MODEL)}
-    return OwnedVoices(Voices(common, "slt", {0: "slt", 1: "rms"}, aliases={"nova": "anna"}))
+    common = {"heart": LibraryVoice("heart", 0, origin=VoiceOrigin.MODEL)}
+    return OwnedVoices(
+        Voices(common, "heart", {0: "heart", 1: "michael"}, aliases={"nova": "anna"})
+    )
 
 
 def test_an_owner_finds_the_common_voices_and_its_own(owned: OwnedVoices) -> None:
@@ -24,19 +26,19 @@ def test_an_owner_finds_the_common_voices_and_its_own(owned: OwnedVoices) -> Non
     for owner, speaker in (("a", 0), ("b", 1)):
         voices = owned.of(owner)
         assert voices.get("nova").speaker == voices.get("ANNA").speaker == speaker
-        assert [voice.name.lower() for voice in voices.all()] == ["anna", "slt"]
+        assert [voice.name.lower() for voice in voices.all()] == ["anna", "heart"]
         assert voices.aliases_of(voices.get("anna")) == ["nova"]
-        assert voices.default == "slt"
+        assert voices.default == "heart"
         assert voices.taken_by("anna") is not None
         assert voices.speaks(1)
         assert not voices.speaks(2)
     for owner in ("", "c"):
-        assert [voice.name for voice in owned.of(owner).all()] == ["slt"]
+        assert [voice.name for voice in owned.of(owner).all()] == ["heart"]
         assert owned.of(owner).taken_by("anna") is None
-        with pytest.raises(errors.NotFound, match=r"known are slt$"):
+        with pytest.raises(errors.NotFound, match=r"known are heart$"):
             owned.of(owner).get("anna")
     assert [(voice.name, voice.owner) for voice in owned.all()] == [
-        ("slt", ""), ("anna", "a"), ("Anna", "b"),
+        ("heart", ""), ("anna", "a"), ("Anna", "b"),
     ]  # fmt: skip
 
 
@@ -57,6 +59,6 @@ def test_what_one_owner_loses_or_cannot_use_is_nothing_to_another(owned: OwnedVo
 
 
 def test_a_common_voice_is_never_covered_by_a_created_one(owned: OwnedVoices) -> None:
-    owned.put(created("SLT", "a", 1))
-    owned.remove(VoiceId("a", "slt"))
-    assert owned.of("a").get("slt").speaker == 0
+    owned.put(created("HEART", "a", 1))
+    owned.remove(VoiceId("a", "heart"))
+    assert owned.of("a").get("heart").speaker == 0

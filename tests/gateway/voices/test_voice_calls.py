@@ -236,8 +236,8 @@ async def test_validate_only_reports_and_makes_nothing(running: Stack) -> None:
 async def test_a_voice_may_be_a_speaker_alone_of_those_that_the_model_names() -> None:
     running = Stack()
     running.generator.voices = [
-        generator_pb2.ModelVoice(name="rms", speaker=3),
-        generator_pb2.ModelVoice(name="slt", speaker=2),
+        generator_pb2.ModelVoice(name="michael", speaker=3),
+        generator_pb2.ModelVoice(name="heart", speaker=2),
     ]
     try:
         await running.up()
@@ -445,7 +445,7 @@ async def test_one_folder_is_not_the_operators_and_that_of_created_voices(tmp_pa
 
 
 async def test_aliases_that_are_wrong_stop_the_start() -> None:
-    for aliases, told in (("x", "not allowed"), ("fake=slt", "'fake' is the name of a voice")):
+    for aliases, told in (("x", "not allowed"), ("fake=heart", "'fake' is the name of a voice")):
         with pytest.raises(ValueError, match=told):
             async with stack(voice_aliases=aliases):
                 pass

@@ -16,7 +16,7 @@ from tests.system.conftest import BackgroundStack
 PICO = Path(__file__).resolve().parents[4] / "models" / "pico"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-VOICE = "slt"
+VOICE = "heart"
 
 
 class Tab:
@@ -85,7 +85,7 @@ def speech(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
     body = {
         "input": "The weather is fine today, and we walked along the river.",
-        "voice": "rms",
+        "voice": "michael",
         "response_format": "wav",
         "csm": {"seed": 3},
     }

@@ -241,13 +241,13 @@ def test_another_voice_takes_over_in_the_middle_of_a_turn(tab: Tab) -> None:
     first = tab.say(LONG)
     tab.until_heard(first, 600)
     conversation = tab.get("csm.talk.conversation.id")
-    tab.page.select_option("#voice", "rms")
-    tab.until("csm.talk.voice === 'rms' && csm.talk.conversation.open && !csm.talk.speaking")
+    tab.page.select_option("#voice", "michael")
+    tab.until("csm.talk.voice === 'michael' && csm.talk.conversation.open && !csm.talk.speaking")
     assert tab.get(f"{first}.keptMs") > 600
     turn = tab.say("I go on.")
     tab.until(f"{turn}.over && {turn}.numSamples > 0")
     assert tab.get("csm.talk.conversation.id") == conversation
-    assert "rms" in tab.page.locator(".bubble").nth(1).inner_text()
+    assert "michael" in tab.page.locator(".bubble").nth(1).inner_text()
 
 
 def test_the_spoken_form_and_the_warnings_are_shown(tab: Tab) -> None:

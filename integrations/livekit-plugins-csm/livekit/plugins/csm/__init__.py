@@ -2,7 +2,7 @@
 
 from livekit.plugins import csm
 
-session = AgentSession(tts=csm.TTS("127.0.0.1:50050", voice="slt"), ...)
+session = AgentSession(tts=csm.TTS("127.0.0.1:50050", voice="heart"), ...)
 """
 
 from livekit.agents import Plugin
