@@ -19,15 +19,15 @@ async def test_a_script_sounds_like_the_voices_that_it_names() -> None:
         AsyncClient(running.address) as client,
     ):
         parts: dict[int, list[np.ndarray]] = {}
-        speech = client.synthesize(script, seed=3, conversation_id="c")
+        speech = client.synthesize(script, seed=4, conversation_id="c")
         async for chunk in speech:
             parts.setdefault(chunk.text_chars, []).append(chunk.samples)
         conversation = await client.get_conversation("c")
     assert speech.completed is not None
     assert not speech.completed.warnings
     first, second, third = [pitch_hz(np.concatenate(parts[end])) for end in sorted(parts)]
-    # Alone they speak at about 102 and 178 Hz.
-    assert max(first, third) < 140 < 150 < second
+    # Alone they speak at about 102 and 205 Hz.
+    assert max(first, third) < 130 < 150 < second
     (turn,) = conversation.turns
     assert turn.speaker == 1
     assert "[" not in turn.text

@@ -13,12 +13,12 @@ TEXT = "The evening train was late again."
 
 @pytest.mark.parametrize("speed", [0.75, 1.5])
 def test_speech_at_another_pace_has_the_same_pitch(client: Client, speed: float) -> None:
-    plain = client.synthesize(TEXT, seed=1, format=FLOAT).read_all()
+    plain = client.synthesize(TEXT, seed=4, format=FLOAT).read_all()
     options = SoundOptions(speed=speed)
-    made = client.synthesize(TEXT, seed=1, format=FLOAT, sound_options=options).read_all()
+    made = client.synthesize(TEXT, seed=4, format=FLOAT, sound_options=options).read_all()
     assert len(made) * speed == pytest.approx(len(plain), rel=0.02)
     before, after = np.median(pitches(plain, RATE)), np.median(pitches(made, RATE))
-    assert after == pytest.approx(before, rel=0.05)
+    assert after == pytest.approx(before, rel=0.03)
 
 
 @pytest.mark.parametrize(

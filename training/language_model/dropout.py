@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,8 @@ def dropped(model: Csm, share: float, *, seed: int) -> Iterator[None]:
         kept = torch.rand(output.shape[0], 1, output.shape[-1], generator=generator) >= share
         return output * (kept.to(output) / (1 - share))
 
-    handles = [
-        product.register_forward_hook(hook)
-        for layer in model.backbone.layers
-        for product in (layer.attention_out, layer.down)
-        if share
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in model.backbone.layers if share else ():
+            for product in (layer.attention_out, layer.down):
+                hooks.enter_context(product.register_forward_hook(hook))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -8,7 +8,7 @@ the softmax of that one head are computed again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -40,12 +40,10 @@ def watched(model: Csm, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
 
         return model.backbone.layers[layer].qkv.register_forward_hook(hook)
 
-    handles = [keep(layer) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(keep(layer))
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def attention_scores(model: Csm, products: Tensor) -> Tensor:

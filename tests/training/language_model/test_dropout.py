@@ -1,19 +1,9 @@
 """Channels are silenced while the block runs, by the seed, and nothing else changes."""
 
-import pytest
 import torch
 
-from services.generator.model import weights
 from services.generator.model.csm import Csm
-from training.language_model import shape
 from training.language_model.dropout import dropped
-
-
-@pytest.fixture(scope="module")
-def model() -> Csm:
-    config = shape.build("small", num_codebooks=3, codebook_size=16)
-    return weights.create(config, seed=1).requires_grad_(True)
-
 
 FRAMES = torch.randint(0, 16, (2, 9, 4), generator=torch.Generator().manual_seed(0))
 

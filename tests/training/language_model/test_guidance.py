@@ -5,15 +5,8 @@ import math
 import pytest
 import torch
 
-from services.generator.model import weights
 from services.generator.model.csm import Csm
-from training.language_model import guidance, shape
-
-
-@pytest.fixture(scope="module")
-def model() -> Csm:
-    config = shape.build("small", num_codebooks=3, codebook_size=16)
-    return weights.create(config, seed=1).requires_grad_(True)
+from training.language_model import guidance
 
 
 def frames() -> torch.Tensor:
