@@ -65,7 +65,7 @@ class Watch:
                 series.setdefault(name, []).append((line["seconds"] / 60, line[name]))
         rows = max(1, -(-len(series) // _COLUMNS))
         figure, axes = pyplot.subplots(
-            rows, _COLUMNS, figsize=(4 * _COLUMNS, 2.6 * rows), squeeze=False
+            rows, _COLUMNS, figsize=(4 * _COLUMNS, 2.6 * rows), squeeze=False, layout="constrained"
         )
         for axis in axes.flat:
             axis.set_visible(False)
@@ -77,7 +77,6 @@ class Watch:
             axis.tick_params(labelsize=7)
             axis.grid(alpha=0.3)
         figure.suptitle(self._stage)
-        figure.tight_layout()
         self._curves.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(self._curves, dpi=110)
         pyplot.close(figure)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from csm.client import AudioFormat, Client, SoundOptions
-from tests.gateway.sound.speech import click, highest_jump, pitches
+from tests.gateway.sound.speech import click, highest_jump, pitch_track
 
 FLOAT = AudioFormat(encoding="f32")
 RATE = 24_000
@@ -13,12 +13,17 @@ TEXT = "The evening train was late again."
 
 @pytest.mark.parametrize("speed", [0.75, 1.5])
 def test_speech_at_another_pace_has_the_same_pitch(client: Client, speed: float) -> None:
-    plain = client.synthesize(TEXT, seed=4, format=FLOAT).read_all()
+    plain = client.synthesize(TEXT, seed=1, format=FLOAT).read_all()
     options = SoundOptions(speed=speed)
-    made = client.synthesize(TEXT, seed=4, format=FLOAT, sound_options=options).read_all()
+    made = client.synthesize(TEXT, seed=1, format=FLOAT, sound_options=options).read_all()
     assert len(made) * speed == pytest.approx(len(plain), rel=0.02)
-    before, after = np.median(pitches(plain, RATE)), np.median(pitches(made, RATE))
-    assert after == pytest.approx(before, rel=0.03)
+    # Moment by moment: which moments count as voiced is not the same at another pace.
+    before, after = pitch_track(plain, RATE), pitch_track(made, RATE)
+    same = np.minimum(np.round(np.arange(len(after)) * speed).astype(int), len(before) - 1)
+    ratios = after / before[same]
+    ratios = ratios[~np.isnan(ratios)]
+    assert len(ratios) > 30
+    assert np.median(ratios) == pytest.approx(1, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ def speech(name: str = "hello.flac") -> tuple[NDArray[np.float32], int]:
     return np.ascontiguousarray(samples[:, 0]), rate_hz
 
 
-def pitches(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
-    """F0 in Hz of each 10 ms that is voiced, by autocorrelation."""
+def pitch_track(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
+    """F0 in Hz every 10 ms, by autocorrelation; NaN where it is not voiced."""
     width = rate_hz // 25
-    found = []
-    for begin in range(0, len(samples) - width, rate_hz // 100):
+    starts = range(0, len(samples) - width, rate_hz // 100)
+    track = np.full(len(starts), np.nan)
+    for place, begin in enumerate(starts):
         part = samples[begin : begin + width] - samples[begin : begin + width].mean()
         if np.sqrt(np.mean(part**2)) < 0.02:
             continue
@@ -30,8 +31,14 @@ def pitches(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
         shortest, longest = rate_hz // 400, rate_hz // 60
         period = shortest + int(np.argmax(likeness[shortest:longest]))
         if likeness[period] > 0.5 * likeness[0]:
-            found.append(rate_hz / period)
-    return np.array(found)
+            track[place] = rate_hz / period
+    return track
+
+
+def pitches(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
+    """F0 in Hz of each 10 ms that is voiced."""
+    track = pitch_track(samples, rate_hz)
+    return track[~np.isnan(track)]
 
 
 def tone(seconds: float, rate_hz: int = 24_000, level: float = 0.3) -> NDArray[np.float32]:
