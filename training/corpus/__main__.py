@@ -12,9 +12,13 @@ from training.corpus.sentences.exclusion import held_out, validation
 from training.corpus.store import SPEAKERS, SPLITS
 
 
+_SENTENCES = 62000
+"""As many as pico is trained on, with all of what is further; of fewer, so is less of that."""
+
+
 def main() -> None:
     options = parser("corpus", __doc__)
-    options.add_argument("--sentences", type=int, default=62000, help="sentences to train on")
+    options.add_argument("--sentences", type=int, default=_SENTENCES, help="sentences to train on")
     options.add_argument("--jobs", type=int, default=2, help="teachers that speak at once")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--split", choices=[*SPLITS, FURTHER], help="only this one")
@@ -22,12 +26,15 @@ def main() -> None:
         "--speaker", choices=SPEAKERS, action="append", help="only this one; may be repeated"
     )
     arguments = options.parse_args()
+    for name in ("sentences", "jobs"):
+        if (value := getattr(arguments, name)) < 1:
+            options.error(f"--{name}: {value} is not allowed, must be >= 1")
     seed = arguments.seed
     sources: dict[str, Callable[[], list[Part]]] = {
         "held_out": lambda: plan("held_out", list(held_out()), seed),
         "validation": lambda: plan("validation", list(validation()), seed),
         "train": lambda: plan("train", collect(arguments.sentences, seed), seed),
-        FURTHER: lambda: plan_further(seed),
+        FURTHER: lambda: plan_further(seed, min(1.0, arguments.sentences / _SENTENCES)),
     }
     # What is further belongs to the training split, and is last: the other parts stand without it.
     chosen = {None: list(sources), "train": ["train", FURTHER]}

@@ -7,6 +7,7 @@ names of their own, so that those of `build.plan` stay what they are, whatever i
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 
@@ -25,22 +26,30 @@ _PART_SENTENCES = 400
 _FIRST, *_OTHERS = SPEAKERS
 
 
-def plan_further(seed: int) -> list[Part]:
-    """The further parts, always the same for the same seed.
+def plan_further(seed: int, share: float = 1.0) -> list[Part]:
+    """The further parts, always the same for the same seed; `share` of each kind, above 0 to 1.
 
     Raises:
         MissingSourceError: a text is not on this machine.
+        ValueError: `share` is out of range.
     """
-    parts = list(_dialogue_parts(dialogues(_DIALOGUES, seed), random.Random(f"casts {seed}")))
+    if not 0 < share <= 1:
+        raise ValueError(f"share: {share:g} is not allowed, must be in (0, 1]")
+
+    def some(count: int) -> int:
+        return math.ceil(count * share)
+
+    found = dialogues(some(_DIALOGUES), seed)
+    parts = list(_dialogue_parts(found, random.Random(f"casts {seed}")))
     short = _speakable(forms.short_answers())
     for name in SPEAKERS:
-        parts += _parts(forms.SHORT, name, short)
+        parts += _parts(forms.SHORT, name, short[: some(len(short))])
     written = _speakable(forms.written_forms(seed))
     for name in _OTHERS:
-        parts += _parts(forms.FORMS, name, written[:_FORMS_OF_OTHERS])
+        parts += _parts(forms.FORMS, name, written[: some(_FORMS_OF_OTHERS)])
         written = written[_FORMS_OF_OTHERS:]
-    parts += _parts(forms.FORMS, _FIRST, written)
-    parts += _parts(forms.RARE, _FIRST, _speakable(forms.rare_words(_RARE, seed)))
+    parts += _parts(forms.FORMS, _FIRST, written[: some(len(written))])
+    parts += _parts(forms.RARE, _FIRST, _speakable(forms.rare_words(some(_RARE), seed)))
     return parts
 
 

@@ -68,3 +68,20 @@ def test_two_speakers_share_a_dialogue_in_turn(parts: list[Part]) -> None:
 
 def test_the_same_seed_plans_the_same(parts: list[Part]) -> None:
     assert plan_further(0) == parts
+
+
+def test_a_small_corpus_has_a_share_of_every_kind(parts: list[Part]) -> None:
+    few = plan_further(0, 1 / 155)
+    assert {part.name for part in few} <= {part.name for part in parts}
+    for kind in ("dialogues", "short", "forms", "rare"):
+        whole, some = (
+            sum(len(p.texts) for p in found if f"-{kind}-" in p.name) for found in (parts, few)
+        )
+        assert 0 < some <= whole / 155 + 4 * len(SPEAKERS)
+    assert {part.speaker for part in few} == set(SPEAKERS)
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan")])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=r"share: .* is not allowed, must be in \(0, 1\]"):
+        plan_further(0, share)
