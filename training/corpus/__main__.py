@@ -11,7 +11,6 @@ from training.corpus.sentences.collection import collect
 from training.corpus.sentences.exclusion import held_out, validation
 from training.corpus.store import SPEAKERS, SPLITS
 
-
 _SENTENCES = 62000
 """As many as pico is trained on, with all of what is further; of fewer, so is less of that."""
 
