@@ -4,8 +4,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 
 from csm import errors
 from csm.client import requests
@@ -20,9 +18,6 @@ from csm.client.messages import (
 )
 from csm.client.retry import Deadline, RetryPolicy, from_status
 from csm.v1 import speech_pb2
-
-Heard = bytes | NDArray[np.floating]
-"""Heard audio: PCM bytes in the input format, cut anywhere, or mono floats [samples], -1..1."""
 
 SentT = TypeVar("SentT", None, Coroutine[Any, Any, None])
 """What sending gives back: nothing, or something to be awaited."""
@@ -114,7 +109,7 @@ class Exchange(Generic[SentT]):
     def _ended_at_once(self) -> errors.ServiceError:
         return errors.Internal(f"the server at {self._target} ended the call at once")
 
-    def send_audio(self, audio: Heard) -> SentT:
+    def send_audio(self, audio: requests.Heard) -> SentT:
         """Heard audio, as it arrives."""
         return self._send(requests.heard_requests(audio, self._input_format))
 

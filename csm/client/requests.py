@@ -167,19 +167,35 @@ def converse_config(
     return speech_pb2.ConverseRequest(config=config)
 
 
+_BYTES = (bytes, bytearray, memoryview)
+Heard = bytes | bytearray | memoryview | NDArray[np.floating]
+"""Heard audio: PCM bytes in the input format, cut anywhere, or mono floats [samples], -1..1."""
 MAX_HEARD_BYTES = 256 << 10
 """Heard audio is sent in messages of at most this size; the wire allows 1 MiB."""
 
 
-def heard_requests(
-    audio: bytes | NDArray[np.floating], form: AudioFormat
-) -> Iterator[speech_pb2.ConverseRequest]:
-    """Heard audio as messages: PCM bytes in `form`, or mono floats [samples] at its rate."""
-    pcm = audio if isinstance(audio, bytes) else from_float(audio, form)
+def heard_requests(audio: Heard, form: AudioFormat) -> Iterator[speech_pb2.ConverseRequest]:
+    """Heard audio as messages: PCM bytes in `form`, or mono floats [samples] at its rate.
+
+    Raises `InvalidArgument` about samples that are no floats, or not of one channel.
+    """
+    pcm = bytes(audio) if isinstance(audio, _BYTES) else from_float(_mono(audio), form)
     for start in range(0, len(pcm), MAX_HEARD_BYTES):
         yield speech_pb2.ConverseRequest(
             heard_audio=speech_pb2.ConverseHeardAudio(audio=pcm[start : start + MAX_HEARD_BYTES])
         )
+
+
+def _mono(samples: NDArray[np.floating]) -> NDArray[np.floating]:
+    # Integers or two channels taken for mono floats would be heard as noise.
+    samples = np.asarray(samples)
+    if not np.issubdtype(samples.dtype, np.floating) or samples.ndim != 1:
+        raise invalid(
+            "heard_audio",
+            f"{samples.dtype} {list(samples.shape)} is not allowed; mono floats [samples], -1..1, "
+            "or bytes in the input format",
+        )
+    return samples
 
 
 def cancel_request(turn_id: str, heard_ms: int | None) -> speech_pb2.ConverseRequest:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from csm.audio.opus import OggOpusEncoder
-from csm.client import AsyncClient, AudioChunk, AudioFormat
+from csm.client import AsyncClient, AudioChunk, AudioFormat, requests
 from csm.client.formats import from_float, to_float
 from csm.errors import InvalidArgument
 from csm.v1 import common_pb2
@@ -129,3 +130,21 @@ async def test_the_bytes_of_a_turn_in_opus_are_a_file(
     assert (rate_hz, len(samples)) == (24_000, 2 * 1920)
     assert speech.started is not None
     assert speech.started.format == AudioFormat("ogg_opus", 24_000, 1)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_heard_bytes_of_every_kind_go_as_they_are(kind: type) -> None:
+    pcm = np.arange(-300, 300, dtype="<i2").tobytes()
+    (message,) = requests.heard_requests(kind(pcm), AudioFormat())
+    assert message.heard_audio.audio == pcm
+
+
+@pytest.mark.parametrize(
+    "samples", [np.ones(480, np.int16), np.zeros((480, 2), np.float32), np.ones(480, bool)]
+)
+async def test_heard_samples_that_are_no_mono_floats_are_refused(
+    client: AsyncClient, samples: NDArray[np.floating]
+) -> None:
+    async with client.converse(input_format="s16") as conversation:
+        with pytest.raises(InvalidArgument, match=f"heard_audio.*{samples.dtype}.*mono floats"):
+            await conversation.send_audio(samples)
