@@ -10,7 +10,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -81,7 +81,7 @@ class LanguageModel:
         taken = ""
         try:
             with self._ask("/chat/completions", body) as answer:
-                for part in _parts(answer):
+                for part in whole_characters(_parts(answer)):
                     part = part[: MAX_ANSWER_CHARS - len(taken)]
                     taken += part
                     yield part
@@ -108,6 +108,23 @@ class LanguageModel:
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise LanguageModelError(f"{self.url}{path}: cannot be reached: {reason}") from None
+
+
+def whole_characters(parts: Iterable[str]) -> Iterator[str]:
+    """The parts with every character in one of them.
+
+    JSON may part a character beyond the 65,536th, such as an emoji, between two surrogates; one
+    that stays alone is replaced by U+FFFD, since it could be sent to nobody.
+    """
+    half = ""
+    for part in parts:
+        part, half = half + part, ""
+        if "\ud800" <= part[-1:] <= "\udbff":
+            part, half = part[:-1], part[-1]
+        if part:
+            yield part.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if half:
+        yield "\ufffd"
 
 
 def _parts(answer: Any) -> Iterator[str]:

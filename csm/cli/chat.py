@@ -78,7 +78,8 @@ def chat(
             started = conversation.started
             file = stack.enter_context(WavStream(output, started.format)) if output else None
             typer.echo(f"conversation {started.conversation_id}, voice {started.voice}", err=True)
-            talk = Talk(conversation, loudspeaker, file, answers)
+            most = (await client.server_info()).max_text_chars
+            talk = Talk(conversation, loudspeaker, file, answers, most)
             with talk.interruptible():
                 async for line in Lines(sys.stdin, talk.stopped):
                     await talk.turn(line)

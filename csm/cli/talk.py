@@ -6,15 +6,22 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
 
 from csm.audio.wav import WavStream
 from csm.cli.loudspeaker import Loudspeaker
 from csm.cli.reporting import console, warn
-from csm.client import AsyncConversation, AudioChunk, FinishReason, TurnCompleted, TurnTruncated
-from csm.language_model import LanguageModelError
+from csm.client import (
+    AsyncConversation,
+    AudioChunk,
+    Event,
+    FinishReason,
+    TurnCompleted,
+    TurnTruncated,
+)
+from csm.language_model import LanguageModelError, whole_characters
 
 PROMPT = "> "
 MAX_LINE_CHARS = 4000
@@ -47,7 +54,10 @@ class Lines:
                 if not line.done() or not line.result():
                     line.cancel()
                     return
-                if text := line.result().strip():
+                # What is no character in the terminal's encoding is read as a surrogate, which
+                # nothing can send.
+                text = "".join(whole_characters([line.result()])).strip()
+                if text:
                     yield text
         finally:
             stopped.cancel()
@@ -74,12 +84,17 @@ class Talk:
         loudspeaker: Loudspeaker | None,
         file: WavStream | None,
         answers: Answers | None,
+        max_text_chars: int = MAX_LINE_CHARS,
     ) -> None:
+        """`max_text_chars` of the server: a turn takes no more, and a call that says more ends."""
         self._conversation = conversation
+        self._max_text_chars = max_text_chars
         self._loudspeaker, self._file = loudspeaker, file
         self._answers = answers
         self._interrupted = asyncio.Event()
         self._speaking = False
+        self._begun = False
+        """Whether anything of this turn was given to the server to speak."""
         self._heard_s = 0.0
         self._failure = ""
         self.num_spoken = self.num_failed = 0
@@ -108,12 +123,17 @@ class Talk:
     async def turn(self, line: str) -> None:
         """Speaks the line, or the answer to it; returns when the turn is over. What fails is said,
         and the talk goes on; an error of the call is raised."""
+        if len(line) > self._max_text_chars:
+            self.num_failed += 1
+            warn(f"{len(line)} characters in one line; allowed are {self._max_text_chars}")
+            return
         self._interrupted.clear()
         self._failure = ""
+        self._begun = False
         self._speaking = True
         saying = asyncio.create_task(self._say(line))
         try:
-            completed = await self._hear()
+            completed = await self._hear(saying)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(saying, None if completed else _LAST_PART_S)
         finally:
@@ -127,43 +147,56 @@ class Talk:
 
     async def _say(self, line: str) -> None:
         if self._answers is None:
+            self._begun = True
             await self._conversation.say(line)
             await self._conversation.end_turn()
             return
         # A turn of its own, so that the first sentence of the answer knows it.
         await self._conversation.end_turn(heard_text=line)
         parts = self._answers(line)
-        said = ""
+        room = self._max_text_chars
         try:
             # The standard library's HTTP blocks.
             while part := await asyncio.to_thread(next, parts, ""):
                 if self._interrupted.is_set():
                     break
-                typer.echo(part, nl=False)
-                said += part
-                await self._conversation.say(part)
-            if not said.strip():
+                taken = part[:room]
+                room -= len(taken)
+                typer.echo(taken, nl=False)
+                self._begun = self._begun or bool(taken.strip())
+                await self._conversation.say(taken)
+                if taken != part:
+                    warn(f"the answer is cut at {self._max_text_chars} characters")
+                    break
+            if not self._begun and not self._interrupted.is_set():
                 self._failure = "the model answered nothing"
         except LanguageModelError as error:
             self._failure = str(error)
         finally:
             typer.echo()
-        if said.strip():
+        if self._begun:
             await self._conversation.end_turn()
         else:
             self._interrupted.set()
 
-    async def _hear(self) -> TurnCompleted | None:
-        """Plays and keeps what comes, until the turn is over; None: there was none to end."""
+    async def _hear(self, saying: asyncio.Task[None]) -> TurnCompleted | None:
+        """Plays and keeps what comes, until the turn is over; None: there was none to end.
+
+        Raises what ends the call, and whatever makes `saying` fail.
+        """
         cancelled = False
         self._heard_s = 0.0
         interrupted = asyncio.create_task(self._interrupted.wait())
+        event = None
         try:
             while True:
                 event = asyncio.create_task(anext(self._conversation))
                 if not cancelled:
-                    await asyncio.wait({event, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+                    await _first_of(event, interrupted, saying)
                 if self._interrupted.is_set() and not cancelled:
+                    if not self._begun:
+                        # A cancel would be of the turn before, and take its words back.
+                        return None
                     cancelled = True
                     await self._cancel()
                 match await event:
@@ -178,6 +211,9 @@ class Talk:
                         return None
         finally:
             interrupted.cancel()
+            if event is not None:
+                # Nothing is lost: the next to ask gets the event.
+                event.cancel()
 
     async def _cancel(self) -> None:
         unheard_s = 0.0
@@ -202,3 +238,15 @@ class Talk:
             self._failure = str(completed.error)
         how = " (interrupted)" if completed.finish_reason is FinishReason.CANCELLED else ""
         console().print(f"  {completed.kept_audio_ms / 1000:.2f} s{how}", style="dim")
+
+
+async def _first_of(
+    event: asyncio.Task[Event], interrupted: asyncio.Task[bool], saying: asyncio.Task[None]
+) -> None:
+    """Waits for an event or an interruption; raises what makes `saying` fail, since then no turn
+    may ever come."""
+    while not (event.done() or interrupted.done()):
+        under_way = set[asyncio.Task[Any]]() if saying.done() else {saying}
+        await asyncio.wait({event, interrupted} | under_way, return_when=asyncio.FIRST_COMPLETED)
+        if saying.done():
+            saying.result()

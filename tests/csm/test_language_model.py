@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from csm.language_model import MAX_ANSWER_CHARS, LanguageModel, LanguageModelError
+from csm.language_model import (
+    MAX_ANSWER_CHARS,
+    LanguageModel,
+    LanguageModelError,
+    whole_characters,
+)
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -104,3 +109,18 @@ def test_what_goes_wrong_names_the_endpoint_and_the_reason(endpoint: Endpoint) -
         list(LanguageModel("http://127.0.0.1:1/v1", "m").answer("?"))
     with pytest.raises(LanguageModelError, match=r"'file:///etc/passwd' is not allowed"):
         LanguageModel("file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        (["Well \ud83d", "\ude00 done"], ["Well ", "\U0001f600 done"]),
+        (["\ud83d", "\ude00"], ["\U0001f600"]),
+        (["a\ud83d"], ["a", "\ufffd"]),
+        (["a\ud83db", "\ude00c"], ["a\ufffdb", "\ufffdc"]),
+        (["caf\udce9"], ["caf\ufffd"]),
+        (["", "plain"], ["plain"]),
+    ],
+)
+def test_characters_that_json_parts_come_whole(parts: list[str], whole: list[str]) -> None:
+    assert list(whole_characters(parts)) == whole

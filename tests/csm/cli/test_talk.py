@@ -120,6 +120,72 @@ async def test_where_no_answer_comes_it_is_said_and_the_next_one_may(
         assert (talk.num_failed, talk.num_spoken) == (1, 1)
 
 
+@pytest.mark.parametrize("how", ["fails", "says nothing", "is interrupted"])
+async def test_where_no_answer_comes_the_one_before_stays(gateway: str, how: str) -> None:
+    lines: list[str] = []
+    thinking = threading.Event()
+
+    def answers(line: str) -> Iterator[str]:
+        lines.append(line)
+        if len(lines) != 2:
+            yield "Good morning."
+        elif how == "fails":
+            raise LanguageModelError("llm: gone")
+        elif how == "is interrupted":
+            thinking.set()
+            time.sleep(0.3)
+            yield "Too late."
+
+    async with AsyncClient(gateway) as client, client.converse() as conversation:
+        talk = Talk(conversation, None, None, answers)
+        await asyncio.wait_for(talk.turn("One."), 20)
+        second = asyncio.create_task(talk.turn("Two."))
+        if how == "is interrupted":
+            await asyncio.to_thread(thinking.wait, 10)
+            talk.interrupt()
+        await asyncio.wait_for(second, 20)
+        await asyncio.wait_for(talk.turn("Three."), 20)
+        turns = (await client.get_conversation(conversation.conversation_id)).turns
+    said = [(turn.heard, turn.text) for turn in turns]
+    answer = (False, "Good morning.")
+    assert said == [(True, "One."), answer, (True, "Two."), (True, "Three."), answer]
+    assert talk.num_spoken == 2
+
+
+async def test_an_answer_that_is_too_long_for_a_turn_is_cut(
+    gateway: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answers(line: str) -> Iterator[str]:
+        yield from ["Yes. ", "No. ", "Never before. "]
+
+    async with AsyncClient(gateway) as client, client.converse() as conversation:
+        talk = Talk(conversation, None, None, answers, 12)
+        await asyncio.wait_for(talk.turn("Hello."), 20)
+        await asyncio.wait_for(talk.turn("Hello, you there."), 20)
+        turns = (await client.get_conversation(conversation.conversation_id)).turns
+    assert [turn.text for turn in turns] == ["Hello.", "Yes. No. Nev"]
+    told = capsys.readouterr().err
+    assert "the answer is cut at 12 characters" in told
+    assert "17 characters in one line; allowed are 12" in told
+    assert (talk.num_spoken, talk.num_failed) == (1, 1)
+
+
+async def test_what_makes_saying_fail_ends_the_talk_instead_of_waiting(gateway: str) -> None:
+    def answers(line: str) -> Iterator[str]:
+        raise ZeroDivisionError
+        yield ""
+
+    async with AsyncClient(gateway) as client, client.converse() as conversation:
+        talk = Talk(conversation, None, None, answers)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(talk.turn("Hello."), 10)
+
+
+async def test_a_line_that_is_not_unicode_is_spoken_without_what_is_none() -> None:
+    source = io.TextIOWrapper(io.BytesIO(b"caf\xe9 time\n"), "utf-8", "surrogateescape")
+    assert [line async for line in Lines(source, asyncio.Event())] == ["caf\ufffd time"]
+
+
 async def test_lines_end_with_their_source_or_when_they_are_stopped() -> None:
     stopped = asyncio.Event()
     assert [line async for line in Lines(io.StringIO("a\n\n b \nc"), stopped)] == ["a", "b", "c"]
