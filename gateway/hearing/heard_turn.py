@@ -13,7 +13,7 @@ from gateway.hearing.heard_audio import HeardAudio
 from gateway.speaking.events import FinishReason, SpeechTurnCompleted, TurnTiming, TurnUsage
 from gateway.speaking.fate import REFUSED
 from gateway.speaking.meter import OUTCOMES, outcome_of
-from gateway.speaking.warnings import not_saved
+from gateway.speaking.warnings import not_saved, nothing_heard
 from gateway.text.markup.characters import speakable
 
 
@@ -24,7 +24,9 @@ class HeardTurn:
         """`audio` is closed; None: the words are all there is."""
         self.turn_id = turn_id
         self.audio = audio
-        self._text = text
+        # Recognisers write "..." of a noise: nothing that a model could read.
+        self._text = text if speakable(text) else ""
+        self._warnings = [nothing_heard(len(text))] if text and not self._text else []
         self._ended_at = time.monotonic()
 
     async def join(
@@ -79,10 +81,12 @@ class HeardTurn:
             if self.audio is not None:
                 await self.audio.abort()
             raise
-        if num_frames or speakable(self._text):
+        if num_frames or self._text:
             segment = Segment(speaker, self._text, codes, num_frames)
             conversation.add(Turn(self.turn_id, speaker, True, [segment]))
-        problem = await conversation.unsaved()
+        warnings = list(self._warnings)
+        if problem := await conversation.unsaved():
+            warnings.append(not_saved(problem))
         return SpeechTurnCompleted(
             self.turn_id,
             reason,
@@ -91,5 +95,5 @@ class HeardTurn:
             round(num_frames * frame_ms),
             heard=True,
             error=error,
-            warnings=[not_saved(problem)] if problem else [],
+            warnings=warnings,
         )

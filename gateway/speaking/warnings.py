@@ -56,6 +56,12 @@ def nothing_spoken(text_chars: int) -> TurnWarning:
     return TurnWarning(WarningKind.UNSPEAKABLE, FIELD, 0, text_chars, text)
 
 
+def nothing_heard(text_chars: int) -> TurnWarning:
+    """The words of a heard turn that have no letter or digit."""
+    text = "left out: has no letter or digit"
+    return TurnWarning(WarningKind.UNSPEAKABLE, "end_of_turn.heard_text", 0, text_chars, text)
+
+
 def of_recording(field: str, description: str) -> TurnWarning:
     """What is odd about a recording that was given as `field`."""
     return TurnWarning(WarningKind.RECORDING, field, 0, 0, description)

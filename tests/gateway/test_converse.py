@@ -463,10 +463,32 @@ async def test_bad_messages_end_the_call_naming_the_field(running: Stack) -> Non
     assert await fails(heard_audio=speech_pb2.ConverseHeardAudio(audio=big)) == [
         "heard_audio.audio"
     ]
-    assert await fails(end_of_turn=speech_pb2.ConverseEndOfTurn(heard_text="🙂")) == [
+    assert await fails(end_of_turn=speech_pb2.ConverseEndOfTurn(heard_text="x" * 5000)) == [
         "end_of_turn.heard_text"
     ]
     await running.settled()
+
+
+@pytest.mark.parametrize("text", ["...", "…", "🙂", " "])
+@pytest.mark.parametrize("num_frames", [0, 3])
+async def test_heard_words_without_a_letter_are_left_out_and_the_call_goes_on(
+    running: Stack, text: str, num_frames: int
+) -> None:
+    async with Conversation(running, conversation_id="noise") as call:
+        await call.say("A first sentence.")
+        await call.end()
+        if num_frames:
+            await call.hear(num_frames)
+        await call.end(heard_text=text)
+        await call.say("A second sentence.")
+        await call.done()
+    assert call.error is None
+    spoken, heard, again = call.all("turn_completed")
+    assert (spoken.heard, heard.heard, again.heard) == (False, True, False)
+    assert heard.kept_audio_ms == num_frames * 80
+    (warning,) = heard.warnings
+    assert (warning.field, warning.end_char) == ("end_of_turn.heard_text", len(text))
+    assert warning.kind == common_pb2.WARNING_KIND_UNSPEAKABLE
 
 
 async def test_a_heard_turn_that_gets_too_long_is_refused() -> None:
