@@ -59,10 +59,10 @@ class AllInOne:
             client = AsyncClient(stack.address)
 
     What is None is left to the services' own settings. `tokenizer`, `generator` and `gateway`
-    are further settings by name. Ports are free ones unless given, and there is no HTTP unless its
-    port is. Where it is `private`, used by this process alone, the gateway's ports are plaintext
-    and nobody is asked who calls, whatever the environment says; the inner ports always are
-    plaintext. Leaving the block cancels what runs; `stop` drains.
+    are further settings by name. Where it is `private`, used by this process alone, ports are free
+    ones unless given, there is no HTTP unless its port is, the gateway's ports are plaintext and
+    nobody is asked who calls, whatever the environment says; the inner ports always are plaintext
+    and on loopback. Leaving the block cancels what runs; `stop` drains.
     """
 
     tokenizer: Host
@@ -93,21 +93,23 @@ class AllInOne:
         # Nothing but the gateway is reached from outside, and only it waits for endpoints.
         # On loopback, what others would encrypt or probe needs neither.
         known = OPEN if private else {"auth_certificates": ""}
-        inner: Values = {"host": "127.0.0.1", "port": 0, "drain_delay_s": 0.0, **PLAIN, **known}
+        free: Values = {"port": 0} if private else {}
+        inner: Values = {"host": "127.0.0.1", "drain_delay_s": 0.0, **free, **PLAIN, **known}
         both: Values = {"model": model, "threads": threads, "device": device}
         engine: Values = {"slots": slots, "dtype": dtype}
         # There is one of each: nothing to balance.
         face: Values = {
-            "host": "127.0.0.1",
-            "port": 0,
-            "http_port": "none",
             "tokenizer_load_balancing": "pick_first",
             "generator_load_balancing": "pick_first",
             "backend_ca": "",
             "backend_certificate": "",
             "backend_key": "",
-            **({"backend_token_file": "", **PLAIN, **OPEN} if private else {}),
         }
+        if private:
+            face = {
+                **face, **free, "host": "127.0.0.1", "http_port": "none", "backend_token_file": "",
+                **PLAIN, **OPEN,
+            }  # fmt: skip
         self.tokenizer_settings = make_settings(TokenizerSettings, inner, both, tokenizer or {})
         self.generator_settings = make_settings(
             GeneratorSettings, inner, both, engine, generator or {}

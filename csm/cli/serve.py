@@ -34,31 +34,34 @@ def serve(
     device: options.Device = None,
     threads: options.Threads = None,
     host: Annotated[
-        str, typer.Option(help="Where gateway and metrics listen.", rich_help_panel=_LISTEN)
-    ] = "127.0.0.1",
+        str | None, typer.Option(help="Where gateway and metrics listen.",
+                                 show_default="127.0.0.1", rich_help_panel=_LISTEN)
+    ] = None,
     port: Annotated[
-        int, typer.Option(help="Gateway; 0: a free one.", min=0, max=65535, rich_help_panel=_LISTEN)
-    ] = 50050,
+        int | None,
+        typer.Option(help="Gateway; 0: a free one.", min=0, max=65535, show_default="50050",
+                     rich_help_panel=_LISTEN),
+    ] = None,
     http_port: Annotated[
-        int,
+        int | None,
         typer.Option(help="Gateway's HTTP and WebSocket; 0: none.", min=0, max=65535,
-                     rich_help_panel=_LISTEN),
-    ] = 8080,
+                     show_default="8080", rich_help_panel=_LISTEN),
+    ] = None,
     metrics_port: Annotated[
-        int,
+        int | None,
         typer.Option(help="Prometheus, all services; 0: none.", min=0, max=65535,
-                     rich_help_panel=_LISTEN),
-    ] = 9464,
+                     show_default="9464", rich_help_panel=_LISTEN),
+    ] = None,
     tokenizer_port: Annotated[
-        int,
+        int | None,
         typer.Option(help="Tokenizer, on loopback; 0: a free one.", min=0, max=65535,
-                     rich_help_panel=_LISTEN),
-    ] = 50051,
+                     show_default="50051", rich_help_panel=_LISTEN),
+    ] = None,
     generator_port: Annotated[
-        int,
+        int | None,
         typer.Option(help="Generator, on loopback; 0: a free one.", min=0, max=65535,
-                     rich_help_panel=_LISTEN),
-    ] = 50052,
+                     show_default="50052", rich_help_panel=_LISTEN),
+    ] = None,
     max_queue: Annotated[
         int | None,
         typer.Option(help="Turns that wait before others are refused.", min=0,
@@ -82,9 +85,12 @@ def serve(
                                    rich_help_panel=_DRAIN)
     ] = None,
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], typer.Option(help="Least severe log line.")
-    ] = "INFO",
-    log_format: Annotated[Literal["text", "json"], typer.Option(help="Log lines.")] = "text",
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None,
+        typer.Option(help="Least severe log line.", show_default="INFO"),
+    ] = None,
+    log_format: Annotated[
+        Literal["text", "json"] | None, typer.Option(help="Log lines.", show_default="text")
+    ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print all settings as JSON and exit.")
     ] = False,
@@ -92,7 +98,7 @@ def serve(
     """Run tokenizer, generator and gateway in one process.
 
     TLS is set by CSM_GATEWAY_TLS_CERTIFICATE and CSM_GATEWAY_TLS_KEY (docs/security.md).
-    Settings without a flag come from CSM_TOKENIZER_..., CSM_GENERATOR_... and CSM_GATEWAY_...
+    What no flag says comes from CSM_TOKENIZER_..., CSM_GENERATOR_... and CSM_GATEWAY_...
     SIGTERM or Ctrl-C drains: what runs is finished, nothing new is taken.
     """
     # First, so that an installation without the services says that, and not what they would need.
@@ -104,6 +110,7 @@ def serve(
     from csm.serving.logs.setup import configure_logging
     from csm.serving.metrics import Metrics
     from csm.serving.tls.server import ServerTls
+    from gateway.settings import GatewaySettings
 
     metrics = Metrics().with_process()
     drain = {"drain_finish_s": drain_finish_s}
@@ -123,7 +130,9 @@ def serve(
         gateway={
             "host": host,
             "port": port,
-            "http_port": http_port or "none",
+            "http_port": "none" if http_port == 0 else http_port,
+            "log_level": log_level,
+            "log_format": log_format,
             "voices_directory": voices,
             "created_voices_directory": created_voices,
             "drain_delay_s": drain_delay_s,
@@ -143,21 +152,26 @@ def serve(
         shown = {k: v.model_dump(mode="json", exclude=unknown) for k, v in settings.items()}
         typer.echo(json.dumps(shown, indent=2))
         return
-    configure_logging(log_level, log_format)
-    tell = _teller(log_format)
+    gateway = running.gateway_settings
+    # Of the three on one port, which is the gateway's where no flag says another.
+    if metrics_port is None:
+        metrics_port = GatewaySettings.model_validate({}).metrics_port
+    configure_logging(gateway.log_level, gateway.log_format)
+    tell = _teller(gateway.log_format)
     try:
         try:
-            tls = ServerTls.of(running.gateway_settings)
-            encrypted = running.gateway_settings.metrics_tls
-            expose_metrics(metrics, host, metrics_port or None, tls if encrypted else None)
+            tls = ServerTls.of(gateway)
+            encrypted = tls if gateway.metrics_tls else None
+            expose_metrics(metrics, gateway.host, metrics_port or None, encrypted)
         except OSError as error:
             raise CommandError(f"--metrics-port: {error.strerror}") from None
-        life = _life(running, tell, _address(host, metrics_port) if metrics_port else None)
+        address = _address(gateway.host, metrics_port) if metrics_port else None
+        life = _life(running, tell, address)
         with asyncio.Runner(loop_factory=event_loop()) as runner:
             runner.run(life)
     except Exception as error:
         message = describe(error)
-        if log_format != "json" or message is None:
+        if gateway.log_format != "json" or message is None:
             raise
         # One form for all lines: who collects JSON takes no other.
         log.error("%s", message)

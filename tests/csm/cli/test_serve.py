@@ -127,6 +127,52 @@ def test_it_says_where_it_listens_as_it_was_told() -> None:
         assert server.process.wait(30) == 0
 
 
+VARIABLES = {
+    "CSM_GATEWAY_HOST": "127.0.0.2",
+    "CSM_GATEWAY_PORT": "50060",
+    "CSM_GATEWAY_HTTP_PORT": "none",
+    "CSM_GATEWAY_LOG_LEVEL": "WARNING",
+    "CSM_GATEWAY_LOG_FORMAT": "json",
+    "CSM_TOKENIZER_PORT": "50061",
+    "CSM_GENERATOR_PORT": "50062",
+}
+
+
+def test_variables_say_what_no_flag_does(csm: Csm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(*flags: str) -> list[object]:
+        result = csm("serve", "--print-config", *flags)
+        assert result.exit_code == 0, result.output
+        settings = json.loads(result.stdout)
+        assert {settings[name]["host"] for name in ("tokenizer", "generator")} == {"127.0.0.1"}
+        ports = [settings[name]["port"] for name in ("gateway", "tokenizer", "generator")]
+        rest = [settings["gateway"][name] for name in ("host", "http_port", "log_level")]
+        return [*ports, *rest, settings["gateway"]["log_format"]]
+
+    monkeypatch.delenv("CSM_GATEWAY_HTTP_PORT", raising=False)
+    assert shown() == [50050, 50051, 50052, "127.0.0.1", 8080, "INFO", "text"]
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    assert shown() == [50060, 50061, 50062, "127.0.0.2", None, "WARNING", "json"]
+    flags = ("--host", "127.0.0.3", "--port", "1", "--tokenizer-port", "2", "--generator-port", "3")
+    more = ("--http-port", "4", "--log-level", "DEBUG", "--log-format", "text")
+    assert shown(*flags, *more) == [1, 2, 3, "127.0.0.3", 4, "DEBUG", "text"]
+
+
+@pytest.mark.parametrize("name", ["PORT", "HTTP_PORT", "LOG_LEVEL"])
+def test_a_wrong_variable_is_named(csm: Csm, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"CSM_GATEWAY_{name}", "abc")
+    result = csm("serve", "--print-config")
+    assert result.exit_code == 1
+    assert f"{name.lower()}: 'abc' is not allowed" in result.output
+
+
+def test_metrics_are_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("CSM_GATEWAY_METRICS_PORT", str(port))
+    with serving(*FREE) as server:
+        assert server.address("metrics") == f"http://127.0.0.1:{port}/metrics"
+
+
 def test_it_speaks_by_http_where_it_says_so() -> None:
     port = free_port()
     with serving(*FREE, "--metrics-port", "0", "--http-port", str(port)) as server:
