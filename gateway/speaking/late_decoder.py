@@ -131,7 +131,11 @@ class LateDecoder:
                 return
             except BackendFailure as failure:
                 self.owed.end()
-                if self._stopped or not await self._go_on(failure):
+                if self._stopped:
+                    raise
+                if not await self._go_on(failure):
+                    if self._has_all_sound():
+                        return
                     raise
                 self._begin_anew(hangs=failure.hangs)
 
@@ -144,7 +148,7 @@ class LateDecoder:
                     self.decoded_frames = num_frames
                     self._forget_old()
                 self._sounds = True
-                if self.decoded_frames < self.fed_frames:
+                if self.decoded_frames < self.fed_frames or self.decoding.closed:
                     self.owed.begin(flowing=True)
                 else:
                     self.owed.end()
@@ -159,9 +163,14 @@ class LateDecoder:
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
+        self.owed.end()
         early = not self.decoding.closed or self.decoded_frames < self.fed_frames
         if early and not self._stopped:
             raise BackendFailure.ended(Source.TOKENIZER)
+
+    def _has_all_sound(self) -> bool:
+        """Only the end of the call is missing: a turn does not fail for that."""
+        return self._ended and not self._undecoded and self.decoded_frames >= self.fed_frames
 
     def _begin_anew(self, *, hangs: bool) -> None:
         """Another call, fed with the frames behind which it is to go on, and with those that the
@@ -174,8 +183,11 @@ class LateDecoder:
         self._first_frame = self.fed_frames - kept
         begins_at = round(self._first_frame * form.frame_samples) * form.sample_bytes
         self._unheard_bytes = max(0, self._heard_bytes - begins_at)
+        for first in range(self._first_frame, self.fed_frames, MAX_FED_FRAMES):
+            num_frames = min(MAX_FED_FRAMES, self.fed_frames - first)
+            begin = len(recent) - (self.fed_frames - first) * form.frame_bytes
+            self.decoding.feed(recent[begin : begin + num_frames * form.frame_bytes], num_frames)
         if kept:
-            self.decoding.feed(recent[len(recent) - kept * form.frame_bytes :], kept)
             self.owed.begin()
         self._pump()
 
@@ -221,3 +233,6 @@ class LateDecoder:
                 self.owed.begin(flowing=self._sounds)
         if self._ended and (self._stopped or not self._undecoded):
             self.decoding.close()
+            # The end is owed too, or a tokenizer that hangs there holds the turn for ever.
+            if not (self._stopped or self.owed.for_s):
+                self.owed.begin(flowing=self._sounds)

@@ -393,6 +393,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.hang_decode_at: set[int] = set()
         """Frames decoded -> the next decoder stands still there, and with `hangs_again` all do."""
         self.hangs_again = False
+        self.hang_at_end = 0
+        """So many decoders give all their sound, and then no end."""
         self.digest = "cd"
         self.decoded_frames: list[int] = []
         self.formats: list[common_pb2.AudioFormat] = []
@@ -533,6 +535,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                         audio=pcm, first_sample=frames * FRAME_SAMPLES, num_frames=frames + 1
                     )
                     frames += 1
+            if self.hang_at_end:
+                self.hang_at_end -= 1
+                await asyncio.Event().wait()
         finally:
             self.decoding -= 1
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from csm import errors
-from csm.v1 import common_pb2
+from csm.v1 import common_pb2, speech_pb2
 from gateway.speaking import recovery, watch
 from tests.gateway.calls import Conversation, Heard, synthesize, turns_of
 from tests.gateway.fakes import (
@@ -247,6 +247,30 @@ async def test_a_tokenizer_that_hangs_in_mid_sentence_is_left(
         heard = await synthesize(running, EIGHT_FRAMES)
         assert time.monotonic() - began < 3
         whole(heard, 8, failovers=1)
+        await running.settled()
+
+
+@pytest.mark.parametrize("thinks", [True, False], ids=["the caller thinks", "at once"])
+@pytest.mark.parametrize("again", [True, False], ids=["all hang", "one hangs"])
+async def test_a_turn_ends_though_the_tokenizer_hangs_behind_its_last_sound(
+    monkeypatch: pytest.MonkeyPatch, thinks: bool, again: bool
+) -> None:
+    monkeypatch.setattr(watch, "FLOW_SILENCE_S", 0.4)
+    async with stack(decode_timeout_s=0.4) as running:
+        running.tokenizer.hang_at_end = 100 if again else 1
+        async with Conversation(running) as call:
+            await call.say(EIGHT_FRAMES)
+            await call.send(flush=speech_pb2.ConverseFlush())
+            await call.until("audio")
+            if thinks:
+                await asyncio.sleep(0.8)
+            began = time.monotonic()
+            await call.end()
+            completed = await call.until("turn_completed")
+            await call.done()
+        assert time.monotonic() - began < 6
+        assert completed.finish_reason == EOS
+        assert call.spoken[0].frames == list(range(8))
         await running.settled()
 
 

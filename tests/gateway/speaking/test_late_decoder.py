@@ -11,6 +11,7 @@ from csm.v1 import common_pb2, speech_pb2
 from gateway.backends.failure import BackendFailure
 from gateway.backends.requests import Requests
 from gateway.speaking.late_decoder import (
+    MAX_FED_FRAMES,
     MIN_DECODED_FRAMES,
     PRIMER_FRAMES,
     DecoderFormat,
@@ -184,6 +185,22 @@ async def test_a_listener_in_the_largest_format_who_does_not_read_costs_little()
         assert len(running.tokenizer.decoded_frames) == 102
 
 
+async def test_the_tokenizer_owes_the_end_of_a_call_that_is_closed() -> None:
+    late, decoding = decoder(ahead_frames=9)
+    late.feed(codes(0, 2), 2)
+    running = asyncio.create_task(late.run(lambda pcm, num_frames: None))
+    decoding.answer((b"12", 2))
+    await asyncio.sleep(0.01)
+    assert late.owed.for_s == 0
+    late.close()
+    await asyncio.sleep(0.01)
+    assert late.owed.for_s > 0
+    assert late.owed.flowing
+    decoding.answer(None)
+    await running
+    assert late.owed.for_s == 0
+
+
 def sound_of(first: int, num_frames: int) -> bytes:
     return b"".join(bytes([n % 256]) * FRAME_SAMPLES for n in range(first, first + num_frames))
 
@@ -218,6 +235,21 @@ async def test_a_decoder_that_is_lost_is_built_anew_from_the_last_frames() -> No
     assert b"".join(pcm for pcm, _ in heard) == sound_of(0, 102)
     assert heard[-1][1] == 102
     assert late.owed.for_s == 0
+
+
+async def test_a_decoder_that_is_built_anew_gets_no_message_that_is_too_long() -> None:
+    second = Decoding()
+    late, first = decoder(1000, second)
+    running = asyncio.create_task(late.run(lambda pcm, n: None))
+    for frame in range(0, 900, 90):
+        late.feed(codes(frame, 90), 90)
+    first.answer(None)
+    await asyncio.sleep(0.01)
+    assert max(n for _, n in second.fed) <= MAX_FED_FRAMES
+    assert b"".join(c for c, _ in second.fed) == codes(0, 900)
+    late.stop()
+    second.answer(None)
+    await running
 
 
 async def test_what_was_fed_while_no_decoder_was_there_is_not_lost() -> None:
