@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from csm import errors
@@ -20,14 +20,25 @@ from gateway.http.conversation_socket import ConversationRoute
 from gateway.http.edge import Edge
 from gateway.http.guard import guard
 from gateway.http.page import PageRoutes
+from gateway.http.router import PathRouter
 from gateway.http.speech import SpeechRoute
 from gateway.http.texts import TextRoutes
 from gateway.http.voices import VoiceRoutes
 from gateway.speech import SpeechHandler
 
 ALWAYS = frozenset({"/healthz", "/readyz"})
-EXPOSED = ("x-request-id", "x-csm-seed", "x-csm-sample-rate-hz", "x-csm-warnings", "server-timing")
-"""Headers of ours that a page in a browser may read."""
+EXPOSED = (
+    "x-request-id",
+    "x-csm-seed",
+    "x-csm-sample-rate-hz",
+    "x-csm-warnings",
+    "server-timing",
+    "retry-after",
+    "retry-after-ms",
+    "www-authenticate",
+    "allow",
+)
+"""Headers that a page in a browser may read: all that docs/http.md tells clients of."""
 
 
 def make_app(
@@ -69,8 +80,7 @@ def make_app(
         routes += [Route("/", page.index), Route("/playground/{file}", page.file)]
     guard(routes, ROUTES, authenticator)
     names = {r.endpoint: r.path for r in routes if isinstance(r, Route | WebSocketRoute)}
-    router = Router(routes, redirect_slashes=False)
-    app: ASGIApp = Edge(router, metrics, refusal, names, ALWAYS, recorder)
+    app: ASGIApp = Edge(PathRouter(routes), metrics, refusal, names, ALWAYS, recorder)
     if allowed := origins(speech.settings):
         app = CORSMiddleware(
             app,

@@ -134,6 +134,7 @@ def text_to_prepare(
     name = "text" if "text" in data or "input" not in data else "input"
     if "input" in data:
         data.setdefault("text", data.pop("input"))
+    names = {"text": name, "body.text": name, "body.voice": "voice"}
     request = speech_pb2.PrepareTextRequest()
     found = Violations()
     fill(request, data, "body", found)
@@ -143,9 +144,7 @@ def text_to_prepare(
     except errors.InvalidArgument as error:
         raise errors.InvalidArgument(
             *(
-                errors.FieldViolation(
-                    name if v.field in ("text", "body.text") else v.field, v.description
-                )
+                errors.FieldViolation(names.get(v.field, v.field), v.description)
                 for v in violations_of(error)
             )
         ) from None

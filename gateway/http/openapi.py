@@ -4,7 +4,7 @@ from typing import Any
 
 import csm
 from gateway.http.messages import new_voice_schema, speech_extras_schema, text_options_schema
-from gateway.http.speech_body import SpeechBody
+from gateway.http.speech_body import SpeechBody, VoiceBody
 from gateway.voices.names import MAX_NAME_CHARS
 
 _AUDIO = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "audio/pcm")
@@ -107,14 +107,20 @@ def document(max_text_chars: int) -> dict[str, Any]:
 def speech_schema(max_text_chars: int) -> dict[str, Any]:
     """Of the body of a request to speak."""
     schema = SpeechBody.model_json_schema()
-    named = schema.pop("$defs")["NamedVoice"]
+    del schema["$defs"]
     schema["properties"]["input"] |= {"minLength": 1, "maxLength": max_text_chars}
-    voice = schema["properties"]["voice"]
-    voice["anyOf"] = [named if "$ref" in one else one for one in voice["anyOf"]]
+    schema["properties"]["voice"] = _voice_schema()
     schema["properties"]["csm"] = speech_extras_schema() | {
         "description": "what only this server knows: docs/http.md"
     }
     return schema
+
+
+def _voice_schema() -> dict[str, Any]:
+    schema = VoiceBody.model_json_schema()
+    named, voice = schema["$defs"]["NamedVoice"], schema["properties"]["voice"]
+    kinds = [named if "$ref" in one else one for one in voice["anyOf"]]
+    return {**voice, "anyOf": kinds}
 
 
 def _speech(max_text_chars: int) -> dict[str, Any]:
@@ -169,8 +175,7 @@ def _prepare(max_text_chars: int) -> dict[str, Any]:
         400, 404, 409, 413, 415,
     )  # fmt: skip
     text = {"type": "string", "minLength": 1, "maxLength": max_text_chars}
-    voice = {"type": "string"}
-    properties = {"input": text, "voice": voice, "text_options": text_options_schema()}
+    properties = {"input": text, "voice": _voice_schema(), "text_options": text_options_schema()}
     schema = {"type": "object", "required": ["input"], "properties": properties}
     found["requestBody"] = {"required": True, "content": _json(schema)}
     return found

@@ -40,6 +40,13 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         else:
             self.waiting.pop(self, None)
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            # uvicorn does not note that a refusal has been answered: it would log each as an error
+            # of ours, and anybody can be refused.
+            self.handshake_complete = True
+
     def _rejected(self, status: Any, text: str) -> Response:
         # What is wrong is told there with the header itself, and a token may stand in it.
         return self._reject(status, NO_HANDSHAKE if text.startswith(_TOLD) else text)

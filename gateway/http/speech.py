@@ -21,9 +21,10 @@ from gateway.http.bodies import Bodies
 from gateway.http.connection import abort, client_of
 from gateway.http.errors import error_body
 from gateway.http.formats import CONTENT_TYPES, SSE, check_format, coding_of
+from gateway.http.openai_voices import name_or_default
 from gateway.http.outcomes import Outcomes, SpeechOutcome
 from gateway.http.sending import Sender, disconnected, while_connected
-from gateway.http.speech_body import OPENAI_VOICES, SpeechBody, speech_body, unused
+from gateway.http.speech_body import SpeechBody, speech_body, unused
 from gateway.messages import Checker
 from gateway.owner import owner_of_call
 from gateway.speaking.events import (
@@ -85,11 +86,14 @@ class SpeechRoute:
     async def _checked(self, body: SpeechBody, outcome: SpeechOutcome, owner: str) -> Synthesis:
         speech = self._speech
         extras = {name: value for name, value in (body.csm or {}).items() if value is not None}
+        voice, warning = await name_or_default(speech, body.voice_name, owner=owner)
+        if warning:
+            outcome.warnings.append(f"voice: {warning}")
         asked = messages.synthesis(
             Checker(speech.settings, speech.backends.info),
             speech.texts.rules,
             text=body.input,
-            voice=await self._voice(body.voice_name, outcome, owner),
+            voice=voice,
             speed=body.speed,
             encoding="OGG_OPUS" if body.response_format == "opus" else "PCM_S16LE",
             rate_hz=RATE_HZ,
@@ -100,17 +104,6 @@ class SpeechRoute:
         except errors.InvalidArgument as error:
             raise messages.renamed(error) from None
         return asked
-
-    async def _voice(self, name: str, outcome: SpeechOutcome, owner: str) -> str:
-        """The name, or none where it is one of OpenAI's that nobody has here."""
-        if name in OPENAI_VOICES:
-            await self._speech.keeper.look_for(name, owner=owner)
-            try:
-                self._speech.voices.of(owner).get(name)
-            except errors.NotFound:
-                outcome.warnings.append(f"voice: there is no {name} here, the default voice speaks")
-                return ""
-        return name
 
 
 class _Answer(Response):

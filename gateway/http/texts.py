@@ -5,9 +5,12 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.http import messages
 from gateway.http.bodies import Bodies
+from gateway.http.openai_voices import name_or_default
 from gateway.http.outcomes import warning_json
+from gateway.http.speech_body import voice_name
 from gateway.messages import Checker
 from gateway.owner import owner_of_call
+from gateway.speaking.events import TurnWarning, WarningKind
 from gateway.speaking.warnings import of_text
 from gateway.speech import SpeechHandler
 
@@ -24,8 +27,13 @@ class TextRoutes:
         speech = self._speech
         given = await self._bodies.json(request.scope, request.receive)
         checker = Checker(speech.settings, speech.backends.info)
-        asked = messages.text_to_prepare(checker, given, speech.texts.rules)
-        prepared = await speech.prepare(*asked, owner=owner_of_call())
+        owner = owner_of_call()
+        voice, warning = await name_or_default(speech, voice_name(given), owner=owner)
+        asked = messages.text_to_prepare(checker, given | {"voice": voice}, speech.texts.rules)
+        prepared = await speech.prepare(*asked, owner=owner)
+        warnings = [of_text(one) for one in prepared.warnings]
+        if warning:
+            warnings.insert(0, TurnWarning(WarningKind.IGNORED, "voice", 0, 0, warning))
         pairs = zip(prepared.sentences, prepared.positions, strict=True)
         return JSONResponse(
             {
@@ -44,6 +52,6 @@ class TextRoutes:
                     }
                     for sentence, positions in pairs
                 ],
-                "warnings": [warning_json(of_text(warning)) for warning in prepared.warnings],
+                "warnings": [warning_json(one) for one in warnings],
             }
         )

@@ -1,8 +1,12 @@
 """Models, voices, health, what there is no route for, and pages in browsers."""
 
+import re
+from pathlib import Path
+
 import httpx
 import pytest
 
+from gateway.access import ROUTES
 from tests.gateway.fakes import Stack, stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -54,11 +58,29 @@ async def test_what_there_is_no_route_for_is_an_error_in_the_same_shape(
     assert answer.headers["x-request-id"]
 
 
+async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_takes(
+    http: httpx.AsyncClient,
+) -> None:
+    methods: dict[str, set[str]] = {}
+    for verb, path in (name.split() for name in ROUTES):
+        if verb != "WS":
+            methods.setdefault(path, set()).update((verb, "HEAD") if verb == "GET" else (verb,))
+    assert methods["/v1/audio/voices"] == {"GET", "HEAD", "POST"}
+    for path, allowed in methods.items():
+        answer = await http.patch(re.sub(r"{\w+}", "some", path))
+        assert answer.status_code == 405, path
+        assert answer.headers["allow"] == ", ".join(sorted(allowed)), path
+
+
 async def test_only_pages_that_the_setting_names_may_call(http: httpx.AsyncClient) -> None:
     ours = {"origin": "https://page.example"}
     answer = await http.get("/v1/models", headers=ours)
     assert answer.headers["access-control-allow-origin"] == "https://page.example"
-    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+    page = (Path(__file__).parents[3] / "docs" / "http.md").read_text().lower()
+    header = r"`(x-[a-z-]+|server-timing|retry-after(?:-ms)?|www-authenticate|allow)`"
+    named = re.findall(header, page)
+    assert exposed == set(named)
     asked = await http.options(
         "/v1/audio/speech",
         headers={

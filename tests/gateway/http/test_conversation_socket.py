@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from tests.gateway.fakes import FRAME_SAMPLES, Stack, stack
 
@@ -359,33 +359,3 @@ async def test_a_drain_speaks_what_was_accepted_and_closes() -> None:
                 async with talk(one):
                     pass
         await stopping
-
-
-@pytest.mark.parametrize(
-    ("origin", "status"),
-    [
-        ("https://page.example", None),
-        ("https://other.example", 403),
-        ("null", 403),
-        ("http://[::1", 403),
-    ],
-)
-async def test_only_pages_that_the_setting_names_may_open_one(
-    served: Stack, origin: str, status: int | None
-) -> None:
-    url = served.http.replace("http", "ws") + "/v1/conversations"
-    if status is None:
-        async with connect(url, origin=origin):  # type: ignore[arg-type]
-            return
-    with pytest.raises(InvalidStatus) as refused:
-        async with connect(url, origin=origin):  # type: ignore[arg-type]
-            pass
-    assert refused.value.response.status_code == status
-    assert json.loads(refused.value.response.body)["error"]["code"] == "origin_not_allowed"
-
-
-async def test_another_path_is_no_websocket(served: Stack) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        async with connect(served.http.replace("http", "ws") + "/v1/other"):
-            pass
-    assert refused.value.response.status_code in (403, 404)

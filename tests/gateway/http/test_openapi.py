@@ -97,6 +97,17 @@ def test_what_needs_no_credential_says_so() -> None:
     assert DOCUMENT["security"] == [{"token": []}, {}]
 
 
+def test_a_voice_is_described_alike_wherever_a_body_names_one() -> None:
+    named = [
+        DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"][
+            "properties"
+        ]["voice"]
+        for path in ("/v1/audio/speech", "/v1/text/prepare")
+    ]
+    assert named[0] == named[1]
+    assert {one["type"] for one in named[0]["anyOf"]} == {"string", "object", "null"}
+
+
 def test_what_only_we_know_is_described_field_by_field() -> None:
     extras = messages.speech_extras_schema()["properties"]
     assert extras["seed"] == {"type": "integer", "minimum": 0, "maximum": (1 << 64) - 1}

@@ -194,10 +194,8 @@ async def test_every_route_is_here(monkeypatch: pytest.MonkeyPatch, served: Stac
     import gateway.http.app as app
 
     routes: list[Any] = []
-    router = app.Router
-    monkeypatch.setattr(
-        app, "Router", lambda given, **more: (routes.extend(given), router(given, **more))[1]
-    )
+    router = app.PathRouter
+    monkeypatch.setattr(app, "PathRouter", lambda given: (routes.extend(given), router(given))[1])
     app.make_app(served.service._speech, object(), lambda: None, lambda: None, CallRecorder())  # type: ignore
     found = {f"WS {r.path}" for r in routes if isinstance(r, WebSocketRoute)}
     for route in routes:

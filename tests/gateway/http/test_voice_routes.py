@@ -8,7 +8,7 @@ import pytest
 
 from csm.limits import MAX_RECORDING_BYTES
 from gateway.http import voice_form
-from tests.gateway.fakes import Stack
+from tests.gateway.fakes import Stack, stack
 from tests.gateway.voices.making import AUDIO, FRAME_CODE, WORDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -136,6 +136,58 @@ async def test_a_text_is_prepared_and_not_spoken(served: Stack, http: httpx.Asyn
 
     off = {"input": "$3.50", "text_options": {"normalize": False}}
     assert (await http.post("/v1/text/prepare", json=off)).json()["spoken_form"] == "$3.50"
+
+
+@pytest.mark.parametrize("voice", ["fake", {"id": "fake"}, "", None])
+async def test_a_voice_is_named_to_prepare_as_it_is_to_speak(
+    http: httpx.AsyncClient, voice: Any
+) -> None:
+    body = {"input": "Hi.", "voice": voice}
+    assert (await http.post("/v1/audio/speech", json=body)).status_code == 200
+    answer = await http.post("/v1/text/prepare", json=body)
+    assert (answer.status_code, answer.json()["warnings"]) == (200, [])
+
+
+@pytest.mark.parametrize("voice", ["alloy", {"id": "alloy"}])
+async def test_a_voice_of_openai_prepares_as_the_default_with_a_warning(
+    http: httpx.AsyncClient, voice: Any
+) -> None:
+    answer = await http.post("/v1/text/prepare", json={"input": "Hi.", "voice": voice})
+    assert answer.status_code == 200, answer.text
+    (ignored,) = answer.json()["warnings"]
+    assert ignored == {
+        "kind": "ignored",
+        "field": "voice",
+        "first_char": 0,
+        "end_char": 0,
+        "description": "there is no alloy here, the default voice speaks",
+    }
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_voice_of_openai_that_stands_for_one_of_ours_prepares_without_a_warning() -> None:
+    async with (
+        stack(http_port=0, voice_aliases="alloy=fake") as one,
+        httpx.AsyncClient(base_url=one.http) as http,
+    ):
+        answer = await http.post("/v1/text/prepare", json={"input": "Hi.", "voice": "alloy"})
+        assert (answer.status_code, answer.json()["warnings"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    "voice", [7, ["fake"], {"name": "fake"}, {"id": 7}, {"id": "fake", "x": 1}, "x" * 257, "\ud800"]
+)
+async def test_what_names_no_voice_is_told_alike_to_speak_and_to_prepare(
+    http: httpx.AsyncClient, voice: Any
+) -> None:
+    body = json.dumps({"input": "Hi.", "voice": voice})
+    told = []
+    for path in ("/v1/audio/speech", "/v1/text/prepare"):
+        answer = await http.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400
+        told.append(answer.json()["error"])
+    assert told[0]["param"] == "voice"
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(
