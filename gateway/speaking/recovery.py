@@ -105,7 +105,7 @@ class Recovery:
         """Whether what failed is opened anew and the turn goes on; returns when there is a backend
         for it. A turn that has frames goes on with them, even if nothing was delivered yet."""
         what = self._fate(failure)
-        if not (what is Fate.GO_ON or (what is Fate.RETRY and has_frames)):
+        if what is not Fate.GO_ON and not (what in (Fate.RETRY, Fate.WAIT) and has_frames):
             return False
         tries = self._going_on.setdefault(failure.source, Tries(self._settings))
         if failure.code in NOT_FREE:

@@ -72,6 +72,7 @@ class CodecPool:
                 partial(self._opened, one.operation),
                 self._limits,
                 metrics,
+                decodes=one.operation == "decode",
             )
             for one in directions
         }

@@ -163,7 +163,10 @@ class TokenizerService:
         )
         use_threads = partial(torch.set_num_threads, 1 if native else threads)
         waits = PoolLimits(
-            settings.stream_wait_s, settings.max_waiting_streams, settings.max_idle_s
+            settings.stream_wait_s,
+            settings.decode_wait_s,
+            settings.max_waiting_streams,
+            settings.max_idle_s,
         )
         pool = CodecPool(both, config.frame_rate_hz, self._metrics, waits, use_threads)
         encode = EncodeLimits(

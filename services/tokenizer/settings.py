@@ -55,6 +55,13 @@ class TokenizerSettings(ServiceSettings):
         le=3600,
         description="seconds that a stream waits for a codec state before it is refused",
     )
+    decode_wait_s: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="seconds at most that a stream to be decoded does; less than the gateways' "
+        "decode_timeout_s, which take who is silent so long for one that hangs",
+    )
     max_waiting_streams: int = Field(
         64,
         ge=0,

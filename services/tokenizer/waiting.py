@@ -18,6 +18,8 @@ class PoolLimits:
 
     wait_s: float = 10.0
     """Seconds for a row, while all are in use."""
+    decode_wait_s: float = 2.0
+    """Seconds at most for a row to decode with."""
     max_waiting: int = 64
     """Streams that wait for a row of a direction; more are refused at once."""
     max_idle_s: float = 300.0
@@ -33,12 +35,17 @@ class WaitingList:
         opened: Callable[[], CodecStream | None],
         limits: PoolLimits,
         metrics: TokenizerMetrics,
+        *,
+        decodes: bool = False,
     ) -> None:
         """`all_in_use` says what there is none of, for a refusal; `opened` gives a stream with a
-        row, or None where all are taken."""
+        row, or None where all are taken; `decodes` where the rows are to decode with."""
         self._all_in_use = all_in_use
         self._opened = opened
         self._limits = limits
+        self._wait_s, self._setting = limits.wait_s, "stream_wait_s"
+        if decodes and limits.decode_wait_s < limits.wait_s:
+            self._wait_s, self._setting = limits.decode_wait_s, "decode_wait_s"
         self._metrics = metrics
         self._places: deque[asyncio.Future[CodecStream]] = deque()
 
@@ -56,13 +63,13 @@ class WaitingList:
         places.append(place)
         taken = False
         try:
-            async with asyncio.timeout(limits.wait_s):
+            async with asyncio.timeout(self._wait_s):
                 stream = await place
             taken = True
             return stream
         except TimeoutError:
             raise self._refusal(
-                f"none was free within {limits.wait_s:g} s (stream_wait_s)"
+                f"none was free within {self._wait_s:g} s ({self._setting})"
             ) from None
         finally:
             if not taken:

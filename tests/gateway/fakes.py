@@ -393,6 +393,8 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
         self.hang_decode_at: set[int] = set()
         """Frames decoded -> the next decoder stands still there, and with `hangs_again` all do."""
         self.hangs_again = False
+        self.full = 0
+        """So many decoders are refused a place, after their first frames have come."""
         self.hang_at_end = 0
         """So many decoders give all their sound, and then no end."""
         self.digest = "cd"
@@ -515,6 +517,9 @@ class FakeTokenizer(Backend, tokenizer_pb2_grpc.TokenizerServiceServicer):
                     width = (form.sample_rate_hz or RATE) * FRAME_MS // 1000 * (form.channels or 1)
                     width *= BYTES_PER_SAMPLE[form.encoding] if form.encoding else 2
                     continue
+                if self.full:
+                    self.full -= 1
+                    raise errors.QueueFull("all decode streams are in use")
                 codes = np.frombuffer(request.frames.codes, "<u2").reshape(-1, K)
                 assert request.frames.first_frame == frames
                 for row in codes:

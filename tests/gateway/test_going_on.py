@@ -250,6 +250,17 @@ async def test_a_tokenizer_that_hangs_in_mid_sentence_is_left(
         await running.settled()
 
 
+async def test_a_turn_waits_for_a_full_tokenizer_with_the_frames_that_it_has(
+    running: Stack,
+) -> None:
+    running.generator.frame_s = 0.02
+    running.tokenizer.full = 4
+    heard = await synthesize(running, EIGHT_FRAMES)
+    whole(heard, 8, failovers=1)
+    # Nothing was generated twice.
+    assert len(running.generator.streams) == 1
+
+
 @pytest.mark.parametrize("thinks", [True, False], ids=["the caller thinks", "at once"])
 @pytest.mark.parametrize("again", [True, False], ids=["all hang", "one hangs"])
 async def test_a_turn_ends_though_the_tokenizer_hangs_behind_its_last_sound(

@@ -235,6 +235,17 @@ async def test_a_stream_that_waits_in_vain_is_refused_and_leaves_its_place(
     (await pool.acquire("decode")).close()
 
 
+async def test_a_stream_to_decode_waits_no_longer_than_is_said_of_these(
+    start_pool: Callable[..., Any],
+) -> None:
+    pool: Pool = await start_pool(wait_s=5, decode_wait_s=0.1)
+    held = [await pool.acquire("decode") for _ in range(ROWS)]
+    with pytest.raises(QueueFull, match=r"none was free within 0.1 s \(decode_wait_s\)"):
+        await pool.acquire("decode")
+    for stream in held:
+        stream.close()
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_call_that_is_cancelled_as_its_row_comes_gives_it_back(
     pool: Pool, turns: int
