@@ -11,6 +11,7 @@ from gateway.call_ports import CallPorts
 from gateway.conversations.store import StoredConversation
 from gateway.hearing.heard_audio import HeardAudio
 from gateway.hearing.heard_turn import HeardTurn
+from gateway.speaking.fate import TurnState
 from gateway.speaking.outbox import Outbox
 from gateway.speaking.spoken_turn import SpokenTurn
 
@@ -117,6 +118,10 @@ class TurnQueue:
     async def _speak(self, turn: SpokenTurn) -> None:
         self._speaking = turn
         try:
+            if turn.state is TurnState.STOPPING:
+                # Cancelled before it began: it speaks nothing, and needs no place.
+                await turn.run()
+                return
             async with self._ports.turns.taken(turn):
                 await turn.run()
         except (errors.QueueFull, errors.QuotaExceeded) as full:

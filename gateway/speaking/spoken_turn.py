@@ -149,7 +149,10 @@ class SpokenTurn:
         """
         self.meter.admitted()
         if (conversation := self._ports.conversation) is not None:
-            self.meter.continues(sum(turn.num_frames for turn in conversation.turns))
+            turns = conversation.turns
+            # What was only heard, no generator has seen yet.
+            if any(turn.num_frames and not turn.heard for turn in turns):
+                self.meter.continues(sum(turn.num_frames for turn in turns))
             if self._resumed is not None:
                 conversation.take_back(self.turn_id)
                 self._taken_back = True
@@ -191,8 +194,12 @@ class SpokenTurn:
         return turn
 
     def refuse(self, error: errors.ServiceError) -> None:
-        """Ends a turn that never began, in band: there is no place for it."""
-        self._end(FinishReason.ERROR if self._reason is None else self._reason, error)
+        """Ends a turn that never began, in band: there is no place for it. One that was cancelled
+        meanwhile misses none."""
+        if self._reason is not None:
+            self._end(self._reason, self._error)
+        else:
+            self._end(FinishReason.ERROR, error)
 
     def abandon(self) -> None:
         """The call is over before the turn: keeps what was sent. After the end: nothing."""

@@ -491,6 +491,27 @@ async def test_heard_words_without_a_letter_are_left_out_and_the_call_goes_on(
     assert warning.kind == common_pb2.WARNING_KIND_UNSPEAKABLE
 
 
+@pytest.mark.parametrize("limits", [{"max_streams": 1}, {"quota_requests_per_minute": 6}])
+async def test_a_turn_that_is_cancelled_before_it_began_needs_no_place(
+    limits: dict[str, int],
+) -> None:
+    async with stack(**limits) as running:
+        running.generator.frame_s = 0.02
+        async with Conversation(running) as one, Conversation(running) as two:
+            await one.say("x" * 400 + ".")
+            await one.end()
+            await one.until("audio")
+            for count in range(1, 9):
+                await two.say("No end of it")
+                await two.until("started")
+                await two.cancel()
+                completed = await two.until("turn_completed", count)
+                assert completed.finish_reason == CANCELLED
+                assert not completed.HasField("error")
+            outcome = {"rpc": "Converse", "outcome": "rejected"}
+            assert running.sample("csm_gateway_requests_total", **outcome) in (None, 0.0)
+
+
 async def test_a_heard_turn_that_gets_too_long_is_refused() -> None:
     async with stack(max_heard_audio_ms=1000) as running:
         async with Conversation(running) as call:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from csm.client import Client
+from csm.client import Client, Conversation, Event, TurnCompleted
 from services.all_in_one import AllInOne
 from tests.system.conftest import PICO, BackgroundStack
 
@@ -41,3 +42,21 @@ def test_a_turn_misses_when_another_conversation_took_its_slot(narrow: AllInOne)
         assert counts(narrow) == (1, 1)
         turn("a")
         assert counts(narrow) == (2, 1)
+
+
+def test_what_was_only_heard_is_no_miss(narrow: AllInOne) -> None:
+    heard = np.zeros(24_000, np.float32)
+    with Client(narrow.address) as client, client.converse() as talk:
+        for _ in range(2):
+            talk.send_audio(heard)
+            talk.say(TEXT)
+            talk.end_turn()
+            assert list(until_spoken(talk))
+    assert counts(narrow) == (1, 0)
+
+
+def until_spoken(talk: Conversation) -> Iterator[Event]:
+    for event in talk:
+        yield event
+        if isinstance(event, TurnCompleted) and not event.heard:
+            return
