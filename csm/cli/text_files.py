@@ -56,6 +56,9 @@ def read_one(text: str, output: Path | None, play: bool) -> TextFile:
     elif len(text) <= 1024 and path.suffix.lower() in TEXT_SUFFIXES and path.is_file():
         name, said = text, _read(path)
         output = output or (None if play else path.with_suffix(".wav"))
+    elif path.suffix.lower() in TEXT_SUFFIXES and not any(map(str.isspace, text)):
+        # A slip of the fingers, which would be spoken otherwise.
+        raise CommandError(f"{text}: no such file; to have the name itself spoken, give it by -")
     else:
         name, said = "", text
     return TextFile(name, said, output or (None if play else DEFAULT_OUTPUT))

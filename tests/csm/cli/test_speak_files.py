@@ -33,6 +33,16 @@ def test_a_text_file_is_spoken_beside_itself_and_what_was_skipped_is_said(
     assert "not UTF-8" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["missing.txt", "no/such/Place.MD", "a.ssml"])
+def test_the_name_of_a_file_that_is_not_there_is_not_spoken(
+    csm: Csm, tmp_path: Path, name: str
+) -> None:
+    result = csm("speak", name, "-o", tmp_path / "x.wav")
+    assert result.exit_code == 1
+    assert f"{name}: no such file" in " ".join(result.stderr.split())
+    assert not (tmp_path / "x.wav").exists()
+
+
 def test_a_folder_is_spoken_once_and_again_where_a_text_is_newer(
     csm: Csm, gateway: str, tmp_path: Path
 ) -> None:
