@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,11 +29,13 @@ class Spoken:
     """Of which some was spent waiting for the loudspeaker, where it was played."""
     words: tuple[WordTime, ...] = ()
     """Of the whole text, timed from its first sample; where they were asked for."""
+    num_left_out_chars: int = 0
+    """Characters of the text that were not sent."""
 
     @property
     def num_skipped_chars(self) -> int:
         """Characters of the text that were not spoken."""
-        return sum(
+        return self.num_left_out_chars + sum(
             warning.end_char - warning.first_char
             for one in self.completed
             for warning in one.warnings
@@ -52,13 +54,15 @@ async def write_speech(
     message: str,
     *,
     total_chars: int | None = None,
+    left_out: Sequence[tuple[int, int]] = (),
     loudspeaker: Loudspeaker | None = None,
     kept: bool = True,
 ) -> Spoken | None:
     """Writes and plays the chunks as they come, one speech after the other, each begun when it is
     its turn.
 
-    With each comes where its text begins in the whole, in characters, which has `total_chars`.
+    With each comes where its text begins in the whole, in characters, which has `total_chars`;
+    of which [first, end) are `left_out`, as they are code.
     None where the model had nothing to say. Raises the error of a speech; what came before it is
     in the file, and is said to be where it is `kept`.
     """
@@ -68,7 +72,10 @@ async def write_speech(
     file = None
     started: TurnStarted | None = None
     completed: list[TurnCompleted] = []
-    warnings: list[str] = []
+    warnings = [
+        f"text, characters {begin} to {end}: not spoken: code or the like"
+        for begin, end in left_out
+    ]
     words: list[WordTime] = []
     try:
         with text_progress(message, total_chars) as progress:
@@ -103,7 +110,8 @@ async def write_speech(
             console().print(f"csm: warning: {warning}", soft_wrap=True)
     if first is None or started is None or not completed:
         return None
-    return Spoken(started, tuple(completed), audio_s, first, total_s, tuple(words))
+    num_left_out = sum(end - begin for begin, end in left_out)
+    return Spoken(started, tuple(completed), audio_s, first, total_s, tuple(words), num_left_out)
 
 
 def _moved(words: Iterable[WordTime], chars: int, ms: int) -> Iterator[WordTime]:

@@ -152,6 +152,7 @@ def speak(
                 target_at,
                 loudspeaker,
                 words,
+                marked=markup != "off",
             )
 
     asyncio.run(life())

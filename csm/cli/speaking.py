@@ -10,7 +10,7 @@ from csm.cli.loudspeaker import Loudspeaker
 from csm.cli.output import Output
 from csm.cli.reporting import CommandError, console
 from csm.cli.text_files import TextFile, text_of
-from csm.cli.text_parts import parts_by_voice
+from csm.cli.text_parts import parts_of
 from csm.client import AsyncSpeech, AudioFormat
 from csm.errors import InvalidArgument
 
@@ -28,15 +28,21 @@ async def speak_files(
     target_at: TargetAt,
     loudspeaker: Loudspeaker | None,
     words: Path | None,
+    *,
+    marked: bool = True,
 ) -> None:
-    """Speaks them all. In a folder, a text that cannot be spoken does not end the work; what was
-    skipped, and why, is said at the end, and then the command ends with 1 if a text failed."""
+    """Speaks them all; `marked`: what is markup in them is not read as words.
+
+    In a folder, a text that cannot be spoken does not end the work; what was skipped, and why, is
+    said at the end, and then the command ends with 1 if a text failed.
+    """
 
     async def speak(file: TextFile, message: str) -> tuple[Spoken, Output | None]:
         said = text_of(file)
+        parts, left_out = parts_of(said, max_text_chars, marked=marked)
 
         def speeches(form: AudioFormat | None) -> Iterator[tuple[int, AsyncSpeech]]:
-            for first_char, part in parts_by_voice(said, max_text_chars):
+            for first_char, part in parts:
                 yield first_char, synthesize(part, form)
 
         with file.opened() as path:
@@ -46,6 +52,7 @@ async def speak_files(
                 target,
                 message,
                 total_chars=len(said),
+                left_out=left_out,
                 loudspeaker=loudspeaker,
                 kept=not file.in_folder,
             )

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from csm.cli.text_parts import parts_by_voice, parts_of
 from tests.csm.cli.conftest import PICO, Csm, chirp
 from tests.pico import BOOKS, CODEBOOK_SIZE
 
@@ -96,24 +95,6 @@ def test_standard_input_is_read_and_standard_output_written(
     assert done.returncode == 0, done.stderr
     assert done.stdout[:4] == b"RIFF"
     assert len(done.stdout) > 44 + 1920 * 2
-
-
-def test_a_long_text_is_cut_into_parts_that_the_server_takes() -> None:
-    sentence = "The quick brown fox jumps over the lazy dog. "
-    for text, most in (
-        (sentence * 200, 4096), ("word " * 5000, 4096), (("para. " * 90 + "\n\n") * 30, 4096),
-        ("one,two;three " * 999, 100), ("\u4f60\u597d\u3002 " * 3000, 512),
-    ):  # fmt: skip
-        placed = parts_of(text.strip(), most)
-        parts = [part for _, part in placed]
-        assert all(text[first:].startswith(part) for first, part in placed)
-        assert all(0 < len(part) <= most for part in parts)
-        assert " ".join(" ".join(parts).split()) == " ".join(text.split())
-    assert all(part.endswith(".") for _, part in parts_of((sentence * 200).strip(), 4096))
-    assert parts_of("short", 4096) == [(0, "short")]
-    assert parts_of("", 4096) == [(0, "")]
-    # A single word is not cut; the server says what is wrong with it.
-    assert parts_of("a" * 5000, 4096) == [(0, "a" * 5000)]
 
 
 def test_what_is_left_out_is_said_with_its_place_in_the_whole_text(
@@ -397,26 +378,6 @@ def test_a_script_of_several_voices_becomes_one_file(csm: Csm, tmp_path: Path) -
     told = " ".join(result.output.split())
     assert "voice 'bob' is not known; known are emma, fable, heart, michael, pico" in told
     assert not (tmp_path / "no.wav").exists()
-
-
-def test_who_speaks_holds_in_the_parts_of_a_long_text() -> None:
-    text = (
-        "[voice: ann] One two. Three four. [voice: bob] Five six. Seven eight. [/voice] Nine ten."
-    )
-    parts = parts_by_voice(text, 36)
-    assert [part for _, part in parts] == [
-        "[voice: ann] One two.",
-        "[voice: ann]Three four.",
-        "[voice: ann][voice: bob] Five six.",
-        "[voice: bob]Seven eight.",
-        "[voice: bob][/voice] Nine ten.",
-    ]
-    for begin, part in parts:
-        assert len(part) <= 36
-        own = part.split("]")[-1].strip()
-        assert text.index(own) - begin == part.index(own)
-    plain = "One two. Three four."
-    assert parts_by_voice(plain, 12) == parts_of(plain, 12)
 
 
 def test_pace_and_loudness_are_as_asked(csm: Csm, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`csm speak` with a file or a folder of texts."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,26 @@ def test_the_name_of_a_file_that_is_not_there_is_not_spoken(
     assert result.exit_code == 1
     assert f"{name}: no such file" in " ".join(result.stderr.split())
     assert not (tmp_path / "x.wav").exists()
+
+
+def test_a_long_text_is_spoken_in_parts_and_its_code_is_left_out_and_told(
+    csm: Csm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSM_GATEWAY_MAX_TEXT_CHARS", "80")
+    text, words = tmp_path / "long.md", tmp_path / "words.json"
+    code = "```\n" + "x = 1. Or 2.\n\n" * 20 + "```\n"
+    said = f"<voice name='michael'>Hello there. Good evening.\n\n{code}\nThis is all.</voice>"
+    text.write_text(said)
+    with serving(*FREE, "--metrics-port", "0") as server:
+        result = csm("speak", text, "--server", server.address("gateway"), "--seed", 1,
+                     "--words", words)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stderr.split())
+    first = said.index("```")
+    assert f"text, characters {first} to {first + len(code)}: not spoken: code" in told
+    assert f"skipped {len(code)} characters" in told
+    spoken = [said[one["first_char"] : one["end_char"]] for one in json.loads(words.read_text())]
+    assert spoken == ["Hello", "there", "Good", "evening", "This", "is", "all"]
 
 
 def test_a_folder_is_spoken_once_and_again_where_a_text_is_newer(
