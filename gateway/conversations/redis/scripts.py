@@ -110,9 +110,9 @@ return {'ok'}
 
 CLOSE = Script(
     """
--- fence or nonce, ttl_ms -> status. Nothing stays of a conversation without turns.
-local h = redis.call('HMGET', head, 'fence', 'nonce', 'lease_ms')
-if h[1] ~= ARGV[1] and h[2] ~= ARGV[1] then return {'fenced'} end
+-- fence or nonce, ttl_ms -> status. Nothing stays of a conversation without turns, but its grave.
+local h = redis.call('HMGET', head, 'fence', 'nonce', 'deleted')
+if h[3] or (h[1] ~= ARGV[1] and h[2] ~= ARGV[1]) then return {'fenced'} end
 if redis.call('LLEN', turns) == 0 then
   redis.call('DEL', head)
 else
@@ -126,7 +126,8 @@ return {'ok'}
 
 DELETE = Script(
     """
--- ttl_ms, format -> status. What is of another format goes too.
+-- ttl_ms, format -> status. What is of another format goes too. Turns whose head was lost leave a
+-- grave like any others.
 local kind = redis.call('TYPE', head).ok
 if kind ~= 'none' and (kind ~= 'hash' or redis.call('HGET', head, 'format') ~= ARGV[2]) then
   redis.call('DEL', head, turns)
@@ -138,7 +139,7 @@ local count = redis.call('EXISTS', turns)
 redis.call('DEL', turns)
 if h[4] or (kind == 'none' and count == 0) then return {'missing'} end
 redis.call('HDEL', head, 'voice', 'codec', 'nonce', 'opened_ms', 'lease_ms')
-redis.call('HSET', head, 'deleted', 1)
+redis.call('HSET', head, 'format', ARGV[2], 'deleted', 1)
 redis.call('PEXPIRE', head, ARGV[1])
 return {'ok'}
 """

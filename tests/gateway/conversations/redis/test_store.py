@@ -8,6 +8,7 @@ import pytest
 from csm import errors
 from gateway.conversations.conversation import ConversationLimits, StoredConversation
 from gateway.conversations.key import ConversationKey
+from gateway.conversations.redis.commands import LeaseLost
 from gateway.conversations.redis.store import RedisStore
 from gateway.conversations.timeline import Timeline
 from gateway.conversations.turn import Turn
@@ -237,6 +238,39 @@ async def test_what_is_deleted_stays_deleted(server: RedisServer, other: RedisSt
         assert await late.unsaved() == "the conversation was deleted"
     anew = await other.open("c", "w", 0)
     assert (anew.turns, anew.voice) == ([], "w")
+
+
+async def test_what_is_deleted_without_its_head_can_be_begun_anew_and_stays_deleted(
+    server: RedisServer, other: RedisStore
+) -> None:
+    async with redis_store(server.url) as store:
+        late = await store.open("c", "v", 0)
+        late.add(turn("1", segment("x", 2)))
+        assert await late.unsaved() == ""
+        server.client().delete("csm:1:{/c}:head")  # as an eviction does
+        await other.delete("c", 0)
+        with pytest.raises(errors.NotFound):
+            await other.delete("c", 0)
+        late.add(turn("2", segment("y", 2)))
+        assert await late.unsaved() == "the conversation was deleted"
+    anew = await other.open("c", "w", 0)
+    assert (anew.turns, anew.voice) == ([], "w")
+
+
+async def test_who_had_what_is_deleted_does_not_take_its_grave_away(
+    server: RedisServer, other: RedisStore
+) -> None:
+    async with redis_store(server.url, lease_s=0.2) as store:
+        commands = store._commands
+        late = await store.open("c", "v", 0)
+        late.add(turn("1", segment("x", 2)))
+        assert await late.unsaved() == ""
+        writer = store._writers[late]
+        await writer.pause()
+        await other.delete("c", 1.0)
+        await commands.close(KEY, writer._fence)
+        with pytest.raises(LeaseLost, match="was deleted"):
+            await commands.open(KEY, "nonce", "v", "cd", again=True)
 
 
 async def test_unused_conversations_expire_and_use_renews_them(server: RedisServer) -> None:
