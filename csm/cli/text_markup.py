@@ -245,7 +245,8 @@ class TextMarkup:
             self._change(end, self._open[:at] + behind)
 
     def _element_end(self, name: str, at: int, limit: int) -> int | None:
-        closing = re.compile(f"</{re.escape(name)}", re.IGNORECASE).search(self._text, at, limit)
+        ending = re.compile(f"</(?:ssml:)?{re.escape(name)}", re.IGNORECASE)
+        closing = ending.search(self._text, at, limit)
         end = self._text.find(">", closing.start()) if closing else -1
         return end + 1 if end >= 0 else None
 

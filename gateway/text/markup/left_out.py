@@ -10,6 +10,7 @@ from gateway.text.markup.output import MarkupOutput
 
 _MAX_CODE_LINE_CHARS = 128
 _MAX_CLOSING_TAG_CHARS = 64
+_PREFIX = "ssml:"
 
 
 class SkippedPart(Enum):
@@ -106,10 +107,12 @@ class SkippedMarkup:
         return found + len(ending)
 
     def _element(self, text: str, at: int, origin: int, final: bool) -> int | None:
-        ending = f"</{self._elements.dropping}"
-        match = re.compile(re.escape(ending), re.IGNORECASE).search(text, at)
+        name = self._elements.dropping
+        ending = re.compile(f"</(?:{_PREFIX})?{re.escape(name)}", re.IGNORECASE)
+        match = ending.search(text, at)
         if match is None:
-            end = max(at, len(text) - (0 if final else len(ending) - 1))
+            begun = len("</") + len(_PREFIX) + len(name) - 1
+            end = max(at, len(text) - (0 if final else begun))
             return end if end > at else None
         closing = text.find(">", match.start())
         if closing < 0:

@@ -30,7 +30,7 @@ PIECES = st.sampled_from(
         *("e\u0301", "\u0301", "\u200b", "\u200d", "\ufe0f", "\u20e3", "\u2028", "\t", "\x0c"),
         *(" ", " ", " ", "\n", "\n\n", "\n# ", "\n- ", "\n1. ", "\n> ", "\n---\n", "\n```\n"),
         *("\r\n", " " * 25, "x" * 25, "\n| a | b |\n", "[pause 1s]", '<break time="1s"/>'),
-        *('<sub alias="y z">', '<say-as interpret-as="characters">'),
+        *('<sub alias="y z">', '<say-as interpret-as="characters">', "</ssml:sub>"),
         *("[voice: y]", "[/voice]", '<voice name="y">', "</voice>", "[voice: "),
     ]
 )
