@@ -112,6 +112,8 @@ BEFORE_NAME = word_set(
 )
 BEFORE_CAPITAL = word_set("Gen Col Maj Rep Hon Pres Adm Mt Ft")
 """Words of their own unless a name follows."""
+FIRST_NAMES = word_set("Max Ed")
+"""Names with a capital, unless a number or a small letter follows."""
 OPENERS = word_set(
     """
     The She He It They We I You A An In On At But And This That There My His Her

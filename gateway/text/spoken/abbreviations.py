@@ -6,6 +6,7 @@ from gateway.text.spoken.abbreviation_words import (
     ANY_CASE,
     BEFORE_CAPITAL,
     BEHIND_NAME,
+    FIRST_NAMES,
     LAST,
     NO_DOT,
     NUMBERED,
@@ -52,6 +53,8 @@ def _word(match: re.Match[str]) -> str | None:
     if not dot and key not in NO_DOT:
         return None
     after = match.string[match.end() : match.end() + 2]
+    if written in FIRST_NAMES and _is_first_name(match):
+        return None
     if key in BEFORE_CAPITAL and not after[1:].isupper():
         return None
     if key in BEHIND_NAME and not _behind_name(match):
@@ -59,6 +62,14 @@ def _word(match: re.Match[str]) -> str | None:
     ends = dot and key in LAST and (_ends(match) or (key == "etc" and after[1:].isupper()))
     ends = ends or (dot and not match.string[match.end() : match.end() + 4].strip("\"') "))
     return _case(written, WORDS[key]) + ("." if ends else "")
+
+
+def _is_first_name(match: re.Match[str]) -> bool:
+    """Thanks, Max. But: Max. 5 kg, Max. speed, 2nd Ed."""
+    after = match.string[match.end() : match.end() + 2].strip()
+    if after.isdecimal() or after.islower():
+        return False
+    return not _EDITION.search(match.string, max(0, match.start() - 10), match.start())
 
 
 def _behind_name(match: re.Match[str]) -> bool:
@@ -90,6 +101,7 @@ def _saint_or_street(match: re.Match[str]) -> str | None:
     return "Street" + ("." if ends else "")
 
 
+_EDITION = re.compile(r"(?:\d(?:st|nd|rd|th)|first|second|third|[Rr]evised) \Z")
 _NAME = r"(?!Mount|Port|Lake|Fort|Sault|Bay|In|At|The)[A-Z][a-z]{1,20}"
 _STREET = re.compile(
     rf"(?:\d |[a-z],? )(?:[NSEW]\.? )?(?:{_NAME} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}\Z"

@@ -128,6 +128,13 @@ def _military(match: re.Match[str]) -> str | None:
 _HALF = r"(?P<half> ?[aApP](?:[mM](?!\w)\.?(?!\w)|\.[mM](?:\.|(?!\w))))"
 
 RULES: tuple[Rule, ...] = (
+    # 5.30pm and 9.15-10.30 a.m., as the British write them.
+    rule(
+        r"(?<![\w.:/,$€£¥₹])(?:1\d|2[0-3]|0?[1-9])(?P<it>\.)"
+        r"(?=[0-5]\d(?: ?(?:[–-]|to) ?\d{1,2}[.:][0-5]\d)? ?[aApP]\.?[mM](?!\w))",
+        ":",
+        _HALF_DAY,
+    ),
     # Ranges first: what is between two times is no minus and no dash.
     rule(r"(?<=:\d\d)(?: ?[aApP]\.?[mM]\.?)?(?P<it> ?[–-] ?)(?=\d)", " to ", _COLON),
     rule(r"(?<=\d)(?P<it> ?[–-] ?)(?=\d\d?:\d\d(?!\d))", " to ", _COLON),
