@@ -34,6 +34,9 @@ _OPENERS = "\"'“‘«‹([{¿¡—–-"
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LAST_NUMBER = re.compile(r"[0-9.,]*[0-9]\Z")
 _ROMAN = re.compile(r"[IVXLC]{2,7}")
+_CODE = re.compile(r"[A-Z]{1,4}-?[0-9]{2}")
+_CODE_BEGINS = re.compile(r"[A-Z]{1,4}-?[0-9]?\Z")
+"""Of an order: ABC123, INV-12; what has one digit begins sentences: B2B, F1."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _PARTING = re.compile(r"[–—/-]")
 _SHORT = re.compile(r"[bcdfghjklmnpqrstvwxz]{2,4}")
@@ -122,6 +125,10 @@ def _after_numbered(key: str, after: str, known: bool, continues: bool, final: b
         return None
     if continues or after[:1].isdigit():
         return False
+    if len(key) > 1 and _CODE.match(after):
+        return False
+    if len(key) > 1 and not final and _CODE_BEGINS.match(after):
+        return None
     if after[:1] in "IVXLC" and after[:1]:
         word = next_word(after, final)
         if word is None:

@@ -166,6 +166,7 @@ RULES: tuple[Rule, ...] = (
         re.compile(r"[Pp]h\.? ?D|Sc|[BM]\. ?[AS]\."),
     ),
     rule(rf"(?<![\w.-])(?P<word>{_NUMBERED_WORDS})\. ?(?=#?\d|(?!I\b)[IVX]++(?!\w))", _numbered),
+    rule(r"(?<![\w.-])(?P<word>[Nn]os?)\. (?=[A-Z]{1,4}-?\d\d)", _numbered),
     rule(r"(?<![\w.])(?P<it>[AaPp]\.m\.)(?!\w)", _degree, re.compile(r"[AaPp]\.m\.")),
     rule(r"\bDr(?P<dot>\.)?(?!\w)", _doctor_or_drive, re.compile("Dr")),
     rule(r"\bSt(?P<dot>\.)?(?![\w'])", _saint_or_street, re.compile(r"\bSt\b")),

@@ -39,7 +39,8 @@ def _names(match: re.Match[str]) -> tuple[str, str] | None:
         power = POWERS[match["power"]]
         one, many = f"{power} {one}", f"{power} {many}"
     else:
-        if symbol in AMBIGUOUS and not per and "." not in match["amount"]:
+        is_month = symbol == "mo" and match.string.startswith(".", match.end("unit"))
+        if symbol in AMBIGUOUS and not (per or is_month) and "." not in match["amount"]:
             return None
         one, many = _name(symbol)
     if per:
