@@ -40,8 +40,8 @@ MONTHS = _words(
 """Goes on with a day: "Fri. Dec. 5"."""
 NAMED = _words(
     """
-    inc ltd co corp jr sr esq univ assn assoc bros ave blvd rd rte ste st mt ft hwy sq pl qty u.s u.k u.n e.u u.s.a
-    calif fla tex conn mich minn tenn colo ariz
+    inc ltd co corp jr sr esq univ assn assoc bros ave blvd rd rte ste st mt ft hwy sq pl qty
+    u.s u.k u.n e.u u.s.a calif fla tex conn mich minn tenn colo ariz
     ph.d b.a m.a b.sc m.sc m.d d.c ll.c bldg intl natl govt
     """
 )

@@ -114,9 +114,13 @@ def _is_street(match: re.Match[str]) -> bool:
     return _STREET.search(before) is not None
 
 
-def _numbered(match: re.Match[str]) -> str:
+def _numbered(match: re.Match[str]) -> str | None:
     if match[0] in ("v.", "V."):
         return "version "  # v.2, and not the verse of v. 2
+    if match["word"] in "cC" and not (
+        match["word"] == "c" and _YEAR.match(match.string, match.end())
+    ):
+        return None  # c. 1850, but C. 5 is an item of a list
     return _case(match["word"], NUMBERED[match["word"].lower()]) + " "
 
 
@@ -148,6 +152,8 @@ def _degree(match: re.Match[str]) -> str:
     )
 
 
+_YEAR = re.compile(r"\d{3}")
+_DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _LETTER_DOT = re.compile(r"[egkbrtaEGKBRTA]\.|aka|wrt")
 _INITIAL = re.compile(r"[A-Z]\. ?[A-Z]")
 _LOWER_OR_TITLE = any_of([*WORDS, *(word.title() for word in ANY_CASE)])
@@ -169,6 +175,13 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w.-])(?P<word>[Nn]os?)\. (?=[A-Z]{1,4}-?\d\d)", _numbered),
     rule(r"(?<![\w.])(?P<it>[AaPp]\.m\.)(?!\w)", _degree, re.compile(r"[AaPp]\.m\.")),
     rule(r"\bDr(?P<dot>\.)?(?!\w)", _doctor_or_drive, re.compile("Dr")),
+    # 22 W. 34th St.: neither watts nor the end of a sentence.
+    rule(
+        r"(?<=\d )(?P<it>(?P<side>[NSEW])\.?) "
+        r"(?=\d{1,3}(?:st|nd|rd|th) [A-Z]|(?:[A-Z][a-z]{1,20} ){1,2}(?:St|Ave|Blvd|Rd|Ln|Ct|Pl)\b)",
+        lambda match: _DIRECTIONS[match["side"]],
+        re.compile(r"\d [NSEW]"),
+    ),
     rule(r"\bSt(?P<dot>\.)?(?![\w'])", _saint_or_street, re.compile(r"\bSt\b")),
     rule(rf"(?<![\w.-])(?P<word>{_LOWER_OR_TITLE})(?:(?P<dot>\.(?![a-z\d.-]))|(?![\w-]))", _word),
     rule(

@@ -179,6 +179,13 @@ def test_what_a_lexicon_puts_in_is_not_touched() -> None:
         "...!",
         "#a",
         "+1 ",
+        "f(n-1",
+        "x² - ",
+        "1x",
+        '1" x ',
+        "1.30pm-",
+        "[1,2",
+        "1.5/",
     ],
     ids=lambda piece: f"{piece!a}",
 )
