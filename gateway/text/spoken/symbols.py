@@ -161,6 +161,7 @@ EARLY: tuple[Rule, ...] = (
         " ",
         re.compile(r"[-=_*#~+/\\|^<>$%&@:;,]{3}"),
     ),
+    rule(r" ?\.(?: \.){2,}+", "...", re.compile(r"\. \. \.")),
     rule(r"[.!?]{2,}+", _marks, re.compile("[.!?]{2}")),
     rule(r"(?<!\w)I <3 (?=\w)", "I love ", re.compile("<3")),
     rule(r"(?<!\w)<3(?!\w)", "love", re.compile("<3")),

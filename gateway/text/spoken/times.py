@@ -85,7 +85,9 @@ def _time(match: re.Match[str]) -> str | None:
     hours, minutes = match["hours"], match["minutes"]
     if word_before(match) in _ODDS or word_after(match) in _ODDS:
         return f"{numbers.cardinal(hours)} to {numbers.whole(minutes.lstrip('0') or '0')}"
-    if int(minutes) > 59:
+    if (hours, minutes) == ("50", "50"):
+        return "fifty fifty"
+    if int(minutes) > 59 or (int(hours) > 59 and int(hours) + int(minutes) == 100):
         return f"{numbers.whole(hours)} to {numbers.whole(minutes)}"
     if int(hours) > 24:
         # Minutes and seconds: a track of 45:10.
@@ -173,6 +175,7 @@ RULES: tuple[Rule, ...] = (
         _HALF_DAY,
     ),
     rule(r"(?<![\w.,:])(\d{1,3}):(\d{1,3})(?![\w:])", _verse, _COLON),
+    rule(r"(?<=[AP] M )(?P<it>[ECMP]T)(?!\w)", lambda match: " ".join(match["it"])),
     # Odds and ratios.
     rule(r"(?<=\d)\s?:\s?(?=\d)", " to ", re.compile(r"\d ?: ?\d")),
 )

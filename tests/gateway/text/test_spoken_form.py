@@ -186,6 +186,11 @@ def test_what_a_lexicon_puts_in_is_not_touched() -> None:
         "1.30pm-",
         "[1,2",
         "1.5/",
+        ". ",
+        "ab7-",
+        "x_{i}",
+        "\\sum_{i}^",
+        "$a_n",
     ],
     ids=lambda piece: f"{piece!a}",
 )
