@@ -109,6 +109,11 @@ NO_DOT = word_set(
     """
 )
 """Read in full without their dot too."""
+BEFORE_NAME = word_set(
+    """
+    Gen Col Maj Rep Hon Pres Sen Adm Mt Ft Gov Rev Lt Capt Prof Mr Mrs Ms Supt Atty Cpl Pvt
+    """
+)
 BEFORE_CAPITAL = word_set("Gen Col Maj Rep Hon Pres Adm Mt Ft Det Insp Amb")
 """Words of their own unless a name follows."""
 FIRST_NAMES = word_set("Max Ed")

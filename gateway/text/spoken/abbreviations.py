@@ -183,7 +183,12 @@ RULES: tuple[Rule, ...] = (
         re.compile(r"\d [NSEW]"),
     ),
     rule(r"\bSt(?P<dot>\.)?(?![\w'])", _saint_or_street, re.compile(r"\bSt\b")),
-    rule(rf"(?<![\w.-])(?P<word>{_LOWER_OR_TITLE})(?:(?P<dot>\.(?![a-z\d.-]))|(?![\w-]))", _word),
+    # Not the last part of an address at the end of a sentence: /tmp.
+    rule(
+        rf"(?<![\w.-])(?<!slash )(?P<word>{_LOWER_OR_TITLE})"
+        r"(?:(?P<dot>\.(?![a-z\d.-]))|(?![\w-]))",
+        _word,
+    ),
     rule(
         r"(?<![\w.])(?:[A-Z]\.){2,12}+(?P<tail>'?s\b)?(?!\w)",
         _initials,

@@ -13,7 +13,7 @@ _RAISED = re.compile(
     r"|(?<!\w)\w{1,3}\^[a-z])\Z"
 )
 """A variable or 2 to a power, which begins no range; meters and seconds may: 20 m² - 30 m²."""
-_OPENED = re.compile(r"\((?:\d{0,3}[a-z]|\d{1,4})\Z")
+_OPENED = re.compile(r"\((?:\d{0,3}[nxyz]|[a-z])\Z")
 _CLOSED = re.compile(r"(?:\d{0,4}[a-z]|\d{1,4})\)")
 _INDEXED = re.compile(
     r"[\w)\]](?P<bracket>[(\[])(?:[\w.²³^]{1,4}(?:, ?| ?[-+*/] ?)){0,4}\d{0,4}[a-zN][²³]?\Z"
@@ -66,10 +66,10 @@ SPACED: tuple[Rule, ...] = (
 
 TIGHT: tuple[Rule, ...] = (
     rule(
-        r"(?:(?<![^\W\d_])[a-zN][²³]?|\^\d{1,3})(?P<it>[-–])"
+        r"(?:(?<![^\W\d_])(?!(?<=\d)e)[a-zN][²³]?|\^\d{1,3})(?P<it>[-–])"
         r"(?=\d{1,4}[a-z]{0,2}(?![\w^-])|[a-z](?![\w-]))",
         _tight,
         re.compile(r"[\w²³][-–][\w]"),
     ),
 )
-"""Behind the addresses, in which such dashes are spelled, and before the ranges."""
+"""Without 1e-20; behind the addresses, in which such dashes are spelled, and before the ranges."""

@@ -143,7 +143,7 @@ RULES: tuple[Rule, ...] = (
         _COMMAND,
     ),
     rule(r"\^(?:\\circ(?![A-Za-z])|\{\\circ\})", "°", _COMMAND),
-    rule(r"(?<=[\d\s}])\\([%#&])", lambda match: match[1], _BACKSLASH),
+    rule(r"(?<=[\d}])\\([%#&])", lambda match: match[1], _BACKSLASH),
     rule(r"(?<=\w)_\{([^{}]{1,24})\}", _subscript, _SUBSCRIPT),
     rule(r"\^\{([^{}]{1,24})\}", _raised, re.compile(r"\^\{")),
     _FRACTIONS,

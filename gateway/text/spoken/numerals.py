@@ -125,7 +125,8 @@ RANGES: tuple[Rule, ...] = (
     rule(r"(?<=\d)(?: ?[a-zA-Z]{1,3})(?P<it> ?– ?)(?=\d)", " to ", DIGIT),
 )
 MINUS: tuple[Rule, ...] = (
-    rule(r"""(?<![\w)\]}%°"'.\-–—^$€£¥₹])[-–](?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
+    # The exponent of 10^-6 is read with its base.
+    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])(?<![\w)\]}]\^)[-–](?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
 )
 
 
