@@ -9,6 +9,7 @@ def _words(text: str) -> frozenset[str]:
 NEVER = _words(
     """
     mr mrs ms dr prof rev gen sen rep gov capt cmdr lt col sgt maj hon pres messrs mmes
+    adm pvt cpl supt atty asst drs det insp amb incl excl
     vs cf e.g eg i.e ie viz a.k.a aka p.s n.b approx
     sra srta sig dott dhr mevr bijv
     hr herr fr mme mlle bzw z.b d.h u.a s.o vgl bspw sog
@@ -39,8 +40,8 @@ MONTHS = _words(
 """Goes on with a day: "Fri. Dec. 5"."""
 NAMED = _words(
     """
-    inc ltd co corp jr sr esq univ assn bros ave blvd rd st mt ft hwy sq pl u.s u.k u.n e.u u.s.a
-    calif fla tex conn mich minn tenn colo ariz
+    inc ltd co corp jr sr esq univ assn assoc bros ave blvd rd rte ste st mt ft hwy sq pl qty
+    u.s u.k u.n e.u u.s.a calif fla tex conn mich minn tenn colo ariz
     ph.d b.a m.a b.sc m.sc m.d d.c ll.c bldg intl natl govt
     """
 )
@@ -48,7 +49,7 @@ NAMED = _words(
 CLOCK = _words("a.m p.m am pm b.c a.d b.c.e c.e uhr")
 ENDERS = _words(
     """
-    etc al usw ff seq in oz lb lbs yd yds mi sec secs mins hr hrs wk wks yr yrs mph
+    etc al usw ff seq in oz lb lbs yd yds mi sec secs mins hr hrs wk wks mo mos yr yrs mph
     tbsp tsp gal qt kg km cm mm
     """
 )

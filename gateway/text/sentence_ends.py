@@ -34,6 +34,10 @@ _OPENERS = "\"'“‘«‹([{¿¡—–-"
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LAST_NUMBER = re.compile(r"[0-9.,]*[0-9]\Z")
 _ROMAN = re.compile(r"[IVXLC]{2,7}")
+_OUTLINE = re.compile(r"I{2,3}|IV|VI{1,3}|IX|XI{1,3}|XIV|ii|iii|iv|vi{1,3}|ix")
+_CODE = re.compile(r"[A-Z]{1,4}-?[0-9]{2}")
+_CODE_BEGINS = re.compile(r"[A-Z]{1,4}-?[0-9]?\Z")
+"""Of an order: ABC123, INV-12; what has one digit begins sentences: B2B, F1."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _PARTING = re.compile(r"[–—/-]")
 _SHORT = re.compile(r"[bcdfghjklmnpqrstvwxz]{2,4}")
@@ -81,11 +85,18 @@ def ends_sentence(
     whole = before.split()[-1] if before and not before[-1].isspace() else ""
     word = whole.lstrip(_OPENERS)
     key = _PARTING.split(word)[-1].lower()
+    if before and not whole and (not known or before.rstrip().endswith(".")):
+        # Dots with spaces between: "Well . . . yes."
+        return None if not known else not continues and following != "."
+    if before and not whole and following == ".":
+        return False
     alone = at_start and len(before.strip()) == len(whole)
     if key in NEVER:
         return False
     if following == "(" and (key in NUMBERED or key == "al"):
         return False  # "Smith et al. (2019)", "eq. (4)"
+    if alone and word == whole and _OUTLINE.fullmatch(word):
+        return False  # II. Methods
     if alone and word == whole and (word.isdecimal() or (len(word) == 1 and word.isalpha())):
         return False  # the number of a list's item
     verdict: bool | None
@@ -122,6 +133,10 @@ def _after_numbered(key: str, after: str, known: bool, continues: bool, final: b
         return None
     if continues or after[:1].isdigit():
         return False
+    if len(key) > 1 and _CODE.match(after):
+        return False
+    if len(key) > 1 and not final and _CODE_BEGINS.match(after):
+        return None
     if after[:1] in "IVXLC" and after[:1]:
         word = next_word(after, final)
         if word is None:

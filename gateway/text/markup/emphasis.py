@@ -25,6 +25,8 @@ def is_plain(sign: str, num_signs: int, before: str, after: str, final: bool) ->
     inside = before.isalnum() and following.isalnum()
     wide = inside and is_wide(before) and is_wide(following)
     if sign == "_":
+        if num_signs == 1 and following == "{" and (before.isalnum() or before == "}"):
+            return True  # x_{i}, as LaTeX writes it
         address = before in _OF_ADDRESSES or following in _OF_ADDRESSES
         return (inside and not wide) or (num_signs < 3 and address)
     if inside and not wide:

@@ -7,6 +7,7 @@ WORDS: dict[str, str] = {
     "Mr": "Mister",
     "Mrs": "Missus",
     "Ms": "Miz",
+    "Drs": "Doctors",
     "Messrs": "Messieurs",
     "Prof": "Professor",
     "Gen": "General",
@@ -28,6 +29,9 @@ WORDS: dict[str, str] = {
     "Pres": "President",
     "Supt": "Superintendent",
     "Atty": "Attorney",
+    "Det": "Detective",
+    "Insp": "Inspector",
+    "Amb": "Ambassador",
     "Mt": "Mount",
     "Ft": "Fort",
     "Jr": "Junior",
@@ -110,8 +114,10 @@ BEFORE_NAME = word_set(
     Gen Col Maj Rep Hon Pres Sen Adm Mt Ft Gov Rev Lt Capt Prof Mr Mrs Ms Supt Atty Cpl Pvt
     """
 )
-BEFORE_CAPITAL = word_set("Gen Col Maj Rep Hon Pres Adm Mt Ft")
+BEFORE_CAPITAL = word_set("Gen Col Maj Rep Hon Pres Adm Mt Ft Det Insp Amb")
 """Words of their own unless a name follows."""
+FIRST_NAMES = word_set("Max Ed")
+"""Names with a capital, unless a number or a small letter follows."""
 OPENERS = word_set(
     """
     The She He It They We I You A An In On At But And This That There My His Her

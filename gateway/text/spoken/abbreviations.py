@@ -6,6 +6,7 @@ from gateway.text.spoken.abbreviation_words import (
     ANY_CASE,
     BEFORE_CAPITAL,
     BEHIND_NAME,
+    FIRST_NAMES,
     LAST,
     NO_DOT,
     NUMBERED,
@@ -52,6 +53,8 @@ def _word(match: re.Match[str]) -> str | None:
     if not dot and key not in NO_DOT:
         return None
     after = match.string[match.end() : match.end() + 2]
+    if written in FIRST_NAMES and _is_first_name(match):
+        return None
     if key in BEFORE_CAPITAL and not after[1:].isupper():
         return None
     if key in BEHIND_NAME and not _behind_name(match):
@@ -59,6 +62,14 @@ def _word(match: re.Match[str]) -> str | None:
     ends = dot and key in LAST and (_ends(match) or (key == "etc" and after[1:].isupper()))
     ends = ends or (dot and not match.string[match.end() : match.end() + 4].strip("\"') "))
     return _case(written, WORDS[key]) + ("." if ends else "")
+
+
+def _is_first_name(match: re.Match[str]) -> bool:
+    """Thanks, Max. But: Max. 5 kg, Max. speed, 2nd Ed."""
+    after = match.string[match.end() : match.end() + 2].strip()
+    if after.isdecimal() or after.islower():
+        return False
+    return not _EDITION.search(match.string, max(0, match.start() - 10), match.start())
 
 
 def _behind_name(match: re.Match[str]) -> bool:
@@ -90,6 +101,7 @@ def _saint_or_street(match: re.Match[str]) -> str | None:
     return "Street" + ("." if ends else "")
 
 
+_EDITION = re.compile(r"(?:\d(?:st|nd|rd|th)|first|second|third|[Rr]evised) \Z")
 _NAME = r"(?!Mount|Port|Lake|Fort|Sault|Bay|In|At|The)[A-Z][a-z]{1,20}"
 _STREET = re.compile(
     rf"(?:\d |[a-z],? )(?:[NSEW]\.? )?(?:{_NAME} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}\Z"
@@ -102,9 +114,13 @@ def _is_street(match: re.Match[str]) -> bool:
     return _STREET.search(before) is not None
 
 
-def _numbered(match: re.Match[str]) -> str:
+def _numbered(match: re.Match[str]) -> str | None:
     if match[0] in ("v.", "V."):
         return "version "  # v.2, and not the verse of v. 2
+    if match["word"] in "cC" and not (
+        match["word"] == "c" and _YEAR.match(match.string, match.end())
+    ):
+        return None  # c. 1850, but C. 5 is an item of a list
     return _case(match["word"], NUMBERED[match["word"].lower()]) + " "
 
 
@@ -136,6 +152,8 @@ def _degree(match: re.Match[str]) -> str:
     )
 
 
+_YEAR = re.compile(r"\d{3}")
+_DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _LETTER_DOT = re.compile(r"[egkbrtaEGKBRTA]\.|aka|wrt")
 _INITIAL = re.compile(r"[A-Z]\. ?[A-Z]")
 _LOWER_OR_TITLE = any_of([*WORDS, *(word.title() for word in ANY_CASE)])
@@ -154,10 +172,23 @@ RULES: tuple[Rule, ...] = (
         re.compile(r"[Pp]h\.? ?D|Sc|[BM]\. ?[AS]\."),
     ),
     rule(rf"(?<![\w.-])(?P<word>{_NUMBERED_WORDS})\. ?(?=#?\d|(?!I\b)[IVX]++(?!\w))", _numbered),
+    rule(r"(?<![\w.-])(?P<word>[Nn]os?)\. (?=[A-Z]{1,4}-?\d\d)", _numbered),
     rule(r"(?<![\w.])(?P<it>[AaPp]\.m\.)(?!\w)", _degree, re.compile(r"[AaPp]\.m\.")),
     rule(r"\bDr(?P<dot>\.)?(?!\w)", _doctor_or_drive, re.compile("Dr")),
+    # 22 W. 34th St.: neither watts nor the end of a sentence.
+    rule(
+        r"(?<=\d )(?P<it>(?P<side>[NSEW])\.?) "
+        r"(?=\d{1,3}(?:st|nd|rd|th) [A-Z]|(?:[A-Z][a-z]{1,20} ){1,2}(?:St|Ave|Blvd|Rd|Ln|Ct|Pl)\b)",
+        lambda match: _DIRECTIONS[match["side"]],
+        re.compile(r"\d [NSEW]"),
+    ),
     rule(r"\bSt(?P<dot>\.)?(?![\w'])", _saint_or_street, re.compile(r"\bSt\b")),
-    rule(rf"(?<![\w.-])(?P<word>{_LOWER_OR_TITLE})(?:(?P<dot>\.(?![a-z\d.-]))|(?![\w-]))", _word),
+    # Not the last part of an address at the end of a sentence: /tmp.
+    rule(
+        rf"(?<![\w.-])(?<!slash )(?P<word>{_LOWER_OR_TITLE})"
+        r"(?:(?P<dot>\.(?![a-z\d.-]))|(?![\w-]))",
+        _word,
+    ),
     rule(
         r"(?<![\w.])(?:[A-Z]\.){2,12}+(?P<tail>'?s\b)?(?!\w)",
         _initials,

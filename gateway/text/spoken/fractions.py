@@ -39,7 +39,18 @@ def _fraction(match: re.Match[str]) -> str | None:
     return f"{numbers.whole(above)} over {numbers.whole(below)}"
 
 
+def _score(match: re.Match[str]) -> str | None:
+    return " out of " if float(match["points"]) <= float(match["most"]) else None
+
+
 RULES: tuple[Rule, ...] = (
+    # Of stars and grades; 2.5/10 mg is a dose.
+    rule(
+        r"(?<![\w.,/])(?P<points>\d{1,2}\.\d{1,2})(?P<it> ?/ ?)"
+        r"(?=(?P<most>5|10|100|4\.0|5\.0)(?![\w/]|[.,]\d| (?:m?[gl]|mm|cm)\b))",
+        _score,
+        re.compile(r"\d ?/"),
+    ),
     rule(
         r"(?<![\w.,/])(?:(?P<whole>\d{1,9}) )?(?P<above>\d{1,9})/(?P<below>[1-9]\d{0,8})(?![\w/])"
         r"(?!\.\d)(?P<article>(?= an? ))?",

@@ -74,9 +74,11 @@ GROUPING: tuple[Rule, ...] = (
         lambda match: f"{match[1].replace(' ', ',')}.{match[2]}",
         DIGIT,
     ),
-    rule(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})++),(\d++)(?![\w,])", _continental, DIGIT),
+    rule(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})++),(\d++)(?!\w|,\d)", _continental, DIGIT),
     rule(r"(?<![\w.,])\d{1,3}(?:\.\d{3}){2,9}+(?![\w.])", _ungrouped, DIGIT),
-    rule(r"(?<![\w.,])\d{1,2}(?:,\d\d){1,9},\d{3}(?![\w,])", _lakhs, DIGIT),
+    rule(r"(?<![\w.,])\d{1,2}(?:,\d\d){1,9},\d{3}(?!\w|,\d)", _lakhs, DIGIT),
+    # Of a point or a list: (3,4), but (1,234) and (0,05).
+    rule(r"(?<=[(\[])\d{1,9}+(?P<it>,)(?=(?:0|[1-9]\d?|[1-9]\d{3,8})[)\]])", ", ", DIGIT),
     rule(r"(?<![\w.,])\d{1,9}+(?P<it>,)(?:\d\d?|\d{4,9}+)(?![\d,]|\.\d|/)", lambda _: ".", DIGIT),
 )
 """Early: whatever the country, a number is as `numbers.NUMBER` has it after them."""
@@ -123,7 +125,8 @@ RANGES: tuple[Rule, ...] = (
     rule(r"(?<=\d)(?: ?[a-zA-Z]{1,3})(?P<it> ?– ?)(?=\d)", " to ", DIGIT),
 )
 MINUS: tuple[Rule, ...] = (
-    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])[-–](?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
+    # The exponent of 10^-6 is read with its base.
+    rule(r"""(?<![\w)\]}%°"'.\-–—$€£¥₹])(?<![\w)\]}]\^)[-–](?=[$€£¥₹]?\.?\d)""", "minus ", DIGIT),
 )
 
 

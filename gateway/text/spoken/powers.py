@@ -65,7 +65,7 @@ OF_TEN: tuple[Rule, ...] = (
 
 RULES: tuple[Rule, ...] = (
     rule(
-        rf"(?<!\w)(?P<base>\d{{1,9}}|[A-Za-zΑ-ω]{{1,24}}+|(?<=\)))"
+        rf"(?<!\w)(?P<base>\d{{1,9}}|[A-Za-zΑ-ω]{{1,24}}+|(?<=[)\]}}]))"
         rf"(?P<exponent>{_RAISED}|\^[-+]?\d{{1,9}}+|\^[a-zA-Z](?!\w))",
         _power,
         _ANY_RAISED,

@@ -70,6 +70,8 @@ def _named(match: re.Match[str]) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
+    # Of a heading: II. Methods.
+    rule(rf"\A(?P<it>{_SMALL})(?=\. [A-Z])", _cardinal),
     rule(
         rf"\b(?i:{'|'.join(_NUMBERED)})s? (?P<it>[IVXLCDM]{{1,9}})(?!\w|'[a-z])", _cardinal, _NEEDS
     ),

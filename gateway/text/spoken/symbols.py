@@ -4,6 +4,7 @@
 
 import re
 
+from gateway.text.spoken import differences
 from gateway.text.spoken.rates import TIMES
 from gateway.text.spoken.rule import Rule, any_of, rule
 
@@ -132,13 +133,6 @@ def _sign(match: re.Match[str]) -> str:
     return _spaced(f"is {name}" if name.startswith(_COMPARED) and _is(match) else name)
 
 
-def _difference(match: re.Match[str]) -> str | None:
-    """3x - 4 = 0; between words the dash is a pause."""
-    start, end = match.span("it")
-    beside = match.string[max(0, start - 60) : start] + match.string[end : end + 60]
-    return " minus " if "=" in beside else None
-
-
 def _greek(match: re.Match[str]) -> str:
     return _GREEK[match[0]]
 
@@ -167,6 +161,7 @@ EARLY: tuple[Rule, ...] = (
         " ",
         re.compile(r"[-=_*#~+/\\|^<>$%&@:;,]{3}"),
     ),
+    rule(r" ?\.(?: \.){2,}+", "...", re.compile(r"\. \. \.")),
     rule(r"[.!?]{2,}+", _marks, re.compile("[.!?]{2}")),
     rule(r"(?<!\w)I <3 (?=\w)", "I love ", re.compile("<3")),
     rule(r"(?<!\w)<3(?!\w)", "love", re.compile("<3")),
@@ -187,12 +182,7 @@ EARLY: tuple[Rule, ...] = (
         re.compile(r"->|=>|<-|[<>!=]=|&&|\|\||<>|\+/-"),
     ),
     rule(r"(?<=[\d)]) ?\*\*? ?(?=[\d(])", " times ", re.compile(r"\*")),
-    rule(
-        r"(?:(?<![^\W\d_])[a-z²³]|\)|\^\d)(?P<it> [-–−] )(?=[\d(]|[a-z](?![^\W\d_]))",
-        _difference,
-        re.compile("="),
-    ),
-    rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
+    *differences.SPACED,
     rule(r"(?:(?<=\d\))|(?<=[\W_][a-z]\))) ?/ ?(?=[\d(])", " over ", re.compile(r"\) ?/")),
     rule(r"(?<![\w.])(?:\d{1,9}|[a-vx-z])(?P<it> ?/ ?)(?=\()", " over ", re.compile(r"/ ?\(")),
     rule(r"(?<=\d)~(?=\d)", " to ", re.compile(r"\d~")),

@@ -85,7 +85,9 @@ def _time(match: re.Match[str]) -> str | None:
     hours, minutes = match["hours"], match["minutes"]
     if word_before(match) in _ODDS or word_after(match) in _ODDS:
         return f"{numbers.cardinal(hours)} to {numbers.whole(minutes.lstrip('0') or '0')}"
-    if int(minutes) > 59:
+    if (hours, minutes) == ("50", "50"):
+        return "fifty fifty"
+    if int(minutes) > 59 or (int(hours) > 59 and int(hours) + int(minutes) == 100):
         return f"{numbers.whole(hours)} to {numbers.whole(minutes)}"
     if int(hours) > 24:
         # Minutes and seconds: a track of 45:10.
@@ -128,6 +130,13 @@ def _military(match: re.Match[str]) -> str | None:
 _HALF = r"(?P<half> ?[aApP](?:[mM](?!\w)\.?(?!\w)|\.[mM](?:\.|(?!\w))))"
 
 RULES: tuple[Rule, ...] = (
+    # 5.30pm and 9.15-10.30 a.m., as the British write them.
+    rule(
+        r"(?<![\w.:/,$€£¥₹])(?:1\d|2[0-3]|0?[1-9])(?P<it>\.)"
+        r"(?=[0-5]\d(?: ?(?:[–-]|to) ?\d{1,2}[.:][0-5]\d)? ?[aApP]\.?[mM](?!\w))",
+        ":",
+        _HALF_DAY,
+    ),
     # Ranges first: what is between two times is no minus and no dash.
     rule(r"(?<=:\d\d)(?: ?[aApP]\.?[mM]\.?)?(?P<it> ?[–-] ?)(?=\d)", " to ", _COLON),
     rule(r"(?<=\d)(?P<it> ?[–-] ?)(?=\d\d?:\d\d(?!\d))", " to ", _COLON),
@@ -166,6 +175,7 @@ RULES: tuple[Rule, ...] = (
         _HALF_DAY,
     ),
     rule(r"(?<![\w.,:])(\d{1,3}):(\d{1,3})(?![\w:])", _verse, _COLON),
+    rule(r"(?<=[AP] M )(?P<it>[ECMP]T)(?!\w)", lambda match: " ".join(match["it"])),
     # Odds and ratios.
     rule(r"(?<=\d)\s?:\s?(?=\d)", " to ", re.compile(r"\d ?: ?\d")),
 )

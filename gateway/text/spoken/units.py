@@ -14,6 +14,7 @@ _VOWEL_SOUNDS = ("a", "e", "i", "o", "u", "hour")
 _QUOTED_CHARS = 400
 """How far before a mark the one that it closes may be."""
 _INCHES = re.compile(r"\d(?:-| )?in\b")
+_IN_FORMULA = re.compile(r"(?:(?:(?<![^\W\d_])[A-Za-z]|[\d)]) ?= ?|[+^] ?|\bminus )\Z")
 _FEET = re.compile(r"\d['\"]")
 
 
@@ -22,7 +23,7 @@ def _name(symbol: str) -> tuple[str, str]:
     return ("inch", "inches") if symbol == "in" else NAMES[symbol]
 
 
-def _named(amount: str, one: str, many: str) -> str:
+def named(amount: str, one: str, many: str) -> str:
     """The amount and the name in the number that it asks for: half a kilometer, two meters."""
     if numbers.is_part(amount):
         article = "an" if one.startswith(_VOWEL_SOUNDS) else "a"
@@ -39,7 +40,8 @@ def _names(match: re.Match[str]) -> tuple[str, str] | None:
         power = POWERS[match["power"]]
         one, many = f"{power} {one}", f"{power} {many}"
     else:
-        if symbol in AMBIGUOUS and not per and "." not in match["amount"]:
+        is_month = symbol == "mo" and match.string.startswith(".", match.end("unit"))
+        if symbol in AMBIGUOUS and not (per or is_month) and "." not in match["amount"]:
             return None
         one, many = _name(symbol)
     if per:
@@ -61,7 +63,7 @@ def _unit(match: re.Match[str]) -> str | None:
     written = match["amount"]
     if match["hyphen"] or (is_adjective(match) and not numbers.is_part(written)):
         return f"{numbers.amount(written)} {one}"
-    return _named(written, one, many)
+    return named(written, one, many)
 
 
 def _inches(match: re.Match[str]) -> str | None:
@@ -71,7 +73,7 @@ def _inches(match: re.Match[str]) -> str | None:
         return f"{numbers.amount(match['amount'])} inch"
     if after not in ("wide", "tall", "long", "deep", "high", "thick", "by", "x"):
         return None
-    return _named(match["amount"], "inch", "inches")
+    return named(match["amount"], "inch", "inches")
 
 
 def _height(match: re.Match[str]) -> str:
@@ -86,7 +88,7 @@ def _quoted_inches(match: re.Match[str]) -> str | None:
         return None
     if is_adjective(match):
         return f"{numbers.amount(match['amount'])} inch"
-    return _named(match["amount"], "inch", "inches")
+    return named(match["amount"], "inch", "inches")
 
 
 def _angle(match: re.Match[str]) -> str:
@@ -99,23 +101,11 @@ def _angle(match: re.Match[str]) -> str:
     return f"{words} {sides[match['side']]}"
 
 
-def _times(match: re.Match[str]) -> str:
+def _times(match: re.Match[str]) -> str | None:
+    """10x faster; but y = 2x."""
+    if _IN_FORMULA.search(match.string, max(0, match.start() - 10), match.start()):
+        return None
     return f"{numbers.number(match['amount'])} times"
-
-
-def _by(match: re.Match[str]) -> str:
-    """1920x1080 and 3 x 4 m; the last number is left to its unit."""
-    first = match["first"]
-    if (first, match["second"]) == ("24", "7"):
-        return "twenty four seven"
-    said = numbers.pairs(first) if len(first) == 4 and first.isdecimal() else numbers.number(first)
-    second = match["second"]
-    by = "times" if "×" in match[0] else "by"
-    if match["plural"]:
-        return f"{said} {by} {numbers.plural(numbers.whole(second))}"  # two by fours
-    if len(second) == 4 and second.isdecimal() and second[0] != "0":
-        return f"{said} {by} {numbers.pairs(second)}"
-    return f"{said} {by} {second}"
 
 
 _UNIT = any_of(NAMES)
@@ -131,16 +121,10 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w.])(?P<feet>\d)' ?(?P<inches>1?\d(?:\.\d)?)(?:\"|'')", _height, _FEET),
     rule(
         rf"{AT_NUMBER}(?P<amount>{NUMBER})'(?= (?:(?:x|by) \d|(?:long|wide|tall|high|deep)\b))",
-        lambda match: _named(match["amount"], "foot", "feet"),
+        lambda match: named(match["amount"], "foot", "feet"),
         _FEET,
     ),
     rule(rf"{AT_NUMBER}(?P<amount>{NUMBER})\"(?!\w)", _quoted_inches, _FEET),
-    rule(
-        r"(?<![\w.,])(?P<first>\d{1,9}(?:\.\d{1,9})?) ?[x×] ?(?P<second>\d{1,9})(?!\d)"
-        r"(?P<plural>(?<=\dx\d)s(?!\w))?",
-        _by,
-        re.compile(r"\d ?[x×] ?\d"),
-    ),
     rule(
         rf"{AT_NUMBER}(?P<amount>{AMOUNT})(?:(?P<hyphen>-)(?=[a-zA-Z])| ?)"
         rf"(?:(?P<length>{_LENGTHS})(?P<power>[²³]|\^?[23](?!\d))|(?P<unit>{_UNIT}|in(?=\.(?:\s|\Z|,))))"
