@@ -268,8 +268,10 @@ class RedisStore:
             if kept and conversation.free.is_set():
                 with contextlib.suppress(errors.ServiceError):
                     taken = self._acquired(key)
-                    await self._writers[taken].write()
-                    await self._close(taken)
+                    try:
+                        await self._writers[taken].write()
+                    finally:
+                        await self._close(taken)
 
 
 def _unavailable(failure: StoreFailure) -> errors.Unavailable:

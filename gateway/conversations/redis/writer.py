@@ -160,6 +160,12 @@ class ConversationWriter:
             except errors.FailedPrecondition as refused:
                 self._told(refused.message, "refused")
                 self._away = False
+            except errors.ServiceError as error:
+                # Of the backends, whose codec it asks for: whether the store answers is not known.
+                self._told(error.message, error.summary())
+            except Exception:
+                log.exception("the writer of a conversation")
+                self._told("the gateway failed to write it")
             else:
                 self._problem, self._away = "", False
 
@@ -176,11 +182,7 @@ class ConversationWriter:
             self._wake.clear()
             if self._closing:
                 return
-            try:
-                await self.write(renew=time.monotonic() - self._renewed_at > lease_s / 4)
-            except Exception:
-                log.exception("the writer of a conversation")
-                self._told("the gateway failed to write it")
+            await self.write(renew=time.monotonic() - self._renewed_at > lease_s / 4)
 
     async def _write(self, renew: bool) -> None:
         if not self._fence:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ async def redis_store(
     timeout_s: float = 0.3,
     ttl_s: float = 100.0,
     limits: ConversationLimits = WIDE,
-    codec: str = "cd",
+    codec: Callable[[], str] = lambda: "cd",
     fail: Any = "open",
 ) -> AsyncIterator[RedisStore]:
     """A store as one gateway has it, started."""
@@ -159,7 +159,7 @@ async def redis_store(
     commands = RedisCommands(
         connect(url, timeout_s), metrics, timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s
     )
-    store = RedisStore(memory, commands, lambda: codec, fail)
+    store = RedisStore(memory, commands, codec, fail)
     await store.start()
     try:
         yield store
