@@ -64,6 +64,16 @@ class RedisServer:
     def client(self) -> Any:
         return redis.Redis(unix_socket_path=str(self.path), socket_timeout=5)
 
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Answers nobody meanwhile, and does afterwards what it was asked."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def end(self, number: int = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(number)
