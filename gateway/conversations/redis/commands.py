@@ -179,9 +179,11 @@ class RedisCommands:
         answer = await self._run("renew", RENEW, key, fence, self._lease_ms, self._ttl_ms)
         _check_lease(answer[0])
 
-    async def close(self, key: ConversationKey, fence_or_nonce: str) -> None:
-        """Gives the lease back; one without turns is forgotten. Of another's lease: nothing."""
-        await self._run("close", CLOSE, key, fence_or_nonce, self._ttl_ms)
+    async def close(self, key: ConversationKey, fence_or_nonce: str) -> bool:
+        """Gives the lease back; one without turns is forgotten. False: it is another's, or
+        nobody's, and nothing is done."""
+        answer = await self._run("close", CLOSE, key, fence_or_nonce, self._ttl_ms)
+        return bool(answer[0] == b"ok")
 
     async def delete(self, key: ConversationKey) -> bool:
         """Forgets a conversation; False: there is none. Raises `InUse`."""

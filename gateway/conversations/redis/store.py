@@ -12,6 +12,7 @@ from gateway.conversations.conversation import StoredConversation
 from gateway.conversations.key import ConversationKey
 from gateway.conversations.memory import ConversationMemory
 from gateway.conversations.redis.commands import LeaseLost, RedisCommands, StoreFailure
+from gateway.conversations.redis.leases import LeftLeases
 from gateway.conversations.redis.writer import ConversationWriter
 from gateway.conversations.store import LISTED, InUse, Kept
 
@@ -43,6 +44,7 @@ class RedisStore:
         self._fail = fail
         self._answers = False
         self._writers: dict[StoredConversation, ConversationWriter] = {}
+        self._left = LeftLeases(commands)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -63,6 +65,7 @@ class RedisStore:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if left := sum(1 for c in self._writers if c.turns):
             log.warning("%d conversations end with this process, not saved", left)
+        await self._left.give_back()
         await self._commands.disconnect()
 
     def ready(self) -> bool:
@@ -109,9 +112,9 @@ class RedisStore:
         here = self._memory.found(conversation_id, owner=owner)
         if here is not None:
             self._memory.delete(conversation_id, owner=owner)
-            self._writers.pop(here, None)
+            self._forget_writer(here)
         try:
-            there = await self._waiting(wait_s, lambda: self._commands.delete(key))
+            there = await self._waiting(wait_s, key, lambda: self._commands.delete(key))
         except StoreFailure as failure:
             raise _unavailable(failure) from failure
         if not (there or here):
@@ -141,7 +144,7 @@ class RedisStore:
         kept = set(self._memory.keys())
         for conversation in list(self._writers):
             if conversation.free.is_set() and conversation.key not in kept:
-                del self._writers[conversation]
+                self._forget_writer(conversation)
 
     # --- inside ---
 
@@ -168,13 +171,13 @@ class RedisStore:
         writer = self._writers.get(conversation) or self._watched(conversation)
         try:
             try:
-                await self._waiting(wait_s, writer.open)
+                await self._waiting(wait_s, conversation.key, writer.open)
             except LeaseLost:
                 # The store has gone on without what was never written to it: it is the truth.
                 self._drop(conversation)
                 conversation = self._acquired(conversation.key)
                 writer = self._watched(conversation)
-                await self._waiting(wait_s, writer.open)
+                await self._waiting(wait_s, conversation.key, writer.open)
         except StoreFailure as failure:
             if self._fail == "closed":
                 self._give_up(conversation)
@@ -213,17 +216,27 @@ class RedisStore:
         self._memory.release(conversation)
 
     def _drop(self, conversation: StoredConversation) -> None:
-        self._writers.pop(conversation, None)
+        self._forget_writer(conversation)
         self._memory.forget(conversation)
         conversation.free.set()
 
-    async def _waiting(self, wait_s: float, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Tries again while another call has the conversation, for so long."""
+    def _forget_writer(self, conversation: StoredConversation) -> None:
+        writer = self._writers.pop(conversation, None)
+        if writer is not None and writer.lease:
+            self._left.add(conversation.key, writer.lease)
+
+    async def _waiting(
+        self, wait_s: float, key: ConversationKey, work: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> Any:
+        """Tries again while another call has the conversation, for so long. Where a call that is
+        over has it, its lease is given back first."""
         end = time.monotonic() + wait_s
         while True:
             try:
                 return await work()
             except InUse:
+                if await self._left.give_back(key):
+                    continue
                 if time.monotonic() >= end:
                     raise
             await asyncio.sleep(POLL_S)
@@ -239,13 +252,14 @@ class RedisStore:
             self.close(opening.result())
 
     async def _watch(self) -> None:
-        """Whether the store answers; when it does, what could not be written is."""
+        """Whether the store answers; when it does, what could not be given back or written is."""
         while not self._stopping.is_set():
             try:
                 await self._commands.ping()
                 if not self._answers:
                     log.info("the store of conversations answers")
                 self._answers = True
+                await self._left.give_back()
                 await self._save_left()
             except StoreFailure as failure:
                 if self._answers:
@@ -268,8 +282,10 @@ class RedisStore:
             if kept and conversation.free.is_set():
                 with contextlib.suppress(errors.ServiceError):
                     taken = self._acquired(key)
-                    await self._writers[taken].write()
-                    await self._close(taken)
+                    try:
+                        await self._writers[taken].write()
+                    finally:
+                        await self._close(taken)
 
 
 def _unavailable(failure: StoreFailure) -> errors.Unavailable:

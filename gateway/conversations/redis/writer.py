@@ -50,6 +50,7 @@ class ConversationWriter:
         self._known = False
         """It had a lease once."""
         self._nonce = ""
+        """Of an attempt to open it that was not answered, or is not over."""
         self._revision = ""
         self._num_writes = 0
         self._stored: list[RecordKey] = []
@@ -130,12 +131,17 @@ class ConversationWriter:
         if self._task is not None:
             await asyncio.wait({self._task})
 
+    @property
+    def lease(self) -> str:
+        """The fence of the lease that the store has, or the nonce of one that it may have; empty:
+        there is none."""
+        return "" if self.lost else self._fence or self._nonce
+
     async def give_back(self) -> None:
         """Gives the lease back, even one of which no answer said that it was given."""
-        fence = self._fence or self._nonce
-        if fence and not self.lost:
+        if self.lease:
             try:
-                await self._commands.close(self.conversation.key, fence)
+                await self._commands.close(self.conversation.key, self.lease)
             except StoreFailure:
                 # It ends by itself, unless this writer goes on with it.
                 log.debug("a lease could not be given back")
@@ -160,6 +166,12 @@ class ConversationWriter:
             except errors.FailedPrecondition as refused:
                 self._told(refused.message, "refused")
                 self._away = False
+            except errors.ServiceError as error:
+                # Of the backends, whose codec it asks for: whether the store answers is not known.
+                self._told(error.message, error.summary())
+            except Exception:
+                log.exception("the writer of a conversation")
+                self._told("the gateway failed to write it")
             else:
                 self._problem, self._away = "", False
 
@@ -176,11 +188,7 @@ class ConversationWriter:
             self._wake.clear()
             if self._closing:
                 return
-            try:
-                await self.write(renew=time.monotonic() - self._renewed_at > lease_s / 4)
-            except Exception:
-                log.exception("the writer of a conversation")
-                self._told("the gateway failed to write it")
+            await self.write(renew=time.monotonic() - self._renewed_at > lease_s / 4)
 
     async def _write(self, renew: bool) -> None:
         if not self._fence:
@@ -238,15 +246,19 @@ class ConversationWriter:
     async def _open(self) -> str:
         """Returns the voice that the store has for it."""
         conversation = self.conversation
+        codec = self._codec()
         self._fence = ""
-        self._nonce = self._nonce or uuid.uuid4().hex
-        opened = await self._commands.open(
-            conversation.key,
-            self._nonce,
-            conversation.voice,
-            self._codec(),
-            again=self._known,
-        )
+        unanswered = self._nonce
+        self._nonce = unanswered or uuid.uuid4().hex
+        try:
+            opened = await self._commands.open(
+                conversation.key, self._nonce, conversation.voice, codec, again=self._known
+            )
+        except (StoreFailure, LeaseLost, errors.FailedPrecondition) as refused:
+            # A no settles this attempt. What was not answered before it may still have been done.
+            if not isinstance(refused, StoreFailure) or refused.answered:
+                self._nonce = unanswered
+            raise
         try:
             await self._take_over(opened)
         except (LeaseLost, errors.FailedPrecondition):

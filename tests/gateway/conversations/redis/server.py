@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,16 @@ class RedisServer:
 
     def client(self) -> Any:
         return redis.Redis(unix_socket_path=str(self.path), socket_timeout=5)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Answers nobody meanwhile, and does afterwards what it was asked."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def end(self, number: int = signal.SIGKILL) -> None:
         if self.process is not None:
@@ -148,7 +158,7 @@ async def redis_store(
     timeout_s: float = 0.3,
     ttl_s: float = 100.0,
     limits: ConversationLimits = WIDE,
-    codec: str = "cd",
+    codec: Callable[[], str] = lambda: "cd",
     fail: Any = "open",
 ) -> AsyncIterator[RedisStore]:
     """A store as one gateway has it, started."""
@@ -159,7 +169,7 @@ async def redis_store(
     commands = RedisCommands(
         connect(url, timeout_s), metrics, timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s
     )
-    store = RedisStore(memory, commands, lambda: codec, fail)
+    store = RedisStore(memory, commands, codec, fail)
     await store.start()
     try:
         yield store

@@ -231,6 +231,35 @@ async def test_what_a_call_left_unsaved_is_saved_when_the_store_is_back(
     assert said(await store.read("c")) == said(here)
 
 
+@pytest.mark.parametrize("fault", [errors.Unavailable("they do not fit"), ValueError("a fault")])
+async def test_what_a_call_left_unsaved_waits_for_backends_that_fit_and_stays_free(
+    server: RedisServer, fault: Exception
+) -> None:
+    faults: list[Exception] = []
+
+    def codec() -> str:
+        for one in faults:
+            raise one
+        return "cd"
+
+    server.end()
+    async with redis_store(server.url, codec=codec) as store:
+        here = await store.open("c", "v", 0)
+        here.add(turn("1", segment("1", 2)))
+        faults.append(fault)
+        server.up()
+        told = "they do not fit" if isinstance(fault, errors.ServiceError) else "failed to write"
+        assert told in await here.unsaved()
+        await closed(store, here)
+        await asyncio.sleep(1.2)  # what watches the store tries meanwhile
+        assert here.free.is_set()
+        faults.clear()
+        async with asyncio.timeout(3):
+            while len(store):
+                await asyncio.sleep(0.05)
+        assert said(await store.read("c")) == said(here)
+
+
 async def test_the_next_call_has_the_conversation_though_the_line_was_cut_at_the_end_of_the_last(
     server: RedisServer,
 ) -> None:

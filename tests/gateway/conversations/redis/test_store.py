@@ -326,7 +326,7 @@ async def test_frames_of_another_codec_are_refused(one: RedisStore, server: Redi
     here = await one.open("c", "v", 0)
     here.add(turn("t", segment("x", 1)))
     await closed(one, here)
-    async with redis_store(server.url, codec="another") as store:
+    async with redis_store(server.url, codec=lambda: "another") as store:
         with pytest.raises(errors.FailedPrecondition, match=r"'c' holds frames of another codec"):
             await store.open("c", "v", 0)
 
