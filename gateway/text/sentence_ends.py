@@ -85,11 +85,12 @@ def ends_sentence(
     whole = before.split()[-1] if before and not before[-1].isspace() else ""
     word = whole.lstrip(_OPENERS)
     key = _PARTING.split(word)[-1].lower()
-    if before and not whole and (not known or before.rstrip().endswith(".")):
-        # Dots with spaces between: "Well . . . yes."
-        return None if not known else not continues and following != "."
-    if before and not whole and following == ".":
-        return False
+    if before and not word:
+        if following == ".":
+            return False
+        if not known or before.rstrip().endswith("."):
+            # A lone stop may be the first of such dots as in "Well . . . yes."
+            return None if not known else not continues
     alone = at_start and len(before.strip()) == len(whole)
     if key in NEVER:
         return False

@@ -60,6 +60,8 @@ SPACED: tuple[Rule, ...] = (
         _spaced,
         re.compile(" [-–−] "),
     ),
+    # (1-n) may count from one to n.
+    rule(r"(?<=\()\d{1,4}(?P<it> ?[-–−] ?)(?=\d{0,3}[xyz]\))", " minus ", re.compile(r"\(\d")),
     rule(r"(?<== )[-−](?=[a-z](?![^\W\d_]))", "minus ", re.compile("= [-−]")),
 )
 """Before the numbers are read."""
