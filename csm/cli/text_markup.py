@@ -8,11 +8,17 @@ import re
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
-from csm.cli.tag_words import BARE, BLOCKS, DROPPED, VOID
 from csm.cli.text_spans import TextSpan, TextSpans
+from csm.markup_tags import (
+    BARE,
+    DROPPED,
+    LINES,
+    MAX_ATTRIBUTES_CHARS,
+    MAX_TAG_CHARS,
+    PARAGRAPHS,
+    VOID,
+)
 
-MAX_TAG_CHARS = 256
-MAX_ATTRIBUTES_CHARS = 4096
 MAX_BRACKET_CHARS = 256
 MAX_ADDRESS_CHARS = 1024
 MAX_VOICE_DEPTH = 32
@@ -194,7 +200,7 @@ class TextMarkup:
         opens = not (closing or tag["empty"] or name in VOID)
         has_words = bool(attributes.get("alias") or attributes.get("alt"))
         (self._whole if has_words else self._silent).append(TextSpan(first, end))
-        ends_block = name in BLOCKS and (closing or name in VOID)
+        ends_block = (name in PARAGRAPHS or name in LINES) and (closing or name in VOID)
         if ends_block or (name == "s" and closing and self._is_open("speak")):
             self.breaks.append(end)
         if not opens and not closing:

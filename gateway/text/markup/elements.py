@@ -1,9 +1,10 @@
 """What the tags of HTML and SSML do, and the pauses of a turn."""
 
+from csm.markup_tags import DROPPED, LINES, PARAGRAPHS, VOID
 from gateway.text.markup.cleaned import LINE_END, PARAGRAPH, PAUSE, Pause
 from gateway.text.markup.output import MarkupOutput
 from gateway.text.markup.pauses import break_ms
-from gateway.text.markup.tags import CELLS, DROPPED, LINES, PARAGRAPHS, Tag
+from gateway.text.markup.tags import CELLS, Tag
 from gateway.text.markup.voice_tags import MAX_DEPTH, VoiceTags
 from gateway.text.options import Markup, TextWarning
 
@@ -17,9 +18,6 @@ _SPELLED_AS = frozenset(
 )
 _APART = frozenset(("audio", "lang", "w"))
 """Elements of SSML whose words are never part of a word beside them; like those of vendors."""
-_VOID = frozenset(
-    ("br", "hr", "img", "input", "meta", "link", "wbr", "break", "mark", "area", "col", "source")
-)
 
 
 class Elements:
@@ -51,7 +49,7 @@ class Elements:
     def meet(self, tag: Tag, first: int, end: int) -> None:
         """Does what the tag at [first, end) asks for."""
         name, output = tag.name.removeprefix("ssml:"), self._output
-        opens = not (tag.closing or tag.empty or name in _VOID)
+        opens = not (tag.closing or tag.empty or name in VOID)
         # What stands before an opening tag ends there; behind a closing one, the next begins.
         at = end if tag.closing else first
         self._ssml = self._ssml or name == "speak"

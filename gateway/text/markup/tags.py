@@ -5,10 +5,14 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-MAX_TAG_CHARS = 256
-"""An opening sign that nothing closes within so many characters is a plain sign."""
-MAX_ATTRIBUTES_CHARS = 4096
-"""The same where attributes stand behind the name: addresses are long."""
+from csm.markup_tags import (
+    BARE,
+    DROPPED,
+    LINES,
+    MAX_ATTRIBUTES_CHARS,
+    MAX_TAG_CHARS,
+    PARAGRAPHS,
+)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -30,25 +34,7 @@ _LINK = re.compile(
 )
 _NO_WORDS = re.compile(r"<[^\s<>]*\Z")
 _DECLARATION = re.compile(r"<[!?][^<>]*>")
-_BARE = _words(
-    "allowfullscreen async autofocus autoplay checked controls default defer disabled download "
-    "hidden inert ismap itemscope loop multiple muted nomodule novalidate open playsinline "
-    "readonly required reversed selected"
-)
-
-PARAGRAPHS = _words(
-    "p h1 h2 h3 h4 h5 h6 table hr blockquote ul ol dl pre article section aside header footer "
-    "main nav figure form fieldset details"
-)
-"""A paragraph ends before and behind these."""
-LINES = _words(
-    "br div li tr dt dd caption figcaption summary option legend title head body html speak "
-    "address thead tbody tfoot center"
-)
-"""A line ends before and behind these."""
 CELLS = frozenset(("td", "th"))
-DROPPED = _words("script style svg template desc metadata")
-"""What stands in these is not for reading."""
 _INLINE = _words(
     "a abbr acronym audio b bdi bdo big break button canvas cite code data del dfn em embed "
     "emphasis font i iframe img input ins kbd label lang lexicon link map mark math meta meter "
@@ -149,7 +135,7 @@ def _as_tag(match: re.Match[str], at: int, behind_word: bool) -> Tag | Angled | 
     for one in _ONE_ATTRIBUTE.finditer(match[3]):
         key, value = one[1].lower(), one[2]
         if value is None:
-            words = words or key not in _BARE
+            words = words or key not in BARE
         attributes[key] = html.unescape((value or "").strip("\"'"))
     if words:  # a < b and c > d without its spaces, or <your name here>
         return Angle.PLAIN if behind_word or closing else Angled(at + match.end() - 1)

@@ -5,11 +5,9 @@ import time
 
 import pytest
 
-from csm.cli import tag_words
 from csm.cli.text_parts import TextParts, parts_of
 from gateway.text.front_end import FrontEnd
 from gateway.text.limits import Limits
-from gateway.text.markup import elements, tags
 from gateway.text.options import TextRules
 from gateway.text.voicing import SpeakingVoice, Voicing
 from tests.csm.cli.conftest import ROOT
@@ -198,10 +196,3 @@ def test_whatever_the_markup_parts_end_and_are_no_longer_than_they_may_be() -> N
 
 def letters(sentences: list[tuple[str, str]]) -> str:
     return "".join(filter(str.isalpha, "".join(sentence for _, sentence in sentences)))
-
-
-def test_the_names_of_tags_are_those_that_the_gateway_knows() -> None:
-    assert tag_words.BLOCKS == tags.PARAGRAPHS | tags.LINES
-    assert tag_words.DROPPED == tags.DROPPED
-    assert tag_words.BARE == tags._BARE
-    assert tag_words.VOID == elements._VOID

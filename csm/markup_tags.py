@@ -1,17 +1,25 @@
-"""Names of HTML's and SSML's tags that matter to where a text is cut; the gateway's are in
-`gateway/text/markup/tags.py`, and a test compares the two."""
+"""Tags of HTML and SSML by what they do: as the gateway reads them, and where a client cuts."""
+
+MAX_TAG_CHARS = 256
+"""An opening sign that nothing closes within so many characters is a plain sign."""
+MAX_ATTRIBUTES_CHARS = 4096
+"""The same where attributes stand behind the name: addresses are long."""
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-BLOCKS = _words(
+PARAGRAPHS = _words(
     "p h1 h2 h3 h4 h5 h6 table hr blockquote ul ol dl pre article section aside header footer "
-    "main nav figure form fieldset details br div li tr dt dd caption figcaption summary option "
-    "legend title head body html speak address thead tbody tfoot center"
+    "main nav figure form fieldset details"
 )
-"""A sentence ends behind these."""
+"""A paragraph ends before and behind these."""
+LINES = _words(
+    "br div li tr dt dd caption figcaption summary option legend title head body html speak "
+    "address thead tbody tfoot center"
+)
+"""A line ends before and behind these."""
 DROPPED = _words("script style svg template desc metadata")
 """What stands in these is not for reading."""
 VOID = _words("br hr img input meta link wbr break mark area col source")
